@@ -1,6 +1,15 @@
 //! onetribe-relay: takes a BigCommerce store's order webhooks, keeps them, fetches each order and forwards it, byte for
 //! byte, to the merchant's One Tribe destination.
 
+pub mod bigcommerce;
+pub mod clock;
 pub mod config;
+pub mod connection;
+pub mod dispatch;
 pub mod event;
+pub mod http;
+pub mod inbox;
+pub mod metrics;
+pub mod one_tribe;
+pub mod retry;
 pub mod signature;

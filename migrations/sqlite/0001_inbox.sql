@@ -1,0 +1,60 @@
+-- Everything that belongs to one store carries its connection. Times are milliseconds since 1970, UTC.
+
+CREATE TABLE connections (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    first_start INTEGER NOT NULL,
+    last_event_at INTEGER,
+    last_forwarded_at INTEGER,
+    UNIQUE (kind, name)
+) STRICT;
+
+-- One row per order, not per event. wanted > delivered means there is work; insisted > delivered means an unchanged
+-- snapshot is forwarded as well. While a lease runs, due_at is its end: a lease that runs out is simply due again.
+CREATE TABLE orders (
+    connection_id INTEGER NOT NULL,
+    order_id INTEGER NOT NULL,
+    state INTEGER NOT NULL,            -- 0 pending, 1 delivered, 2 failed, 3 gone, 4 skipped
+    wanted INTEGER NOT NULL,
+    insisted INTEGER NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    due_at INTEGER,                    -- set while pending
+    waiting_since INTEGER,             -- set while pending
+    lease_owner INTEGER,
+    deferred INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    refused_since INTEGER,
+    missing_since INTEGER,
+    last_error TEXT,
+    digest BLOB,
+    fetched_at INTEGER,
+    delivered_at INTEGER,
+    settled_at INTEGER,
+    first_event_at INTEGER NOT NULL,
+    last_event_at INTEGER NOT NULL,
+    PRIMARY KEY (connection_id, order_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX orders_due ON orders (connection_id, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX orders_deferred ON orders (connection_id) WHERE deferred = 1;
+CREATE INDEX orders_troubled ON orders (connection_id, state) WHERE state IN (2, 3, 4);
+CREATE INDEX orders_settled ON orders (settled_at) WHERE settled_at IS NOT NULL;
+
+-- Receipts lie beside their order's other receipts, so that keeping one touches pages that are at hand.
+CREATE TABLE receipts (
+    connection_id INTEGER NOT NULL,
+    order_id INTEGER NOT NULL,
+    key INTEGER NOT NULL,              -- 64 bits of a SHA-256
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (connection_id, order_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX receipts_seen ON receipts (seen_at);
+
+CREATE TABLE notes (
+    connection_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (connection_id, name)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,193 @@
+//! The client of one store's API: every call is paid for from the store's request quota, bounded in time and size, and
+//! carries the headers that BigCommerce demands.
+
+pub mod hooks;
+pub mod orders;
+pub mod quota;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Method, Response, header};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use crate::{
+    config::{ConnectionConfig, HooksApi},
+    http::{self, CallError, Seen, Transport},
+    metrics::Metrics,
+};
+use quota::{Quota, QuotaHeaders};
+
+/// What a call is for; metrics tell calls apart by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `GET /v2/orders/{id}`
+    Order,
+    /// `GET /v2/orders`
+    Orders,
+    /// Anything under `/hooks`
+    Hooks,
+    /// `GET /v2/time`
+    Time,
+}
+
+impl Operation {
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Orders => "orders",
+            Self::Hooks => "hooks",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// One store's API.
+pub struct Api {
+    client: Client,
+    base: Url,
+    config: ConnectionConfig,
+    quota: Mutex<Quota>,
+    /// Set once the store has answered that V2's hooks are gone.
+    hooks_v3: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+/// The right to make one call on an [`Api`]. Dropped unused, it goes back.
+pub struct Token {
+    api: Arc<Api>,
+    used: bool,
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        if !self.used {
+            self.api.quota().refund();
+        }
+    }
+}
+
+impl Api {
+    /// A client for the connection's store.
+    ///
+    /// # Errors
+    /// When the machine's TLS roots cannot be read.
+    pub fn new(config: &ConnectionConfig, metrics: Arc<Metrics>) -> reqwest::Result<Self> {
+        let mut base = config.api_url.clone();
+        base.set_path(&format!("{}/stores/{}/", base.path().trim_end_matches('/'), config.store));
+        Ok(Self {
+            client: http::client(&base, config.fetch_timeout)?,
+            base,
+            config: config.clone(),
+            quota: Mutex::new(Quota::new(config.quota_share, Instant::now())),
+            hooks_v3: AtomicBool::new(config.hooks_api == HooksApi::V3),
+            metrics,
+        })
+    }
+
+    /// The store's quota as last seen.
+    pub fn quota(&self) -> MutexGuard<'_, Quota> {
+        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up to `want` calls at once for a backlog, or says from when there will be one.
+    ///
+    /// # Errors
+    /// The moment from which there may be a call.
+    pub fn try_take(self: &Arc<Self>, want: u32) -> Result<Vec<Token>, Instant> {
+        let granted = self.quota().try_take(Instant::now(), want)?;
+        Ok((0..granted).map(|_| Token { api: self.clone(), used: false }).collect())
+    }
+
+    /// Waits until one call may be made in its turn: for work that can wait, such as polling.
+    pub async fn take(self: &Arc<Self>) -> Token {
+        loop {
+            match self.try_take(1).map(|mut tokens| tokens.pop()) {
+                Ok(Some(token)) => return token,
+                Ok(None) => tokio::task::yield_now().await,
+                Err(until) => tokio::time::sleep_until(until.into()).await,
+            }
+        }
+    }
+
+    /// Waits only while the store itself would refuse: for rare calls that somebody waits for, such as checks.
+    pub async fn take_soon(self: &Arc<Self>) -> Token {
+        loop {
+            let taken = self.quota().take_soon(Instant::now());
+            match taken {
+                Ok(()) => return Token { api: self.clone(), used: false },
+                Err(until) => tokio::time::sleep_until(until.into()).await,
+            }
+        }
+    }
+
+    /// Makes one call. `path` is relative to the store, such as `v2/orders/1`. Any 2xx is a success.
+    async fn call(
+        &self,
+        mut token: Token,
+        operation: Operation,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, CallError> {
+        let url = self.base.join(path).map_err(|_| Seen::Transport(Transport::Broken))?;
+        let mut request = self
+            .client
+            .request(method, url)
+            .header("X-Auth-Token", self.config.access_token.expose_secret())
+            .header(header::ACCEPT, "application/json");
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        token.used = true;
+        let sent = request.send().await;
+        let now = Instant::now();
+        let outcome = match sent {
+            Ok(response) => {
+                let seen = QuotaHeaders::read(response.headers());
+                if response.status().as_u16() == 429 {
+                    let asked = CallError::of_status(&response).retry_after;
+                    self.quota().refused(now, &seen, asked, rand::random());
+                } else {
+                    self.quota().observed(now, &seen);
+                }
+                if response.status().is_success() { Ok(response) } else { Err(CallError::of_status(&response)) }
+            }
+            Err(error) => {
+                self.quota().unanswered();
+                Err(error.into())
+            }
+        };
+        self.metrics.bigcommerce_call(operation, outcome.as_ref().map(|ok| ok.status().as_u16()).map_err(|e| e.seen));
+        outcome
+    }
+
+    /// Asks for the store's time: the cheapest call that proves the credentials.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn time(self: &Arc<Self>) -> Result<(), CallError> {
+        let token = self.take_soon().await;
+        self.call(token, Operation::Time, Method::GET, "v2/time", None).await.map(drop)
+    }
+
+    fn hooks_api(&self) -> HooksApi {
+        if self.hooks_v3.load(Ordering::Relaxed) { HooksApi::V3 } else { HooksApi::V2 }
+    }
+
+    fn use_hooks_v3(&self) {
+        self.hooks_v3.store(true, Ordering::Relaxed);
+    }
+
+    /// How long one call may take.
+    pub fn timeout(&self) -> Duration {
+        self.config.fetch_timeout
+    }
+}

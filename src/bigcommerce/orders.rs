@@ -1,0 +1,150 @@
+//! Orders: one by its id, or a list of which each order's bytes are cut out exactly as they stand there.
+//!
+//! An order is never modelled: its types wobble (money as texts, `zip` a text or a number), so only `id`, `status_id` and
+//! `date_modified` are read. Source: BigCommerce, "Orders V2" OpenAPI file.
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Api, Operation, Token};
+use crate::{
+    clock::Timestamp,
+    event::OrderId,
+    http::{CallError, Unusable, read_body},
+};
+
+/// The largest order that is taken: 8 MiB.
+pub const MAX_ORDER: usize = 8 * 1024 * 1024;
+/// The largest list that is taken.
+pub const MAX_LIST: usize = 32 * 1024 * 1024;
+
+/// One order as the store sent it.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Its id, read from the bytes.
+    pub id: OrderId,
+    /// Its status, if it has one.
+    pub status: Option<i64>,
+    /// When the store last changed it, if it says so.
+    pub modified: Option<Timestamp>,
+    /// The bytes as they came. Somebody's home address: never logged, never stored.
+    pub body: Bytes,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    id: serde_json::Number,
+    #[serde(default)]
+    status_id: serde_json::Value,
+    #[serde(default)]
+    date_modified: serde_json::Value,
+}
+
+impl Snapshot {
+    /// Reads the head of an order; the whole of it must be JSON.
+    ///
+    /// # Errors
+    /// [`Unusable::NotJson`] when it is not an object with an id.
+    pub fn read(body: Bytes) -> Result<Self, Unusable> {
+        let head: Head = serde_json::from_slice(&body).map_err(|_| Unusable::NotJson)?;
+        let id = head.id.as_i64().and_then(OrderId::new).ok_or(Unusable::NotJson)?;
+        let modified = head.date_modified.as_str().and_then(parse_date);
+        Ok(Self { id, status: head.status_id.as_i64(), modified, body })
+    }
+}
+
+/// RFC 2822 (`Tue, 05 Mar 2019 21:40:11 +0000`), as V2 answers, or RFC 3339.
+fn parse_date(text: &str) -> Option<Timestamp> {
+    let rfc2822 = || jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
+    let at = rfc2822().or_else(|| text.parse().ok())?;
+    Some(Timestamp::from_millis(at.as_millisecond()))
+}
+
+/// Cuts a list of orders into snapshots that share its memory. A row that is no order is left out.
+///
+/// # Errors
+/// [`Unusable::NotJson`] when it is not an array.
+pub fn cut_list(list: &Bytes) -> Result<Vec<Snapshot>, Unusable> {
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<&RawValue> = serde_json::from_slice(list).map_err(|_| Unusable::NotJson)?;
+    let snapshot = |row: &RawValue| Snapshot::read(list.slice_ref(row.get().as_bytes())).ok();
+    Ok(rows.into_iter().filter_map(snapshot).collect())
+}
+
+/// Which orders a list asks for.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    /// All with ids from `min` to `max`, by id.
+    Ids {
+        /// The lowest id.
+        min: OrderId,
+        /// The highest id.
+        max: OrderId,
+    },
+    /// All that changed from `since` (to `until`) on, the longest unchanged first.
+    Modified {
+        /// The earliest change.
+        since: Timestamp,
+        /// The latest change, if there is a bound.
+        until: Option<Timestamp>,
+    },
+}
+
+impl Selection {
+    fn query(&self) -> String {
+        match self {
+            Self::Ids { min, max } => format!("min_id={min}&max_id={max}&sort=id:asc"),
+            Self::Modified { since, until } => {
+                let until = until.map(|at| format!("&max_date_modified={}", filter_date(at))).unwrap_or_default();
+                format!("min_date_modified={}{until}&sort=date_modified:asc", filter_date(*since))
+            }
+        }
+    }
+}
+
+/// ISO 8601 in whole seconds with `Z`: no `+` that could be lost in a query.
+fn filter_date(at: Timestamp) -> String {
+    let seconds = jiff::Timestamp::from_second(at.millis().div_euclid(1000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    seconds.to_string()
+}
+
+impl Api {
+    /// Fetches one order. What comes back is the order asked for, or an error.
+    ///
+    /// # Errors
+    /// The call's failure, or [`Unusable`] for an answer that is not this order.
+    pub async fn order(&self, token: Token, id: OrderId) -> Result<Snapshot, CallError> {
+        let response = self.call(token, Operation::Order, Method::GET, &format!("v2/orders/{id}"), None).await?;
+        let snapshot = Snapshot::read(read_body(response, MAX_ORDER).await?)?;
+        if snapshot.id == id { Ok(snapshot) } else { Err(Unusable::AnotherOrder.into()) }
+    }
+
+    /// Fetches one page of orders, at most `limit` (and perhaps fewer: the store's own maximum is not documented). Orders
+    /// that are archived or deleted are not among them. An order over the single limit is not taken either.
+    ///
+    /// # Errors
+    /// The call's failure, or [`Unusable`] for an answer that is no list of orders.
+    pub async fn orders(
+        &self,
+        token: Token,
+        selection: &Selection,
+        page: u32,
+        limit: u32,
+    ) -> Result<Vec<Snapshot>, CallError> {
+        let path = format!("v2/orders?{}&page={page}&limit={limit}", selection.query());
+        let response = self.call(token, Operation::Orders, Method::GET, &path, None).await?;
+        let mut rows = cut_list(&read_body(response, MAX_LIST).await?)?;
+        rows.retain(|row| row.body.len() <= MAX_ORDER);
+        Ok(rows)
+    }
+}

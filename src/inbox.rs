@@ -1,0 +1,364 @@
+//! The inbox: one durable row per order, a receipt per event, and leases on the orders under way.
+//!
+//! Here are the trait and its types; `sqlite` keeps it in a file. Nothing personal goes in: ids, times, states, digests.
+//! Every method takes the time as an argument, so that a test can say what time it is.
+
+mod rows;
+pub mod sqlite;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{
+    clock::Timestamp,
+    event::{OrderEvent, OrderId},
+    one_tribe::Digest,
+};
+
+/// Which connection (one store and its destination) a row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub i64);
+
+/// What a duplicate may be dropped for: its order was fetched at least this long after the event's own second. Wide enough
+/// for the store's clock and ours to disagree.
+pub const WELL_AFTER: Duration = Duration::from_secs(60);
+
+/// Why the inbox did not do as it was told.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum InboxError {
+    /// For now: the disk is full, the database is locked, away or read-only.
+    #[error("the database cannot be used: {0}")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+    /// For good: what is stored cannot be trusted any more.
+    #[error("the database is damaged: {0}")]
+    Damaged(#[source] Arc<sqlx::Error>),
+    /// The database cannot be opened as it stands.
+    #[error("{0}")]
+    Unfit(String),
+    /// The inbox has been closed.
+    #[error("the inbox is closed")]
+    Closed,
+}
+
+/// An event on its way in: what it says, and by what it is recognised when it comes again.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// What the payload said.
+    pub event: OrderEvent,
+    /// The `webhook-id` header, if it came.
+    pub webhook_id: Option<String>,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// What became of an event. In each case it is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// Never seen before: its order will be forwarded.
+    First,
+    /// Seen before, yet its order may have changed since: it will be fetched, and forwarded if it differs.
+    Doubt,
+    /// Seen before, and its order was fetched well after: nothing more to do.
+    Duplicate,
+}
+
+/// An order that may be claimed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Which order.
+    pub order: OrderId,
+    /// Since when it is due; the oldest goes first.
+    pub at: Timestamp,
+}
+
+/// The right to fetch and forward one order, until the lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose order.
+    pub connection: ConnectionId,
+    /// Which order.
+    pub order: OrderId,
+    /// Fences the settling: only the latest claim's owner can settle.
+    pub owner: i64,
+    /// The `wanted` number before the fetch; a success delivers up to it and no further.
+    pub seen: i64,
+    /// Forward even an unchanged snapshot: there is a first-time event or a resend behind it.
+    pub insist: bool,
+    /// Of the snapshot last forwarded.
+    pub digest: Option<Digest>,
+    /// Tries of its own that have failed so far.
+    pub attempts: u32,
+    /// Since when the order is refused.
+    pub refused_since: Option<Timestamp>,
+    /// Since when the store does not know the order.
+    pub missing_since: Option<Timestamp>,
+    /// When the event came that made it wait.
+    pub waiting_since: Timestamp,
+    /// When the right ends.
+    pub lease_until: Timestamp,
+}
+
+/// How a claim ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The destination has the state: sent now, or already there.
+    Delivered {
+        /// Of the snapshot.
+        digest: Digest,
+        /// When its fetch began.
+        fetched_at: Timestamp,
+        /// False when the snapshot was the one last forwarded and nothing was sent.
+        forwarded: bool,
+    },
+    /// Its status is one that is not forwarded.
+    Skipped {
+        /// When its fetch began.
+        fetched_at: Timestamp,
+    },
+    /// Refused; its own time for the next try has been set.
+    Refused {
+        /// The next try.
+        retry_at: Timestamp,
+        /// What was seen.
+        error: String,
+    },
+    /// The store does not know it; it will be looked for again.
+    Missing {
+        /// The next look.
+        retry_at: Timestamp,
+        /// What was seen.
+        error: String,
+    },
+    /// A far side is down: not the order's fault. Due again when the far side is back.
+    Deferred {
+        /// The next try, unless the outage ends before.
+        retry_at: Timestamp,
+        /// What was seen.
+        error: String,
+        /// False for an order that fails where others succeed: the end of the outage does not make it due.
+        until_recovery: bool,
+    },
+    /// Not tried after all: due as before.
+    Released,
+    /// Refused for too long.
+    Failed {
+        /// What was seen last.
+        error: String,
+    },
+    /// The store has had time enough to know it, and does not.
+    Gone {
+        /// What was seen last.
+        error: String,
+    },
+}
+
+/// A claim and how it ended.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The claim.
+    pub claim: Claim,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Where an order stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderState {
+    /// There is work: waiting, under way, or to be tried again.
+    Pending,
+    /// The destination has its newest known state.
+    Delivered,
+    /// Refused for too long. Can be resent.
+    Failed,
+    /// The store does not know it. Can be resent.
+    Gone,
+    /// Its status is one that is not forwarded.
+    Skipped,
+}
+
+impl OrderState {
+    const ALL: [Self; 5] = [Self::Pending, Self::Delivered, Self::Failed, Self::Gone, Self::Skipped];
+
+    /// As the database keeps it.
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            Self::Pending => 0,
+            Self::Delivered => 1,
+            Self::Failed => 2,
+            Self::Gone => 3,
+            Self::Skipped => 4,
+        }
+    }
+
+    pub(crate) fn from_code(code: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    /// As people and URLs name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Gone => "gone",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl std::str::FromStr for OrderState {
+    type Err = NotAState;
+
+    fn from_str(text: &str) -> Result<Self, NotAState> {
+        Self::ALL.into_iter().find(|state| state.name() == text).ok_or(NotAState)
+    }
+}
+
+/// Said of a text that names no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a state is one of pending, delivered, failed, gone, skipped")]
+pub struct NotAState;
+
+/// One order's row, as shown to people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderRow {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Where it stands.
+    pub state: OrderState,
+    /// Tries for its newest state.
+    pub attempts: u32,
+    /// What was seen last, if it was no success. No personal data.
+    pub last_error: Option<String>,
+    /// When the relay first heard of it.
+    pub first_event_at: Timestamp,
+    /// When the relay last heard of it.
+    pub last_event_at: Timestamp,
+    /// Since when it waits, if it does.
+    pub waiting_since: Option<Timestamp>,
+    /// When it is tried next, or its lease ends.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it was last forwarded.
+    pub delivered_at: Option<Timestamp>,
+}
+
+/// Which rows are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OrderQuery {
+    /// Only this state.
+    pub state: Option<OrderState>,
+    /// At most this many.
+    pub limit: u32,
+    /// Only ids below this one: the last page's `next`.
+    pub before: Option<OrderId>,
+}
+
+/// The whole inbox of one connection in a few numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Orders with work.
+    pub waiting: u64,
+    /// Since when the oldest of them waits.
+    pub oldest_waiting: Option<Timestamp>,
+    /// Orders refused for too long.
+    pub failed: u64,
+    /// Orders the store does not know.
+    pub gone: u64,
+    /// When the last event came.
+    pub last_event_at: Option<Timestamp>,
+    /// When the last order was forwarded.
+    pub last_forwarded_at: Option<Timestamp>,
+    /// When this connection was first served.
+    pub first_start: Option<Timestamp>,
+}
+
+/// The inbox. All changes are durable when their future is done.
+#[async_trait]
+pub trait Inbox: Send + Sync {
+    /// The connection of this kind and name, made if it is new.
+    async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError>;
+
+    /// Keeps an event. Done means synced to disk.
+    async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError>;
+
+    /// Makes orders wanted: to be looked at (fetched, forwarded if they differ), or, with `insist`, to be forwarded in any case.
+    async fn want(
+        &self,
+        connection: ConnectionId,
+        orders: Vec<OrderId>,
+        insist: bool,
+        now: Timestamp,
+    ) -> Result<(), InboxError>;
+
+    /// Makes all orders of one settled state wanted, insisting. Returns how many.
+    async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError>;
+
+    /// Orders that may be claimed now, those due longest first.
+    async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError>;
+
+    /// When the next order becomes due that is not due now.
+    async fn next_due(&self, connection: ConnectionId, now: Timestamp) -> Result<Option<Timestamp>, InboxError>;
+
+    /// Claims those of `orders` that are still due.
+    async fn claim(
+        &self,
+        connection: ConnectionId,
+        orders: Vec<OrderId>,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Claim>, InboxError>;
+
+    /// Ends a claim. False if it was no longer the owner's to end; nothing has changed then.
+    async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError>;
+
+    /// An outage is over: what was deferred for it is due as it was before.
+    async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError>;
+
+    /// Rows by descending id.
+    async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError>;
+
+    /// Digests of the snapshots last forwarded, and where they stand, for those of `orders` that have a row.
+    async fn known(&self, connection: ConnectionId, orders: Vec<OrderId>) -> Result<Vec<Known>, InboxError>;
+
+    /// A few numbers.
+    async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError>;
+
+    /// A note kept for the connection: a watermark, a hook's number.
+    async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError>;
+
+    /// Keeps a note; `None` removes it.
+    async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError>;
+
+    /// Removes at most `limit` receipts, and at most `limit` settled rows, last touched before `before`. Returns how many.
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError>;
+
+    /// Proves that the database can be written.
+    async fn probe(&self, now: Timestamp) -> Result<(), InboxError>;
+
+    /// Changes whenever work may have come in.
+    fn arrivals(&self) -> watch::Receiver<u64>;
+
+    /// Finishes what was handed in, then closes.
+    async fn close(&self);
+}
+
+/// What the inbox knows of one order's last forwarded snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Which order.
+    pub order: OrderId,
+    /// Of the snapshot last forwarded.
+    pub digest: Option<Digest>,
+    /// Where it stands.
+    pub state: OrderState,
+    /// When it was settled, unless there is work for it.
+    pub settled_at: Option<Timestamp>,
+}

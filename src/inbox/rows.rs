@@ -1,0 +1,229 @@
+//! What the databases are handed for a whole batch at once: plain rows, sent as one JSON text per statement.
+//!
+//! The decisions that need no database are made here, once for every kind of database.
+
+use std::collections::{HashMap, HashSet, hash_map::Entry};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{Accepted, Arrival, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER};
+use crate::{clock::Timestamp, event::OrderId};
+
+/// One receipt to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct Receipt {
+    pub connection_id: i64,
+    pub order_id: i64,
+    pub key: i64,
+}
+
+/// One order to make wanted.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Raise {
+    pub connection_id: i64,
+    pub order_id: i64,
+    /// Forward in any case.
+    pub insist: bool,
+    /// Only if the order was last fetched before this (or never); nothing to do otherwise.
+    pub unless_fetched_at: i64,
+    pub at: i64,
+}
+
+impl Raise {
+    pub fn of(connection: ConnectionId, order: OrderId, insist: bool, now: Timestamp) -> Self {
+        let (connection_id, order_id) = (connection.0, order.get());
+        Self { connection_id, order_id, insist, unless_fetched_at: i64::MAX, at: now.millis() }
+    }
+}
+
+/// The receipts that an event leaves: by its `webhook-id`, and by its `hash` with its second.
+fn receipts(arrival: &Arrival) -> impl Iterator<Item = Receipt> {
+    let key = |kind: &[u8], parts: &[&[u8]]| {
+        let mut hasher = Sha256::new();
+        hasher.update(kind);
+        parts.iter().for_each(|part| hasher.update(part));
+        let mut first = [0; 8];
+        first.copy_from_slice(&hasher.finalize()[..8]);
+        Receipt {
+            connection_id: arrival.connection.0,
+            order_id: arrival.event.order.get(),
+            key: i64::from_le_bytes(first),
+        }
+    };
+    let by_id = arrival.webhook_id.as_ref().map(|id| key(b"id\0", &[id.as_bytes()]));
+    let second = arrival.event.created_at.unwrap_or(-1).to_le_bytes();
+    let by_hash = arrival.event.hash.as_ref().map(|hash| key(b"hash\0", &[&second, hash.as_bytes()]));
+    by_id.into_iter().chain(by_hash)
+}
+
+/// A batch of events, with their receipts.
+pub(super) struct Arrivals<'a> {
+    arrivals: Vec<&'a Arrival>,
+    receipts: Vec<Vec<Receipt>>,
+}
+
+impl<'a> Arrivals<'a> {
+    pub fn new(arrivals: Vec<&'a Arrival>) -> Self {
+        let receipts = arrivals.iter().map(|arrival| receipts(arrival).collect()).collect();
+        Self { arrivals, receipts }
+    }
+
+    /// Every receipt once.
+    pub fn receipts(&self) -> HashSet<Receipt> {
+        self.receipts.iter().flatten().copied().collect()
+    }
+
+    /// Tells first-time events from doubtful ones, given the receipts that were new. One entry per event, and one raise
+    /// per order.
+    pub fn judge(&self, mut new: HashSet<Receipt>) -> (Vec<bool>, Vec<Raise>) {
+        let mut raises: Vec<Raise> = Vec::new();
+        let mut place: HashMap<(i64, i64), usize> = HashMap::new();
+        let mut firsts = Vec::with_capacity(self.arrivals.len());
+        for (arrival, receipts) in self.arrivals.iter().zip(&self.receipts) {
+            // Of two equal events in one batch the first takes the receipts; every one of its own is taken.
+            let first = receipts.iter().fold(true, |first, receipt| new.remove(receipt) && first);
+            firsts.push(first);
+            let mut raise = Raise::of(arrival.connection, arrival.event.order, first, arrival.at);
+            if let Some(second) = arrival.event.created_at {
+                raise.unless_fetched_at = Timestamp::from_seconds(second).after(WELL_AFTER).millis();
+            }
+            match place.entry((raise.connection_id, raise.order_id)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(raises.len());
+                    raises.push(raise);
+                }
+                Entry::Occupied(entry) => {
+                    let known = &mut raises[*entry.get()];
+                    known.insist |= raise.insist;
+                    known.unless_fetched_at = known.unless_fetched_at.max(raise.unless_fetched_at);
+                }
+            }
+        }
+        (firsts, raises)
+    }
+
+    /// What became of each event, given the orders that were in fact raised.
+    pub fn accepted(&self, firsts: &[bool], raised: &HashSet<(i64, i64)>) -> Vec<Accepted> {
+        let outcome = |(arrival, first): (&&Arrival, &bool)| match (first, &arrival.connection, arrival.event.order) {
+            (true, ..) => Accepted::First,
+            (false, connection, order) if raised.contains(&(connection.0, order.get())) => Accepted::Doubt,
+            _ => Accepted::Duplicate,
+        };
+        self.arrivals.iter().zip(firsts).map(outcome).collect()
+    }
+
+    /// The latest event of each connection.
+    pub fn latest(&self) -> HashMap<i64, i64> {
+        latest(self.arrivals.iter().map(|arrival| (arrival.connection, arrival.at)))
+    }
+}
+
+/// The latest time of each connection.
+pub(super) fn latest(times: impl Iterator<Item = (ConnectionId, Timestamp)>) -> HashMap<i64, i64> {
+    let mut latest: HashMap<i64, i64> = HashMap::new();
+    for (connection, at) in times {
+        let known = latest.entry(connection.0).or_insert(at.millis());
+        *known = at.millis().max(*known);
+    }
+    latest
+}
+
+/// One claim to end. The databases' statement is the same for all outcomes; the differences are in the columns.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SettleRow {
+    pub connection_id: i64,
+    pub order_id: i64,
+    pub owner: i64,
+    pub seen: i64,
+    pub at: i64,
+    /// The state, unless more has come in since the claim.
+    pub state: i64,
+    /// The destination has (or shall not have) what was seen.
+    pub done: bool,
+    pub forwarded: bool,
+    /// While pending: the next try; none means due as before the claim.
+    pub retry_at: Option<i64>,
+    /// Waits for a far side; the end of the outage makes it due.
+    pub deferred: bool,
+    /// A try of the order's own was used up.
+    pub tried: bool,
+    /// The order's own troubles stay as they are.
+    pub untouched: bool,
+    pub refused: bool,
+    pub missing: bool,
+    pub error: Option<String>,
+    /// Hexadecimal.
+    pub digest: Option<String>,
+    pub fetched_at: Option<i64>,
+}
+
+impl SettleRow {
+    pub fn of(settlement: &Settlement) -> Self {
+        let Settlement { claim, outcome, at } = settlement;
+        let mut row = Self {
+            connection_id: claim.connection.0,
+            order_id: claim.order.get(),
+            owner: claim.owner,
+            seen: claim.seen,
+            at: at.millis(),
+            state: OrderState::Pending.code(),
+            done: false,
+            forwarded: false,
+            retry_at: None,
+            deferred: false,
+            tried: true,
+            untouched: false,
+            refused: false,
+            missing: false,
+            error: None,
+            digest: None,
+            fetched_at: None,
+        };
+        let fail = |row: &mut Self, error: &String| row.error = Some(error.clone());
+        match outcome {
+            Outcome::Delivered { digest, fetched_at, forwarded } => {
+                row.state = OrderState::Delivered.code();
+                row.done = true;
+                row.forwarded = *forwarded;
+                row.digest = Some(digest.0.iter().map(|byte| format!("{byte:02x}")).collect());
+                row.fetched_at = Some(fetched_at.millis());
+            }
+            Outcome::Skipped { fetched_at } => {
+                row.state = OrderState::Skipped.code();
+                row.done = true;
+                row.fetched_at = Some(fetched_at.millis());
+            }
+            Outcome::Refused { retry_at, error } => {
+                row.retry_at = Some(retry_at.millis());
+                row.refused = true;
+                fail(&mut row, error);
+            }
+            Outcome::Missing { retry_at, error } => {
+                row.retry_at = Some(retry_at.millis());
+                row.missing = true;
+                fail(&mut row, error);
+            }
+            Outcome::Deferred { retry_at, error, until_recovery } => {
+                row.retry_at = Some(retry_at.millis());
+                row.deferred = *until_recovery;
+                row.tried = false;
+                row.untouched = true;
+                fail(&mut row, error);
+            }
+            Outcome::Released => {
+                row.tried = false;
+                row.untouched = true;
+            }
+            Outcome::Failed { error } => {
+                row.state = OrderState::Failed.code();
+                fail(&mut row, error);
+            }
+            Outcome::Gone { error } => {
+                row.state = OrderState::Gone.code();
+                fail(&mut row, error);
+            }
+        }
+        row
+    }
+}

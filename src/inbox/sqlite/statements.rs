@@ -1,0 +1,269 @@
+//! The SQL of the SQLite inbox, one function a statement. Batches travel as one JSON text.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    clock::Timestamp,
+    event::OrderId,
+    inbox::{
+        Claim, ConnectionId, OrderState,
+        rows::{Raise, Receipt, SettleRow},
+    },
+    one_tribe::Digest,
+};
+
+pub(super) fn json<T: Serialize>(rows: T) -> String {
+    serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
+}
+
+/// Keeps receipts; returns those that were new.
+pub(super) async fn keep_receipts(
+    db: &mut SqliteConnection,
+    receipts: HashSet<Receipt>,
+    seen_at: Timestamp,
+) -> Result<HashSet<Receipt>, sqlx::Error> {
+    if receipts.is_empty() {
+        return Ok(receipts);
+    }
+    let rows = sqlx::query(
+        "INSERT INTO receipts (connection_id, order_id, key, seen_at)
+         SELECT value ->> 'connection_id', value ->> 'order_id', value ->> 'key', ?2 FROM json_each(?1) WHERE true
+         ON CONFLICT DO NOTHING
+         RETURNING connection_id, order_id, key",
+    )
+    .bind(json(&receipts))
+    .bind(seen_at.millis())
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| Ok(Receipt { connection_id: row.try_get(0)?, order_id: row.try_get(1)?, key: row.try_get(2)? }))
+        .collect()
+}
+
+/// Makes orders wanted; returns those for which there was anything to do.
+pub(super) async fn raise(db: &mut SqliteConnection, raises: Vec<Raise>) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    // A look that nobody insists on leaves the next try of an order that waits already where it is.
+    let rows = sqlx::query(
+        "WITH j AS (
+             SELECT value ->> 'connection_id' AS connection_id, value ->> 'order_id' AS order_id,
+                    value ->> 'insist' AS insist, value ->> 'unless_fetched_at' AS unless_fetched_at, value ->> 'at' AS at
+             FROM json_each(?1))
+         INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
+                             first_event_at, last_event_at)
+         SELECT j.connection_id, j.order_id, 0, 1, j.insist, j.at, j.at, j.at, j.at
+         FROM j LEFT JOIN orders AS o ON o.connection_id = j.connection_id AND o.order_id = j.order_id
+         WHERE j.insist = 1 OR o.order_id IS NULL OR o.fetched_at IS NULL OR o.fetched_at < j.unless_fetched_at
+         ON CONFLICT (connection_id, order_id) DO UPDATE SET
+             state = 0,
+             wanted = wanted + 1,
+             insisted = CASE WHEN excluded.insisted = 1 THEN wanted + 1 ELSE insisted END,
+             due_at = CASE
+                 WHEN lease_owner IS NOT NULL THEN due_at
+                 WHEN state = 0 AND excluded.insisted = 0 THEN due_at
+                 ELSE min(coalesce(due_at, excluded.due_at), excluded.due_at) END,
+             waiting_since = CASE WHEN state = 0 THEN waiting_since ELSE excluded.waiting_since END,
+             attempts = CASE WHEN state = 0 AND excluded.insisted = 0 THEN attempts ELSE 0 END,
+             refused_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN refused_since END,
+             missing_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN missing_since END,
+             settled_at = NULL,
+             last_event_at = excluded.last_event_at
+         RETURNING connection_id, order_id",
+    )
+    .bind(json(&raises))
+    .fetch_all(db)
+    .await?;
+    pairs(&rows)
+}
+
+fn pairs(rows: &[SqliteRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+pub(super) async fn touch_event(db: &mut SqliteConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE connections SET last_event_at = max(coalesce(last_event_at, 0), ?2) WHERE id = ?1";
+    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
+}
+
+pub(super) async fn touch_forwarded(db: &mut SqliteConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE connections SET last_forwarded_at = max(coalesce(last_forwarded_at, 0), ?2) WHERE id = ?1";
+    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
+}
+
+pub(super) async fn want_all(
+    db: &mut SqliteConnection,
+    connection: ConnectionId,
+    state: OrderState,
+    now: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "UPDATE orders SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = ?3, waiting_since = ?3,
+             attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL
+         WHERE connection_id = ?1 AND state IN (2, 3, 4) AND state = ?2",
+    )
+    .bind(connection.0)
+    .bind(state.code())
+    .bind(now.millis())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Claims those of `orders` that are due.
+pub(super) async fn claim(
+    db: &mut SqliteConnection,
+    connection: ConnectionId,
+    orders: &[OrderId],
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Claim>, sqlx::Error> {
+    let owner: i64 = rand::random();
+    let rows = sqlx::query(
+        "UPDATE orders SET lease_owner = ?3, due_at = ?4
+         WHERE connection_id = ?1 AND order_id IN (SELECT value FROM json_each(?2)) AND due_at <= ?5
+         RETURNING order_id, wanted, insisted > delivered, digest, attempts, refused_since, missing_since, waiting_since",
+    )
+    .bind(connection.0)
+    .bind(json(orders))
+    .bind(owner)
+    .bind(until.millis())
+    .bind(now.millis())
+    .fetch_all(db)
+    .await?;
+    let claim = |row: &SqliteRow| {
+        let time = |at: Option<i64>| at.map(Timestamp::from_millis);
+        Ok(Claim {
+            connection,
+            order: order_id(row, 0)?,
+            owner,
+            seen: row.try_get(1)?,
+            insist: row.try_get(2)?,
+            digest: digest(row, 3)?,
+            attempts: row.try_get(4)?,
+            refused_since: time(row.try_get(5)?),
+            missing_since: time(row.try_get(6)?),
+            waiting_since: time(row.try_get(7)?).unwrap_or(now),
+            lease_until: until,
+        })
+    };
+    rows.iter().map(claim).collect()
+}
+
+pub(super) fn order_id(row: &SqliteRow, column: usize) -> Result<OrderId, sqlx::Error> {
+    OrderId::new(row.try_get(column)?).ok_or_else(|| sqlx::Error::Decode("an order id below one".into()))
+}
+
+pub(super) fn digest(row: &SqliteRow, column: usize) -> Result<Option<Digest>, sqlx::Error> {
+    let bytes: Option<Vec<u8>> = row.try_get(column)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(Digest))
+}
+
+/// Ends claims; returns the orders whose claim was still the owner's.
+pub(super) async fn settle(db: &mut SqliteConnection, rows: &[SettleRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "WITH s AS (
+             SELECT value ->> 'connection_id' AS connection_id, value ->> 'order_id' AS order_id,
+                    value ->> 'owner' AS owner, value ->> 'seen' AS seen, value ->> 'at' AS at,
+                    value ->> 'state' AS state, value ->> 'done' AS done, value ->> 'forwarded' AS forwarded,
+                    value ->> 'retry_at' AS retry_at, value ->> 'deferred' AS deferred, value ->> 'tried' AS tried,
+                    value ->> 'untouched' AS untouched, value ->> 'refused' AS refused, value ->> 'missing' AS missing,
+                    value ->> 'error' AS error, value ->> 'digest' AS digest, value ->> 'fetched_at' AS fetched_at
+             FROM json_each(?1))
+         UPDATE orders SET
+             state = CASE WHEN wanted > s.seen THEN 0 ELSE s.state END,
+             delivered = CASE WHEN s.done THEN s.seen ELSE delivered END,
+             due_at = CASE
+                 WHEN s.state = 0 AND s.retry_at IS NULL THEN waiting_since
+                 WHEN s.state = 0 AND (s.deferred OR wanted = s.seen) THEN s.retry_at
+                 WHEN wanted > s.seen THEN s.at END,
+             waiting_since = CASE
+                 WHEN s.state = 0 THEN waiting_since
+                 WHEN wanted > s.seen THEN orders.last_event_at END,
+             lease_owner = NULL,
+             deferred = s.deferred,
+             attempts = CASE WHEN s.state <> 0 AND wanted > s.seen THEN 0 ELSE attempts + s.tried END,
+             refused_since = CASE
+                 WHEN s.refused THEN coalesce(refused_since, s.at)
+                 WHEN s.untouched THEN refused_since END,
+             missing_since = CASE
+                 WHEN s.missing THEN coalesce(missing_since, s.at)
+                 WHEN s.untouched THEN missing_since END,
+             last_error = CASE WHEN s.done THEN NULL ELSE coalesce(s.error, last_error) END,
+             digest = coalesce(unhex(s.digest), orders.digest),
+             fetched_at = coalesce(s.fetched_at, orders.fetched_at),
+             delivered_at = CASE WHEN s.forwarded THEN s.at ELSE delivered_at END,
+             settled_at = CASE WHEN s.state <> 0 AND wanted = s.seen THEN s.at END
+         FROM s
+         WHERE orders.connection_id = s.connection_id AND orders.order_id = s.order_id AND orders.lease_owner = s.owner
+         RETURNING connection_id, order_id",
+    )
+    .bind(json(rows))
+    .fetch_all(db)
+    .await?;
+    pairs(&rows)
+}
+
+pub(super) async fn recover(db: &mut SqliteConnection, connection: ConnectionId) -> Result<u64, sqlx::Error> {
+    let sql = "UPDATE orders SET deferred = 0, due_at = waiting_since
+               WHERE connection_id = ?1 AND deferred = 1 AND state = 0 AND lease_owner IS NULL";
+    Ok(sqlx::query(sql).bind(connection.0).execute(db).await?.rows_affected())
+}
+
+pub(super) async fn connection(
+    db: &mut SqliteConnection,
+    kind: &str,
+    name: &str,
+    now: Timestamp,
+) -> Result<ConnectionId, sqlx::Error> {
+    sqlx::query("INSERT INTO connections (kind, name, first_start) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
+        .bind(kind)
+        .bind(name)
+        .bind(now.millis())
+        .execute(&mut *db)
+        .await?;
+    let sql = "SELECT id FROM connections WHERE kind = ?1 AND name = ?2";
+    sqlx::query_scalar(sql).bind(kind).bind(name).fetch_one(db).await.map(ConnectionId)
+}
+
+pub(super) async fn keep_note(
+    db: &mut SqliteConnection,
+    connection: ConnectionId,
+    name: &str,
+    value: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let query = match value {
+        Some(value) => sqlx::query(
+            "INSERT INTO notes (connection_id, name, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (connection_id, name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(connection.0)
+        .bind(name)
+        .bind(value),
+        None => sqlx::query("DELETE FROM notes WHERE connection_id = ?1 AND name = ?2").bind(connection.0).bind(name),
+    };
+    query.execute(db).await.map(drop)
+}
+
+/// Failed orders stay until somebody resends them: they are a list of what is still to be done.
+pub(super) async fn prune(db: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
+    let receipts = sqlx::query(
+        "DELETE FROM receipts WHERE (connection_id, order_id, key) IN
+             (SELECT connection_id, order_id, key FROM receipts WHERE seen_at < ?1 ORDER BY seen_at LIMIT ?2)",
+    )
+    .bind(before.millis())
+    .bind(limit)
+    .execute(&mut *db)
+    .await?;
+    let orders = sqlx::query(
+        "DELETE FROM orders WHERE (connection_id, order_id) IN
+             (SELECT connection_id, order_id FROM orders
+              WHERE settled_at < ?1 AND state <> 2 ORDER BY settled_at LIMIT ?2)",
+    )
+    .bind(before.millis())
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(receipts.rows_affected() + orders.rows_affected())
+}

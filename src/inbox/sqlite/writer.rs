@@ -1,0 +1,192 @@
+//! The one writer of a SQLite inbox: takes whatever has come in, changes it all in one transaction, syncs once, and only
+//! then answers everybody (group commit). Durability costs one sync per batch, not one per event.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::statements;
+use crate::{
+    clock::Timestamp,
+    event::OrderId,
+    inbox::{
+        Accepted, Arrival, Claim, ConnectionId, InboxError, OrderState, Settlement,
+        rows::{self, Arrivals, Raise, SettleRow},
+    },
+};
+
+/// Changes in one transaction, at most: keeps one batch's time in bounds.
+const MAX_BATCH: usize = 512;
+
+/// One change.
+pub(super) enum Change {
+    Accept(Arrival),
+    Settle(Settlement),
+    Want { connection: ConnectionId, orders: Vec<OrderId>, insist: bool, now: Timestamp },
+    WantAll { connection: ConnectionId, state: OrderState, now: Timestamp },
+    Claim { connection: ConnectionId, orders: Vec<OrderId>, until: Timestamp, now: Timestamp },
+    Recover(ConnectionId),
+    Connection { kind: String, name: String, now: Timestamp },
+    KeepNote { connection: ConnectionId, name: String, value: Option<String> },
+    Prune { before: Timestamp, limit: u32 },
+    Probe(Timestamp),
+}
+
+/// What a change came to.
+#[derive(Clone)]
+pub(super) enum Done {
+    Accepted(Accepted),
+    Settled(bool),
+    Claimed(Vec<Claim>),
+    Count(u64),
+    Connection(ConnectionId),
+    Nothing,
+}
+
+/// A change and who waits for it.
+pub(super) struct Job {
+    pub change: Change,
+    pub reply: oneshot::Sender<Result<Done, InboxError>>,
+}
+
+/// Serves jobs until every sender is gone.
+pub(super) async fn run(
+    options: SqliteConnectOptions,
+    connection: SqliteConnection,
+    mut jobs: mpsc::Receiver<Job>,
+    arrivals: watch::Sender<u64>,
+) {
+    let mut connection = Some(connection);
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let (changes, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|job| (job.change, job.reply)).unzip();
+        let done = match usable(&options, &mut connection).await {
+            Ok(connection) => commit(connection, &changes).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(all) => {
+                if changes.iter().any(brings_work) {
+                    arrivals.send_modify(|count| *count += 1);
+                }
+                // Whoever no longer waits (a dropped request) needs no answer.
+                replies.into_iter().zip(all).for_each(|(reply, done)| drop(reply.send(Ok(done))));
+            }
+            Err(error) => {
+                tracing::error!(%error, changes = replies.len(), "a batch could not be stored: {error}");
+                // After a full disk or a lock the connection may be in any state: begin with a new one.
+                if let Some(broken) = connection.take() {
+                    drop(broken.close().await);
+                }
+                replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+            }
+        }
+    }
+    if let Some(connection) = connection {
+        drop(connection.close().await);
+    }
+}
+
+async fn usable<'a>(
+    options: &SqliteConnectOptions,
+    connection: &'a mut Option<SqliteConnection>,
+) -> Result<&'a mut SqliteConnection, InboxError> {
+    let open = match connection.take() {
+        Some(open) => open,
+        None => super::connect(options).await?,
+    };
+    Ok(connection.insert(open))
+}
+
+fn brings_work(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Accept(_) | Change::Settle(_) | Change::Want { .. } | Change::WantAll { .. } | Change::Recover(_)
+    )
+}
+
+async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let done = apply(&mut transaction, changes).await?;
+    transaction.commit().await?;
+    Ok(done)
+}
+
+/// Applies a batch: all events in two statements, all settlings in one, then the rest one by one. Their order within a batch
+/// is free, since nobody has been answered yet.
+async fn apply(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, sqlx::Error> {
+    let mut accepted = accept(db, changes).await?.into_iter();
+    let settled = settle(db, changes).await?;
+    let mut done = Vec::with_capacity(changes.len());
+    for change in changes {
+        done.push(match change {
+            Change::Accept(_) => Done::Accepted(accepted.next().expect("one answer for each event")),
+            Change::Settle(Settlement { claim, .. }) => {
+                Done::Settled(settled.contains(&(claim.connection.0, claim.order.get(), claim.owner)))
+            }
+            Change::Want { connection, orders, insist, now } => {
+                let raises = orders.iter().map(|order| Raise::of(*connection, *order, *insist, *now)).collect();
+                statements::raise(db, raises).await?;
+                Done::Nothing
+            }
+            Change::WantAll { connection, state, now } => {
+                Done::Count(statements::want_all(db, *connection, *state, *now).await?)
+            }
+            Change::Claim { connection, orders, until, now } => {
+                Done::Claimed(statements::claim(db, *connection, orders, *until, *now).await?)
+            }
+            Change::Recover(connection) => Done::Count(statements::recover(db, *connection).await?),
+            Change::Connection { kind, name, now } => {
+                Done::Connection(statements::connection(db, kind, name, *now).await?)
+            }
+            Change::KeepNote { connection, name, value } => {
+                statements::keep_note(db, *connection, name, value.as_deref()).await?;
+                Done::Nothing
+            }
+            Change::Prune { before, limit } => Done::Count(statements::prune(db, *before, *limit).await?),
+            Change::Probe(now) => {
+                statements::keep_note(db, ConnectionId(0), "probe", Some(&now.millis().to_string())).await?;
+                Done::Nothing
+            }
+        });
+    }
+    Ok(done)
+}
+
+async fn accept(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Accepted>, sqlx::Error> {
+    let arrivals: Vec<&Arrival> = changes
+        .iter()
+        .filter_map(|change| if let Change::Accept(arrival) = change { Some(arrival) } else { None })
+        .collect();
+    let Some(seen_at) = arrivals.iter().map(|arrival| arrival.at).max() else { return Ok(Vec::new()) };
+    let batch = Arrivals::new(arrivals);
+    let new = statements::keep_receipts(db, batch.receipts(), seen_at).await?;
+    let (firsts, raises) = batch.judge(new);
+    let raised = statements::raise(db, raises).await?;
+    for (connection, at) in batch.latest() {
+        statements::touch_event(db, connection, at).await?;
+    }
+    Ok(batch.accepted(&firsts, &raised))
+}
+
+async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<HashSet<(i64, i64, i64)>, sqlx::Error> {
+    let rows: Vec<SettleRow> = changes
+        .iter()
+        .filter_map(
+            |change| if let Change::Settle(settlement) = change { Some(SettleRow::of(settlement)) } else { None },
+        )
+        .collect();
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let owners: HashMap<(i64, i64), i64> =
+        rows.iter().map(|row| ((row.connection_id, row.order_id), row.owner)).collect();
+    let forwarded = rows.iter().filter(|row| row.forwarded);
+    let latest = rows::latest(forwarded.map(|row| (ConnectionId(row.connection_id), Timestamp::from_millis(row.at))));
+    let settled = statements::settle(db, &rows).await?;
+    for (connection, at) in latest {
+        statements::touch_forwarded(db, connection, at).await?;
+    }
+    Ok(settled.into_iter().filter_map(|row| owners.get(&row).map(|owner| (row.0, row.1, *owner))).collect())
+}

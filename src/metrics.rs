@@ -1,0 +1,238 @@
+//! The numbers, in the Prometheus text format: names with units, labels from closed sets, nothing of any order.
+//! `docs/metrics.md` describes each.
+
+use std::{fmt::Write as _, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use std::sync::atomic::AtomicU64;
+
+use crate::{
+    bigcommerce::Operation,
+    http::{Seen, Transport},
+};
+
+/// What became of one webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookResult {
+    /// Kept, first time.
+    Accepted,
+    /// Kept, seen before, looked at again.
+    Doubt,
+    /// Seen before, nothing to do.
+    Duplicate,
+    /// Not about orders.
+    Ignored,
+    /// An order scope in no known shape.
+    Unreadable,
+    /// Not genuine (401).
+    Unauthentic,
+    /// Malformed (400).
+    Malformed,
+    /// Another store's (403).
+    AnotherStore,
+    /// Too large (413) or too slow (408).
+    TooLarge,
+    /// Could not be stored (503).
+    Unavailable,
+}
+
+impl WebhookResult {
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Doubt => "doubt",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Unreadable => "unreadable",
+            Self::Unauthentic => "unauthentic",
+            Self::Malformed => "malformed",
+            Self::AnotherStore => "another_store",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    operation: &'static str,
+    status: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SideLabel {
+    side: &'static str,
+}
+
+/// Numbers that are read when somebody asks, rather than counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gauges {
+    /// Orders with work.
+    pub waiting: u64,
+    /// Age of the oldest of them.
+    pub oldest_waiting: Duration,
+    /// Orders refused for too long.
+    pub failed: u64,
+    /// What the store has left of its quota in this window, as last heard.
+    pub quota_left: Option<i64>,
+    /// Whether the store counts as down.
+    pub store_down: bool,
+    /// Whether the destination counts as down.
+    pub destination_down: bool,
+    /// Hooks that are as they should be, as last seen.
+    pub hooks_healthy: Option<u64>,
+}
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    webhooks: Family<ResultLabel, Counter>,
+    acknowledgement: Histogram,
+    deliveries: Family<OutcomeLabel, Counter>,
+    forwards: Family<StatusLabel, Counter>,
+    lag: Histogram,
+    calls: Family<CallLabels, Counter>,
+    waiting: Gauge,
+    oldest_waiting: Gauge<f64, AtomicU64>,
+    failed: Gauge,
+    quota_left: Gauge,
+    down: Family<SideLabel, Gauge>,
+    hooks_healthy: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("onetribe_relay");
+        let metrics = Self {
+            webhooks: Family::default(),
+            acknowledgement: Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]),
+            deliveries: Family::default(),
+            forwards: Family::default(),
+            lag: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0]),
+            calls: Family::default(),
+            waiting: Gauge::default(),
+            oldest_waiting: Gauge::default(),
+            failed: Gauge::default(),
+            quota_left: Gauge::default(),
+            down: Family::default(),
+            hooks_healthy: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("webhooks", "Webhooks by result", metrics.webhooks.clone());
+        registry.register_with_unit(
+            "acknowledgement",
+            "Time from a webhook's arrival to its answer",
+            Unit::Seconds,
+            metrics.acknowledgement.clone(),
+        );
+        registry.register("deliveries", "Orders settled, by outcome", metrics.deliveries.clone());
+        registry.register("forwards", "Calls to the destination, by status", metrics.forwards.clone());
+        registry.register_with_unit(
+            "lag",
+            "Time from the event that made an order wait to its arrival at the destination",
+            Unit::Seconds,
+            metrics.lag.clone(),
+        );
+        registry.register("bigcommerce_calls", "Calls to BigCommerce, by operation and status", metrics.calls.clone());
+        registry.register("orders_waiting", "Orders that wait to be forwarded", metrics.waiting.clone());
+        registry.register_with_unit(
+            "oldest_waiting",
+            "How long the oldest waiting order has waited",
+            Unit::Seconds,
+            metrics.oldest_waiting.clone(),
+        );
+        registry.register("orders_failed", "Orders refused for too long, until resent", metrics.failed.clone());
+        registry.register(
+            "bigcommerce_quota_left",
+            "Requests left in the store's window, as last heard; -1 before the first answer",
+            metrics.quota_left.clone(),
+        );
+        registry.register("down", "1 while a far side counts as down", metrics.down.clone());
+        registry.register(
+            "hooks_healthy",
+            "Hooks that are as they should be, as last seen; -1 before the first look",
+            metrics.hooks_healthy.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+/// `200`, or a word for a call without a usable answer.
+fn status_label(outcome: Result<u16, Seen>) -> String {
+    let mut label = String::new();
+    match outcome {
+        // A String takes whatever is written to it.
+        Ok(status) | Err(Seen::Status(status)) => drop(write!(label, "{status}")),
+        Err(Seen::Transport(Transport::Timeout)) => label.push_str("timeout"),
+        Err(Seen::Transport(Transport::Tls)) => label.push_str("tls"),
+        Err(Seen::Transport(Transport::Dns)) => label.push_str("dns"),
+        Err(Seen::Transport(Transport::Connect)) => label.push_str("connect"),
+        Err(Seen::Transport(Transport::Broken)) => label.push_str("broken"),
+        Err(Seen::Unusable(_)) => label.push_str("unusable"),
+    }
+    label
+}
+
+impl Metrics {
+    /// A webhook was answered.
+    pub fn webhook(&self, result: WebhookResult, took: Duration) {
+        self.webhooks.get_or_create(&ResultLabel { result: result.label() }).inc();
+        self.acknowledgement.observe(took.as_secs_f64());
+    }
+
+    /// A call to BigCommerce ended.
+    pub fn bigcommerce_call(&self, operation: Operation, outcome: Result<u16, Seen>) {
+        let labels = CallLabels { operation: operation.label(), status: status_label(outcome) };
+        self.calls.get_or_create(&labels).inc();
+    }
+
+    /// A call to the destination ended.
+    pub fn forwarded(&self, failure: Option<Seen>) {
+        let status = failure.map_or_else(|| "2xx".to_owned(), |seen| status_label(Err(seen)));
+        self.forwards.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    /// An order was settled. `lag` for one that arrived.
+    pub fn settled(&self, outcome: &'static str, lag: Option<Duration>) {
+        self.deliveries.get_or_create(&OutcomeLabel { outcome }).inc();
+        if let Some(lag) = lag {
+            self.lag.observe(lag.as_secs_f64());
+        }
+    }
+
+    /// All of it as Prometheus text, with `gauges` as they are now.
+    pub fn render(&self, gauges: &Gauges) -> String {
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.waiting.set(whole(gauges.waiting));
+        self.oldest_waiting.set(gauges.oldest_waiting.as_secs_f64());
+        self.failed.set(whole(gauges.failed));
+        self.quota_left.set(gauges.quota_left.unwrap_or(-1));
+        for (side, down) in [("store", gauges.store_down), ("destination", gauges.destination_down)] {
+            self.down.get_or_create(&SideLabel { side }).set(i64::from(down));
+        }
+        self.hooks_healthy.set(gauges.hooks_healthy.map_or(-1, whole));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes whatever is written to it");
+        text
+    }
+}

@@ -1,0 +1,230 @@
+//! Reconciliation: polls a resource for what changed, and hands on what webhooks did not bring.
+//!
+//! `Poll` walks any list that can be asked for changes since a time; `Orders` is the one such list today.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bigcommerce::orders::{Selection, Snapshot},
+    clock::Timestamp,
+    connection::Connection,
+    event::OrderId,
+    http::CallError,
+    inbox::{Inbox, InboxError, Known, OrderState},
+    one_tribe::Digest,
+};
+
+/// How far behind the last row seen each poll begins: the store's clock may jump, and rows may show up late.
+const OVERLAP: Duration = Duration::from_secs(120);
+/// What clients ask for; the store's own maximum is not documented.
+const PAGE: u32 = 250;
+/// The documented default page: fewer rows than this were not cut short by any page limit.
+const SMALLEST_PAGE: usize = 50;
+/// A change this fresh is left to its webhook, if the interval is long enough for that.
+const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
+/// Dates in answers have a resolution of one second.
+const RESOLUTION: Duration = Duration::from_secs(1);
+
+/// Why a poll ended early. What was handed on before stays handed on.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// The store did not answer as it should.
+    #[error("BigCommerce: {0}")]
+    Call(#[from] CallError),
+    /// What was found cannot be kept.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// Rows came back that were not asked for.
+    #[error("the list is not filtered by date as it was asked to be")]
+    NotFiltered,
+}
+
+/// One row of a list of changes.
+#[derive(Debug, Clone)]
+pub struct Row<T> {
+    /// Its id in its resource.
+    pub id: i64,
+    /// When it last changed.
+    pub modified: Timestamp,
+    /// The rest of it.
+    pub value: T,
+}
+
+/// A list that can be asked for what changed, oldest change first.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// What a row holds beside id and date.
+    type Value: Send;
+
+    /// The note under which the watermark is kept.
+    fn watermark(&self) -> &'static str;
+
+    /// One page of what changed from `since` on.
+    async fn page(&self, since: Timestamp, page: u32, limit: u32) -> Result<Vec<Row<Self::Value>>, PollError>;
+
+    /// Hands on what is missing of `rows`. Returns how many that were.
+    async fn take(&self, rows: Vec<Row<Self::Value>>) -> Result<usize, PollError>;
+}
+
+/// What one poll came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Polled {
+    /// Calls it cost.
+    pub calls: u32,
+    /// Rows that had been missed.
+    pub missed: usize,
+}
+
+/// Polls one feed.
+pub struct Poll<F> {
+    feed: F,
+    connection: Arc<Connection>,
+    inbox: Arc<dyn Inbox>,
+    /// Rows of the last polls that lie within the overlap: not news.
+    seen: HashMap<i64, Timestamp>,
+}
+
+impl<F: Feed> Poll<F> {
+    /// Of one connection's feed.
+    pub fn new(feed: F, connection: Arc<Connection>, inbox: Arc<dyn Inbox>) -> Self {
+        Self { feed, connection, inbox, seen: HashMap::new() }
+    }
+
+    /// Polls at `interval` until told to stop.
+    pub async fn run(mut self, interval: Duration, stop: CancellationToken) {
+        let grace = (interval / 15).min(WEBHOOK_FIRST);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                polled = self.once(Timestamp::now().before(grace)) => match polled {
+                    Ok(Polled { missed: 0, calls }) => tracing::debug!(calls, "polled: nothing was missed"),
+                    Ok(Polled { missed, calls }) => tracing::info!(missed, calls, "polled: found {missed} that no webhook brought"),
+                    Err(error) => tracing::warn!(%error, "polling stopped early, and goes on next time: {error}"),
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    async fn watermark(&self) -> Result<Timestamp, InboxError> {
+        let kept = self.inbox.note(self.connection.id, self.feed.watermark()).await?;
+        let kept = kept.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
+        match kept {
+            Some(watermark) => Ok(watermark),
+            // The first start ever: what is older is for `backfill`.
+            None => Ok(self.inbox.summary(self.connection.id).await?.first_start.unwrap_or_else(Timestamp::now)),
+        }
+    }
+
+    /// One poll, up to changes at `until`. Page numbers over a list that moves skip rows, so each page begins at the last
+    /// row of the one before; pages are counted only through rows that share one second.
+    ///
+    /// # Errors
+    /// [`PollError`]; the watermark stands at the last page that was taken whole.
+    pub async fn once(&mut self, until: Timestamp) -> Result<Polled, PollError> {
+        let mut watermark = self.watermark().await?;
+        let (mut since, mut page) = (watermark.before(OVERLAP), 1);
+        let mut polled = Polled::default();
+        loop {
+            let rows = self.feed.page(since, page, PAGE).await?;
+            polled.calls += 1;
+            if rows.iter().any(|row| row.modified.after(RESOLUTION) < since) {
+                return Err(PollError::NotFiltered);
+            }
+            let count = rows.len();
+            let last = rows.iter().map(|row| row.modified).max();
+            let fresh: Vec<_> = rows
+                .into_iter()
+                .filter(|row| row.modified <= until && self.seen.get(&row.id) != Some(&row.modified))
+                .collect();
+            let news = !fresh.is_empty();
+            let dates: Vec<_> = fresh.iter().map(|row| (row.id, row.modified)).collect();
+            polled.missed += self.feed.take(fresh).await?;
+            self.seen.extend(dates);
+            let Some(last) = last else { break };
+            let reached = last.min(until);
+            if reached > watermark {
+                watermark = reached;
+                let kept = watermark.millis().to_string();
+                self.inbox.keep_note(self.connection.id, self.feed.watermark(), Some(kept)).await?;
+            }
+            if last > until || (!news && count < SMALLEST_PAGE) {
+                break;
+            }
+            (since, page) = if last > since { (last, 1) } else { (since, page + 1) };
+        }
+        let horizon = watermark.before(OVERLAP);
+        self.seen.retain(|_, modified| *modified >= horizon);
+        Ok(polled)
+    }
+}
+
+/// The store's orders.
+pub struct Orders {
+    connection: Arc<Connection>,
+    inbox: Arc<dyn Inbox>,
+}
+
+impl Orders {
+    /// Of one connection.
+    pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>) -> Self {
+        Self { connection, inbox }
+    }
+}
+
+#[async_trait]
+impl Feed for Orders {
+    type Value = Snapshot;
+
+    fn watermark(&self) -> &'static str {
+        "orders:watermark"
+    }
+
+    async fn page(&self, since: Timestamp, page: u32, limit: u32) -> Result<Vec<Row<Snapshot>>, PollError> {
+        let token = self.connection.api.take().await;
+        let selection = Selection::Modified { since, until: None };
+        let rows = self.connection.api.orders(token, &selection, page, limit).await?;
+        rows.into_iter()
+            .map(|value| Ok(Row { id: value.id.get(), modified: value.modified.ok_or(PollError::NotFiltered)?, value }))
+            .collect()
+    }
+
+    async fn take(&self, rows: Vec<Row<Snapshot>>) -> Result<usize, PollError> {
+        let skipped = &self.connection.config.skip_statuses;
+        let rows: Vec<_> = rows
+            .into_iter()
+            .filter(|row| row.value.status.is_none_or(|status| !skipped.contains(&status)))
+            .map(|row| (row.value.id, row.modified, Digest::of(&row.value.body)))
+            .collect();
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let known = self.inbox.known(self.connection.id, rows.iter().map(|row| row.0).collect()).await?;
+        let known: HashMap<OrderId, Known> = known.into_iter().map(|known| (known.order, known)).collect();
+        let missed: Vec<OrderId> = rows
+            .into_iter()
+            .filter(|(id, modified, digest)| known.get(id).is_none_or(|known| is_missed(known, *modified, *digest)))
+            .map(|row| row.0)
+            .collect();
+        if !missed.is_empty() {
+            self.inbox.want(self.connection.id, missed.clone(), false, Timestamp::now()).await?;
+        }
+        Ok(missed.len())
+    }
+}
+
+/// An order that the relay knows is missed if there is no work for it, the destination has another state, and the relay has
+/// not given up on (or found gone) just this state well after it had come to be.
+fn is_missed(known: &Known, modified: Timestamp, digest: Digest) -> bool {
+    match known.state {
+        OrderState::Pending => false,
+        OrderState::Delivered | OrderState::Skipped => known.digest != Some(digest),
+        OrderState::Failed | OrderState::Gone => known.settled_at.is_none_or(|at| at <= modified.after(OVERLAP)),
+    }
+}
