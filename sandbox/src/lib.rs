@@ -1,1 +1,14 @@
-//! x
+//! Simulators that the sandbox command, the tests and the benchmarks of onetribe-relay share: a BigCommerce store, the
+
+mod answer;
+mod barrier;
+pub mod event;
+pub mod fault;
+pub mod http;
+pub mod order;
+pub mod store;
+
+pub use barrier::TimedOut;
+pub use event::{Event, Scope};
+pub use fault::{Action, Fault, Operation};
+pub use store::{Call, HookRules, QuotaRule, StoreConfig, StoreSim};
