@@ -4,6 +4,8 @@ mod api;
 mod faults;
 mod hooks;
 mod orders;
+mod receiver;
+mod sender;
 
 use std::time::Duration;
 
