@@ -3,6 +3,7 @@
 mod api;
 mod faults;
 mod hooks;
+mod one_tribe;
 mod orders;
 mod receiver;
 mod sender;
