@@ -1,1 +1,23 @@
-//! x
+//! Simulators that the sandbox command, the tests and the benchmarks of onetribe-relay share: a BigCommerce store, the
+//! sender of its webhooks, One Tribe's endpoint, and an audit of what arrived. Everything listens on loopback only.
+
+mod answer;
+pub mod audit;
+mod barrier;
+pub mod callback;
+pub mod event;
+pub mod fault;
+pub mod http;
+pub mod one_tribe;
+pub mod order;
+pub mod sender;
+pub mod store;
+
+pub use audit::{Report, audit};
+pub use barrier::TimedOut;
+pub use callback::{SendOptions, send_once, signed_request};
+pub use event::{Event, Scope};
+pub use fault::{Action, Fault, Operation};
+pub use one_tribe::{OneTribeConfig, OneTribeSim, Received};
+pub use sender::{Acknowledged, Sender, SenderOptions};
+pub use store::{Call, HookRules, QuotaRule, StoreConfig, StoreSim};

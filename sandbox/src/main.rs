@@ -1,1 +1,2 @@
+//! The sandbox command.
 fn main() {}

@@ -1,0 +1,201 @@
+//! Faults that a test switches on and off while a simulator runs: what goes wrong, for which calls, how often.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::barrier::Barrier;
+
+/// A kind of call to a simulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `GET v2/orders/{id}`
+    OrderSingle,
+    /// `GET v2/orders`
+    OrderList,
+    /// `GET v2/orders/count`
+    OrderCount,
+    /// `GET v2/time`
+    Time,
+    /// Everything below `v2/hooks` and `v3/hooks`
+    Hooks,
+    /// An order posted to One Tribe
+    Delivery,
+    /// In a fault or a question: every kind. In a record: a call that is none of the others.
+    Any,
+}
+
+impl Operation {
+    /// How many kinds there are.
+    pub(crate) const COUNT: usize = Self::Any as usize + 1;
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Refuses with this status, nothing is done.
+    Status(u16),
+    /// Refuses with 302 to this place.
+    Redirect(String),
+    /// Cuts the connection without an answer, nothing is done.
+    Drop,
+    /// Waits for the release *before* doing the work: the answer shows the state at the release.
+    Hold,
+    /// Does the work, then waits for the release: the answer shows the state at the request.
+    HoldAnswer,
+    /// Waits, then does the work.
+    Slow(Duration),
+    /// Does the work and sends the answer's body in small pieces over this time.
+    Drip(Duration),
+    /// Does the work, announces the whole answer, sends half of it and cuts the connection.
+    HalfAnswer,
+    /// Does the work, then cuts the connection without an answer.
+    LoseAnswer,
+    /// Answers 200 with a page that is not JSON.
+    NotJson,
+    /// Answers with another order's object. Only for [`Operation::OrderSingle`].
+    AnotherOrder,
+    /// Answers 200 with a body of more than 8 MiB.
+    Oversized {
+        /// Whether `Content-Length` tells beforehand.
+        announced: bool,
+    },
+}
+
+/// One fault: an action, the calls it befalls, and how many of them.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    operation: Operation,
+    order: Option<i64>,
+    left: Option<u32>,
+    pub(crate) action: Action,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) bare: bool,
+}
+
+impl Fault {
+    /// Befalls every call of this kind until it is cleared.
+    pub fn new(operation: Operation, action: Action) -> Self {
+        Self { operation, order: None, left: None, action, headers: Vec::new(), bare: false }
+    }
+
+    /// Only calls about this order.
+    #[must_use]
+    pub fn order(mut self, id: i64) -> Self {
+        self.order = Some(id);
+        self
+    }
+
+    /// Only the next `n` such calls. Faults take turns in the order in which they were switched on.
+    #[must_use]
+    pub fn times(mut self, n: u32) -> Self {
+        self.left = Some(n);
+        self
+    }
+
+    /// Adds a header to the refusal, e.g. `Retry-After`.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves the quota headers out of the refusal.
+    #[must_use]
+    pub fn without_quota_headers(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    fn befalls(&self, operation: Operation, order: Option<i64>) -> bool {
+        (self.operation == operation || self.operation == Operation::Any)
+            && (self.order.is_none() || self.order == order)
+    }
+}
+
+/// The faults of one simulator, and the gate at which held requests wait.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    list: Mutex<Vec<Fault>>,
+    /// Spares the healthy case the lock.
+    some: AtomicBool,
+    held: AtomicUsize,
+    releases: watch::Sender<u64>,
+}
+
+impl Faults {
+    pub(crate) fn add(&self, fault: Fault) {
+        let mut list = self.list.lock().expect("no holder of this lock panics");
+        list.push(fault);
+        self.some.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn clear(&self) {
+        let mut list = self.list.lock().expect("no holder of this lock panics");
+        list.clear();
+        self.some.store(false, Ordering::Release);
+    }
+
+    /// The fault that befalls this call, one time of it used up.
+    pub(crate) fn take(&self, operation: Operation, order: Option<i64>) -> Option<Fault> {
+        if !self.some.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut list = self.list.lock().expect("no holder of this lock panics");
+        let at = list.iter().position(|fault| fault.left != Some(0) && fault.befalls(operation, order))?;
+        if let Some(left) = &mut list[at].left {
+            *left -= 1;
+            if *left == 0 {
+                return Some(list.remove(at));
+            }
+        }
+        Some(list[at].clone())
+    }
+
+    /// How many requests wait at the gate.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Lets everyone pass who waits at the gate now.
+    pub(crate) fn release(&self) {
+        self.releases.send_modify(|count| *count += 1);
+    }
+
+    /// Waits at the gate. A client that hangs up meanwhile is no longer counted.
+    pub(crate) async fn hold(&self, barrier: &Barrier) {
+        struct Held<'a>(&'a AtomicUsize, &'a Barrier);
+        impl Drop for Held<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::AcqRel);
+                self.1.changed();
+            }
+        }
+        let mut releases = self.releases.subscribe();
+        self.held.fetch_add(1, Ordering::AcqRel);
+        let _held = Held(&self.held, barrier);
+        barrier.changed();
+        // The sender lives as long as `self`: only a release ends the wait.
+        let _ = releases.changed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_take_turns_and_end() {
+        let faults = Faults::default();
+        faults.add(Fault::new(Operation::OrderSingle, Action::Status(503)).times(1));
+        faults.add(Fault::new(Operation::Any, Action::Drop).order(7).times(1));
+        let action = |operation, order| faults.take(operation, order).map(|fault| fault.action);
+        assert_eq!(action(Operation::OrderList, None), None);
+        assert_eq!(action(Operation::OrderSingle, Some(7)), Some(Action::Status(503)));
+        assert_eq!(action(Operation::OrderSingle, Some(8)), None);
+        assert_eq!(action(Operation::OrderSingle, Some(7)), Some(Action::Drop));
+        assert_eq!(action(Operation::OrderSingle, Some(7)), None);
+    }
+}

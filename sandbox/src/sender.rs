@@ -1,0 +1,218 @@
+//! The sender: tells a store's events to its active hooks as BigCommerce does, with signatures, retries, deactivation
+//! and the blocklist, all on a compressed clock. It also remembers which events were acknowledged.
+
+mod blocklist;
+mod delivery;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::barrier::{Barrier, TimedOut};
+use crate::callback::SignatureKind;
+use crate::event::Event;
+use crate::http;
+use crate::store::StoreSim;
+
+use blocklist::Blocklist;
+pub use delivery::RETRY_AFTER;
+
+/// How the sender goes about it.
+#[derive(Debug, Clone)]
+pub struct SenderOptions {
+    /// Factor on BigCommerce's times: 0.001 makes a minute's retry one of 60 ms.
+    pub time_factor: f64,
+    /// Connections in use at once.
+    pub concurrency: usize,
+    /// Whether each attempt has a `webhook-timestamp` of its own, or all have the first one's.
+    pub renew_timestamp: bool,
+    /// Which signature callbacks carry.
+    pub signature: SignatureKind,
+    /// How often each delivery is made: 2 sends a duplicate with the same `webhook-id` after each success.
+    pub copies: u32,
+    /// How long an answer may take, in real time.
+    pub timeout: Duration,
+}
+
+impl Default for SenderOptions {
+    fn default() -> Self {
+        Self {
+            time_factor: 0.001,
+            concurrency: 64,
+            renew_timestamp: true,
+            signature: SignatureKind::Right,
+            copies: 1,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// An event that was answered with a 2xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The order it is about.
+    pub order: i64,
+    /// The order's revision when the acknowledged attempt went out. What the relay fetches after accepting is at
+    /// least as new. 0 if the store has no such order.
+    pub revision: u64,
+    /// The `webhook-id`.
+    pub webhook_id: String,
+    /// When the answer came.
+    pub at: Instant,
+}
+
+struct Shared {
+    store: StoreSim,
+    options: SenderOptions,
+    client: reqwest::Client,
+    permits: Semaphore,
+    /// Off while stopped events pile up, on otherwise.
+    running: AtomicBool,
+    pending: AtomicUsize,
+    attempts: AtomicU64,
+    abandoned: AtomicU64,
+    acknowledged: Mutex<Vec<Acknowledged>>,
+    blocklists: Mutex<HashMap<String, Blocklist>>,
+    barrier: Barrier,
+}
+
+/// A running sender, subscribed to one store. Dropped, it breaks off what is under way; [`Sender::stop`] also waits for that.
+pub struct Sender {
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("pending", &self.pending()).finish_non_exhaustive()
+    }
+}
+
+impl Sender {
+    /// Begins to tell the store's events, from now on.
+    pub fn start(store: &StoreSim, options: SenderOptions) -> Self {
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            client: http::client(),
+            permits: Semaphore::new(options.concurrency),
+            options,
+            running: AtomicBool::new(true),
+            pending: AtomicUsize::new(0),
+            attempts: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            acknowledged: Mutex::default(),
+            blocklists: Mutex::default(),
+            barrier: Barrier::default(),
+        });
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        // The store must not keep the sender alive, nor the sender itself through the store.
+        let listener = Arc::downgrade(&shared);
+        store.subscribe(move |event| {
+            if let Some(shared) = listener.upgrade().filter(|shared| shared.running.load(Ordering::Acquire)) {
+                shared.pending.fetch_add(1, Ordering::AcqRel);
+                if events.send(event.clone()).is_err() {
+                    shared.done();
+                }
+            }
+        });
+        let task = tokio::spawn(run(Arc::clone(&shared), inbox, stopped));
+        Self { shared, stop: Some(stop), task: Some(task) }
+    }
+
+    /// Breaks off what is under way and waits until nothing is.
+    pub async fn stop(mut self) {
+        self.shared.running.store(false, Ordering::Release);
+        drop(self.stop.take());
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+
+    /// The events acknowledged so far, in the order of their answers. Duplicates are not among them.
+    pub fn acknowledged(&self) -> Vec<Acknowledged> {
+        self.shared.acknowledged.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// How many events were acknowledged so far.
+    pub fn acknowledged_count(&self) -> usize {
+        self.shared.acknowledged.lock().expect("no holder of this lock panics").len()
+    }
+
+    /// How many events and deliveries wait or are under way, retries included.
+    pub fn pending(&self) -> usize {
+        self.shared.pending.load(Ordering::Acquire)
+    }
+
+    /// How many requests were made.
+    pub fn attempts(&self) -> u64 {
+        self.shared.attempts.load(Ordering::Acquire)
+    }
+
+    /// How many deliveries were given up: after the last retry, or because the hook was gone or inactive.
+    pub fn abandoned(&self) -> u64 {
+        self.shared.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Waits until `reached` holds; it is asked after each attempt.
+    ///
+    /// # Errors
+    /// It did not hold in time.
+    pub async fn wait_for(&self, reached: impl Fn(&Self) -> bool, timeout: Duration) -> Result<(), TimedOut> {
+        self.shared.barrier.wait_for(|| reached(self), timeout).await
+    }
+
+    /// Waits until every event told so far is acknowledged or given up.
+    ///
+    /// # Errors
+    /// Some were not in time.
+    pub async fn idle(&self, timeout: Duration) -> Result<(), TimedOut> {
+        self.wait_for(|sender| sender.pending() == 0, timeout).await
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared.running.store(false, Ordering::Release);
+        // Dropping `stop` ends the task, and with it the deliveries it owns.
+    }
+}
+
+impl Shared {
+    /// One of the pending is no longer.
+    fn done(&self) {
+        self.pending.fetch_sub(1, Ordering::AcqRel);
+        self.barrier.changed();
+    }
+}
+
+/// Owns every delivery: when it ends, all of them have.
+async fn run(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Event>, mut stopped: oneshot::Receiver<()>) {
+    let mut deliveries = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            Some(event) = inbox.recv() => {
+                for hook in shared.store.hooks_for(event.scope()) {
+                    shared.pending.fetch_add(1, Ordering::AcqRel);
+                    deliveries.spawn(delivery::deliver(Arc::clone(&shared), hook.id, event.clone()));
+                }
+                shared.done();
+            }
+            Some(ended) = deliveries.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+            }
+        }
+    }
+    deliveries.shutdown().await;
+}

@@ -1,0 +1,72 @@
+//! When a domain gets nothing for a while (BigCommerce, "Webhooks overview", blocklist rules). Pure: time is an argument.
+
+use std::time::{Duration, Instant};
+
+/// The window in which requests are counted.
+const WINDOW: Duration = Duration::from_secs(2 * 60);
+/// How long a blocked domain gets nothing.
+const BLOCKED_FOR: Duration = Duration::from_secs(3 * 60);
+/// Fewer requests than this in a window block nobody.
+const MIN_REQUESTS: u32 = 100;
+/// The share of successes below which a domain is blocked, in percent.
+const MIN_SUCCESS_PERCENT: u32 = 90;
+
+/// One domain's account.
+#[derive(Debug, Default)]
+pub(super) struct Blocklist {
+    window_began: Option<Instant>,
+    requests: u32,
+    successes: u32,
+    blocked_until: Option<Instant>,
+}
+
+impl Blocklist {
+    pub(super) fn is_blocked(&self, now: Instant) -> bool {
+        self.blocked_until.is_some_and(|until| now < until)
+    }
+
+    /// Counts one request, all times scaled by `factor`. Says until when the domain is blocked, if this blocks it.
+    pub(super) fn note(&mut self, success: bool, now: Instant, factor: f64) -> Option<Instant> {
+        let fresh = self.window_began.is_none_or(|began| now.duration_since(began) >= WINDOW.mul_f64(factor));
+        if fresh {
+            (self.window_began, self.requests, self.successes) = (Some(now), 0, 0);
+        }
+        self.requests += 1;
+        self.successes += u32::from(success);
+        let bad = self.successes.saturating_mul(100) < self.requests.saturating_mul(MIN_SUCCESS_PERCENT);
+        if self.requests < MIN_REQUESTS || !bad || self.is_blocked(now) {
+            return None;
+        }
+        self.window_began = None;
+        self.blocked_until = Some(now + BLOCKED_FOR.mul_f64(factor));
+        self.blocked_until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(count: u32, failures: u32) -> (Blocklist, Instant, Option<Instant>) {
+        let now = Instant::now();
+        let mut list = Blocklist::default();
+        let last = (0..count).fold(None, |last, i| list.note(i >= failures, now, 1.0).or(last));
+        (list, now, last)
+    }
+
+    #[test]
+    fn a_hundred_requests_with_too_few_successes_block() {
+        assert_eq!(after(99, 99).2, None);
+        assert_eq!(after(100, 10).2, None);
+        let (list, now, until) = after(100, 11);
+        assert_eq!(until, Some(now + BLOCKED_FOR));
+        assert!(list.is_blocked(now + Duration::from_secs(179)));
+        assert!(!list.is_blocked(now + Duration::from_secs(180)));
+    }
+
+    #[test]
+    fn windows_forget() {
+        let (mut list, now, _) = after(99, 99);
+        assert_eq!(list.note(false, now + WINDOW, 1.0), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! The simulated BigCommerce store: orders v2, hooks v2 and v3, the request quota, faults, and a record of the calls.
+//! What happens in the store is told to subscribers; delivering it to the hooks is `sender`'s.
+
+mod config;
+mod filter;
+mod hooks;
+mod hooks_api;
+mod orders;
+mod quota;
+mod record;
+mod routes;
+mod state;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::web;
+use bytes::Bytes;
+
+use crate::barrier::TimedOut;
+use crate::event::{Event, Scope};
+use crate::fault::{Fault, Operation};
+use crate::http::{self, Server};
+use crate::order::Order;
+
+pub use config::{Clock, StoreConfig, system_clock};
+pub use hooks::{Hook, HookRules};
+pub use quota::QuotaRule;
+pub use record::Call;
+use state::State;
+
+/// A running simulated store. Clones share it; it stops with [`StoreSim::stop`], or when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct StoreSim {
+    state: Arc<State>,
+    server: Arc<Server>,
+}
+
+impl StoreSim {
+    /// Starts a store with the default configuration.
+    ///
+    /// # Errors
+    /// No port could be had.
+    pub fn start() -> io::Result<Self> {
+        Self::start_with(StoreConfig::default())
+    }
+
+    /// Starts a store.
+    ///
+    /// # Errors
+    /// No port could be had.
+    pub fn start_with(config: StoreConfig) -> io::Result<Self> {
+        let (listener, address) = http::listen()?;
+        let workers = config.workers;
+        let state = Arc::new(State::new(config, address));
+        let shared = web::Data::from(Arc::clone(&state));
+        let server = Server::start(listener, workers, move |app| {
+            app.app_data(shared.clone()).default_service(web::to(routes::serve));
+        })?;
+        Ok(Self { state, server: Arc::new(server) })
+    }
+
+    /// Stops serving; what was recorded stays readable.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+
+    /// What stands for `https://api.bigcommerce.com`.
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.state.address)
+    }
+
+    /// How the store is configured.
+    pub fn config(&self) -> &StoreConfig {
+        &self.state.config
+    }
+
+    /// Waits until `reached` holds; it is asked after each change, so it should be quick.
+    ///
+    /// # Errors
+    /// It did not hold in time.
+    pub async fn wait_for(&self, reached: impl Fn(&Self) -> bool, timeout: Duration) -> Result<(), TimedOut> {
+        self.state.barrier.wait_for(|| reached(self), timeout).await
+    }
+}
+
+/// Orders.
+impl StoreSim {
+    /// Places an order of status 0 under the next id and tells of it.
+    pub fn place_order(&self) -> i64 {
+        self.place_order_as(None, 0)
+    }
+
+    /// Places an order under this id (or the next free one), in this status, and tells of it.
+    pub fn place_order_as(&self, id: Option<i64>, status_id: u8) -> i64 {
+        let id = self.place_order_silently(id, status_id);
+        self.tell(Event::new(Scope::Created, id));
+        id
+    }
+
+    /// Places an order and tells nobody, as when a webhook is lost.
+    pub fn place_order_silently(&self, id: Option<i64>, status_id: u8) -> i64 {
+        let id = self.state.orders().place(id, status_id, self.state.now());
+        self.state.barrier.changed();
+        id
+    }
+
+    /// Gives an order a status (the same one will do), raises its revision, and tells of it with `updated` and
+    /// `statusUpdated`. Says whether there is such an order.
+    pub fn change_order(&self, id: i64, status_id: u8) -> bool {
+        let before = self.state.change_order(id, status_id);
+        if let Some(before) = before {
+            self.tell(Event::new(Scope::Updated, id));
+            self.tell(Event::new(Scope::StatusUpdated, id).with_status(before, status_id));
+        }
+        before.is_some()
+    }
+
+    /// Changes an order and tells nobody. Says whether there is such an order.
+    pub fn change_order_silently(&self, id: i64, status_id: u8) -> bool {
+        self.state.change_order(id, status_id).is_some()
+    }
+
+    /// Archives an order: it is left out of lists, can be fetched singly, and is told of.
+    pub fn archive_order(&self, id: i64) -> bool {
+        let known = self.archive_order_silently(id);
+        if known {
+            self.tell(Event::new(Scope::Archived, id));
+        }
+        known
+    }
+
+    /// Archives an order and tells nobody.
+    pub fn archive_order_silently(&self, id: i64) -> bool {
+        self.state.orders().archive(id)
+    }
+
+    /// Deletes an order: from now on it is a 404. BigCommerce has no scope for that.
+    pub fn delete_order(&self, id: i64) -> bool {
+        self.state.orders().delete(id)
+    }
+
+    /// The order as it is now, unless deleted.
+    pub fn order(&self, id: i64) -> Option<Order> {
+        self.state.orders().get(id)
+    }
+
+    /// The order's revision now, unless deleted.
+    pub fn revision(&self, id: i64) -> Option<u64> {
+        self.order(id).map(|order| order.revision)
+    }
+
+    /// The order as a fetch would bring it now, byte for byte.
+    pub fn order_bytes(&self, id: i64) -> Option<Bytes> {
+        self.order(id).map(|order| self.state.template.render(&order))
+    }
+
+    /// Every order that is not deleted, by id.
+    pub fn orders(&self) -> Vec<Order> {
+        self.state.orders().all().collect()
+    }
+
+    /// Tells subscribers of an event of this store, whatever it is.
+    pub fn tell(&self, event: Event) {
+        self.state.tell(&event.of_store(&self.state.config.hash));
+    }
+
+    /// Has `listener` told of every event from now on. It must be quick.
+    pub fn subscribe(&self, listener: impl Fn(&Event) + Send + Sync + 'static) {
+        self.state.subscribe(Box::new(listener));
+    }
+}
+
+/// Hooks.
+impl StoreSim {
+    /// Switches the rules of the hooks API.
+    pub fn set_hook_rules(&self, rules: HookRules) {
+        self.state.hooks().rules = rules;
+    }
+
+    /// Every hook, by id.
+    pub fn hooks(&self) -> Vec<Hook> {
+        self.state.hooks().all().cloned().collect()
+    }
+
+    /// One hook.
+    pub fn hook(&self, id: i64) -> Option<Hook> {
+        self.state.hooks().get(id).cloned()
+    }
+
+    /// The active hooks that an event of this scope is told to.
+    pub fn hooks_for(&self, scope: &str) -> Vec<Hook> {
+        self.state.hooks().all().filter(|hook| hook.matches(scope)).cloned().collect()
+    }
+
+    /// Registers an active hook, as a call to the API would. `None` if the rules forbid it.
+    pub fn add_hook(&self, scope: &str, destination: &str) -> Option<i64> {
+        self.state.add_hook(scope, destination)
+    }
+
+    /// Sets `is_active` to false, as BigCommerce does with a hook it has given up.
+    pub fn deactivate_hook(&self, id: i64) {
+        self.state.hooks().deactivate(id);
+        self.state.barrier.changed();
+    }
+
+    /// The domains that are blocked now, as scheme, host and port.
+    pub fn blocked_domains(&self) -> Vec<String> {
+        self.state.hooks().blocked_at(Instant::now()).map(|domain| domain.destination.clone()).collect()
+    }
+
+    /// Shows the domain as blocked until then.
+    pub fn block_domain(&self, destination: &str, until: Instant) {
+        self.state.block_domain(destination, until);
+    }
+}
+
+/// Quota, faults and the record.
+impl StoreSim {
+    /// Begins a window under another rule.
+    pub fn set_quota(&self, rule: QuotaRule) {
+        *self.state.quota() = quota::Quota::new(rule, Instant::now());
+    }
+
+    /// Another app of the store makes `n` calls.
+    pub fn other_app_uses(&self, n: u32) {
+        self.state.quota().use_up(n, Instant::now());
+    }
+
+    /// How many calls were answered 429 because the quota was used up.
+    pub fn quota_refusals(&self) -> u64 {
+        self.state.quota().refused()
+    }
+
+    /// Switches a fault on.
+    pub fn fault(&self, fault: Fault) {
+        self.state.faults.add(fault);
+    }
+
+    /// Switches all faults off. Held requests stay held.
+    pub fn clear_faults(&self) {
+        self.state.faults.clear();
+    }
+
+    /// How many requests are being held.
+    pub fn held(&self) -> usize {
+        self.state.faults.held()
+    }
+
+    /// Lets the requests go on that are being held now.
+    pub fn release(&self) {
+        self.state.faults.release();
+    }
+
+    /// How many calls of this kind came, answered or not; [`Operation::Any`] counts all.
+    pub fn call_count(&self, operation: Operation) -> u64 {
+        self.state.record.count(operation)
+    }
+
+    /// The calls so far, if details are recorded.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state.record.calls()
+    }
+
+    /// Switches the recording of details; the counters go on in any case.
+    pub fn record_details(&self, keep: bool) {
+        self.state.record.keep_details(keep);
+    }
+}

@@ -1,0 +1,238 @@
+//! The registered hooks and the rules they obey. How they look over HTTP is `hooks_api`'s.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A registered hook, as both versions of the API show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hook {
+    /// The hook's id.
+    pub id: i64,
+    /// The API account that made it.
+    pub client_id: String,
+    /// The store.
+    pub store_hash: String,
+    /// What it is about, possibly with a wildcard as the last part.
+    pub scope: String,
+    /// Where callbacks go.
+    pub destination: String,
+    /// Headers that callbacks carry: an object, or null.
+    pub headers: Value,
+    /// Whether callbacks are sent.
+    pub is_active: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds.
+    pub updated_at: i64,
+}
+
+impl Hook {
+    /// Whether an event of this scope is told to the hook.
+    pub fn matches(&self, scope: &str) -> bool {
+        self.is_active && covers(&self.scope, scope)
+    }
+
+    /// The registered headers.
+    pub fn header_list(&self) -> Vec<(String, String)> {
+        let Value::Object(headers) = &self.headers else { return Vec::new() };
+        headers.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+    }
+}
+
+fn covers(hooked: &str, scope: &str) -> bool {
+    match hooked.strip_suffix('*') {
+        Some(prefix) => scope.starts_with(prefix),
+        None => hooked == scope,
+    }
+}
+
+/// What nobody documents, and what can be switched while the store runs.
+#[derive(Debug, Clone)]
+pub struct HookRules {
+    /// Answers all of `v2/hooks` with this status (404, 410) instead of serving it.
+    pub v2_gone: Option<u16>,
+    /// What v2 answers a successful creation with: 200 or 201.
+    pub v2_created: u16,
+    /// Whether an empty v2 list is a 204 without body; else it is a 200 with `[]`.
+    pub v2_empty_is_204: bool,
+    /// What v2 answers a second hook of one scope and destination with.
+    pub v2_duplicate: u16,
+    /// The same for v3.
+    pub v3_duplicate: u16,
+    /// How many hooks one scope may have.
+    pub per_scope: usize,
+}
+
+impl Default for HookRules {
+    fn default() -> Self {
+        Self {
+            v2_gone: None,
+            v2_created: 201,
+            v2_empty_is_204: true,
+            v2_duplicate: 422,
+            v3_duplicate: 409,
+            per_scope: 10,
+        }
+    }
+}
+
+/// What a creation or an update says. Absent fields are `None`; `headers: null` is `Some(Null)`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Draft {
+    pub(crate) scope: Option<String>,
+    pub(crate) destination: Option<String>,
+    pub(crate) is_active: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) headers: Option<Value>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl Draft {
+    pub(crate) fn is_full(&self) -> bool {
+        self.scope.is_some() && self.destination.is_some() && self.is_active.is_some() && self.headers.is_some()
+    }
+}
+
+/// Why a draft is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is no such hook.
+    Unknown,
+    /// Scope, destination or headers are missing or make no sense.
+    Invalid,
+    /// One scope and destination have a hook already.
+    Duplicate,
+    /// The scope has all the hooks it may have.
+    TooMany,
+}
+
+/// A domain that gets no callbacks for a while.
+#[derive(Debug, Clone)]
+pub(crate) struct BlockedDomain {
+    pub(crate) destination: String,
+    pub(crate) until: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    pub(crate) rules: HookRules,
+    pub(crate) blocked: Vec<BlockedDomain>,
+    pub(crate) emails: Value,
+    store_hash: String,
+    hooks: BTreeMap<i64, Hook>,
+    next_id: i64,
+}
+
+/// The id of the hook on One Tribe's integration page.
+const FIRST_ID: i64 = 20_172_984;
+
+impl Hooks {
+    pub(crate) fn new(store_hash: &str) -> Self {
+        Self {
+            rules: HookRules::default(),
+            blocked: Vec::new(),
+            emails: Value::Array(Vec::new()),
+            store_hash: store_hash.to_owned(),
+            hooks: BTreeMap::new(),
+            next_id: FIRST_ID,
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Hook> {
+        self.hooks.values()
+    }
+
+    pub(crate) fn get(&self, id: i64) -> Option<&Hook> {
+        self.hooks.get(&id)
+    }
+
+    pub(crate) fn create(&mut self, draft: Draft, now: i64) -> Result<Hook, Refusal> {
+        let (Some(scope), Some(destination)) = (draft.scope, draft.destination) else { return Err(Refusal::Invalid) };
+        let hook = Hook {
+            id: self.next_id,
+            client_id: "sandboxclient".to_owned(),
+            store_hash: self.store_hash.clone(),
+            scope,
+            destination,
+            headers: draft.headers.unwrap_or(Value::Null),
+            is_active: draft.is_active.unwrap_or(true),
+            created_at: now,
+            updated_at: now,
+        };
+        self.put(hook)
+    }
+
+    pub(crate) fn update(&mut self, id: i64, draft: Draft, now: i64) -> Result<Hook, Refusal> {
+        let mut hook = self.hooks.get(&id).cloned().ok_or(Refusal::Unknown)?;
+        hook.scope = draft.scope.unwrap_or(hook.scope);
+        hook.destination = draft.destination.unwrap_or(hook.destination);
+        hook.headers = draft.headers.unwrap_or(hook.headers);
+        hook.is_active = draft.is_active.unwrap_or(hook.is_active);
+        hook.updated_at = now;
+        self.put(hook)
+    }
+
+    pub(crate) fn remove(&mut self, id: i64) -> Result<Hook, Refusal> {
+        self.hooks.remove(&id).ok_or(Refusal::Unknown)
+    }
+
+    /// BigCommerce gave up on the hook.
+    pub(crate) fn deactivate(&mut self, id: i64) {
+        if let Some(hook) = self.hooks.get_mut(&id) {
+            hook.is_active = false;
+        }
+    }
+
+    /// The domains that are blocked still.
+    pub(crate) fn blocked_at(&self, now: Instant) -> impl Iterator<Item = &BlockedDomain> {
+        self.blocked.iter().filter(move |domain| domain.until > now)
+    }
+
+    fn put(&mut self, hook: Hook) -> Result<Hook, Refusal> {
+        let headers_fit = match &hook.headers {
+            Value::Null => true,
+            Value::Object(headers) => headers.values().all(Value::is_string),
+            _ => false,
+        };
+        if !headers_fit || !hook.scope.starts_with("store/") || !is_destination(&hook.destination) {
+            return Err(Refusal::Invalid);
+        }
+        let mut of_scope = self.hooks.values().filter(|other| other.scope == hook.scope && other.id != hook.id);
+        if of_scope.clone().any(|other| other.destination == hook.destination) {
+            return Err(Refusal::Duplicate);
+        }
+        if of_scope.by_ref().count() >= self.rules.per_scope {
+            return Err(Refusal::TooMany);
+        }
+        self.next_id = self.next_id.max(hook.id + 1);
+        self.hooks.insert(hook.id, hook.clone());
+        Ok(hook)
+    }
+}
+
+/// `https` on port 443, or anything on loopback, where the simulators live.
+fn is_destination(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    loopback || (url.scheme() == "https" && url.port_or_known_default() == Some(443))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn wildcards_cover_what_lies_below() {
+        assert!(covers("store/order/*", "store/order/created"));
+        assert!(covers("store/order/*", "store/order/refund/created"));
+        assert!(covers("store/order/created", "store/order/created"));
+        assert!(!covers("store/order/created", "store/order/updated"));
+        assert!(!covers("store/order/*", "store/cart/created"));
+    }
+}

@@ -1,0 +1,217 @@
+//! One call to the store, from its path to its answer: quota, credentials, fault, work, in this order.
+
+use actix_web::http::Method;
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use std::time::Instant;
+
+use super::filter::Filter;
+use super::hooks_api::{HookCall, Target, Version};
+use super::state::State;
+use crate::answer::{Answer, Ticket, respond};
+use crate::fault::{Action, Fault, Operation};
+use crate::order::STATUSES;
+
+const AUTH_TOKEN: &str = "x-auth-token";
+const JSON: &str = "application/json";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Order(i64),
+    Orders,
+    OrderCount,
+    Time,
+    Hooks(Version, Target),
+    Unknown,
+}
+
+impl Route {
+    fn of(path: &str, hash: &str) -> Self {
+        let rest = path.strip_prefix("/stores/").and_then(|rest| rest.strip_prefix(hash));
+        let Some(rest) = rest.and_then(|rest| rest.strip_prefix('/')) else { return Self::Unknown };
+        match rest {
+            "v2/orders" => return Self::Orders,
+            "v2/orders/count" => return Self::OrderCount,
+            "v2/time" => return Self::Time,
+            _ => {}
+        }
+        if let Some(id) = rest.strip_prefix("v2/orders/") {
+            return id.parse().map_or(Self::Unknown, Self::Order);
+        }
+        let (version, hooks) = match (rest.strip_prefix("v2/hooks"), rest.strip_prefix("v3/hooks")) {
+            (Some(hooks), _) => (Version::V2, hooks),
+            (_, Some(hooks)) => (Version::V3, hooks),
+            _ => return Self::Unknown,
+        };
+        match hooks.strip_prefix('/') {
+            None if hooks.is_empty() => Self::Hooks(version, Target::All),
+            Some("admin") => Self::Hooks(version, Target::Admin),
+            Some(id) => id.parse().map_or(Self::Unknown, |id| Self::Hooks(version, Target::One(id))),
+            None => Self::Unknown,
+        }
+    }
+
+    fn operation(self) -> Operation {
+        match self {
+            Self::Order(_) => Operation::OrderSingle,
+            Self::Orders => Operation::OrderList,
+            Self::OrderCount => Operation::OrderCount,
+            Self::Time => Operation::Time,
+            Self::Hooks(..) => Operation::Hooks,
+            Self::Unknown => Operation::Any,
+        }
+    }
+
+    fn order(self) -> Option<i64> {
+        if let Self::Order(id) = self { Some(id) } else { None }
+    }
+}
+
+/// Writes the status into the record once the answer is out.
+struct RecordTicket {
+    state: web::Data<State>,
+    index: Option<usize>,
+}
+
+impl Ticket for RecordTicket {
+    fn answered(self, status: u16) {
+        if let Some(index) = self.index {
+            self.state.record.answered(index, status);
+        }
+    }
+}
+
+impl Drop for RecordTicket {
+    fn drop(&mut self) {
+        self.state.barrier.changed();
+    }
+}
+
+pub(crate) async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let route = Route::of(request.path(), &state.config.hash);
+    let operation = route.operation();
+    let index = state.record.begin(operation, || (request.method().to_string(), request.uri().to_string()));
+    let ticket = RecordTicket { state: state.clone(), index };
+    state.barrier.changed();
+
+    let (reading, shown) = {
+        let mut quota = state.quota();
+        let reading = quota.take(Instant::now());
+        (reading, !reading.exceeded || quota.rule.headers_on_429)
+    };
+    let refusal = if reading.exceeded {
+        Some(Answer::refusal(429, "the quota is used up"))
+    } else {
+        credentials(&state, &request, &body)
+    };
+    let (mut answer, fault) = match refusal {
+        Some(refusal) => (refusal, None),
+        None => {
+            let fault = state.faults.take(operation, route.order());
+            (answer_under(fault.as_ref(), &state, route, &request, &body).await, fault)
+        }
+    };
+    if shown && !fault.as_ref().is_some_and(|fault| fault.bare) {
+        answer.headers.extend(reading.headers());
+    }
+    respond(answer, fault.as_ref(), ticket)
+}
+
+fn credentials(state: &State, request: &HttpRequest, body: &[u8]) -> Option<Answer> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if header(AUTH_TOKEN) != state.config.token {
+        return Some(Answer::refusal(401, "the X-Auth-Token is missing or wrong"));
+    }
+    if !header(ACCEPT.as_str()).contains(JSON) {
+        return Some(Answer::refusal(406, "Accept must be application/json"));
+    }
+    let no_json = !body.is_empty() && !header(CONTENT_TYPE.as_str()).starts_with(JSON);
+    no_json.then(|| Answer::refusal(415, "Content-Type must be application/json"))
+}
+
+async fn answer_under(
+    fault: Option<&Fault>,
+    state: &State,
+    route: Route,
+    request: &HttpRequest,
+    body: &[u8],
+) -> Answer {
+    let Some(fault) = fault else { return work(state, route, request, body) };
+    if let Some(refusal) = Answer::of_fault(fault) {
+        return refusal;
+    }
+    match (&fault.action, route) {
+        // `respond` cuts the connection; the answer's only purpose is not to be the work's.
+        (Action::Drop, _) => return Answer::empty(200),
+        (Action::NotJson | Action::Oversized { .. }, _) => return Answer::json(200, "{}"),
+        (Action::AnotherOrder, Route::Order(id)) => return another_order(state, id),
+        (Action::Hold, _) => state.faults.hold(&state.barrier).await,
+        (Action::Slow(time), _) => tokio::time::sleep(*time).await,
+        _ => {}
+    }
+    let answer = work(state, route, request, body);
+    if fault.action == Action::HoldAnswer {
+        state.faults.hold(&state.barrier).await;
+    }
+    answer
+}
+
+fn work(state: &State, route: Route, request: &HttpRequest, body: &[u8]) -> Answer {
+    if let Route::Hooks(version, target) = route {
+        let (method, query, now) = (request.method(), request.query_string(), state.now());
+        return HookCall { version, target, method, query, body, now }.answer(&mut state.hooks());
+    }
+    if route != Route::Unknown && request.method() != Method::GET {
+        return Answer::refusal(405, "method not allowed");
+    }
+    match route {
+        Route::Order(id) => {
+            let order = state.orders().get(id);
+            order.map_or_else(not_found, |order| Answer::json(200, state.template.render(&order)))
+        }
+        Route::Orders => list(state, request.query_string()),
+        Route::OrderCount => count(state),
+        Route::Time => Answer::json(200, format!(r#"{{"time":{}}}"#, state.now())),
+        Route::Hooks(..) | Route::Unknown => not_found(),
+    }
+}
+
+fn not_found() -> Answer {
+    Answer::refusal(404, "The requested resource was not found.")
+}
+
+fn another_order(state: &State, id: i64) -> Answer {
+    let order = state.orders().get(id);
+    order.map_or_else(not_found, |mut order| {
+        order.id = id.wrapping_add(1);
+        Answer::json(200, state.template.render(&order))
+    })
+}
+
+fn list(state: &State, query: &str) -> Answer {
+    let filter = Filter::parse(query, state.config.max_page_size, state.config.exclusive_dates);
+    let orders = state.orders().list(&filter);
+    if orders.is_empty() {
+        return Answer::empty(204);
+    }
+    let mut out = String::with_capacity(orders.len() * 3 * 1024);
+    for (i, order) in orders.iter().enumerate() {
+        out.push(if i == 0 { '[' } else { ',' });
+        state.template.render_into(order, &mut out);
+    }
+    out.push(']');
+    Answer::json(200, out)
+}
+
+fn count(state: &State) -> Answer {
+    let counts = state.orders().counts();
+    let statuses: Vec<_> = counts
+        .iter()
+        .zip(STATUSES)
+        .enumerate()
+        .map(|(id, (count, name))| serde_json::json!({ "id": id, "name": name, "count": count, "sort_order": id }))
+        .collect();
+    let total: usize = counts.iter().sum();
+    Answer::json(200, serde_json::json!({ "statuses": statuses, "count": total }).to_string())
+}

@@ -1,0 +1,108 @@
+//! What the store's server threads and its owner share. Each lock is held for one short step, never two at once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, RwLock};
+use std::time::Instant;
+
+use super::config::StoreConfig;
+use super::hooks::{BlockedDomain, Draft, Hooks};
+use super::orders::Orders;
+use super::quota::Quota;
+use super::record::Record;
+use crate::barrier::Barrier;
+use crate::event::Event;
+use crate::fault::Faults;
+use crate::order::Template;
+
+type Listener = Box<dyn Fn(&Event) + Send + Sync>;
+
+pub(crate) struct State {
+    pub(crate) config: StoreConfig,
+    pub(crate) address: SocketAddr,
+    pub(crate) template: Template,
+    pub(crate) faults: Faults,
+    pub(crate) record: Record,
+    pub(crate) barrier: Barrier,
+    orders: Mutex<Orders>,
+    hooks: Mutex<Hooks>,
+    quota: Mutex<Quota>,
+    listeners: RwLock<Vec<Listener>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    pub(crate) fn new(config: StoreConfig, address: SocketAddr) -> Self {
+        Self {
+            template: Template::new(&config.hash),
+            faults: Faults::default(),
+            record: Record::new(config.record_details),
+            barrier: Barrier::default(),
+            orders: Mutex::new(Orders::new()),
+            hooks: Mutex::new(Hooks::new(&config.hash)),
+            quota: Mutex::new(Quota::new(config.quota, Instant::now())),
+            listeners: RwLock::default(),
+            address,
+            config,
+        }
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.config.clock.now()
+    }
+
+    pub(crate) fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn hooks(&self) -> MutexGuard<'_, Hooks> {
+        self.hooks.lock().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn quota(&self) -> MutexGuard<'_, Quota> {
+        self.quota.lock().expect("no holder of this lock panics")
+    }
+
+    /// Says which status the order had before.
+    pub(crate) fn change_order(&self, id: i64, status_id: u8) -> Option<u8> {
+        let before = self.orders().change(id, status_id, self.now());
+        self.barrier.changed();
+        before
+    }
+
+    pub(crate) fn add_hook(&self, scope: &str, destination: &str) -> Option<i64> {
+        let draft = Draft {
+            scope: Some(scope.to_owned()),
+            destination: Some(destination.to_owned()),
+            is_active: Some(true),
+            headers: None,
+        };
+        let made = self.hooks().create(draft, self.now()).ok().map(|hook| hook.id);
+        self.barrier.changed();
+        made
+    }
+
+    pub(crate) fn block_domain(&self, destination: &str, until: Instant) {
+        {
+            let mut hooks = self.hooks();
+            hooks.blocked.retain(|domain| domain.destination != destination);
+            hooks.blocked.push(BlockedDomain { destination: destination.to_owned(), until });
+        }
+        self.barrier.changed();
+    }
+
+    pub(crate) fn subscribe(&self, listener: Listener) {
+        self.listeners.write().expect("no holder of this lock panics").push(listener);
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        for listener in self.listeners.read().expect("a listener must not panic").iter() {
+            listener(event);
+        }
+    }
+}

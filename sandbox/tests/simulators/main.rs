@@ -1,0 +1,14 @@
+//! The simulators over real HTTP.
+
+mod api;
+mod faults;
+mod hooks;
+mod one_tribe;
+mod orders;
+mod receiver;
+mod sender;
+
+use std::time::Duration;
+
+/// Long enough for any machine; nothing waits that long unless it fails.
+const SOON: Duration = Duration::from_secs(10);
