@@ -33,8 +33,6 @@ pub enum Operation {
     Orders,
     /// Anything under `/hooks`
     Hooks,
-    /// `GET /v2/time`
-    Time,
 }
 
 impl Operation {
@@ -44,7 +42,6 @@ impl Operation {
             Self::Order => "order",
             Self::Orders => "orders",
             Self::Hooks => "hooks",
-            Self::Time => "time",
         }
     }
 }
@@ -167,15 +164,6 @@ impl Api {
         };
         self.metrics.bigcommerce_call(operation, outcome.as_ref().map(|ok| ok.status().as_u16()).map_err(|e| e.seen));
         outcome
-    }
-
-    /// Asks for the store's time: the cheapest call that proves the credentials.
-    ///
-    /// # Errors
-    /// Whatever went wrong with the call.
-    pub async fn time(self: &Arc<Self>) -> Result<(), CallError> {
-        let token = self.take_soon().await;
-        self.call(token, Operation::Time, Method::GET, "v2/time", None).await.map(drop)
     }
 
     fn hooks_api(&self) -> HooksApi {

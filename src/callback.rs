@@ -65,8 +65,11 @@ impl Verifier {
             let signatures: Vec<&str> =
                 headers.get_all("webhook-signature").map(|value| value.to_str().unwrap_or_default()).collect();
             let signature = signatures.join(" ");
-            let given =
-                SignatureHeaders { id: text("webhook-id"), timestamp: text("webhook-timestamp"), signature: &signature };
+            let given = SignatureHeaders {
+                id: text("webhook-id"),
+                timestamp: text("webhook-timestamp"),
+                signature: &signature,
+            };
             signature::verify(&self.secrets, given, body, now, self.tolerance)?;
             proven = true;
         }

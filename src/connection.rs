@@ -54,8 +54,16 @@ impl Connection {
 
     /// What the relay puts on its hooks as `x-relay-token`, one for each configured client secret; the first is current.
     pub fn hook_tokens(&self) -> Vec<SecretString> {
-        let secrets = &self.config.client_secrets;
-        secrets.iter().map(|secret| signature::derive_token(secret, "hook", self.config.store.as_str())).collect()
+        self.derived("hook", self.config.store.as_str())
+    }
+
+    /// What only a relay with this store's client secret can answer to `nonce`; the first is what this one answers.
+    pub fn echo(&self, nonce: &str) -> Vec<SecretString> {
+        self.derived("echo", nonce)
+    }
+
+    fn derived(&self, purpose: &str, subject: &str) -> Vec<SecretString> {
+        self.config.client_secrets.iter().map(|secret| signature::derive_token(secret, purpose, subject)).collect()
     }
 
     /// Where the store's hooks point, if the relay has a public address.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Timestamp,
+    config::Database,
     event::{OrderEvent, OrderId},
     one_tribe::Digest,
 };
@@ -278,6 +279,17 @@ pub struct Summary {
     pub last_forwarded_at: Option<Timestamp>,
     /// When this connection was first served.
     pub first_start: Option<Timestamp>,
+}
+
+/// Opens the inbox that the configuration names.
+///
+/// # Errors
+/// [`InboxError`], as the database says it.
+pub async fn open(database: &Database) -> Result<Arc<dyn Inbox>, InboxError> {
+    match database {
+        Database::Sqlite(path) => Ok(Arc::new(sqlite::SqliteInbox::open(path).await?)),
+        Database::Postgres(_) => Err(InboxError::Unfit("PostgreSQL is not yet taken: use `sqlite://PATH`".into())),
+    }
 }
 
 /// The inbox. All changes are durable when their future is done.

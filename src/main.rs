@@ -1,1 +1,134 @@
-fn main() {}
+//! Command line → configuration → logs → service or command → exit code. The only place that reads the environment.
+
+use std::{fs, io, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+use onetribe_relay::{
+    app::{Application, Parts},
+    cli::{self, Cli, Command, PartsCommand},
+    config::{Config, ConfigError},
+    telemetry::{self, Output},
+};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Wrong usage or configuration.
+const WRONG: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    if let Command::Completions { shell } = command {
+        clap_complete::generate(shell, &mut Cli::command(), "onetribe-relay", &mut io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    let vars = match environment() {
+        Ok(vars) => vars,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(WRONG);
+        }
+    };
+    let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match command {
+        Command::Completions { .. } => ExitCode::SUCCESS,
+        Command::Healthcheck => {
+            configured(Config::listen_address(vars), |(host, port)| runtime.block_on(cli::healthcheck(host, port)))
+        }
+        Command::Serve => configured(Config::from_vars(vars), |config| runtime.block_on(serve(config))),
+        Command::Check { json } => with_parts(&runtime, vars, PartsCommand::Check { json }),
+        Command::Hooks(command) => with_parts(&runtime, vars, PartsCommand::Hooks(command)),
+        Command::Orders(command) => with_parts(&runtime, vars, PartsCommand::Orders(command)),
+    }
+}
+
+fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode) -> ExitCode {
+    match config {
+        Ok(config) => run(config),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, String)>, command: PartsCommand) -> ExitCode {
+    configured(Config::from_vars(vars), |config| {
+        telemetry::init(config.log_format, "warn", Output::Stderr);
+        runtime.block_on(async {
+            match Parts::open(config).await {
+                Ok(parts) => cli::run(command, parts).await,
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    ExitCode::FAILURE
+                }
+            }
+        })
+    })
+}
+
+/// The variables of `.env` in the working directory, if there is one, and the real ones, which win.
+fn environment() -> Result<Vec<(String, String)>, String> {
+    const FILE: &str = ".env";
+    let mut vars = Vec::new();
+    if fs::exists(FILE).unwrap_or(false) {
+        let entries = dotenvy::from_path_iter(FILE).map_err(|error| format!("{FILE} cannot be read: {error}"))?;
+        for entry in entries {
+            vars.push(entry.map_err(|error| match error {
+                dotenvy::Error::Io(error) => format!("{FILE} cannot be read: {error}"),
+                // The line itself may hold a secret.
+                _ => match vars.last() {
+                    Some((name, _)) => format!("{FILE}: the line after {name} is not of the form NAME=value"),
+                    None => format!("{FILE}: the first line is not of the form NAME=value"),
+                },
+            })?);
+        }
+    }
+    let real: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    vars.retain(|(name, _)| real.iter().all(|(other, _)| other != name));
+    vars.extend(real);
+    Ok(vars)
+}
+
+async fn serve(config: Config) -> ExitCode {
+    telemetry::init(config.log_format, &config.log_filter, Output::Stdout);
+    let stop = CancellationToken::new();
+    let run = async {
+        let signals = tokio::spawn(stop_on_signals(stop.clone())?);
+        let outcome = Application::build(config).await?.run_until_stopped(stop).await;
+        signals.abort();
+        outcome.map_err(Box::<dyn std::error::Error>::from)
+    };
+    match run.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT stops in order, the second at once. Both are caught from here on.
+fn stop_on_signals(stop: CancellationToken) -> io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        for second in [false, true] {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            if second {
+                tracing::warn!("stopped at once: what was under way will be done again after the next start");
+                std::process::exit(1);
+            }
+            stop.cancel();
+        }
+    })
+}

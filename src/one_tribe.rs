@@ -101,4 +101,16 @@ impl Destination {
         self.metrics.forwarded(outcome.as_ref().err().map(|error| error.seen));
         outcome
     }
+
+    /// Finds out whether the destination can be reached (name, connection, TLS) without sending it anything that could be
+    /// taken for an order: a HEAD of its host's root, whatever that is answered.
+    ///
+    /// # Errors
+    /// Why no answer came.
+    pub async fn reach(&self) -> Result<(), CallError> {
+        let mut url = Url::parse(self.url.expose_secret()).expect("the configuration holds a checked URL");
+        url.set_path("/");
+        url.set_query(None);
+        self.client.head(url).send().await.map(drop).map_err(Into::into)
+    }
 }

@@ -3,6 +3,8 @@
 //! An order is never modelled: its types wobble (money as texts, `zip` a text or a number), so only `id`, `status_id` and
 //! `date_modified` are read. Source: BigCommerce, "Orders V2" OpenAPI file.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserialize;
@@ -146,5 +148,15 @@ impl Api {
         let mut rows = cut_list(&read_body(response, MAX_LIST).await?)?;
         rows.retain(|row| row.body.len() <= MAX_ORDER);
         Ok(rows)
+    }
+
+    /// Asks for one order, any: proves that the credentials are right and may read orders.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn can_read_orders(self: &Arc<Self>) -> Result<(), CallError> {
+        let token = self.take_soon().await;
+        let response = self.call(token, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
+        read_body(response, MAX_LIST).await.map(drop)
     }
 }

@@ -207,13 +207,8 @@ impl Quota {
         self.paused_until = self.paused_until.max(Some(now + wait));
     }
 
-    /// What the store has left in this window as far as known, and its whole quota.
-    pub fn left(&self) -> (Option<i64>, u32) {
-        (self.left, self.limit)
-    }
-
-    /// Until when a 429 keeps the relay waiting.
-    pub fn paused_until(&self) -> Option<Instant> {
-        self.paused_until
+    /// What the store has left in the window of `now`, as far as known.
+    pub fn left_at(&self, now: Instant) -> Option<i64> {
+        self.left.filter(|_| now < self.reset_at)
     }
 }

@@ -82,7 +82,7 @@ impl<'a> Arrivals<'a> {
         let mut firsts = Vec::with_capacity(self.arrivals.len());
         for (arrival, receipts) in self.arrivals.iter().zip(&self.receipts) {
             // Of two equal events in one batch the first takes the receipts; every one of its own is taken.
-            let first = receipts.iter().fold(true, |first, receipt| new.remove(receipt) && first);
+            let first = receipts.iter().filter(|receipt| !new.remove(receipt)).count() == 0;
             firsts.push(first);
             let mut raise = Raise::of(arrival.connection, arrival.event.order, first, arrival.at);
             if let Some(second) = arrival.event.created_at {

@@ -1,0 +1,249 @@
+//! The composition root: only here everybody is known. Builds the parts, runs the service, stops it in order.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::Server, web};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    callback::Verifier,
+    check::Checker,
+    clock::Timestamp,
+    config::{Config, Database},
+    connection::{BIGCOMMERCE, Connection},
+    dispatch::Dispatch,
+    inbox::{self, Inbox, InboxError, sqlite::ServeLock},
+    metrics::Metrics,
+    reconcile::{Orders, Poll},
+    registrar::Registrar,
+    web::{Relay, metrics_routes, routes},
+};
+
+/// Requests under way get this long to end when the relay stops.
+const DRAIN_SECONDS: u64 = 20;
+/// Longer than the idle times of common proxies, so that none of them meets a connection that was just closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Between rounds of clearing out what is old.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Between the steps of one round: writes of webhooks go in between.
+const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+/// Rows cleared out in one step.
+const PRUNE_STEP: u32 = 500;
+
+/// Why the relay cannot start, or has to end.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The inbox cannot be used.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// A port cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP server gave up.
+    #[error("the HTTP server failed: {0}")]
+    Server(#[from] io::Error),
+    /// TLS roots cannot be read.
+    #[error("no calls can be made: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A part that should run for ever has ended.
+    #[error("{0} has ended unexpectedly")]
+    Ended(&'static str),
+}
+
+/// The parts that service and commands share.
+pub struct Parts {
+    /// What the relay was told.
+    pub config: Config,
+    /// Where events are kept.
+    pub inbox: Arc<dyn Inbox>,
+    /// The one connection.
+    pub connection: Arc<Connection>,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// Looks after hooks.
+    pub registrar: Arc<Registrar>,
+}
+
+impl Parts {
+    /// Opens the inbox and makes the clients. Calls nobody.
+    ///
+    /// # Errors
+    /// When the inbox cannot be opened, or the TLS roots cannot be read.
+    pub async fn open(config: Config) -> Result<Self, AppError> {
+        let inbox = inbox::open(&config.database).await?;
+        let metrics = Arc::new(Metrics::default());
+        let id = inbox.connection(BIGCOMMERCE, config.connection.store.as_str(), Timestamp::now()).await?;
+        let connection = Arc::new(Connection::new(id, config.connection.clone(), &metrics)?);
+        let registrar = Arc::new(Registrar::new(connection.clone(), inbox.clone()));
+        Ok(Self { config, inbox, connection, metrics, registrar })
+    }
+
+    /// The checks over these parts.
+    pub fn checker(&self) -> Checker {
+        Checker::new(self.config.clone(), self.connection.clone(), self.inbox.clone(), self.registrar.clone())
+    }
+}
+
+/// The service: listening, not yet answering.
+pub struct Application {
+    relay: Arc<Relay>,
+    server: Server,
+    metrics_server: Option<Server>,
+    port: u16,
+    metrics_port: Option<u16>,
+    _lock: Option<ServeLock>,
+}
+
+impl Application {
+    /// Opens the inbox and listens. Nothing is answered and nobody called before [`Application::run_until_stopped`].
+    ///
+    /// # Errors
+    /// [`AppError`]
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        let lock = match &config.database {
+            Database::Sqlite(path) => Some(ServeLock::take(path)?),
+            Database::Postgres(_) => None,
+        };
+        let parts = Parts::open(config).await?;
+        let checker = parts.checker();
+        let Parts { config, inbox, connection, metrics, registrar } = parts;
+        let verifier = Verifier::new(
+            config.connection.store.clone(),
+            config.connection.client_secrets.clone(),
+            connection.hook_tokens(),
+            config.webhook_tolerance,
+        );
+        let guesses = Default::default();
+        let (host, port, metrics_port) = (config.host, config.port, config.metrics_port);
+        let relay = Arc::new(Relay { config, connection, inbox, metrics, registrar, checker, verifier, guesses });
+
+        let (server, port) = listen(SocketAddr::new(host, port), relay.clone(), None, routes)?;
+        let metrics =
+            metrics_port.map(|port| listen(SocketAddr::new(host, port), relay.clone(), Some(1), metrics_routes));
+        let (metrics_server, metrics_port) = metrics.transpose()?.unzip();
+        Ok(Self { relay, server, metrics_server, port, metrics_port, _lock: lock })
+    }
+
+    /// The port that is listened on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The port of `/metrics`, if it is served.
+    pub fn metrics_port(&self) -> Option<u16> {
+        self.metrics_port
+    }
+
+    /// Serves until told to stop; then takes no new work, finishes what is under way, and returns.
+    ///
+    /// # Errors
+    /// [`AppError::Ended`] or [`AppError::Server`] when a part ends by itself.
+    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), AppError> {
+        let Self { relay, server, metrics_server, port, metrics_port, _lock: lock } = self;
+        let Relay { inbox, connection, metrics, registrar, config, .. } = relay.as_ref();
+        let work = CancellationToken::new();
+        let mut parts: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
+        let handles: Vec<_> =
+            [Some(server.handle()), metrics_server.as_ref().map(Server::handle)].into_iter().flatten().collect();
+        parts.spawn(async { ("the HTTP server", server.await) });
+        if let Some(server) = metrics_server {
+            parts.spawn(async { ("the metrics server", server.await) });
+        }
+        let dispatch = Dispatch::new(connection.clone(), inbox.clone(), metrics.clone());
+        spawn(&mut parts, "dispatch", dispatch.run(work.clone()));
+        spawn(&mut parts, "the registrar", registrar.clone().run(work.clone()));
+        if let Some(interval) = config.connection.reconcile_interval {
+            let orders = Orders::new(connection.clone(), inbox.clone());
+            let poll = Poll::new(orders, connection.clone(), inbox.clone());
+            spawn(&mut parts, "reconciliation", poll.run(interval, work.clone()));
+        }
+        spawn(&mut parts, "pruning", prune(inbox.clone(), config.event_retention, work.clone()));
+        tracing::info!(port, metrics_port, "listening on port {port}");
+
+        let died = tokio::select! {
+            () = stop.cancelled() => None,
+            Some(ended) = parts.join_next() => Some(ended),
+        };
+        if died.is_none() {
+            tracing::info!("stopping: what is under way is finished, nothing new is begun");
+        }
+        work.cancel();
+        futures_util::future::join_all(handles.iter().map(|handle| handle.stop(true))).await;
+        while parts.join_next().await.is_some() {}
+        inbox.close().await;
+        drop(lock);
+        match died {
+            None => {
+                tracing::info!("stopped");
+                Ok(())
+            }
+            Some(Ok((_, Err(error)))) => Err(error.into()),
+            Some(Ok((name, Ok(())))) => Err(AppError::Ended(name)),
+            Some(Err(panicked)) => {
+                tracing::error!("{panicked}");
+                Err(AppError::Ended("a part"))
+            }
+        }
+    }
+}
+
+fn spawn(
+    parts: &mut JoinSet<(&'static str, io::Result<()>)>,
+    name: &'static str,
+    part: impl Future<Output = ()> + Send + 'static,
+) {
+    parts.spawn(async move {
+        part.await;
+        (name, Ok(()))
+    });
+}
+
+fn listen(
+    address: SocketAddr,
+    relay: Arc<Relay>,
+    workers: Option<usize>,
+    routes: fn(&mut web::ServiceConfig),
+) -> Result<(Server, u16), AppError> {
+    let fail = |source| AppError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(fail)?;
+    let port = listener.local_addr().map_err(fail)?.port();
+    let data = web::Data::new(relay);
+    let mut server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals();
+    if let Some(workers) = workers {
+        server = server.workers(workers);
+    }
+    let server = server.listen(listener).map_err(fail)?.run();
+    Ok((server, port))
+}
+
+/// Clears out receipts and settled rows older than `retention`, in small steps.
+async fn prune(inbox: Arc<dyn Inbox>, retention: Duration, stop: CancellationToken) {
+    loop {
+        let pause = match inbox.prune(Timestamp::now().before(retention), PRUNE_STEP).await {
+            Ok(removed) if removed >= u64::from(PRUNE_STEP) => PRUNE_PAUSE,
+            Ok(_) => PRUNE_INTERVAL,
+            Err(error) => {
+                tracing::warn!(%error, "old rows could not be cleared out: {error}");
+                PRUNE_INTERVAL
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The integration checks: what works and what does not, in words a merchant understands. One code for page, JSON and
+//! terminal. `probes` holds the single checks.
+
+mod probes;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{FutureExt, future::join_all};
+use serde::Serialize;
+
+use crate::{clock::Timestamp, config::Config, connection::Connection, inbox::Inbox, registrar::Registrar};
+
+/// How long one check may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How one check, or all of them, came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Not applicable here.
+    Skip,
+    /// As it should be.
+    Pass,
+    /// Works, and somebody should look at it.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+/// One check's outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its fixed name.
+    pub id: &'static str,
+    /// How it came out.
+    pub status: Status,
+    /// What was checked.
+    pub title: &'static str,
+    /// What was found.
+    pub detail: String,
+    /// What to do next, when something is to be done.
+    pub remedy: Option<String>,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+/// All checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The worst of them; `skip` counts as nothing.
+    pub status: Status,
+    /// When.
+    pub checked_at: Timestamp,
+    /// Each of them.
+    pub checks: Vec<Check>,
+}
+
+/// What a single check finds.
+struct Finding {
+    status: Status,
+    detail: String,
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn new(status: Status, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), remedy: None }
+    }
+
+    fn pass(detail: impl Into<String>) -> Self {
+        Self::new(Status::Pass, detail)
+    }
+
+    fn skip(detail: impl Into<String>) -> Self {
+        Self::new(Status::Skip, detail)
+    }
+
+    fn warn(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(Status::Warn, detail) }
+    }
+
+    fn fail(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(Status::Fail, detail) }
+    }
+}
+
+/// Checks one connection.
+pub struct Checker {
+    config: Config,
+    connection: Arc<Connection>,
+    inbox: Arc<dyn Inbox>,
+    registrar: Arc<Registrar>,
+}
+
+impl Checker {
+    /// For one connection; calls nobody yet.
+    pub fn new(config: Config, connection: Arc<Connection>, inbox: Arc<dyn Inbox>, registrar: Arc<Registrar>) -> Self {
+        Self { config, connection, inbox, registrar }
+    }
+
+    /// Runs all checks side by side, each within ten seconds. Sends no order anywhere.
+    pub async fn run(&self) -> Report {
+        let checks = [
+            ("configuration", "Configuration", self.configuration().boxed()),
+            ("storage", "Storage", self.storage().boxed()),
+            ("bigcommerce_api", "BigCommerce: access to orders", self.bigcommerce_api().boxed()),
+            ("bigcommerce_hooks", "BigCommerce: webhooks", self.bigcommerce_hooks().boxed()),
+            ("public_url", "Public address", self.public_url().boxed()),
+            ("one_tribe_destination", "One Tribe: destination", self.one_tribe_destination().boxed()),
+            ("deliveries", "Deliveries", self.deliveries().boxed()),
+        ];
+        let checks = join_all(checks.map(|(id, title, check)| async move {
+            let began = Instant::now();
+            let finding = tokio::time::timeout(LIMIT, check).await.unwrap_or_else(|_| {
+                Finding::fail(
+                    format!("No answer within {} seconds.", LIMIT.as_secs()),
+                    "Check again in a minute. If it stays like this, ask the people who run the relay to look at its network.",
+                )
+            });
+            let Finding { status, detail, remedy } = finding;
+            let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Check { id, status, title, detail, remedy, duration_ms }
+        }))
+        .await;
+        let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Pass).max(Status::Pass);
+        Report { status, checked_at: Timestamp::now(), checks }
+    }
+}

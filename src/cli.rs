@@ -1,0 +1,113 @@
+//! The command line. Each subcommand is a function from the parts to an exit code; `main` does the rest.
+
+mod check;
+mod hooks;
+mod orders;
+mod output;
+
+use std::{net::IpAddr, process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+use url::Url;
+
+use crate::{app::Parts, http};
+
+pub use hooks::HooksCommand;
+pub use orders::OrdersCommand;
+
+/// Relays a BigCommerce store's orders to One Tribe.
+///
+/// Configured by environment variables, or a `.env` file in the working directory. Exit codes: 0 done, 1 failed,
+/// 2 wrong usage or configuration.
+#[derive(Debug, Parser)]
+#[command(name = "onetribe-relay", version)]
+pub struct Cli {
+    /// What to do; `serve` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the relay
+    Serve,
+    /// Check the integration, as the status page does
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at or change the relay's webhooks in the store
+    #[command(subcommand)]
+    Hooks(HooksCommand),
+    /// Look at orders, or send them again
+    #[command(subcommand)]
+    Orders(OrdersCommand),
+    /// Ask the relay on this machine whether it is ready (for a container without a shell)
+    Healthcheck,
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// A command that works with the relay's parts.
+pub enum PartsCommand {
+    /// `check`
+    Check {
+        /// Print JSON.
+        json: bool,
+    },
+    /// `hooks …`
+    Hooks(HooksCommand),
+    /// `orders …`
+    Orders(OrdersCommand),
+}
+
+/// Why a command failed: one sentence for the terminal.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs one command over the parts.
+pub async fn run(command: PartsCommand, parts: Parts) -> ExitCode {
+    let done = match command {
+        PartsCommand::Check { json } => check::run(&parts, json).await,
+        PartsCommand::Hooks(command) => hooks::run(&parts, command).await,
+        PartsCommand::Orders(command) => orders::run(&parts, command).await,
+    };
+    parts.inbox.close().await;
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks the relay on this machine whether it is ready.
+pub async fn healthcheck(host: IpAddr, port: u16) -> ExitCode {
+    let host = match host {
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let asked = async {
+        let url = Url::parse(&format!("http://{host}:{port}/health/ready"))?;
+        let status = http::client(&url, Duration::from_secs(6))?.get(url).send().await?.status();
+        Ok::<_, Failure>(status)
+    };
+    match asked.await {
+        Ok(status) if status.is_success() => ExitCode::SUCCESS,
+        Ok(status) => {
+            eprintln!("error: not ready (HTTP {})", status.as_u16());
+            ExitCode::FAILURE
+        }
+        Err(_) => {
+            eprintln!("error: no relay answers on port {port}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Logs: one line per thing that happened, for people or as JSON. `docs/logging.md` names the fields.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+
+use crate::config::LogFormat;
+
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// The service's own output.
+    Stdout,
+    /// Beside the output of a command.
+    Stderr,
+}
+
+/// Starts logging for the whole process; a second call changes nothing.
+pub fn init(format: LogFormat, filter: &str, output: Output) {
+    let (writer, colours) = match output {
+        Output::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
+        Output::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer);
+    // Already started (by a test) is as good as started now.
+    let _ = match format {
+        LogFormat::Pretty => builder.with_ansi(colours).with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+}

@@ -1,0 +1,105 @@
+//! The HTTP side: routes, and what they share. Each module below is one group of routes.
+
+pub mod admin;
+mod health;
+mod integration;
+mod orders;
+mod webhook;
+
+use std::{sync::Arc, time::Instant};
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use serde::Serialize;
+
+use crate::{
+    callback::Verifier,
+    check::Checker,
+    clock::Timestamp,
+    config::Config,
+    connection::Connection,
+    inbox::{Inbox, InboxError},
+    metrics::{Gauges, Metrics},
+    registrar::Registrar,
+};
+
+/// What the routes work with.
+pub struct Relay {
+    /// What the relay was told.
+    pub config: Config,
+    /// The one connection.
+    pub connection: Arc<Connection>,
+    /// Where events are kept.
+    pub inbox: Arc<dyn Inbox>,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// Looks after hooks.
+    pub registrar: Arc<Registrar>,
+    /// Runs the checks.
+    pub checker: Checker,
+    /// Proves callbacks.
+    pub verifier: Verifier,
+    /// Slows down wrong passwords.
+    pub guesses: admin::Guesses,
+}
+
+impl Relay {
+    /// The numbers that are read when somebody asks.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn gauges(&self) -> Result<Gauges, InboxError> {
+        let summary = self.inbox.summary(self.connection.id).await?;
+        let now = Timestamp::now();
+        Ok(Gauges {
+            waiting: summary.waiting,
+            oldest_waiting: summary.oldest_waiting.map(|since| now.since(since)).unwrap_or_default(),
+            failed: summary.failed,
+            quota_left: self.connection.api.quota().left_at(Instant::now()),
+            store_down: self.connection.store_breaker().outage().is_some(),
+            destination_down: self.connection.destination_breaker().outage().is_some(),
+            hooks_healthy: self.registrar.healthy(),
+        })
+    }
+}
+
+/// All routes of the relay's port.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/webhooks/bigcommerce").route(web::post().to(webhook::receive)))
+        .service(web::resource("/health/live").route(web::get().to(health::live)).route(web::head().to(health::live)))
+        .service(
+            web::resource("/health/ready").route(web::get().to(health::ready)).route(web::head().to(health::ready)),
+        )
+        .service(web::resource("/integration").route(web::get().to(integration::page)))
+        .service(web::resource("/integration/check").route(web::get().to(integration::check)))
+        .service(web::resource("/integration/update").route(web::post().to(integration::update)))
+        .service(web::resource("/integration/echo").route(web::get().to(integration::echo)))
+        .service(web::resource("/orders").route(web::get().to(orders::list)))
+        .service(web::resource("/orders/resend").route(web::post().to(orders::resend_all)))
+        .service(web::resource("/orders/{id}/resend").route(web::post().to(orders::resend)));
+}
+
+/// The one route of the metrics port.
+pub fn metrics_routes(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/metrics").route(web::get().to(health::metrics)));
+}
+
+/// An error's answer: the status, and one sentence as JSON.
+fn refuse(status: StatusCode, error: impl std::fmt::Display) -> HttpResponse {
+    #[derive(Serialize)]
+    struct Body {
+        error: String,
+    }
+    HttpResponse::build(status).json(Body { error: error.to_string() })
+}
+
+/// The inbox cannot be used now. The details are for the log.
+fn unavailable(error: &InboxError) -> HttpResponse {
+    tracing::error!(%error, "a request could not be answered: {error}");
+    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used at the moment");
+    response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
+/// Seconds. BigCommerce's own first retry comes after a minute.
+const RETRY_AFTER: actix_web::http::header::HeaderValue = actix_web::http::header::HeaderValue::from_static("30");

@@ -1,0 +1,96 @@
+//! The orders as the inbox knows them, and sending them once more.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use serde::{Deserialize, Serialize};
+
+use super::{Relay, admin::Admin, refuse, unavailable};
+use crate::{
+    clock::Timestamp,
+    event::OrderId,
+    inbox::{OrderQuery, OrderRow, OrderState},
+};
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 500;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    state: Option<String>,
+    limit: Option<String>,
+    before: Option<String>,
+}
+
+impl ListQuery {
+    fn read(&self) -> Result<OrderQuery, String> {
+        let limit = match self.limit.as_deref().map(str::parse::<u32>) {
+            None => DEFAULT_LIMIT,
+            Some(Ok(limit @ 1..=MAX_LIMIT)) => limit,
+            Some(_) => return Err(format!("limit: a whole number from 1 to {MAX_LIMIT}")),
+        };
+        let state = self.state.as_deref().map(str::parse).transpose().map_err(|error| format!("state: {error}"))?;
+        let before = self.before.as_deref().map(str::parse).transpose().map_err(|error| format!("before: {error}"))?;
+        Ok(OrderQuery { state, limit, before })
+    }
+}
+
+#[derive(Serialize)]
+struct Page {
+    orders: Vec<OrderRow>,
+    next: Option<OrderId>,
+}
+
+pub(super) async fn list(_: Admin, query: web::Query<ListQuery>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let query = match query.read() {
+        Ok(query) => query,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    match relay.inbox.orders(relay.connection.id, query).await {
+        Ok(orders) => {
+            let full = orders.len() == query.limit as usize;
+            let next = orders.last().map(|row| row.order_id).filter(|_| full);
+            HttpResponse::Ok().json(Page { orders, next })
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+#[derive(Serialize)]
+struct Resent {
+    resent: u64,
+}
+
+pub(super) async fn resend(_: Admin, id: web::Path<String>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let order: OrderId = match id.parse() {
+        Ok(order) => order,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    match relay.inbox.want(relay.connection.id, vec![order], true, Timestamp::now()).await {
+        Ok(()) => {
+            tracing::info!(order_id = %order, "order {order}: to be sent again, by request");
+            HttpResponse::Accepted().json(Resent { resent: 1 })
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct ResendQuery {
+    state: Option<String>,
+}
+
+pub(super) async fn resend_all(_: Admin, query: web::Query<ResendQuery>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    // What is delivered is not resent in bulk: each order sent again may be money asked for again.
+    let state = match query.state.as_deref().map(str::parse) {
+        Some(Ok(state @ (OrderState::Failed | OrderState::Gone))) => state,
+        _ => return refuse(StatusCode::BAD_REQUEST, "state: `failed` or `gone`"),
+    };
+    match relay.inbox.want_all(relay.connection.id, state, Timestamp::now()).await {
+        Ok(resent) => {
+            tracing::info!(resent, "{resent} {} order(s) to be sent again, by request", state.name());
+            HttpResponse::Accepted().json(Resent { resent })
+        }
+        Err(error) => unavailable(&error),
+    }
+}
