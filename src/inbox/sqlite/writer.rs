@@ -1,8 +1,6 @@
 //! The one writer of a SQLite inbox: takes whatever has come in, changes it all in one transaction, syncs once, and only
 //! then answers everybody (group commit). Durability costs one sync per batch, not one per event.
 
-use std::collections::{HashMap, HashSet};
-
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -12,7 +10,7 @@ use crate::{
     event::OrderId,
     inbox::{
         Accepted, Arrival, Claim, ConnectionId, InboxError, OrderState, Settlement,
-        rows::{self, Arrivals, Raise, SettleRow},
+        rows::{self, Arrivals, Raise, SettleRow, Settled},
     },
 };
 
@@ -117,14 +115,12 @@ async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result
 /// is free, since nobody has been answered yet.
 async fn apply(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, sqlx::Error> {
     let mut accepted = accept(db, changes).await?.into_iter();
-    let settled = settle(db, changes).await?;
+    let mut settled = settle(db, changes).await?;
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
         done.push(match change {
             Change::Accept(_) => Done::Accepted(accepted.next().expect("one answer for each event")),
-            Change::Settle(Settlement { claim, .. }) => {
-                Done::Settled(settled.contains(&(claim.connection.0, claim.order.get(), claim.owner)))
-            }
+            Change::Settle(Settlement { claim, .. }) => Done::Settled(settled.take(claim)),
             Change::Want { connection, orders, insist, now } => {
                 let raises = orders.iter().map(|order| Raise::of(*connection, *order, *insist, *now)).collect();
                 statements::raise(db, raises).await?;
@@ -170,23 +166,22 @@ async fn accept(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Acc
     Ok(batch.accepted(&firsts, &raised))
 }
 
-async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<HashSet<(i64, i64, i64)>, sqlx::Error> {
+async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<Settled, sqlx::Error> {
     let rows: Vec<SettleRow> = changes
         .iter()
         .filter_map(
             |change| if let Change::Settle(settlement) = change { Some(SettleRow::of(settlement)) } else { None },
         )
         .collect();
-    if rows.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let owners: HashMap<(i64, i64), i64> =
-        rows.iter().map(|row| ((row.connection_id, row.order_id), row.owner)).collect();
     let forwarded = rows.iter().filter(|row| row.forwarded);
     let latest = rows::latest(forwarded.map(|row| (ConnectionId(row.connection_id), Timestamp::from_millis(row.at))));
-    let settled = statements::settle(db, &rows).await?;
+    let mut settled = Settled::default();
+    for round in rows::rounds(rows) {
+        let orders = statements::settle(db, &round).await?;
+        settled.note(&round, &orders);
+    }
     for (connection, at) in latest {
         statements::touch_forwarded(db, connection, at).await?;
     }
-    Ok(settled.into_iter().filter_map(|row| owners.get(&row).map(|owner| (row.0, row.1, *owner))).collect())
+    Ok(settled)
 }
