@@ -35,6 +35,12 @@ impl Raise {
         let (connection_id, order_id) = (connection.0, order.get());
         Self { connection_id, order_id, insist, unless_fetched_at: i64::MAX, at: now.millis() }
     }
+
+    /// Of several orders, each once.
+    pub fn all(connection: ConnectionId, orders: &[OrderId], insist: bool, now: Timestamp) -> Vec<Self> {
+        let orders: HashSet<OrderId> = orders.iter().copied().collect();
+        orders.into_iter().map(|order| Self::of(connection, order, insist, now)).collect()
+    }
 }
 
 /// The receipts that an event leaves: by its `webhook-id`, and by its `hash` with its second.

@@ -8,11 +8,13 @@ use onetribe_relay::{
     event::{OrderEvent, OrderId},
     inbox::{
         Accepted, Arrival, Claim, ConnectionId, Inbox, OrderQuery, OrderRow, OrderState, Outcome, Settlement,
-        sqlite::SqliteInbox,
+        postgres::PostgresInbox, sqlite::SqliteInbox,
     },
     one_tribe::Digest,
 };
 use tempfile::TempDir;
+
+use crate::postgres_support::Database;
 
 /// When every case begins.
 pub const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -39,6 +41,7 @@ pub fn delivered(of: u8, fetched_at: Timestamp) -> Outcome {
 /// A database of a case's own.
 pub enum Place {
     Sqlite(TempDir),
+    Postgres(Database),
 }
 
 impl Place {
@@ -46,10 +49,16 @@ impl Place {
         Self::Sqlite(tempfile::tempdir().unwrap())
     }
 
+    /// `None` where there is no server to test with.
+    pub async fn postgres() -> Option<Self> {
+        Database::fresh().await.map(Self::Postgres)
+    }
+
     /// Opens it; each call is a process of its own, so to speak.
     pub async fn open(&self) -> Arc<dyn Inbox> {
         match self {
             Self::Sqlite(folder) => Arc::new(SqliteInbox::open(&folder.path().join("relay.db")).await.unwrap()),
+            Self::Postgres(database) => Arc::new(PostgresInbox::open(&database.url().into()).await.unwrap()),
         }
     }
 

@@ -8,6 +8,9 @@ mod claims;
 mod desk;
 mod model;
 mod outcomes;
+mod postgres_server;
+#[path = "../support/postgres.rs"]
+mod postgres_support;
 mod reading;
 mod sqlite_file;
 mod upkeep;
@@ -20,6 +23,17 @@ macro_rules! contract {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $case() {
                     crate::$module::$case(crate::desk::Place::sqlite()).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $case() {
+                    if let Some(place) = crate::desk::Place::postgres().await {
+                        crate::$module::$case(place).await;
+                    }
                 }
             )*
         }

@@ -2,51 +2,20 @@
 //! then answers everybody (group commit). Durability costs one sync per batch, not one per event.
 
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::statements;
 use crate::{
     clock::Timestamp,
-    event::OrderId,
     inbox::{
-        Accepted, Arrival, Claim, ConnectionId, InboxError, OrderState, Settlement,
+        Accepted, Arrival, ConnectionId, InboxError, Settlement,
+        queue::{Change, Done, Job},
         rows::{self, Arrivals, Raise, SettleRow, Settled},
     },
 };
 
 /// Changes in one transaction, at most: keeps one batch's time in bounds.
 const MAX_BATCH: usize = 512;
-
-/// One change.
-pub(super) enum Change {
-    Accept(Arrival),
-    Settle(Settlement),
-    Want { connection: ConnectionId, orders: Vec<OrderId>, insist: bool, now: Timestamp },
-    WantAll { connection: ConnectionId, state: OrderState, now: Timestamp },
-    Claim { connection: ConnectionId, orders: Vec<OrderId>, until: Timestamp, now: Timestamp },
-    Recover(ConnectionId),
-    Connection { kind: String, name: String, now: Timestamp },
-    KeepNote { connection: ConnectionId, name: String, value: Option<String> },
-    Prune { before: Timestamp, limit: u32 },
-    Probe(Timestamp),
-}
-
-/// What a change came to.
-#[derive(Clone)]
-pub(super) enum Done {
-    Accepted(Accepted),
-    Settled(bool),
-    Claimed(Vec<Claim>),
-    Count(u64),
-    Connection(ConnectionId),
-    Nothing,
-}
-
-/// A change and who waits for it.
-pub(super) struct Job {
-    pub change: Change,
-    pub reply: oneshot::Sender<Result<Done, InboxError>>,
-}
 
 /// Serves jobs until every sender is gone.
 pub(super) async fn run(
@@ -65,7 +34,7 @@ pub(super) async fn run(
         };
         match done {
             Ok(all) => {
-                if changes.iter().any(brings_work) {
+                if changes.iter().any(Change::brings_work) {
                     arrivals.send_modify(|count| *count += 1);
                 }
                 // Whoever no longer waits (a dropped request) needs no answer.
@@ -97,13 +66,6 @@ async fn usable<'a>(
     Ok(connection.insert(open))
 }
 
-fn brings_work(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::Accept(_) | Change::Settle(_) | Change::Want { .. } | Change::WantAll { .. } | Change::Recover(_)
-    )
-}
-
 async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let done = apply(&mut transaction, changes).await?;
@@ -122,8 +84,7 @@ async fn apply(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done
             Change::Accept(_) => Done::Accepted(accepted.next().expect("one answer for each event")),
             Change::Settle(Settlement { claim, .. }) => Done::Settled(settled.take(claim)),
             Change::Want { connection, orders, insist, now } => {
-                let raises = orders.iter().map(|order| Raise::of(*connection, *order, *insist, *now)).collect();
-                statements::raise(db, raises).await?;
+                statements::raise(db, Raise::all(*connection, orders, *insist, *now)).await?;
                 Done::Nothing
             }
             Change::WantAll { connection, state, now } => {
