@@ -64,11 +64,9 @@ pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError
 pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> Result<PgConnection, InboxError> {
     in_time(async {
         let mut connection = PgConnection::connect_with(options).await?;
-        let set = "SELECT set_config('statement_timeout', '10s', false),
-                          set_config('idle_in_transaction_session_timeout', '5s', false),
-                          set_config('synchronous_commit', 'on', false)
-                   WHERE current_setting('synchronous_commit') IN ('off', 'local')";
-        sqlx::query(set).execute(&mut connection).await?;
+        let durable = "SELECT set_config('synchronous_commit', 'on', false)
+                       WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+        sqlx::query(durable).execute(&mut connection).await?;
         let timeouts = "SELECT set_config('statement_timeout', '10s', false),
                                set_config('idle_in_transaction_session_timeout', '5s', false)";
         sqlx::query(timeouts).execute(&mut connection).await?;
