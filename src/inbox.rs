@@ -4,12 +4,14 @@
 //! Every method takes the time as an argument, so that a test can say what time it is.
 
 mod error;
+mod moving;
 pub mod postgres;
 mod queue;
 mod rows;
 pub mod sqlite;
 
 pub use error::InboxError;
+pub use moving::{Moved, move_inbox};
 
 use std::{sync::Arc, time::Duration};
 

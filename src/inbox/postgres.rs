@@ -101,6 +101,11 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
     })
 }
 
+/// A connection of its own, for filling the database; no single statement may take long, but all together may.
+pub(super) async fn connection(url: &SecretString) -> Result<PgConnection, InboxError> {
+    session::connect(&session::options(url)?, &ServerClock::default()).await
+}
+
 #[async_trait]
 impl Inbox for PostgresInbox {
     async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
