@@ -70,6 +70,11 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
         let timeouts = "SELECT set_config('statement_timeout', '10s', false),
                                set_config('idle_in_transaction_session_timeout', '5s', false)";
         sqlx::query(timeouts).execute(&mut connection).await?;
+        // Every change finds its rows by their keys. A plan made while the tables were small would go through all of them,
+        // and would be kept for as long as the connection.
+        let keyed = "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+                            set_config('enable_mergejoin', 'off', false)";
+        sqlx::query(keyed).execute(&mut connection).await?;
         let read = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
         let row = sqlx::query(read).fetch_one(&mut connection).await?;
         let (commit, fsync): (String, String) = (row.try_get(0)?, row.try_get(1)?);
