@@ -5,7 +5,7 @@
 
 mod parse;
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -147,12 +147,22 @@ pub enum HooksApi {
 }
 
 /// Where the inbox lives.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Database {
     /// A file beside the relay.
     Sqlite(PathBuf),
     /// A server; the URL holds a password.
     Postgres(SecretString),
+}
+
+/// Only the kind: the address is a secret.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite(_) => "Sqlite(..)",
+            Self::Postgres(_) => "Postgres(..)",
+        })
+    }
 }
 
 /// How logs are written.
@@ -211,8 +221,12 @@ impl Config {
 }
 
 fn read(vars: impl IntoIterator<Item = (String, String)>) -> Inputs {
-    let known = vars.into_iter().filter(|(name, _)| VARIABLES.iter().any(|known| known.name == name));
-    let raw: Raw = envy::from_iter(known).expect("every field is an optional text, which any text fits");
+    let mut given = BTreeMap::new();
+    for (name, value) in vars.into_iter().filter(|(name, _)| VARIABLES.iter().any(|known| known.name == name)) {
+        // A `.env` file may hold a variable twice: the first one counts, as in a shell that has it set already.
+        given.entry(name).or_insert(value);
+    }
+    let raw: Raw = envy::from_iter(given).expect("every field is an optional text, once");
     raw.inputs()
 }
 
