@@ -221,12 +221,10 @@ impl Config {
 }
 
 fn read(vars: impl IntoIterator<Item = (String, String)>) -> Inputs {
-    let mut given = BTreeMap::new();
-    for (name, value) in vars.into_iter().filter(|(name, _)| VARIABLES.iter().any(|known| known.name == name)) {
-        // A `.env` file may hold a variable twice: the first one counts, as in a shell that has it set already.
-        given.entry(name).or_insert(value);
-    }
-    let raw: Raw = envy::from_iter(given).expect("every field is an optional text, once");
+    let known = |(name, _): &(String, String)| VARIABLES.iter().any(|known| known.name == name);
+    // Of a name that comes twice the last one counts.
+    let once: BTreeMap<String, String> = vars.into_iter().filter(known).collect();
+    let raw: Raw = envy::from_iter(once).expect("every field comes once at most and is a text, which any text fits");
     raw.inputs()
 }
 

@@ -97,22 +97,34 @@ pub enum Selection {
         /// The highest id.
         max: OrderId,
     },
-    /// All that changed from `since` (to `until`) on, the longest unchanged first.
+    /// All that changed from `since` on.
     Modified {
         /// The earliest change.
         since: Timestamp,
-        /// The latest change, if there is a bound.
-        until: Option<Timestamp>,
+        /// In which order.
+        sort: Sort,
     },
+}
+
+/// The order of a list of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// The longest unchanged first.
+    OldestFirst,
+    /// The latest change first.
+    NewestFirst,
 }
 
 impl Selection {
     fn query(&self) -> String {
         match self {
             Self::Ids { min, max } => format!("min_id={min}&max_id={max}&sort=id:asc"),
-            Self::Modified { since, until } => {
-                let until = until.map(|at| format!("&max_date_modified={}", filter_date(at))).unwrap_or_default();
-                format!("min_date_modified={}{until}&sort=date_modified:asc", filter_date(*since))
+            Self::Modified { since, sort } => {
+                let direction = match sort {
+                    Sort::OldestFirst => "asc",
+                    Sort::NewestFirst => "desc",
+                };
+                format!("min_date_modified={}&sort=date_modified:{direction}", filter_date(*since))
             }
         }
     }
@@ -182,13 +194,10 @@ mod tests {
     #[test]
     fn a_selection_of_changes_asks_in_whole_seconds_rounded_down() {
         let since = Timestamp::from_millis(1_552_317_445_999);
-        let query = |until| Selection::Modified { since, until }.query();
-        assert_eq!(query(None), "min_date_modified=2019-03-11T15:17:25Z&sort=date_modified:asc");
-        let until = Some(Timestamp::from_millis(1_552_317_446_000));
-        assert_eq!(
-            query(until),
-            "min_date_modified=2019-03-11T15:17:25Z&max_date_modified=2019-03-11T15:17:26Z&sort=date_modified:asc"
-        );
+        for (sort, direction) in [(Sort::OldestFirst, "asc"), (Sort::NewestFirst, "desc")] {
+            let expected = format!("min_date_modified=2019-03-11T15:17:25Z&sort=date_modified:{direction}");
+            assert_eq!(Selection::Modified { since, sort }.query(), expected);
+        }
     }
 
     #[test]

@@ -137,10 +137,10 @@ fn every_fault_is_reported_in_one_go_by_name() {
 }
 
 #[test]
-fn a_variable_that_stands_twice_counts_as_first_set() {
+fn of_a_variable_that_stands_twice_the_last_one_counts() {
     // As a `.env` file with the same line twice gives it.
     let config = read(&[("PORT", "1000"), ("PORT", "2000")]).unwrap();
-    assert_eq!(config.port, 1000);
+    assert_eq!(config.port, 2000);
     let twice = REQUIRED.iter().chain(&REQUIRED).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     assert!(Config::from_vars(twice).is_ok());
 }
