@@ -5,7 +5,7 @@
 
 mod parse;
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -211,8 +211,10 @@ impl Config {
 }
 
 fn read(vars: impl IntoIterator<Item = (String, String)>) -> Inputs {
-    let known = vars.into_iter().filter(|(name, _)| VARIABLES.iter().any(|known| known.name == name));
-    let raw: Raw = envy::from_iter(known).expect("every field is an optional text, which any text fits");
+    let known = |(name, _): &(String, String)| VARIABLES.iter().any(|known| known.name == name);
+    // Of a name that comes twice the last one counts.
+    let once: BTreeMap<String, String> = vars.into_iter().filter(known).collect();
+    let raw: Raw = envy::from_iter(once).expect("every field comes once at most and is a text, which any text fits");
     raw.inputs()
 }
 

@@ -35,9 +35,9 @@ const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// The pause after the inbox could not be used.
 const INBOX_PAUSE: Duration = Duration::from_secs(1);
 /// A lease outlasts the timeouts of what is done under it by this much.
-const LEASE_SLACK: Duration = Duration::from_secs(5);
+const LEASE_SLACK: Duration = Duration::from_secs(2);
 /// How long the orders of one list may wait for their turn to be forwarded.
-const LIST_DRAIN: Duration = Duration::from_secs(20);
+const LIST_DRAIN: Duration = Duration::from_secs(10);
 
 /// What the deliveries of one connection share.
 pub struct Dispatch {

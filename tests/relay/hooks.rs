@@ -1,0 +1,127 @@
+//! Hooks: made, kept, mended, never doubled, nobody else's touched.
+
+use std::collections::BTreeMap;
+
+use sandbox::{Action, Fault, HookRules, Operation, SenderOptions, StoreConfig};
+
+use crate::world::{PATIENCE, World};
+
+fn prepared(extra: &[(&str, &str)]) -> World {
+    World::prepare(StoreConfig::default(), SenderOptions::default(), extra)
+}
+
+#[actix_web::test]
+async fn one_hook_is_made_with_the_token_and_found_again_by_the_next_start() {
+    let mut world = World::start().await;
+    let hooks = world.store.hooks();
+    assert_eq!(hooks.len(), 1);
+    assert_eq!(hooks[0].scope, "store/order/*");
+    assert_eq!(hooks[0].destination, world.url("/webhooks/bigcommerce"));
+    assert!(hooks[0].headers["x-relay-token"].as_str().unwrap().len() >= 32);
+    world.stop_relay().await;
+    let calls = world.store.call_count(Operation::Hooks);
+    world.start_relay().await;
+    world.store.wait_for(|store| store.call_count(Operation::Hooks) > calls, PATIENCE).await.unwrap();
+    let (status, _) = world.post("/integration/update").await;
+    assert_eq!(status, 200);
+    assert_eq!(world.store.hooks(), hooks);
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn an_inactive_or_altered_hook_is_mended_and_strangers_are_left_alone() {
+    let mut world = prepared(&[]);
+    let strangers =
+        [("store/order/*", "https://example.com/hook"), ("store/order/created", "https://direct.example.com/x")]
+            .map(|(scope, destination)| world.store.add_hook(scope, destination).unwrap());
+    let ours = world.store.add_hook("store/order/*", &world.url("/webhooks/bigcommerce")).unwrap();
+    world.store.deactivate_hook(ours);
+    let before: Vec<_> = strangers.map(|id| world.store.hook(id)).into();
+    world.start_relay().await;
+    world.store.wait_for(|store| store.hook(ours).is_some_and(|hook| hook.is_active), PATIENCE).await.unwrap();
+    let hook = world.store.hook(ours).unwrap();
+    assert!(hook.headers["x-relay-token"].is_string(), "{hook:?}");
+    assert_eq!(world.store.hooks().len(), 3);
+    assert_eq!(strangers.map(|id| world.store.hook(id)).to_vec(), before);
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_hook_that_was_deleted_or_switched_off_is_back_after_the_interval() {
+    let world = World::start_with(&[("HOOK_CHECK_INTERVAL", "1s")]).await;
+    let hook = world.store.hooks().remove(0);
+    world.store.deactivate_hook(hook.id);
+    world.store.wait_for(|store| store.hook(hook.id).is_some_and(|hook| hook.is_active), PATIENCE).await.unwrap();
+    let secret = world.store.config().token.clone();
+    let url = format!("{}/stores/abcde/v2/hooks/{}", world.store.api_url(), hook.id);
+    let delete = world.client.delete(url).header("X-Auth-Token", secret).header("Accept", "application/json");
+    assert!(delete.send().await.unwrap().status().is_success());
+    world.store.wait_for(|store| store.hooks().len() == 1, PATIENCE).await.unwrap();
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_hook_of_ours_that_points_elsewhere_is_brought_back() {
+    let mut world = World::start().await;
+    world.stop_relay().await;
+    let before = world.store.hooks();
+    // The relay has moved: the same database, another port.
+    world.port = sandbox::relay::free_port().unwrap();
+    world.start_relay().await;
+    let here = world.url("/webhooks/bigcommerce");
+    world.store.wait_for(|store| store.hooks().iter().any(|hook| hook.destination == here), PATIENCE).await.unwrap();
+    let after = world.store.hooks();
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].id, before[0].id);
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_store_without_v2_hooks_is_served_through_v3() {
+    for gone in [404, 410] {
+        let mut world = prepared(&[]);
+        world.store.set_hook_rules(HookRules { v2_gone: Some(gone), ..HookRules::default() });
+        world.start_relay().await;
+        world.hooked().await;
+        world.store.place_order_as(None, 11);
+        world.arrived(1).await;
+        world.finish().await;
+    }
+    let world = World::start_with(&[("BIGCOMMERCE_HOOKS_API", "v3")]).await;
+    assert!(world.store.calls().iter().all(|call| !call.path_and_query.contains("/v2/hooks")));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn bigcommerce_being_down_at_start_delays_the_hook_and_not_the_relay() {
+    let mut world = prepared(&[]);
+    world.store.fault(Fault::new(Operation::Hooks, Action::Status(503)).times(2));
+    world.start_relay().await;
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.arrived(1).await;
+    world.hooked().await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn without_a_public_url_no_hook_is_made_and_the_check_says_so() {
+    let mut world = prepared(&[("PUBLIC_URL", "")]);
+    world.start_relay().await;
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.arrived(1).await;
+    let (status, report) = world.get("/integration/check").await;
+    assert_eq!((status, &report["status"]), (200, &"warn".into()));
+    let by_id: BTreeMap<_, _> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| (check["id"].as_str().unwrap(), check["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(by_id["configuration"], "warn");
+    assert_eq!(by_id["bigcommerce_hooks"], "skip");
+    assert_eq!(by_id["public_url"], "skip");
+    assert!(world.store.hooks().is_empty());
+    world.finish().await;
+}

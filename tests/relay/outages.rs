@@ -1,0 +1,157 @@
+//! Far sides that are down, slow, half there or lying, and a disk that is full.
+
+use std::time::{Duration, Instant};
+
+use sandbox::{Action, Fault, Operation};
+
+use crate::world::{PATIENCE, World};
+
+#[actix_web::test]
+async fn a_destination_that_is_down_is_probed_and_all_orders_go_out_oldest_first_when_it_is_back() {
+    let world = World::start_with(&[("RETRY_MAX_AGE", "1s"), ("DELIVERY_CONCURRENCY", "1")]).await;
+    world.sink.fault_all(Action::Status(503));
+    let mut orders = Vec::new();
+    for _ in 0..100 {
+        orders.push(world.store.place_order_as(None, 11));
+        // One acknowledged after the other, so that their order is known.
+        world.sender.idle(PATIENCE).await.unwrap();
+    }
+    world.sink.wait_for(|sink| sink.attempts() >= 3, PATIENCE).await.unwrap();
+    // One probe at a time, further and further apart: nothing near an attempt per order.
+    assert!(world.sink.attempts() < 12, "{} attempts", world.sink.attempts());
+    assert_eq!(world.sink.max_open(), 1);
+    // Longer than a refused order would be tried: nothing has failed by age, no attempt was used up.
+    let (_, failed) = world.get("/orders?state=failed").await;
+    assert_eq!(failed["orders"], serde_json::json!([]));
+    let (_, pending) = world.get("/orders?state=pending&limit=500").await;
+    assert_eq!(pending["orders"].as_array().unwrap().len(), 100);
+    assert!(pending["orders"].as_array().unwrap().iter().all(|row| row["attempts"] == 0), "{pending}");
+
+    world.sink.clear_faults();
+    world.arrived(100).await;
+    // The probe itself may be any of them; behind it they keep their order.
+    let arrived: Vec<i64> = world.sink.accepted().iter().skip(1).map(|one| one.order_id).collect();
+    assert!(arrived.is_sorted(), "{arrived:?}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn every_way_of_being_down_is_the_destinations_fault() {
+    for action in [
+        Action::Status(500),
+        Action::Status(429),
+        Action::Status(401),
+        Action::Status(403),
+        Action::Status(404),
+        Action::Drop,
+        Action::Redirect("http://127.0.0.1:9/".to_owned()),
+        Action::Slow(Duration::from_secs(3)),
+    ] {
+        let world = World::start_with(&[("FORWARD_TIMEOUT", "1s"), ("RETRY_MAX_AGE", "1s")]).await;
+        world.sink.fault(Fault::new(Operation::Delivery, action.clone()).times(2));
+        let order = world.store.place_order_as(None, 11);
+        let row = world.settled(order, "delivered").await;
+        assert_eq!(row["attempts"], 1, "{action:?}");
+        world.finish().await;
+    }
+}
+
+#[actix_web::test]
+async fn an_order_that_alone_meets_errors_holds_up_nobody() {
+    let world = World::start().await;
+    let poison = world.store.place_order_silently(None, 11);
+    world.sink.fault_order(poison, Action::Status(500));
+    world.tell(poison).await;
+    for batch in 1..=5 {
+        for _ in 0..10 {
+            world.store.place_order_as(None, 11);
+        }
+        world.arrived(batch * 10).await;
+    }
+    world.sink.clear_faults();
+    world.arrived(51).await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn every_way_of_the_store_being_down_costs_no_attempt_and_loses_nothing() {
+    for action in [
+        Action::Status(500),
+        Action::Status(503),
+        Action::Status(401),
+        Action::Status(403),
+        Action::Drop,
+        Action::HalfAnswer,
+        Action::Drip(Duration::from_secs(4)),
+        Action::Slow(Duration::from_secs(4)),
+    ] {
+        let world = World::start_with(&[("FETCH_TIMEOUT", "1s"), ("RETRY_MAX_AGE", "1s")]).await;
+        for operation in [Operation::OrderSingle, Operation::OrderList] {
+            world.store.fault(Fault::new(operation, action.clone()).times(1));
+        }
+        let orders: Vec<i64> = (0..5).map(|_| world.store.place_order_as(None, 11)).collect();
+        world.arrived(5).await;
+        for order in orders {
+            assert_eq!(world.settled(order, "delivered").await["attempts"], 1, "{action:?}");
+        }
+        world.finish().await;
+    }
+}
+
+#[actix_web::test]
+async fn retry_after_lengthens_the_pause() {
+    let world = World::start().await;
+    world.sink.fault(Fault::new(Operation::Delivery, Action::Status(503)).header("Retry-After", "3").times(1));
+    let order = world.store.place_order_as(None, 11);
+    world.arrived_at(order, 1).await;
+    let received = world.sink.received();
+    let apart = received[1].started - received[0].started;
+    assert!(apart >= Duration::from_millis(2900), "{apart:?}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_database_that_cannot_be_written_is_said_and_nothing_is_acknowledged_until_it_can() {
+    let world = World::start().await;
+    // Another process holds the lock for longer than a write waits.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(world.database());
+    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let order = world.store.place_order_silently(None, 11);
+    let event = sandbox::Event::new(sandbox::Scope::Created, order);
+    let (headers, body) = sandbox::signed_request(&world.store.config().client_secret, &event);
+    let request = headers.into_iter().fold(
+        world.client.post(world.url("/webhooks/bigcommerce")).timeout(Duration::from_secs(20)).body(body),
+        |request, (name, value)| request.header(name, value),
+    );
+    let ready = world.client.get(world.url("/health/ready")).timeout(Duration::from_secs(20)).send();
+    let (refused, ready) = tokio::join!(request.send(), ready);
+    let refused = refused.unwrap();
+    assert_eq!(refused.status().as_u16(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(ready.unwrap().status().as_u16(), 503);
+    assert_eq!(world.client.get(world.url("/health/live")).send().await.unwrap().status().as_u16(), 200);
+
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    world.tell(order).await;
+    world.arrived_at(order, 1).await;
+    let ready = world.client.get(world.url("/health/ready")).send().await.unwrap();
+    assert_eq!(ready.status().as_u16(), 200);
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_slow_destination_does_not_slow_the_acknowledgement() {
+    let world = World::start().await;
+    world.sink.fault_all(Action::Hold);
+    for _ in 0..20 {
+        let order = world.store.place_order_silently(None, 11);
+        let began = Instant::now();
+        world.tell(order).await;
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+    world.sink.clear_faults();
+    world.sink.release();
+    world.arrived(20).await;
+    world.finish().await;
+}

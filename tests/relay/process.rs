@@ -1,0 +1,313 @@
+//! The real process: killed at any moment, stopped in order, configured wrongly, asked by command.
+
+use std::{
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use rand::RngExt;
+use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig, http};
+
+use crate::world::{PATIENCE, World};
+
+/// A relay as a process of its own. Killed when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn command(world: &World) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().envs(world.variables()).current_dir(world.folder.path());
+    command
+}
+
+impl Process {
+    /// Starts it and waits until it answers.
+    async fn start(world: &World) -> Self {
+        let mut command = command(world);
+        command.env("RUST_LOG", "warn").env("FETCH_TIMEOUT", "2s").env("FORWARD_TIMEOUT", "2s");
+        let process = Self(command.stdin(Stdio::null()).spawn().unwrap());
+        let client = http::client();
+        let began = Instant::now();
+        while client.get(world.url("/health/live")).send().await.is_err() {
+            assert!(began.elapsed() < PATIENCE, "the relay does not answer");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        process
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn ended(mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the relay does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn prepared() -> World {
+    // BigCommerce's retries in milliseconds, and so many of them that the restarts do not use them up.
+    let sender = SenderOptions { time_factor: 0.002, ..SenderOptions::default() };
+    World::prepare(StoreConfig { quota: sandbox::QuotaRule::unlimited(), ..StoreConfig::default() }, sender, &[])
+}
+
+#[actix_web::test]
+async fn killed_two_dozen_times_under_load_nothing_acknowledged_is_lost_stale_or_side_by_side() {
+    let world = prepared();
+    world.sink.fault_all(Action::Slow(Duration::from_millis(3)));
+    let mut orders = Vec::new();
+    let mut process = Process::start(&world).await;
+    world.hooked().await;
+    for round in 0..24 {
+        let until = Instant::now() + Duration::from_millis(rand::rng().random_range(20..300));
+        while Instant::now() < until {
+            if orders.len() < 400 && rand::rng().random_bool(0.5) {
+                orders.push(world.store.place_order_as(None, 11));
+            } else if let Some(order) = orders.get(rand::rng().random_range(0..orders.len().max(1))) {
+                world.store.change_order(*order, (round % 15) as u8);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        process.kill();
+        process = Process::start(&world).await;
+    }
+    // What a relay that is gone had claimed waits out its lease; BigCommerce's hook may have been switched off.
+    let settled = |world: &World| {
+        let report = world.audit();
+        report.missing.is_empty() && report.stale.is_empty()
+    };
+    let began = Instant::now();
+    while !(world.sender.pending() == 0 && settled(&world)) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} ({} pending)", world.audit(), world.sender.pending());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(world.sender.acknowledged_count() > 100, "{} acknowledged", world.sender.acknowledged_count());
+    process.signal("TERM");
+    assert!(process.ended().await.success());
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn killed_between_any_two_steps_the_order_arrives_and_never_two_at_once() {
+    let world = prepared();
+    let mut process = Process::start(&world).await;
+    world.hooked().await;
+    type Hold = fn(&World, i64);
+    let steps: [(&str, Hold); 4] = [
+        ("after the claim", |world, order| {
+            world.store.fault(Fault::new(Operation::OrderSingle, Action::Hold).order(order).times(1));
+        }),
+        ("after the fetch", |world, order| {
+            world.store.fault(Fault::new(Operation::OrderSingle, Action::HoldAnswer).order(order).times(1));
+        }),
+        ("while it is forwarded", |world, order| {
+            world.sink.fault(Fault::new(Operation::Delivery, Action::Hold).order(order).times(1));
+        }),
+        ("after it was taken, before it is settled", |world, order| {
+            world.sink.fault(Fault::new(Operation::Delivery, Action::HoldAnswer).order(order).times(1));
+        }),
+    ];
+    for (step, hold) in steps {
+        let order = world.store.place_order_silently(None, 11);
+        hold(&world, order);
+        world.tell(order).await;
+        let began = Instant::now();
+        while world.store.held() + world.sink.held() == 0 {
+            assert!(began.elapsed() < PATIENCE, "{step}: nothing was held");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        process.kill();
+        // It changes before anybody looks again.
+        world.store.change_order_silently(order, 2);
+        process = Process::start(&world).await;
+        world.arrived_at(order, 2).await;
+        world.store.release();
+        world.sink.release();
+        world.settled(order, "delivered").await;
+        assert_eq!(world.sink.max_open_of(order), 1, "{step}");
+    }
+    process.signal("TERM");
+    assert!(process.ended().await.success());
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn both_signals_finish_what_is_under_way_and_begin_nothing_new() {
+    for signal in ["TERM", "INT"] {
+        let world = prepared();
+        let process = Process::start(&world).await;
+        world.hooked().await;
+        world.sink.fault(Fault::new(Operation::Delivery, Action::Hold).times(1));
+        let order = world.store.place_order_as(None, 11);
+        world.sink.wait_for(|sink| sink.held() == 1, PATIENCE).await.unwrap();
+        process.signal(signal);
+        let began = Instant::now();
+        while http::client().get(world.url("/health/live")).send().await.is_ok() {
+            assert!(began.elapsed() < PATIENCE, "it still takes connections");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.sink.release();
+        assert!(process.ended().await.success(), "{signal}");
+        assert_eq!(world.sink.newest(order), Some(1));
+        // It was settled: the next start has nothing to do.
+        let process = Process::start(&world).await;
+        assert_eq!(world.row(order).await["state"], "delivered");
+        drop(process);
+        world.finish().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_second_signal_ends_it_at_once() {
+    let world = prepared();
+    let process = Process::start(&world).await;
+    world.hooked().await;
+    world.sink.fault(Fault::new(Operation::Delivery, Action::Hold).times(1));
+    world.store.place_order_as(None, 11);
+    world.sink.wait_for(|sink| sink.held() == 1, PATIENCE).await.unwrap();
+    process.signal("TERM");
+    while http::client().get(world.url("/health/live")).send().await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    process.signal("INT");
+    assert_eq!(process.ended().await.code(), Some(1));
+    world.sink.release();
+}
+
+#[actix_web::test]
+async fn a_second_relay_on_the_same_file_does_not_start() {
+    let world = prepared();
+    let _process = Process::start(&world).await;
+    let second = output(command(&world).env("PORT", "0"));
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second).contains("another relay is serving this database"), "{}", text(&second));
+}
+
+#[actix_web::test]
+async fn a_damaged_database_is_said_and_left_alone() {
+    let world = prepared();
+    let rubbish = b"this is no database ".repeat(500);
+    std::fs::write(world.database(), &rubbish).unwrap();
+    let ended = output(&mut command(&world));
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(text(&ended).contains("damaged"), "{}", text(&ended));
+    assert_eq!(std::fs::read(world.database()).unwrap(), rubbish);
+}
+
+#[test]
+fn every_fault_of_the_configuration_is_named_at_once_and_no_secret_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().current_dir(folder.path());
+    let ended = output(command.envs([
+        ("BIGCOMMERCE_ACCESS_TOKEN", "secret with spaces"),
+        ("ONE_TRIBE_DESTINATION", "http://example.com/secret-path"),
+        ("PORT", "eighty"),
+        ("FETCH_TIMEOUT", "10"),
+        ("ADMIN_TOKEN", "secret"),
+    ]));
+    assert_eq!(ended.status.code(), Some(2));
+    let said = text(&ended);
+    for name in [
+        "BIGCOMMERCE_STORE_HASH",
+        "BIGCOMMERCE_ACCESS_TOKEN",
+        "BIGCOMMERCE_CLIENT_SECRET",
+        "ONE_TRIBE_DESTINATION",
+        "PORT",
+        "FETCH_TIMEOUT",
+        "ADMIN_TOKEN",
+    ] {
+        assert!(said.contains(&format!("{name}: ")), "{name} is not in: {said}");
+    }
+    assert!(!said.contains("secret with") && !said.contains("secret-path"), "{said}");
+}
+
+#[actix_web::test]
+async fn a_dotenv_file_is_read_and_real_variables_win() {
+    let world = prepared();
+    let lines: Vec<String> = world.variables().iter().map(|(name, value)| format!("{name}={value}")).collect();
+    std::fs::write(world.folder.path().join(".env"), lines.join("\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().current_dir(world.folder.path()).arg("healthcheck");
+    assert_eq!(output(&mut command).status.code(), Some(1), "no relay is there yet");
+    let _process = Process::start(&world).await;
+    assert!(output(&mut command).status.success());
+    assert_eq!(output(command.env("PORT", "1")).status.code(), Some(1), "the real variable wins");
+}
+
+#[actix_web::test]
+async fn the_commands_do_what_they_say() {
+    let world = prepared();
+    let process = Process::start(&world).await;
+    world.hooked().await;
+    let run = |args: &str| {
+        let ended = output(command(&world).args(args.split(' ')));
+        (ended.status.code().unwrap(), String::from_utf8(ended.stdout.clone()).unwrap(), text(&ended))
+    };
+    let order = world.store.place_order_as(None, 11);
+    world.settled(order, "delivered").await;
+
+    let (code, said, all) = run("check");
+    assert_eq!(code, 0, "{all}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("pass ")).count(), 7, "{said}");
+    let (_, said, _) = run("check --json");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["status"], "pass");
+
+    let (code, said, _) = run("orders list");
+    assert_eq!(code, 0);
+    assert!(said.starts_with(&format!("{order}\tdelivered\t1\t")), "{said}");
+    let (_, said, _) = run("orders list --json --state failed");
+    assert_eq!(said.trim(), "[]");
+    let (code, ..) = run(&format!("orders resend {order}"));
+    assert_eq!(code, 0);
+    world.sink.wait_for(|sink| sink.accepted_count() == 2, PATIENCE).await.unwrap();
+
+    let (code, said, _) = run("hooks list");
+    assert_eq!(code, 0);
+    assert!(said.contains("store/order/*\tactive\tours"), "{said}");
+    let (code, said, _) = run("hooks update");
+    assert_eq!((code, said.contains("kept")), (0, true), "{said}");
+    let (code, said, _) = run("hooks remove");
+    assert_eq!((code, said.trim()), (0, "removed 1 webhook(s)"));
+    assert!(world.store.hooks().is_empty());
+    let (code, _, said) = run("check");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("fail BigCommerce: webhooks"), "{said}");
+
+    for wrong in ["orders resend", "orders list --state wrong", "nonsense", "orders resend --state delivered"] {
+        assert_eq!(run(wrong).0, 2, "{wrong}");
+    }
+    for help in ["--help", "check --help", "hooks --help", "orders resend --help", "healthcheck --help", "serve --help"]
+    {
+        assert_eq!(run(help).0, 0, "{help}");
+    }
+    assert!(run("--version").1.starts_with("onetribe-relay "));
+    drop(process);
+}
+
+fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

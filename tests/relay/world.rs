@@ -1,0 +1,181 @@
+//! A store, a sink, a sender, and the relay between them, with everything that a test asks of them.
+
+use std::{path::PathBuf, time::Duration};
+
+use onetribe_relay::config::Config;
+use sandbox::{
+    Event, OneTribeSim, Report, Scope, SendOptions, Sender, SenderOptions, StoreConfig, StoreSim, audit, http,
+    relay::{ADMIN_TOKEN, Relay, free_port, variables},
+    send_once,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far longer than anything takes that works.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub store: StoreSim,
+    pub sink: OneTribeSim,
+    pub sender: Sender,
+    pub folder: TempDir,
+    pub port: u16,
+    pub client: reqwest::Client,
+    extra: Vec<(String, String)>,
+    relay: Option<Relay>,
+}
+
+impl World {
+    /// With the relay's defaults, its hook registered.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With variables of one's own.
+    pub async fn start_with(extra: &[(&str, &str)]) -> Self {
+        let mut world = Self::prepare(StoreConfig::default(), SenderOptions::default(), extra);
+        world.start_relay().await;
+        world.hooked().await;
+        world
+    }
+
+    /// Everything but the relay.
+    pub fn prepare(store: StoreConfig, sender: SenderOptions, extra: &[(&str, &str)]) -> Self {
+        let store = StoreSim::start_with(store).unwrap();
+        let sender = Sender::start(&store, sender);
+        Self {
+            sender,
+            store,
+            sink: OneTribeSim::start().unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            port: free_port().unwrap(),
+            client: http::client(),
+            extra: extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            relay: None,
+        }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("relay.db")
+    }
+
+    /// The relay's environment: for a process, or for a configuration.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let mut all = variables(&self.store, &self.sink, &self.database(), self.port);
+        all.extend(self.extra.iter().cloned());
+        all
+    }
+
+    pub fn config(&self) -> Config {
+        Config::from_vars(self.variables()).unwrap()
+    }
+
+    pub async fn start_relay(&mut self) {
+        self.relay = Some(Relay::start(self.config()).await.unwrap());
+    }
+
+    pub async fn stop_relay(&mut self) {
+        if let Some(relay) = self.relay.take() {
+            relay.stop().await.unwrap();
+        }
+    }
+
+    pub async fn hooked(&self) {
+        self.store.wait_for(|store| store.hooks().iter().any(|hook| hook.is_active), PATIENCE).await.unwrap();
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Posts one callback; the status it is answered with.
+    pub async fn send(&self, event: &Event, options: &SendOptions) -> u16 {
+        let secret = &self.store.config().client_secret;
+        send_once(&self.client, &self.url("/webhooks/bigcommerce"), secret, event, options).await.unwrap()
+    }
+
+    /// Posts one rightly signed callback for an order; it must be taken.
+    pub async fn tell(&self, order: i64) {
+        assert_eq!(self.send(&Event::new(Scope::Updated, order), &SendOptions::default()).await, 200);
+    }
+
+    /// Waits until the destination has taken this many different orders.
+    pub async fn arrived(&self, orders: usize) {
+        let reached = |sink: &OneTribeSim| sink.accepted_orders() >= orders;
+        if self.sink.wait_for(reached, PATIENCE).await.is_err() {
+            panic!("{} of {orders} orders arrived", self.sink.accepted_orders());
+        }
+    }
+
+    /// Waits until the destination has this revision of an order, or a newer one.
+    pub async fn arrived_at(&self, order: i64, revision: u64) {
+        let reached = |sink: &OneTribeSim| sink.newest(order) >= Some(revision);
+        if self.sink.wait_for(reached, PATIENCE).await.is_err() {
+            panic!("order {order} is at revision {:?}, not {revision}", self.sink.newest(order));
+        }
+    }
+
+    /// Asks as the admin; the status and the JSON of the answer.
+    pub async fn admin(&self, method: reqwest::Method, path: &str) -> (u16, Value) {
+        let request = self.client.request(method, self.url(path)).bearer_auth(ADMIN_TOKEN);
+        let response = request.header("accept", "application/json").send().await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.bytes().await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        self.admin(reqwest::Method::GET, path).await
+    }
+
+    pub async fn post(&self, path: &str) -> (u16, Value) {
+        self.admin(reqwest::Method::POST, path).await
+    }
+
+    /// The order as `GET /orders` shows it.
+    pub async fn row(&self, order: i64) -> Value {
+        let (status, page) = self.get(&format!("/orders?limit=1&before={}", order + 1)).await;
+        assert_eq!(status, 200);
+        let row = page["orders"][0].clone();
+        if row["order_id"] == order { row } else { Value::Null }
+    }
+
+    /// Waits until `GET /orders` shows the order in this state. What ends the wait is the relay's own database, which
+    /// tells nobody: so this one asks again and again.
+    pub async fn settled(&self, order: i64, state: &str) -> Value {
+        let asked = async {
+            loop {
+                let row = self.row(order).await;
+                if row["state"] == state {
+                    return row;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(row) => row,
+            Err(_) => panic!("order {order} did not come to be {state}: {}", self.row(order).await),
+        }
+    }
+
+    /// The metrics; the relay must have been given `METRICS_PORT`.
+    pub async fn metrics(&self) -> String {
+        let url = self.relay.as_ref().and_then(Relay::metrics_url).expect("METRICS_PORT is set");
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    pub fn audit(&self) -> Report {
+        audit(&self.store, &self.sender.acknowledged(), &self.sink)
+    }
+
+    /// Stops everything, in order, and looks at the books: nothing missing, stale or overlapping. What `updated` and
+    /// `statusUpdated` forward twice under one key is not counted here.
+    pub async fn finish(mut self) {
+        self.stop_relay().await;
+        let report = self.audit();
+        assert!(report.missing.is_empty() && report.stale.is_empty() && report.overlapping.is_empty(), "{report}");
+        self.sender.stop().await;
+        self.sink.stop().await;
+        self.store.stop().await;
+    }
+}
