@@ -237,7 +237,8 @@ fn the_image_and_fly_agree_with_the_program() {
     let Database::Sqlite(path) = set.database else { panic!("not SQLite") };
     assert_eq!(path.parent(), Some(Path::new(volume)));
 
-    // The end: the signal that drains, and the time for it (the longest lease: a fetch, a forward, and a list's wait).
+    // The end: the signal that drains, and the time for it: a fetch, a forward, and either a list's wait for its turn or
+    // the requests' own drain.
     assert_eq!(instruction(&dockerfile, "STOPSIGNAL"), "SIGTERM");
     assert_eq!(toml(&fly, "kill_signal"), "SIGTERM");
     let timeouts = defaults.connection.fetch_timeout + defaults.connection.forward_timeout;
@@ -263,4 +264,76 @@ fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
     let image = dockerfile.split_once("FROM rust:").expect("built with the rust image").1.split('-').next();
     let needed = read("Cargo.toml");
     assert!(version(image.expect("a split has a first part")) >= version(toml(&needed, "rust-version")));
+}
+
+/// The modules of `docs/architecture.md`, from the highest layer to the lowest, each with its layer's place.
+fn layers(text: &str) -> BTreeMap<String, usize> {
+    let table = text.split_once("| layer | modules |").expect("there is such a table").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let modules = rows.enumerate().flat_map(|(place, row)| {
+        let names = row.split('|').nth(2).unwrap_or_default().split(',');
+        names.map(move |name| (name.trim().trim_matches('`').to_owned(), place))
+    });
+    modules.collect()
+}
+
+/// The modules at the top of the library that some code names after `crate::` or `onetribe_relay::`.
+fn imports(code: &str) -> Vec<String> {
+    let code: String =
+        code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let mut found = Vec::new();
+    for rest in code.split("crate::").skip(1).chain(code.split("onetribe_relay::").skip(1)) {
+        let (mut depth, mut name) = (0_u32, String::new());
+        for c in rest.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ if c.is_alphanumeric() || c == '_' => name.push(c),
+                _ => {}
+            }
+            // A name is whole at what follows it; of a path only its first part counts.
+            let ends = !c.is_alphanumeric() && c != '_';
+            if ends && depth <= 1 && !name.is_empty() {
+                found.push(std::mem::take(&mut name));
+            } else if ends {
+                name.clear();
+            }
+            if depth == 0 && ends {
+                break;
+            }
+        }
+    }
+    found
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn imports_go_one_way_as_the_architecture_says() {
+    const UPWARDS: [(&str, &str); 1] = [("metrics", "bigcommerce")];
+    let layers = layers(&read("docs/architecture.md"));
+    let src = root().join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    assert!(files.len() > 20, "only {} sources", files.len());
+    for file in files {
+        let path = file.strip_prefix(&src).expect("it lies in src").with_extension("");
+        let module = path.iter().next().and_then(|name| name.to_str()).expect("UTF-8");
+        let Some(place) = layers.get(module) else { continue };
+        let code = fs::read_to_string(&file).expect("a readable source");
+        for import in imports(&code) {
+            let downwards = layers.get(&import).is_none_or(|other| other > place);
+            let sideways = import == module || UPWARDS.contains(&(module, import.as_str()));
+            assert!(downwards || sideways, "{module} imports {import}, which is not below it");
+        }
+    }
 }
