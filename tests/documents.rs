@@ -260,10 +260,15 @@ fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
     assert_eq!(instruction(&dockerfile, "ENTRYPOINT"), r#"["/usr/local/bin/onetribe-relay"]"#);
     assert_eq!(instruction(&dockerfile, "USER"), "65532:65532");
 
+    // A target that the manifest names has to be there for the dependencies to be built, if only as an empty file.
+    let manifest = read("Cargo.toml");
+    for bench in manifest.split("[[bench]]").skip(1).map(|bench| toml(bench, "name")) {
+        assert!(dockerfile.contains(&format!(" benches/{bench}.rs ")), "the image does not know the bench {bench}");
+    }
+
     let version = |text: &str| -> Vec<u32> { text.split('.').filter_map(|part| part.parse().ok()).collect() };
     let image = dockerfile.split_once("FROM rust:").expect("built with the rust image").1.split('-').next();
-    let needed = read("Cargo.toml");
-    assert!(version(image.expect("a split has a first part")) >= version(toml(&needed, "rust-version")));
+    assert!(version(image.expect("a split has a first part")) >= version(toml(&manifest, "rust-version")));
 }
 
 /// The modules of `docs/architecture.md`, from the highest layer to the lowest, each with its layer's place.
