@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, dev::Server, web};
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::{
     connection::{BIGCOMMERCE, Connection},
     dispatch::Dispatch,
     inbox::{self, Inbox, InboxError, sqlite::ServeLock},
+    lead::{Lead, Part},
     metrics::Metrics,
     reconcile::{Orders, Poll},
     registrar::Registrar,
@@ -151,7 +153,7 @@ impl Application {
     /// [`AppError::Ended`] or [`AppError::Server`] when a part ends by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), AppError> {
         let Self { relay, server, metrics_server, port, metrics_port, _lock: lock } = self;
-        let Relay { inbox, connection, metrics, registrar, config, .. } = relay.as_ref();
+        let Relay { inbox, connection, .. } = relay.as_ref();
         let work = CancellationToken::new();
         let mut parts: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
         let handles: Vec<_> =
@@ -160,15 +162,9 @@ impl Application {
         if let Some(server) = metrics_server {
             parts.spawn(async { ("the metrics server", server.await) });
         }
-        let dispatch = Dispatch::new(connection.clone(), inbox.clone(), metrics.clone());
-        spawn(&mut parts, "dispatch", dispatch.run(work.clone()));
-        spawn(&mut parts, "the registrar", registrar.clone().run(work.clone()));
-        if let Some(interval) = config.connection.reconcile_interval {
-            let orders = Orders::new(connection.clone(), inbox.clone());
-            let poll = Poll::new(orders, connection.clone(), inbox.clone());
-            spawn(&mut parts, "reconciliation", poll.run(interval, work.clone()));
-        }
-        spawn(&mut parts, "pruning", prune(inbox.clone(), config.event_retention, work.clone()));
+        let lead = Lead::new(inbox.clone(), connection.id, singular(&relay));
+        let stopped = work.clone();
+        parts.spawn(async move { (lead.run(stopped).await.unwrap_or("the lead"), Ok(())) });
         tracing::info!(port, metrics_port, "listening on port {port}");
 
         let died = tokio::select! {
@@ -198,15 +194,34 @@ impl Application {
     }
 }
 
-fn spawn(
-    parts: &mut JoinSet<(&'static str, io::Result<()>)>,
-    name: &'static str,
-    part: impl Future<Output = ()> + Send + 'static,
-) {
-    parts.spawn(async move {
-        part.await;
-        (name, Ok(()))
-    });
+/// The work that one relay at a time does.
+fn singular(relay: &Arc<Relay>) -> Vec<Part> {
+    let Relay { config, connection, inbox, metrics, registrar, .. } = relay.as_ref();
+    let dispatch = Dispatch::new(connection.clone(), inbox.clone(), metrics.clone());
+    let part = |name, begin| Part { name, begin, overlaps: false };
+    let mut parts = vec![
+        // Claims keep two dispatches apart: what one has under way, the next does not touch.
+        Part { name: "dispatch", begin: Box::new(move |over| dispatch.clone().run(over).boxed()), overlaps: true },
+        part("the registrar", {
+            let registrar = registrar.clone();
+            Box::new(move |over| registrar.clone().run(over).boxed())
+        }),
+        part("pruning", {
+            let (inbox, retention) = (inbox.clone(), config.event_retention);
+            Box::new(move |over| prune(inbox.clone(), retention, over).boxed())
+        }),
+    ];
+    if let Some(interval) = config.connection.reconcile_interval {
+        let (connection, inbox) = (connection.clone(), inbox.clone());
+        parts.push(part(
+            "reconciliation",
+            Box::new(move |over| {
+                let orders = Orders::new(connection.clone(), inbox.clone());
+                Poll::new(orders, connection.clone(), inbox.clone()).run(interval, over).boxed()
+            }),
+        ));
+    }
+    parts
 }
 
 fn listen(

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, hash_map::Entry};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Accepted, Arrival, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER};
+use super::{Accepted, Arrival, Claim, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER};
 use crate::{clock::Timestamp, event::OrderId};
 
 /// One receipt to keep.
@@ -34,6 +34,12 @@ impl Raise {
     pub fn of(connection: ConnectionId, order: OrderId, insist: bool, now: Timestamp) -> Self {
         let (connection_id, order_id) = (connection.0, order.get());
         Self { connection_id, order_id, insist, unless_fetched_at: i64::MAX, at: now.millis() }
+    }
+
+    /// Of several orders, each once.
+    pub fn all(connection: ConnectionId, orders: &[OrderId], insist: bool, now: Timestamp) -> Vec<Self> {
+        let orders: HashSet<OrderId> = orders.iter().copied().collect();
+        orders.into_iter().map(|order| Self::of(connection, order, insist, now)).collect()
     }
 }
 
@@ -226,4 +232,37 @@ impl SettleRow {
         }
         row
     }
+}
+
+/// Which claims have been ended, each by its order and owner.
+#[derive(Debug, Default)]
+pub(super) struct Settled(HashSet<(i64, i64, i64)>);
+
+impl Settled {
+    /// Notes the orders of one round that were still their owner's.
+    pub fn note(&mut self, round: &[SettleRow], orders: &HashSet<(i64, i64)>) {
+        let ended = round.iter().filter(|row| orders.contains(&(row.connection_id, row.order_id)));
+        self.0.extend(ended.map(|row| (row.connection_id, row.order_id, row.owner)));
+    }
+
+    /// Whether this claim was ended. Of two settlings of one claim, the first ended it.
+    pub fn take(&mut self, claim: &Claim) -> bool {
+        self.0.remove(&(claim.connection.0, claim.order.get(), claim.owner))
+    }
+}
+
+/// Splits settlings into rounds with each order once in a round: a late and a timely settling of one order, or one told
+/// twice, must be told apart.
+pub(super) fn rounds(rows: Vec<SettleRow>) -> Vec<Vec<SettleRow>> {
+    let mut rounds: Vec<Vec<SettleRow>> = Vec::new();
+    let mut met: HashMap<(i64, i64), usize> = HashMap::new();
+    for row in rows {
+        let times = met.entry((row.connection_id, row.order_id)).or_default();
+        if rounds.len() <= *times {
+            rounds.push(Vec::new());
+        }
+        rounds[*times].push(row);
+        *times += 1;
+    }
+    rounds
 }
