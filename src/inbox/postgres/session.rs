@@ -18,7 +18,7 @@ use crate::{clock::Timestamp, inbox::InboxError};
 /// How long a server may take to answer: to a new connection, and to a batch.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// Connections for reading, of which listening takes one.
-const READERS: u32 = 4;
+pub(super) const READERS: u32 = 4;
 /// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
@@ -97,10 +97,10 @@ pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, InboxError>>
     }
 }
 
-/// The connections for reading, made when needed.
-pub(super) fn readers(options: PgConnectOptions) -> PgPool {
+/// Up to this many connections for anything but batches, made when needed.
+pub(super) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(READERS)
+        .max_connections(connections)
         .acquire_timeout(ANSWER_TIME)
         .after_connect(|connection, _| {
             Box::pin(async move {
