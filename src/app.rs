@@ -18,7 +18,7 @@ use crate::{
     config::{Config, Database},
     connection::{BIGCOMMERCE, Connection},
     dispatch::Dispatch,
-    inbox::{self, Inbox, InboxError, sqlite::ServeLock},
+    inbox::{self, ConnectionId, Inbox, InboxError, sqlite::ServeLock},
     metrics::Metrics,
     reconcile::{Orders, Poll},
     registrar::Registrar,
@@ -168,7 +168,7 @@ impl Application {
             let poll = Poll::new(orders, connection.clone(), inbox.clone());
             spawn(&mut parts, "reconciliation", poll.run(interval, work.clone()));
         }
-        spawn(&mut parts, "pruning", prune(inbox.clone(), config.event_retention, work.clone()));
+        spawn(&mut parts, "pruning", prune(inbox.clone(), connection.id, config.event_retention, work.clone()));
         tracing::info!(port, metrics_port, "listening on port {port}");
 
         let died = tokio::select! {
@@ -230,12 +230,17 @@ fn listen(
     Ok((server, port))
 }
 
-/// Clears out receipts and settled rows older than `retention`, in small steps.
-async fn prune(inbox: Arc<dyn Inbox>, retention: Duration, stop: CancellationToken) {
+/// Clears out receipts and settled rows older than `retention`, in small steps; between rounds it notes how many orders wait.
+async fn prune(inbox: Arc<dyn Inbox>, connection: ConnectionId, retention: Duration, stop: CancellationToken) {
     loop {
         let pause = match inbox.prune(Timestamp::now().before(retention), PRUNE_STEP).await {
             Ok(removed) if removed >= u64::from(PRUNE_STEP) => PRUNE_PAUSE,
-            Ok(_) => PRUNE_INTERVAL,
+            Ok(_) => {
+                if let Err(error) = inbox.sample(connection, Timestamp::now()).await {
+                    tracing::warn!(%error, "the number of waiting orders could not be noted: {error}");
+                }
+                PRUNE_INTERVAL
+            }
             Err(error) => {
                 tracing::warn!(%error, "old rows could not be cleared out: {error}");
                 PRUNE_INTERVAL

@@ -98,7 +98,13 @@ impl From<Unusable> for CallError {
 
 impl From<reqwest::Error> for CallError {
     fn from(error: reqwest::Error) -> Self {
-        Seen::Transport(Transport::of(&error)).into()
+        (&error).into()
+    }
+}
+
+impl From<&reqwest::Error> for CallError {
+    fn from(error: &reqwest::Error) -> Self {
+        Seen::Transport(Transport::of(error)).into()
     }
 }
 

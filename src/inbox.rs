@@ -3,6 +3,7 @@
 //! Here are the trait and its types; `sqlite` keeps it in a file. Nothing personal goes in: ids, times, states, digests.
 //! Every method takes the time as an argument, so that a test can say what time it is.
 
+mod history;
 mod rows;
 pub mod sqlite;
 
@@ -18,6 +19,9 @@ use crate::{
     event::{OrderEvent, OrderId},
     one_tribe::Digest,
 };
+
+pub(crate) use history::hour_of;
+pub use history::{HISTORY, Hour};
 
 /// Which connection (one store and its destination) a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -342,6 +346,12 @@ pub trait Inbox: Send + Sync {
 
     /// A few numbers.
     async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError>;
+
+    /// Notes how many orders wait now, for [`Inbox::history`], and drops hours older than [`HISTORY`].
+    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError>;
+
+    /// The hours from `since` on in which there was anything to note, the oldest first.
+    async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError>;
 
     /// A note kept for the connection: a watermark, a hook's number.
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError>;

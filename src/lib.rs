@@ -21,3 +21,4 @@ pub mod retry;
 pub mod signature;
 pub mod telemetry;
 pub mod web;
+pub mod words;

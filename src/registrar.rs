@@ -97,6 +97,12 @@ impl Registrar {
         *self.last()
     }
 
+    /// How many hooks there should be: none without a public address.
+    pub fn wanted_count(&self) -> u64 {
+        let config = &self.connection.config;
+        if config.public_url.is_some() { config.scopes.len() as u64 } else { 0 }
+    }
+
     fn last(&self) -> MutexGuard<'_, Option<u64>> {
         self.healthy.lock().unwrap_or_else(PoisonError::into_inner)
     }

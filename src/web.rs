@@ -1,9 +1,11 @@
 //! The HTTP side: routes, and what they share. Each module below is one group of routes.
 
+mod accept;
 pub mod admin;
 mod health;
 mod integration;
 mod orders;
+mod status;
 mod webhook;
 
 use std::{sync::Arc, time::Instant};

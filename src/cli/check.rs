@@ -8,7 +8,7 @@ use crate::{app::Parts, check::Status};
 pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> {
     let report = parts.checker().run().await;
     if json {
-        output::json(&report)?;
+        output::json(&*report)?;
     } else {
         for check in &report.checks {
             output::line(format!("{} {}: {}", symbol(check.status), check.title, check.detail));

@@ -1,5 +1,6 @@
 //! The inbox in a SQLite file: one writer with group commit, a few readers beside it, settings read back.
 
+mod history;
 mod statements;
 mod writer;
 
@@ -17,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Arrival, Claim, ConnectionId, Due, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
+    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
     Settlement, Summary,
 };
 use crate::{clock::Timestamp, event::OrderId};
@@ -307,6 +308,14 @@ impl Inbox for SqliteInbox {
             last_forwarded_at: time(&row, 5)?,
             first_start: time(&row, 6)?,
         })
+    }
+
+    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
+        self.change(Change::Sample { connection, now }).await.map(drop)
+    }
+
+    async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
+        history::read(&self.readers, connection, since).await.map_err(Into::into)
     }
 
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError> {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::statements;
+use super::{history, statements};
 use crate::{
     clock::Timestamp,
     event::OrderId,
@@ -30,6 +30,7 @@ pub(super) enum Change {
     Connection { kind: String, name: String, now: Timestamp },
     KeepNote { connection: ConnectionId, name: String, value: Option<String> },
     Prune { before: Timestamp, limit: u32 },
+    Sample { connection: ConnectionId, now: Timestamp },
     Probe(Timestamp),
 }
 
@@ -145,6 +146,10 @@ async fn apply(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done
                 Done::Nothing
             }
             Change::Prune { before, limit } => Done::Count(statements::prune(db, *before, *limit).await?),
+            Change::Sample { connection, now } => {
+                history::sample(db, *connection, *now).await?;
+                Done::Nothing
+            }
             Change::Probe(now) => {
                 statements::keep_note(db, ConnectionId(0), "probe", Some(&now.millis().to_string())).await?;
                 Done::Nothing
@@ -187,6 +192,9 @@ async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<HashSet
     let settled = statements::settle(db, &rows).await?;
     for (connection, at) in latest {
         statements::touch_forwarded(db, connection, at).await?;
+    }
+    for ((connection, hour), orders) in rows::forwarded_by_hour(&rows, &settled) {
+        history::count_forwarded(db, connection, hour, orders).await?;
     }
     Ok(settled.into_iter().filter_map(|row| owners.get(&row).map(|owner| (row.0, row.1, *owner))).collect())
 }
