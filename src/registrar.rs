@@ -115,10 +115,19 @@ impl Registrar {
         }
         let mut failures = 0;
         loop {
-            let pause = match self.ensure().await {
-                Ok(_) => {
+            let looked = async {
+                self.ensure().await?;
+                self.warn_if_blocked().await;
+                Ok::<_, RegistrarError>(())
+            };
+            // Broken off midway, it is taken up by the next start: hooks are found by where they point.
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = looked => looked,
+            };
+            let pause = match looked {
+                Ok(()) => {
                     failures = 0;
-                    self.warn_if_blocked().await;
                     self.connection.config.hook_check_interval
                 }
                 Err(error) => {

@@ -1,7 +1,7 @@
 //! The check that goes out and comes back in: does the public address reach this relay, over a certificate that
 //! BigCommerce will take?
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use rustls::CertificateError;
@@ -100,25 +100,19 @@ async fn ask_echo(base: &Url, nonce: &str) -> Answer {
 
 /// What is wrong with a certificate, as far as the TLS library says it.
 fn certificate_problem(error: &reqwest::Error) -> &'static str {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(inner) = cause {
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let found = inner.downcast_ref().or_else(|| wrapped.and_then(|inner| inner.downcast_ref()));
-        if let Some(rustls::Error::InvalidCertificate(problem)) = found {
-            return match problem {
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    "it was issued for another name"
-                }
-                CertificateError::Revoked => "it has been revoked",
-                CertificateError::UnknownIssuer => {
-                    "it was issued by nobody who is trusted (self-signed, or its chain is incomplete)"
-                }
-                _ => "it cannot be verified",
-            };
+    let Some(rustls::Error::InvalidCertificate(problem)) = http::tls_error(error) else {
+        return "no secure connection could be agreed on";
+    };
+    match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it was issued for another name"
         }
-        cause = inner.source();
+        CertificateError::Revoked => "it has been revoked",
+        CertificateError::UnknownIssuer => {
+            "it was issued by nobody who is trusted (self-signed, or its chain is incomplete)"
+        }
+        _ => "it cannot be verified",
     }
-    "no secure connection could be agreed on"
 }
