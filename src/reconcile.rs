@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bigcommerce::orders::{Selection, Snapshot},
+    bigcommerce::orders::{Selection, Snapshot, Sort},
     clock::Timestamp,
     connection::Connection,
     event::OrderId,
@@ -19,13 +19,13 @@ use crate::{
 
 /// How far behind the last row seen each poll begins: the store's clock may jump, and rows may show up late.
 const OVERLAP: Duration = Duration::from_secs(120);
-/// What clients ask for; the store's own maximum is not documented.
+/// What clients ask for; the store's own maximum is not documented, and nothing here relies on one.
 const PAGE: u32 = 250;
-/// The documented default page: fewer rows than this were not cut short by any page limit.
-const SMALLEST_PAGE: usize = 50;
 /// A change this fresh is left to its webhook, if the interval is long enough for that.
 const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
-/// Dates in answers have a resolution of one second.
+/// A second has to be over before it counts as seen.
+const SETTLING: Duration = Duration::from_secs(2);
+/// Dates in answers have a resolution of one second, and whether a filter includes the second it names is not documented.
 const RESOLUTION: Duration = Duration::from_secs(1);
 
 /// Why a poll ended early. What was handed on before stays handed on.
@@ -38,8 +38,8 @@ pub enum PollError {
     #[error(transparent)]
     Inbox(#[from] InboxError),
     /// Rows came back that were not asked for.
-    #[error("the list is not filtered by date as it was asked to be")]
-    NotFiltered,
+    #[error("the list is not filtered and sorted by date as it was asked to be")]
+    NotAsAsked,
 }
 
 /// One row of a list of changes.
@@ -49,11 +49,13 @@ pub struct Row<T> {
     pub id: i64,
     /// When it last changed.
     pub modified: Timestamp,
+    /// Tells this state of it from others: two changes may share a second.
+    pub digest: Digest,
     /// The rest of it.
     pub value: T,
 }
 
-/// A list that can be asked for what changed, oldest change first.
+/// A list that can be asked for what changed.
 #[async_trait]
 pub trait Feed: Send + Sync {
     /// What a row holds beside id and date.
@@ -63,7 +65,13 @@ pub trait Feed: Send + Sync {
     fn watermark(&self) -> &'static str;
 
     /// One page of what changed from `since` on.
-    async fn page(&self, since: Timestamp, page: u32, limit: u32) -> Result<Vec<Row<Self::Value>>, PollError>;
+    async fn page(
+        &self,
+        since: Timestamp,
+        sort: Sort,
+        page: u32,
+        limit: u32,
+    ) -> Result<Vec<Row<Self::Value>>, PollError>;
 
     /// Hands on what is missing of `rows`. Returns how many that were.
     async fn take(&self, rows: Vec<Row<Self::Value>>) -> Result<usize, PollError>;
@@ -83,8 +91,8 @@ pub struct Poll<F> {
     feed: F,
     connection: Arc<Connection>,
     inbox: Arc<dyn Inbox>,
-    /// Rows of the last polls that lie within the overlap: not news.
-    seen: HashMap<i64, Timestamp>,
+    /// The rows of earlier polls that lie within the overlap: not news.
+    seen: HashMap<i64, (Timestamp, Digest)>,
 }
 
 impl<F: Feed> Poll<F> {
@@ -95,7 +103,7 @@ impl<F: Feed> Poll<F> {
 
     /// Polls at `interval` until told to stop.
     pub async fn run(mut self, interval: Duration, stop: CancellationToken) {
-        let grace = (interval / 15).min(WEBHOOK_FIRST);
+        let grace = (interval / 15).clamp(SETTLING, WEBHOOK_FIRST);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -122,46 +130,67 @@ impl<F: Feed> Poll<F> {
         }
     }
 
-    /// One poll, up to changes at `until`. Page numbers over a list that moves skip rows, so each page begins at the last
-    /// row of the one before; pages are counted only through rows that share one second.
+    /// One poll, up to changes at `until`. The newest changes come first: when they reach back to what is known already,
+    /// one call was enough. Otherwise the list is walked from its oldest change to its end.
     ///
     /// # Errors
     /// [`PollError`]; the watermark stands at the last page that was taken whole.
     pub async fn once(&mut self, until: Timestamp) -> Result<Polled, PollError> {
-        let mut watermark = self.watermark().await?;
-        let (mut since, mut page) = (watermark.before(OVERLAP), 1);
+        let since = self.watermark().await?.before(OVERLAP);
+        let newest = self.page(since, Sort::NewestFirst, 1).await?;
+        if newest.last().is_none_or(|oldest| self.has_seen(oldest)) {
+            return Ok(Polled { calls: 1, missed: self.take(newest, until).await? });
+        }
+        let walked = self.walk(since, until).await?;
+        Ok(Polled { calls: walked.calls + 1, ..walked })
+    }
+
+    /// From the oldest change to the newest, ending on an empty page. Page numbers over a list that moves skip rows, so each
+    /// page begins at the last row of the one before; pages are counted only through rows that share one second.
+    async fn walk(&mut self, since: Timestamp, until: Timestamp) -> Result<Polled, PollError> {
+        let (mut since, mut page) = (since, 1);
         let mut polled = Polled::default();
         loop {
-            let rows = self.feed.page(since, page, PAGE).await?;
+            let rows = self.page(since, Sort::OldestFirst, page).await?;
             polled.calls += 1;
-            if rows.iter().any(|row| row.modified.after(RESOLUTION) < since) {
-                return Err(PollError::NotFiltered);
+            let Some(last) = rows.last().map(|row| row.modified) else { return Ok(polled) };
+            polled.missed += self.take(rows, until).await?;
+            if last > until {
+                return Ok(polled);
             }
-            let count = rows.len();
-            let last = rows.iter().map(|row| row.modified).max();
-            let fresh: Vec<_> = rows
-                .into_iter()
-                .filter(|row| row.modified <= until && self.seen.get(&row.id) != Some(&row.modified))
-                .collect();
-            let news = !fresh.is_empty();
-            let dates: Vec<_> = fresh.iter().map(|row| (row.id, row.modified)).collect();
-            polled.missed += self.feed.take(fresh).await?;
-            self.seen.extend(dates);
-            let Some(last) = last else { break };
-            let reached = last.min(until);
-            if reached > watermark {
-                watermark = reached;
-                let kept = watermark.millis().to_string();
-                self.inbox.keep_note(self.connection.id, self.feed.watermark(), Some(kept)).await?;
-            }
-            if last > until || (!news && count < SMALLEST_PAGE) {
-                break;
-            }
-            (since, page) = if last > since { (last, 1) } else { (since, page + 1) };
+            let anchor = last.before(RESOLUTION);
+            (since, page) = if anchor > since { (anchor, 1) } else { (since, page + 1) };
         }
-        let horizon = watermark.before(OVERLAP);
-        self.seen.retain(|_, modified| *modified >= horizon);
-        Ok(polled)
+    }
+
+    async fn page(&self, since: Timestamp, sort: Sort, page: u32) -> Result<Vec<Row<F::Value>>, PollError> {
+        let rows = self.feed.page(since, sort, page, PAGE).await?;
+        let sorted = match sort {
+            Sort::OldestFirst => rows.is_sorted_by_key(|row| row.modified),
+            Sort::NewestFirst => rows.is_sorted_by_key(|row| std::cmp::Reverse(row.modified)),
+        };
+        // A filter that was not understood is silently ignored.
+        let filtered = rows.iter().all(|row| row.modified.after(RESOLUTION) >= since);
+        if sorted && filtered { Ok(rows) } else { Err(PollError::NotAsAsked) }
+    }
+
+    fn has_seen(&self, row: &Row<F::Value>) -> bool {
+        self.seen.get(&row.id) == Some(&(row.modified, row.digest))
+    }
+
+    /// Hands on what is new of `rows` up to `until`, and moves the watermark.
+    async fn take(&mut self, rows: Vec<Row<F::Value>>, until: Timestamp) -> Result<usize, PollError> {
+        let fresh: Vec<_> = rows.into_iter().filter(|row| row.modified <= until && !self.has_seen(row)).collect();
+        let Some(reached) = fresh.iter().map(|row| row.modified).max() else { return Ok(0) };
+        let seen: Vec<_> = fresh.iter().map(|row| (row.id, (row.modified, row.digest))).collect();
+        let missed = self.feed.take(fresh).await?;
+        let watermark = self.watermark().await?.max(reached);
+        let kept = watermark.millis().to_string();
+        self.inbox.keep_note(self.connection.id, self.feed.watermark(), Some(kept)).await?;
+        self.seen.extend(seen);
+        let horizon = watermark.before(OVERLAP + RESOLUTION);
+        self.seen.retain(|_, (modified, _)| *modified >= horizon);
+        Ok(missed)
     }
 }
 
@@ -186,12 +215,15 @@ impl Feed for Orders {
         "orders:watermark"
     }
 
-    async fn page(&self, since: Timestamp, page: u32, limit: u32) -> Result<Vec<Row<Snapshot>>, PollError> {
+    async fn page(&self, since: Timestamp, sort: Sort, page: u32, limit: u32) -> Result<Vec<Row<Snapshot>>, PollError> {
         let token = self.connection.api.take().await;
-        let selection = Selection::Modified { since, until: None };
+        let selection = Selection::Modified { since, sort };
         let rows = self.connection.api.orders(token, &selection, page, limit).await?;
         rows.into_iter()
-            .map(|value| Ok(Row { id: value.id.get(), modified: value.modified.ok_or(PollError::NotFiltered)?, value }))
+            .map(|value| {
+                let modified = value.modified.ok_or(PollError::NotAsAsked)?;
+                Ok(Row { id: value.id.get(), modified, digest: Digest::of(&value.body), value })
+            })
             .collect()
     }
 
@@ -200,7 +232,7 @@ impl Feed for Orders {
         let rows: Vec<_> = rows
             .into_iter()
             .filter(|row| row.value.status.is_none_or(|status| !skipped.contains(&status)))
-            .map(|row| (row.value.id, row.modified, Digest::of(&row.value.body)))
+            .map(|row| (row.value.id, row.modified, row.digest))
             .collect();
         if rows.is_empty() {
             return Ok(0);

@@ -93,22 +93,34 @@ pub enum Selection {
         /// The highest id.
         max: OrderId,
     },
-    /// All that changed from `since` (to `until`) on, the longest unchanged first.
+    /// All that changed from `since` on.
     Modified {
         /// The earliest change.
         since: Timestamp,
-        /// The latest change, if there is a bound.
-        until: Option<Timestamp>,
+        /// In which order.
+        sort: Sort,
     },
+}
+
+/// The order of a list of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// The longest unchanged first.
+    OldestFirst,
+    /// The latest change first.
+    NewestFirst,
 }
 
 impl Selection {
     fn query(&self) -> String {
         match self {
             Self::Ids { min, max } => format!("min_id={min}&max_id={max}&sort=id:asc"),
-            Self::Modified { since, until } => {
-                let until = until.map(|at| format!("&max_date_modified={}", filter_date(at))).unwrap_or_default();
-                format!("min_date_modified={}{until}&sort=date_modified:asc", filter_date(*since))
+            Self::Modified { since, sort } => {
+                let direction = match sort {
+                    Sort::OldestFirst => "asc",
+                    Sort::NewestFirst => "desc",
+                };
+                format!("min_date_modified={}&sort=date_modified:{direction}", filter_date(*since))
             }
         }
     }

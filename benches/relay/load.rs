@@ -1,0 +1,100 @@
+//! A load generator that costs little itself: requests rendered beforehand, one connection a lane, answers read to their end.
+
+use std::time::{Duration, Instant};
+
+use onetribe_relay::signature;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Rightly signed callbacks for the orders `first..first + count`, as they go over the wire.
+pub fn callbacks(secret: &str, first: i64, count: usize) -> Vec<Vec<u8>> {
+    let now = sandbox::store::system_clock();
+    let render = |order: i64| {
+        let body = format!(
+            r#"{{"store_id":"11111","producer":"stores/abcde","scope":"store/order/created","data":{{"type":"order","id":{order}}},"hash":"{order:040x}","created_at":{now}}}"#
+        );
+        let id = format!("bench-{order}");
+        let signature = signature::sign(secret, &id, now, body.as_bytes());
+        format!(
+            "POST /webhooks/bigcommerce HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\nwebhook-id: {id}\r\nwebhook-timestamp: {now}\r\nwebhook-signature: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
+    };
+    (0..count as i64).map(|at| render(first + at)).collect()
+}
+
+/// One connection; panics on anything but an empty 200, since then nothing was measured.
+pub struct Lane(TcpStream);
+
+impl Lane {
+    pub async fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the relay listens");
+        stream.set_nodelay(true).expect("a connected socket takes options");
+        Self(stream)
+    }
+
+    pub async fn send(&mut self, request: &[u8]) {
+        self.0.write_all(request).await.expect("the relay reads");
+        let mut answer = [0; 1024];
+        let mut length = 0;
+        while !answer[..length].ends_with(b"\r\n\r\n") {
+            let read = self.0.read(&mut answer[length..]).await.expect("the relay answers");
+            assert!(read > 0, "the relay closed the connection");
+            length += read;
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..length]));
+    }
+}
+
+/// Sends everything over `lanes` connections, each as fast as it is answered. Returns requests a second.
+pub async fn flood(port: u16, requests: Vec<Vec<u8>>, lanes: usize) -> f64 {
+    let count = requests.len();
+    let mut shares: Vec<Vec<Vec<u8>>> = vec![Vec::new(); lanes];
+    for (at, request) in requests.into_iter().enumerate() {
+        shares[at % lanes].push(request);
+    }
+    let began = Instant::now();
+    let lanes = shares.into_iter().map(|share| {
+        tokio::spawn(async move {
+            let mut lane = Lane::open(port).await;
+            for request in share {
+                lane.send(&request).await;
+            }
+        })
+    });
+    for lane in lanes.collect::<Vec<_>>() {
+        lane.await.expect("a lane does not panic");
+    }
+    count as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Sends at a steady pace whatever the answers do, and returns how long each took from the moment it was due, sorted.
+pub async fn pace(port: u16, requests: Vec<Vec<u8>>, per_second: u32, lanes: usize) -> Vec<Duration> {
+    let between = Duration::from_secs(1) / per_second;
+    let began = Instant::now();
+    let mut shares: Vec<Vec<(Instant, Vec<u8>)>> = vec![Vec::new(); lanes];
+    for (at, request) in requests.into_iter().enumerate() {
+        shares[at % lanes].push((began + between * at as u32, request));
+    }
+    let lanes = shares.into_iter().map(|share| {
+        tokio::spawn(async move {
+            let mut lane = Lane::open(port).await;
+            let mut times = Vec::with_capacity(share.len());
+            for (due, request) in share {
+                tokio::time::sleep_until(due.into()).await;
+                lane.send(&request).await;
+                times.push(due.elapsed());
+            }
+            times
+        })
+    });
+    let mut times = Vec::new();
+    for lane in lanes.collect::<Vec<_>>() {
+        times.extend(lane.await.expect("a lane does not panic"));
+    }
+    times.sort_unstable();
+    times
+}
