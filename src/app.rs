@@ -95,6 +95,17 @@ impl Parts {
     }
 }
 
+/// Whether a relay serves this database now. For PostgreSQL nobody can say: one is taken to be there.
+///
+/// # Errors
+/// When the lock file cannot be made.
+pub fn is_served(database: &Database) -> Result<bool, InboxError> {
+    match database {
+        Database::Sqlite(path) => Ok(ServeLock::try_take(path)?.is_none()),
+        Database::Postgres(_) => Ok(true),
+    }
+}
+
 /// The service: listening, not yet answering.
 pub struct Application {
     relay: Arc<Relay>,

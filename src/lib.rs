@@ -2,6 +2,7 @@
 //! byte, to the merchant's One Tribe destination.
 
 pub mod app;
+pub mod backfill;
 pub mod bigcommerce;
 pub mod callback;
 pub mod check;

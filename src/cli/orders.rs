@@ -6,10 +6,11 @@ use clap::{ArgGroup, Subcommand};
 
 use super::{Failure, output};
 use crate::{
-    app::Parts,
+    app::{Parts, is_served},
     clock::Timestamp,
     event::OrderId,
     inbox::{OrderQuery, OrderState},
+    words,
 };
 
 /// What to do with orders.
@@ -84,7 +85,13 @@ pub(super) async fn run(parts: &Parts, command: OrdersCommand) -> Result<ExitCod
                     count
                 }
             };
-            output::line(format!("{count} order(s) will be sent again by the running relay"));
+            let orders = words::count(count, "order");
+            let by = if is_served(&parts.config.database)? {
+                "by the running relay"
+            } else {
+                "once a relay runs: none does now"
+            };
+            output::line(format!("{orders} will be sent again, {by}"));
         }
     }
     Ok(ExitCode::SUCCESS)

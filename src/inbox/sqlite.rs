@@ -66,16 +66,25 @@ impl ServeLock {
     /// # Errors
     /// [`InboxError::Unfit`] when another process holds it, or the lock file cannot be made.
     pub fn take(path: &Path) -> Result<Self, InboxError> {
+        let held = || InboxError::Unfit(format!("{}: another relay is serving this database", path.display()));
+        Self::try_take(path)?.ok_or_else(held)
+    }
+
+    /// The same; `None` when another process holds it.
+    ///
+    /// # Errors
+    /// [`InboxError::Unfit`] when the lock file cannot be made.
+    pub fn try_take(path: &Path) -> Result<Option<Self>, InboxError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let unfit =
             |error: &dyn std::fmt::Display| InboxError::Unfit(format!("{}: {error}", Path::new(&name).display()));
         let file = fs::File::options().create(true).append(true).open(&name).map_err(|error| unfit(&error))?;
-        file.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => unfit(&"another relay is serving this database"),
-            fs::TryLockError::Error(error) => unfit(&error),
-        })?;
-        Ok(Self { _file: file })
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(unfit(&error)),
+        }
     }
 }
 

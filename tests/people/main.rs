@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod checks;
+mod command;
 mod page;
 #[path = "../relay/world.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
