@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Server, web};
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alerts::Watcher,
     callback::Verifier,
     check::Checker,
     clock::Timestamp,
@@ -22,7 +23,7 @@ use crate::{
     metrics::Metrics,
     reconcile::{Orders, Poll},
     registrar::Registrar,
-    web::{Relay, metrics_routes, routes},
+    web::{Relay, metrics_routes, requests, routes},
 };
 
 /// Requests under way get this long to end when the relay stops.
@@ -179,6 +180,10 @@ impl Application {
             let poll = Poll::new(orders, connection.clone(), inbox.clone());
             spawn(&mut parts, "reconciliation", poll.run(interval, work.clone()));
         }
+        if let Some(url) = &config.alert_url {
+            let watcher = Watcher::new(url, connection.clone(), inbox.clone(), registrar.clone())?;
+            spawn(&mut parts, "alerts", watcher.run(work.clone()));
+        }
         spawn(&mut parts, "pruning", prune(inbox.clone(), connection.id, config.event_retention, work.clone()));
         tracing::info!(port, metrics_port, "listening on port {port}");
 
@@ -230,10 +235,11 @@ fn listen(
     let listener = TcpListener::bind(address).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
     let data = web::Data::new(relay);
-    let mut server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals();
+    let mut server =
+        HttpServer::new(move || App::new().wrap(from_fn(requests::logged)).app_data(data.clone()).configure(routes))
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(DRAIN_SECONDS)
+            .disable_signals();
     if let Some(workers) = workers {
         server = server.workers(workers);
     }

@@ -1,6 +1,7 @@
 //! onetribe-relay: takes a BigCommerce store's order webhooks, keeps them, fetches each order and forwards it, byte for
 //! byte, to the merchant's One Tribe destination.
 
+pub mod alerts;
 pub mod app;
 pub mod backfill;
 pub mod bigcommerce;

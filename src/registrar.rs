@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secrecy::ExposeSecret;
@@ -82,6 +82,8 @@ pub struct Registrar {
     connection: Arc<Connection>,
     inbox: Arc<dyn Inbox>,
     healthy: Mutex<Option<u64>>,
+    /// Since when the hooks cannot be looked after, and why.
+    trouble: Mutex<Option<(Instant, String)>>,
     /// One change at a time: two at once would make two hooks.
     changing: tokio::sync::Mutex<()>,
 }
@@ -89,12 +91,23 @@ pub struct Registrar {
 impl Registrar {
     /// For one connection; calls nobody yet.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>) -> Self {
-        Self { connection, inbox, healthy: Mutex::default(), changing: tokio::sync::Mutex::default() }
+        Self {
+            connection,
+            inbox,
+            healthy: Mutex::default(),
+            trouble: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// How many hooks were as they should be when last looked at.
     pub fn healthy(&self) -> Option<u64> {
         *self.last()
+    }
+
+    /// Since when the hooks cannot be looked after, and why; `None` if they could be the last time.
+    pub fn trouble(&self) -> Option<(Instant, String)> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many hooks there should be: none without a public address.
@@ -191,6 +204,17 @@ impl Registrar {
     /// [`RegistrarError`]; what was done before it stays done.
     pub async fn ensure(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
         let _one_at_a_time = self.changing.lock().await;
+        let done = self.put_right().await;
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = match &done {
+            Ok(_) | Err(RegistrarError::NoPublicUrl) => None,
+            Err(error) => Some((trouble.take().map_or_else(Instant::now, |(since, _)| since), error.to_string())),
+        };
+        drop(trouble);
+        done
+    }
+
+    async fn put_right(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
         let all_wanted = self.wanted()?;
         let hooks = self.connection.api.hooks().await?;
         let mut reports = Vec::new();

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod alerts;
 mod checks;
 mod command;
+mod logs;
+mod metrics;
 mod page;
 #[path = "../relay/world.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
