@@ -67,7 +67,8 @@ async fn an_orders_way_and_a_requests_lines_can_be_found_in_json() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
         .collect();
-    let of_order: Vec<&Value> = lines.iter().filter(|line| line["order_id"] == order.to_string()).collect();
+    let number = order.to_string();
+    let of_order: Vec<&Value> = lines.iter().filter(|line| line["order_id"] == *number).collect();
     for line in &of_order {
         assert!(line["message"].as_str().unwrap().contains(&format!("order {order}")), "{line}");
     }
