@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use crate::{
     connection::{BIGCOMMERCE, Connection},
     dispatch::Dispatch,
     inbox::{self, ConnectionId, Inbox, InboxError, sqlite::ServeLock},
+    lead::{Lead, Part},
     metrics::Metrics,
     reconcile::{Orders, Poll},
     registrar::Registrar,
@@ -90,20 +92,52 @@ impl Parts {
         Ok(Self { config, inbox, connection, metrics, registrar })
     }
 
+    /// Whether a relay serves this database now.
+    ///
+    /// # Errors
+    /// When the inbox does not say.
+    pub async fn is_served(&self) -> Result<bool, InboxError> {
+        if let Database::Sqlite(path) = &self.config.database {
+            return Ok(ServeLock::try_take(path)?.is_none());
+        }
+        let free = self.inbox.lead(self.connection.id, Duration::from_secs(1)).await?;
+        if free {
+            self.inbox.resign(self.connection.id).await?;
+        }
+        Ok(!free)
+    }
+
+    /// Delivers what the inbox holds until told to stop; `None` when a relay does so already.
+    ///
+    /// # Errors
+    /// When the inbox does not say.
+    pub async fn deliver_alone(
+        &self,
+        stop: CancellationToken,
+    ) -> Result<Option<impl Future<Output = ()> + Send + 'static>, InboxError> {
+        let lock = match &self.config.database {
+            Database::Sqlite(path) => match ServeLock::try_take(path)? {
+                None => return Ok(None),
+                lock => lock,
+            },
+            Database::Postgres(_) if self.is_served().await? => return Ok(None),
+            Database::Postgres(_) => None,
+        };
+        let dispatch = Dispatch::new(self.connection.clone(), self.inbox.clone(), self.metrics.clone());
+        let begin = Box::new(move |over| dispatch.clone().run(over).boxed());
+        let lead =
+            Lead::new(self.inbox.clone(), self.connection.id, vec![Part { name: "dispatch", begin, overlaps: true }]);
+        Ok(Some(async move {
+            let _lock = lock;
+            if let Some(name) = lead.run(stop).await {
+                tracing::error!("{name} has ended unexpectedly");
+            }
+        }))
+    }
+
     /// The checks over these parts.
     pub fn checker(&self) -> Checker {
         Checker::new(self.config.clone(), self.connection.clone(), self.inbox.clone(), self.registrar.clone())
-    }
-}
-
-/// Whether a relay serves this database now. For PostgreSQL nobody can say: one is taken to be there.
-///
-/// # Errors
-/// When the lock file cannot be made.
-pub fn is_served(database: &Database) -> Result<bool, InboxError> {
-    match database {
-        Database::Sqlite(path) => Ok(ServeLock::try_take(path)?.is_none()),
-        Database::Postgres(_) => Ok(true),
     }
 }
 
@@ -163,7 +197,8 @@ impl Application {
     /// [`AppError::Ended`] or [`AppError::Server`] when a part ends by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), AppError> {
         let Self { relay, server, metrics_server, port, metrics_port, _lock: lock } = self;
-        let Relay { inbox, connection, metrics, registrar, config, .. } = relay.as_ref();
+        let Relay { inbox, connection, .. } = relay.as_ref();
+        let singular = singular(&relay)?;
         let work = CancellationToken::new();
         let mut parts: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
         let handles: Vec<_> =
@@ -172,19 +207,9 @@ impl Application {
         if let Some(server) = metrics_server {
             parts.spawn(async { ("the metrics server", server.await) });
         }
-        let dispatch = Dispatch::new(connection.clone(), inbox.clone(), metrics.clone());
-        spawn(&mut parts, "dispatch", dispatch.run(work.clone()));
-        spawn(&mut parts, "the registrar", registrar.clone().run(work.clone()));
-        if let Some(interval) = config.connection.reconcile_interval {
-            let orders = Orders::new(connection.clone(), inbox.clone());
-            let poll = Poll::new(orders, connection.clone(), inbox.clone());
-            spawn(&mut parts, "reconciliation", poll.run(interval, work.clone()));
-        }
-        if let Some(url) = &config.alert_url {
-            let watcher = Watcher::new(url, connection.clone(), inbox.clone(), registrar.clone())?;
-            spawn(&mut parts, "alerts", watcher.run(work.clone()));
-        }
-        spawn(&mut parts, "pruning", prune(inbox.clone(), connection.id, config.event_retention, work.clone()));
+        let lead = Lead::new(inbox.clone(), connection.id, singular);
+        let stopped = work.clone();
+        parts.spawn(async move { (lead.run(stopped).await.unwrap_or("the lead"), Ok(())) });
         tracing::info!(port, metrics_port, "listening on port {port}");
 
         let died = tokio::select! {
@@ -214,15 +239,38 @@ impl Application {
     }
 }
 
-fn spawn(
-    parts: &mut JoinSet<(&'static str, io::Result<()>)>,
-    name: &'static str,
-    part: impl Future<Output = ()> + Send + 'static,
-) {
-    parts.spawn(async move {
-        part.await;
-        (name, Ok(()))
-    });
+/// The work that one relay at a time does.
+fn singular(relay: &Arc<Relay>) -> Result<Vec<Part>, AppError> {
+    let Relay { config, connection, inbox, metrics, registrar, .. } = relay.as_ref();
+    let dispatch = Dispatch::new(connection.clone(), inbox.clone(), metrics.clone());
+    let part = |name, begin| Part { name, begin, overlaps: false };
+    let mut parts = vec![
+        // Claims keep two dispatches apart: what one has under way, the next does not touch.
+        Part { name: "dispatch", begin: Box::new(move |over| dispatch.clone().run(over).boxed()), overlaps: true },
+        part("the registrar", {
+            let registrar = registrar.clone();
+            Box::new(move |over| registrar.clone().run(over).boxed())
+        }),
+        part("pruning", {
+            let (inbox, connection, retention) = (inbox.clone(), connection.id, config.event_retention);
+            Box::new(move |over| prune(inbox.clone(), connection, retention, over).boxed())
+        }),
+    ];
+    if let Some(interval) = config.connection.reconcile_interval {
+        let (connection, inbox) = (connection.clone(), inbox.clone());
+        parts.push(part(
+            "reconciliation",
+            Box::new(move |over| {
+                let orders = Orders::new(connection.clone(), inbox.clone());
+                Poll::new(orders, connection.clone(), inbox.clone()).run(interval, over).boxed()
+            }),
+        ));
+    }
+    if let Some(url) = &config.alert_url {
+        let watcher = Watcher::new(url, connection.clone(), inbox.clone(), registrar.clone())?;
+        parts.push(part("alerts", Box::new(move |over| watcher.clone().run(over).boxed())));
+    }
+    Ok(parts)
 }
 
 fn listen(

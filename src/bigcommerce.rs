@@ -62,13 +62,24 @@ pub struct Api {
 /// The right to make one call on an [`Api`]. Dropped unused, it goes back.
 pub struct Token {
     api: Arc<Api>,
-    used: bool,
+    spent: Spent,
+}
+
+/// What became of a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spent {
+    Not,
+    /// The call is under way, or nobody waited for its end.
+    OnCall,
+    OnAnswer,
 }
 
 impl Drop for Token {
     fn drop(&mut self) {
-        if !self.used {
-            self.api.quota().refund();
+        match self.spent {
+            Spent::Not => self.api.quota().refund(),
+            Spent::OnCall => self.api.quota().unanswered(),
+            Spent::OnAnswer => {}
         }
     }
 }
@@ -103,7 +114,7 @@ impl Api {
     /// The moment from which there may be a call.
     pub fn try_take(self: &Arc<Self>, want: u32) -> Result<Vec<Token>, Instant> {
         let granted = self.quota().try_take(Instant::now(), want)?;
-        Ok((0..granted).map(|_| Token { api: self.clone(), used: false }).collect())
+        Ok((0..granted).map(|_| Token { api: self.clone(), spent: Spent::Not }).collect())
     }
 
     /// Waits until one call may be made in its turn: for work that can wait, such as polling.
@@ -122,7 +133,7 @@ impl Api {
         loop {
             let taken = self.quota().take_soon(Instant::now());
             match taken {
-                Ok(()) => return Token { api: self.clone(), used: false },
+                Ok(()) => return Token { api: self.clone(), spent: Spent::Not },
                 Err(until) => tokio::time::sleep_until(until.into()).await,
             }
         }
@@ -146,11 +157,12 @@ impl Api {
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        token.used = true;
+        token.spent = Spent::OnCall;
         let sent = request.send().await;
         let now = Instant::now();
         let outcome = match sent {
             Ok(response) => {
+                token.spent = Spent::OnAnswer;
                 let seen = QuotaHeaders::read(response.headers());
                 self.note_credentials(operation, response.status().as_u16());
                 if response.status().as_u16() == 429 {
@@ -161,10 +173,7 @@ impl Api {
                 }
                 if response.status().is_success() { Ok(response) } else { Err(CallError::of_status(&response)) }
             }
-            Err(error) => {
-                self.quota().unanswered();
-                Err(error.into())
-            }
+            Err(error) => Err(error.into()),
         };
         self.metrics.bigcommerce_call(operation, outcome.as_ref().map(|ok| ok.status().as_u16()).map_err(|e| e.seen));
         outcome

@@ -147,12 +147,22 @@ pub enum HooksApi {
 }
 
 /// Where the inbox lives.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Database {
     /// A file beside the relay.
     Sqlite(PathBuf),
     /// A server; the URL holds a password.
     Postgres(SecretString),
+}
+
+/// Only the kind: the address is a secret.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite(_) => "Sqlite(..)",
+            Self::Postgres(_) => "Postgres(..)",
+        })
+    }
 }
 
 /// How logs are written.

@@ -34,6 +34,8 @@ const LOOKED_AT: u32 = 2000;
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// The pause after the inbox could not be used.
 const INBOX_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after nothing of what is due could be claimed: others are at it.
+const OTHERS_PAUSE: Duration = Duration::from_millis(50);
 /// A lease outlasts the timeouts of what is done under it by this much.
 const LEASE_SLACK: Duration = Duration::from_secs(2);
 /// How long the orders of one list may wait for their turn to be forwarded.
@@ -76,6 +78,10 @@ impl Dispatch {
 
     /// Delivers until told to stop; then finishes what is under way and returns.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        // What waits for an outage waits for the breaker that saw it: this one has seen nothing yet.
+        if let Err(error) = self.inbox.recover(self.connection.id).await {
+            tracing::error!(%error, "waiting orders keep their own times: {error}");
+        }
         let mut arrivals = self.inbox.arrivals();
         let mut deliveries = JoinSet::new();
         while !stop.is_cancelled() {
@@ -154,6 +160,9 @@ impl Dispatch {
             plan(&due, |order| learned.fetch_singly(order), learned.page(), tokens.len(), room)
         };
         let claims = self.claim(&planned, wall).await?;
+        if claims.iter().all(Vec::is_empty) {
+            return Ok(Some(Wait::For(OTHERS_PAUSE)));
+        }
         if probing {
             self.connection.store_breaker().begin_probe();
             self.connection.destination_breaker().begin_probe();

@@ -180,6 +180,10 @@ const LOGGED_SCOPE: usize = 80;
 /// # Errors
 /// [`PayloadError`], in the order of the contract: malformed (or a known order scope without an id) before another store's.
 pub fn parse(store: &StoreHash, body: &[u8]) -> Result<Payload, PayloadError> {
+    // An array of the right values in the right order would be read as an object too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(PayloadError::Malformed);
+    }
     let light: LightPayload = serde_json::from_slice(body).map_err(|_| PayloadError::Malformed)?;
     let order = match light.scope.strip_prefix("store/order/") {
         None => None,

@@ -175,8 +175,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         let at = jiff::fmt::rfc2822::parse(&text.replace("GMT", "+0000")).ok()?;
         Duration::try_from(at.timestamp().duration_since(jiff::Timestamp::now())).ok()
     };
-    let seconds = number(headers, "retry-after").or_else(|| number(headers, "x-retry-after"));
-    seconds.map(Duration::from_secs).or_else(date).map(|wait| wait.min(MAX_RETRY_AFTER))
+    let seconds = |name| number(headers, name).map(Duration::from_secs);
+    let wait = seconds("retry-after").or_else(date).or_else(|| seconds("x-retry-after"));
+    wait.map(|wait| wait.min(MAX_RETRY_AFTER))
 }
 
 /// Reads a body of at most `limit` bytes, exactly as it came.

@@ -1,11 +1,16 @@
 //! The inbox: one durable row per order, a receipt per event, and leases on the orders under way.
 //!
-//! Here are the trait and its types; `sqlite` keeps it in a file. Nothing personal goes in: ids, times, states, digests.
+//! Here are the trait and its types; `sqlite` keeps it in a file, `postgres` in a server's database. Nothing personal goes in: ids, times, states, digests.
 //! Every method takes the time as an argument, so that a test can say what time it is.
 
+mod error;
 mod history;
+pub mod postgres;
+mod queue;
 mod rows;
 pub mod sqlite;
+
+pub use error::InboxError;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,23 +35,6 @@ pub struct ConnectionId(pub i64);
 /// What a duplicate may be dropped for: its order was fetched at least this long after the event's own second. Wide enough
 /// for the store's clock and ours to disagree.
 pub const WELL_AFTER: Duration = Duration::from_secs(60);
-
-/// Why the inbox did not do as it was told.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum InboxError {
-    /// For now: the disk is full, the database is locked, away or read-only.
-    #[error("the database cannot be used: {0}")]
-    Unavailable(#[source] Arc<sqlx::Error>),
-    /// For good: what is stored cannot be trusted any more.
-    #[error("the database is damaged: {0}")]
-    Damaged(#[source] Arc<sqlx::Error>),
-    /// The database cannot be opened as it stands.
-    #[error("{0}")]
-    Unfit(String),
-    /// The inbox has been closed.
-    #[error("the inbox is closed")]
-    Closed,
-}
 
 /// An event on its way in: what it says, and by what it is recognised when it comes again.
 #[derive(Debug, Clone)]
@@ -292,7 +280,7 @@ pub struct Summary {
 pub async fn open(database: &Database) -> Result<Arc<dyn Inbox>, InboxError> {
     match database {
         Database::Sqlite(path) => Ok(Arc::new(sqlite::SqliteInbox::open(path).await?)),
-        Database::Postgres(_) => Err(InboxError::Unfit("PostgreSQL is not yet taken: use `sqlite://PATH`".into())),
+        Database::Postgres(url) => Ok(Arc::new(postgres::PostgresInbox::open(url).await?)),
     }
 }
 
@@ -367,6 +355,18 @@ pub trait Inbox: Send + Sync {
 
     /// Changes whenever work may have come in.
     fn arrivals(&self) -> watch::Receiver<u64>;
+
+    /// Takes or keeps the lead: the right to do the connection's singular work (calling the store and the destination) for
+    /// `span` from the beginning of this call. False while another relay has it. An inbox that only one relay can serve
+    /// leaves it to that one.
+    async fn lead(&self, _connection: ConnectionId, _span: Duration) -> Result<bool, InboxError> {
+        Ok(true)
+    }
+
+    /// Gives the lead back, if it is this relay's: the next that asks has it.
+    async fn resign(&self, _connection: ConnectionId) -> Result<(), InboxError> {
+        Ok(())
+    }
 
     /// Finishes what was handed in, then closes.
     async fn close(&self);

@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod event;
 pub mod http;
 pub mod inbox;
+pub mod lead;
 pub mod metrics;
 pub mod one_tribe;
 pub mod reconcile;

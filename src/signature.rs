@@ -112,3 +112,18 @@ pub fn same_secret(a: &str, b: &str) -> bool {
     let digest = mac(b"compare", &[a.as_bytes()]).finalize().into_bytes();
     mac(b"compare", &[b.as_bytes()]).verify_slice(&digest).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specifications_own_example_holds_for_its_raw_key() {
+        // The example of the Standard Webhooks libraries, `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`: a key that is no text.
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
+        let parts: [&[u8]; 5] =
+            [b"msg_p5jXN8AQM9LWM0D4loKWxJek", b".", b"1614265330", b".", br#"{"test": 2432232314}"#];
+        let signature = STANDARD.encode(mac(&key, &parts).finalize().into_bytes());
+        assert_eq!(signature, "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}

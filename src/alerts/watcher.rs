@@ -32,6 +32,7 @@ const POST_TIME: Duration = Duration::from_secs(10);
 const NOTE: &str = "alerts:told";
 
 /// Looks after one connection.
+#[derive(Clone)]
 pub struct Watcher {
     connection: Arc<Connection>,
     inbox: Arc<dyn Inbox>,

@@ -56,6 +56,10 @@ impl Snapshot {
     /// # Errors
     /// [`Unusable::NotJson`] when it is not an object with an id.
     pub fn read(body: Bytes) -> Result<Self, Unusable> {
+        // An array that begins with a number would be read as an object too.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Unusable::NotJson);
+        }
         let head: Head = serde_json::from_slice(&body).map_err(|_| Unusable::NotJson)?;
         let id = head.id.as_i64().and_then(OrderId::new).ok_or(Unusable::NotJson)?;
         let modified = head.date_modified.as_str().and_then(parse_date);
@@ -170,5 +174,39 @@ impl Api {
         let token = self.take_soon().await;
         let response = self.call(token, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
         read_body(response, MAX_LIST).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(id: i64) -> OrderId {
+        OrderId::new(id).expect("positive")
+    }
+
+    #[test]
+    fn a_selection_of_ids_asks_for_the_window_by_id() {
+        let selection = Selection::Ids { min: order(3), max: order(252) };
+        assert_eq!(selection.query(), "min_id=3&max_id=252&sort=id:asc");
+    }
+
+    #[test]
+    fn a_selection_of_changes_asks_in_whole_seconds_rounded_down() {
+        let since = Timestamp::from_millis(1_552_317_445_999);
+        for (sort, direction) in [(Sort::OldestFirst, "asc"), (Sort::NewestFirst, "desc")] {
+            let expected = format!("min_date_modified=2019-03-11T15:17:25Z&sort=date_modified:{direction}");
+            assert_eq!(Selection::Modified { since, sort }.query(), expected);
+        }
+    }
+
+    #[test]
+    fn no_date_needs_encoding_in_a_query() {
+        for millis in [i64::MIN, -1, 0, 1, 999, 1_552_317_445_123, 253_402_300_799_999, i64::MAX] {
+            let date = filter_date(Timestamp::from_millis(millis));
+            let plain = |byte: u8| byte.is_ascii_digit() || b"-:TZ".contains(&byte);
+            assert!(date.bytes().all(plain) && date.ends_with('Z'), "{millis}: {date}");
+        }
+        assert_eq!(filter_date(Timestamp::from_millis(-1)), "1969-12-31T23:59:59Z");
     }
 }

@@ -17,8 +17,6 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
 const MAX_WINDOW: Duration = Duration::from_secs(600);
 /// Which part of the budget may be spent at once after a quiet time.
 const BURST: f64 = 0.1;
-/// Two answers of one window name its end within this of each other.
-const SAME_WINDOW: Duration = Duration::from_secs(1);
 /// The pause after a 429 that names none.
 const PAUSE: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(60) };
 
@@ -57,8 +55,11 @@ pub struct Quota {
     in_flight: u32,
     /// Calls that may go out now. Below zero when urgent calls have borrowed.
     tokens: f64,
+    widest_burst: f64,
+    /// Up to when calls have been earned; lies ahead during a pause.
     filled_at: Instant,
     paused_until: Option<Instant>,
+    /// Pauses for a 429 since the last answer that was none.
     refusals: u32,
 }
 
@@ -73,42 +74,44 @@ impl Quota {
             reset_at: now,
             in_flight: 0,
             tokens: 0.0,
+            widest_burst: 0.0,
             filled_at: now,
             paused_until: None,
             refusals: 0,
         };
-        quota.tokens = quota.burst();
+        quota.widest_burst = quota.burst();
+        quota.tokens = quota.widest_burst;
         quota
     }
 
     /// Calls the relay may make in one window.
-    fn budget(&self) -> f64 {
-        (f64::from(self.limit) * self.share).max(1.0)
+    fn budget(&self) -> u32 {
+        // The little on top keeps 0.57 of 100 from being 56 for want of a binary fraction.
+        ((f64::from(self.limit) * self.share + 1e-6) as u32).max(1)
     }
 
     fn burst(&self) -> f64 {
-        (self.budget() * BURST).max(1.0)
+        (f64::from(self.budget()) * BURST).max(1.0)
     }
 
     /// Calls a second, such that a window with a whole burst in it stays within the budget.
     fn rate(&self) -> f64 {
-        (self.budget() - self.burst()).max(0.5) / self.window.as_secs_f64()
+        (f64::from(self.budget()) - self.burst()).max(0.5) / self.window.as_secs_f64()
     }
 
     fn fill(&mut self, now: Instant) {
         let earned = now.saturating_duration_since(self.filled_at).as_secs_f64() * self.rate();
         self.tokens = (self.tokens + earned).min(self.burst());
-        self.filled_at = now;
+        self.filled_at = self.filled_at.max(now);
         if now >= self.reset_at && self.left.is_some() {
             // A new window has begun; how much of it others have used is heard with the next answer.
             self.left = None;
         }
     }
 
-    /// What may be taken of the rest of this window without touching what is left to other apps.
-    fn room(&self, keep: f64) -> i64 {
-        let keep = (f64::from(self.limit) * keep).floor() as i64;
-        self.left.map_or(i64::MAX, |left| left - keep)
+    /// What may be taken of the rest of this window without touching the `kept` calls.
+    fn room(&self, kept: u32) -> i64 {
+        self.left.map_or(i64::MAX, |left| left - i64::from(kept))
     }
 
     /// Takes up to `want` calls (at least one), or says when to ask again.
@@ -120,7 +123,7 @@ impl Quota {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Err(until);
         }
-        let room = self.room(1.0 - self.share);
+        let room = self.room(self.limit.saturating_sub(self.budget()));
         if room < 1 {
             return Err(self.reset_at.max(now + Duration::from_millis(10)));
         }
@@ -142,7 +145,7 @@ impl Quota {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Err(until);
         }
-        if self.room(0.0) < 1 {
+        if self.room(0) < 1 {
             return Err(self.reset_at.max(now + Duration::from_millis(10)));
         }
         self.spend(1);
@@ -184,35 +187,55 @@ impl Quota {
 
     fn learn(&mut self, now: Instant, seen: &QuotaHeaders) {
         self.fill(now);
-        let first = self.limit;
         self.limit = seen.limit.unwrap_or(self.limit);
         self.window = seen.window.unwrap_or(self.window);
-        if self.limit > first {
-            // The burst of a larger plan is there at once.
-            self.tokens += self.budget() * BURST - f64::from(first) * self.share * BURST;
+        if self.burst() > self.widest_burst {
+            // The burst of a larger plan is there at once, and only once.
+            self.tokens += self.burst() - self.widest_burst;
+            self.widest_burst = self.burst();
         }
         if let (Some(left), Some(reset)) = (seen.left, seen.reset) {
-            let left = i64::from(left) - i64::from(self.in_flight);
-            let reset_at = now + reset;
-            let another_window = reset_at > self.reset_at + SAME_WINDOW;
-            // Within one window answers may overtake each other: the least that was heard is the newest.
-            self.left = Some(if another_window { left } else { self.left.map_or(left, |known| known.min(left)) });
-            self.reset_at = reset_at;
+            self.learn_left(i64::from(left) - i64::from(self.in_flight), now + reset);
+        }
+    }
+
+    /// Answers overtake each other, and an answer that comes late names an end that is as much too late. So of one
+    /// window the least that was left is the newest, and the earliest end is the truest; windows are told apart by ends
+    /// that lie far from each other.
+    fn learn_left(&mut self, left: i64, reset_at: Instant) {
+        match self.left {
+            Some(known) if reset_at < self.reset_at + self.window / 2 => {
+                if reset_at + self.window / 2 > self.reset_at {
+                    self.left = Some(known.min(left));
+                    self.reset_at = self.reset_at.min(reset_at);
+                }
+            }
+            _ => {
+                self.left = Some(left);
+                self.reset_at = reset_at;
+            }
         }
     }
 
     /// The store answered 429: pause as long as it says, or a jittered while if it says nothing.
     pub fn refused(&mut self, now: Instant, seen: &QuotaHeaders, asked: Option<Duration>, chance: f64) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.refusals = self.refusals.saturating_add(1);
+        // Of many calls that are refused together, one counts.
+        if self.paused_until.is_none_or(|until| until <= now) {
+            self.refusals = self.refusals.saturating_add(1);
+        }
         self.learn(now, seen);
-        let named = asked.max(seen.reset);
+        let named = asked.max(seen.reset).filter(|named| !named.is_zero());
         // A named end gets a little jitter on top, so that a store's apps do not all come back in one instant.
         let wait = named.map_or_else(
             || PAUSE.wait(self.refusals, chance),
             |named| named + Duration::from_millis((chance * 500.0) as u64),
         );
-        self.paused_until = self.paused_until.max(Some(now + wait));
+        let until = self.paused_until.map_or(now + wait, |until| until.max(now + wait));
+        self.paused_until = Some(until);
+        // No burst after a 429: one call finds out first how much others have left of the new window.
+        self.tokens = self.tokens.min(1.0);
+        self.filled_at = self.filled_at.max(until);
     }
 
     /// What the store has left in the window of `now`, as far as known.

@@ -13,9 +13,7 @@ use crate::{
     app::Parts,
     backfill::{Backfill, Span, Tally},
     clock::Timestamp,
-    config::Database,
-    dispatch::Dispatch,
-    inbox::{InboxError, OrderQuery, OrderState, sqlite::ServeLock},
+    inbox::{InboxError, OrderQuery, OrderState},
     words,
 };
 
@@ -86,7 +84,7 @@ pub(super) async fn run(parts: &Parts, args: BackfillArgs) -> Result<ExitCode, F
         eprintln!("Going on where it was broken off, at {at}.");
     }
     let failed_before = parts.inbox.summary(parts.connection.id).await?.failed;
-    let courier = if args.dry_run { None } else { Courier::start(parts)? };
+    let courier = if args.dry_run { None } else { Courier::start(parts).await? };
     let bar = progress_bar(&args, backfill.until());
     let read = backfill.tally();
 
@@ -116,18 +114,14 @@ pub(super) async fn run(parts: &Parts, args: BackfillArgs) -> Result<ExitCode, F
 struct Courier {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
-    _lock: ServeLock,
 }
 
 impl Courier {
     /// `None` when a relay serves this inbox already.
-    fn start(parts: &Parts) -> Result<Option<Self>, InboxError> {
-        let Database::Sqlite(path) = &parts.config.database else { return Ok(None) };
-        let Some(lock) = ServeLock::try_take(path)? else { return Ok(None) };
+    async fn start(parts: &Parts) -> Result<Option<Self>, InboxError> {
         let stop = CancellationToken::new();
-        let dispatch = Dispatch::new(parts.connection.clone(), parts.inbox.clone(), parts.metrics.clone());
-        let task = tokio::spawn(dispatch.run(stop.clone()));
-        Ok(Some(Self { stop, task, _lock: lock }))
+        let delivery = parts.deliver_alone(stop.clone()).await?;
+        Ok(delivery.map(|delivery| Self { stop, task: tokio::spawn(delivery) }))
     }
 }
 

@@ -3,10 +3,7 @@
 use std::process::ExitCode;
 
 use super::{Failure, output};
-use crate::{
-    app::{Parts, is_served},
-    check::Status,
-};
+use crate::{app::Parts, check::Status};
 
 pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> {
     let report = parts.checker().run().await;
@@ -29,7 +26,7 @@ pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> 
             }
         }
     }
-    if !is_served(&parts.config.database)? {
+    if !parts.is_served().await? {
         eprintln!("note: no relay is running on this database");
     }
     Ok(if report.status == Status::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })

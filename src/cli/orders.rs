@@ -6,7 +6,7 @@ use clap::{ArgGroup, Subcommand};
 
 use super::{Failure, output};
 use crate::{
-    app::{Parts, is_served},
+    app::Parts,
     clock::Timestamp,
     event::OrderId,
     inbox::{OrderQuery, OrderState},
@@ -86,11 +86,7 @@ pub(super) async fn run(parts: &Parts, command: OrdersCommand) -> Result<ExitCod
                 }
             };
             let orders = words::count(count, "order");
-            let by = if is_served(&parts.config.database)? {
-                "by the running relay"
-            } else {
-                "once a relay runs: none does now"
-            };
+            let by = if parts.is_served().await? { "by the running relay" } else { "once a relay runs: none does now" };
             output::line(format!("{orders} will be sent again, {by}"));
         }
     }

@@ -161,7 +161,9 @@ pub(super) fn database(text: &str) -> Parsed<Database> {
         };
     }
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(Database::Postgres(text.into())),
+        Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") && !url.cannot_be_a_base() => {
+            Ok(Database::Postgres(text.into()))
+        }
         _ => err("must be `sqlite://PATH` or `postgres://…`"),
     }
 }

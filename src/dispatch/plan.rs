@@ -73,3 +73,6 @@ fn fullest_window(ids: &[OrderId], at: usize, page: u32, most: usize) -> std::op
     }
     best
 }
+
+#[cfg(test)]
+mod tests;

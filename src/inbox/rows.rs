@@ -2,12 +2,12 @@
 //!
 //! The decisions that need no database are made here, once for every kind of database.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Accepted, Arrival, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER, hour_of};
+use super::{Accepted, Arrival, Claim, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER, hour_of};
 use crate::{clock::Timestamp, event::OrderId};
 
 /// One receipt to keep.
@@ -34,6 +34,12 @@ impl Raise {
     pub fn of(connection: ConnectionId, order: OrderId, insist: bool, now: Timestamp) -> Self {
         let (connection_id, order_id) = (connection.0, order.get());
         Self { connection_id, order_id, insist, unless_fetched_at: i64::MAX, at: now.millis() }
+    }
+
+    /// Of several orders, each once.
+    pub fn all(connection: ConnectionId, orders: &[OrderId], insist: bool, now: Timestamp) -> Vec<Self> {
+        let orders: HashSet<OrderId> = orders.iter().copied().collect();
+        orders.into_iter().map(|order| Self::of(connection, order, insist, now)).collect()
     }
 }
 
@@ -130,8 +136,8 @@ pub(super) fn latest(times: impl Iterator<Item = (ConnectionId, Timestamp)>) -> 
 }
 
 /// How many orders were forwarded in each hour, of those whose claim was still the owner's.
-pub(super) fn forwarded_by_hour(rows: &[SettleRow], settled: &HashSet<(i64, i64)>) -> HashMap<(i64, i64), i64> {
-    let mut hours = HashMap::new();
+pub(super) fn forwarded_by_hour(rows: &[SettleRow], settled: &HashSet<(i64, i64)>) -> BTreeMap<(i64, i64), i64> {
+    let mut hours = BTreeMap::new();
     for row in rows.iter().filter(|row| row.forwarded && settled.contains(&(row.connection_id, row.order_id))) {
         *hours.entry((row.connection_id, hour_of(Timestamp::from_millis(row.at)))).or_default() += 1;
     }
@@ -235,4 +241,37 @@ impl SettleRow {
         }
         row
     }
+}
+
+/// Which claims have been ended, each by its order and owner.
+#[derive(Debug, Default)]
+pub(super) struct Settled(HashSet<(i64, i64, i64)>);
+
+impl Settled {
+    /// Notes the orders of one round that were still their owner's.
+    pub fn note(&mut self, round: &[SettleRow], orders: &HashSet<(i64, i64)>) {
+        let ended = round.iter().filter(|row| orders.contains(&(row.connection_id, row.order_id)));
+        self.0.extend(ended.map(|row| (row.connection_id, row.order_id, row.owner)));
+    }
+
+    /// Whether this claim was ended. Of two settlings of one claim, the first ended it.
+    pub fn take(&mut self, claim: &Claim) -> bool {
+        self.0.remove(&(claim.connection.0, claim.order.get(), claim.owner))
+    }
+}
+
+/// Splits settlings into rounds with each order once in a round: a late and a timely settling of one order, or one told
+/// twice, must be told apart.
+pub(super) fn rounds(rows: Vec<SettleRow>) -> Vec<Vec<SettleRow>> {
+    let mut rounds: Vec<Vec<SettleRow>> = Vec::new();
+    let mut met: HashMap<(i64, i64), usize> = HashMap::new();
+    for row in rows {
+        let times = met.entry((row.connection_id, row.order_id)).or_default();
+        if rounds.len() <= *times {
+            rounds.push(Vec::new());
+        }
+        rounds[*times].push(row);
+        *times += 1;
+    }
+    rounds
 }

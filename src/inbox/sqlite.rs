@@ -12,44 +12,25 @@ use sqlx::{
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
-    task::JoinHandle,
-};
+use tokio::sync::watch;
 
 use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
     Settlement, Summary,
+    queue::{Change, Queue},
 };
 use crate::{clock::Timestamp, event::OrderId};
-use writer::{Change, Done, Job};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long another process (a command of the relay's own) may hold the lock before a write gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Changes waiting for the writer; beyond that, callers wait to hand theirs in.
-const QUEUE: usize = 4096;
 /// Up to this size a file is checked whole at every start. 16 MiB take a few milliseconds.
 const CHECKED_AT_START: u64 = 16 * 1024 * 1024;
 
-impl From<sqlx::Error> for InboxError {
-    fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
-        // SQLITE_CORRUPT and SQLITE_NOTADB; extended codes carry the primary one in their low byte.
-        let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
-        match primary {
-            Some(11 | 26) => Self::Damaged(Arc::new(error)),
-            _ => Self::Unavailable(Arc::new(error)),
-        }
-    }
-}
-
 /// An inbox in a file.
 pub struct SqliteInbox {
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    sender: mpsc::WeakSender<Job>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    queue: Queue,
     readers: SqlitePool,
     arrivals: watch::Receiver<u64>,
 }
@@ -138,18 +119,9 @@ impl SqliteInbox {
             other => InboxError::Unfit(format!("the database's tables could not be brought up to date: {other}")),
         })?;
         let readers = SqlitePoolOptions::new().max_connections(2).connect_lazy_with(options.clone());
-        let (sender, jobs) = mpsc::channel(QUEUE);
         let (announce, arrivals) = watch::channel(0);
-        let writer = tokio::spawn(writer::run(options, connection, jobs, announce));
-        let weak = sender.downgrade();
-        Ok(Self { jobs: Mutex::new(Some(sender)), sender: weak, writer: Mutex::new(Some(writer)), readers, arrivals })
-    }
-
-    async fn change(&self, change: Change) -> Result<Done, InboxError> {
-        let (reply, done) = oneshot::channel();
-        let sender = self.sender.upgrade().ok_or(InboxError::Closed)?;
-        sender.send(Job { change, reply }).await.map_err(|_| InboxError::Closed)?;
-        done.await.map_err(|_| InboxError::Closed)?
+        let queue = Queue::start(|jobs| writer::run(options, connection, jobs, announce));
+        Ok(Self { queue, readers, arrivals })
     }
 }
 
@@ -178,17 +150,11 @@ fn order_row(row: &SqliteRow) -> Result<OrderRow, sqlx::Error> {
 #[async_trait]
 impl Inbox for SqliteInbox {
     async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
-        match self.change(Change::Connection { kind: kind.to_owned(), name: name.to_owned(), now }).await? {
-            Done::Connection(id) => Ok(id),
-            _ => Err(InboxError::Closed),
-        }
+        self.queue.connection(kind, name, now).await
     }
 
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
-        match self.change(Change::Accept(arrival)).await? {
-            Done::Accepted(accepted) => Ok(accepted),
-            _ => Err(InboxError::Closed),
-        }
+        self.queue.accept(arrival).await
     }
 
     async fn want(
@@ -198,11 +164,11 @@ impl Inbox for SqliteInbox {
         insist: bool,
         now: Timestamp,
     ) -> Result<(), InboxError> {
-        self.change(Change::Want { connection, orders, insist, now }).await.map(drop)
+        self.queue.plain(Change::Want { connection, orders, insist, now }).await
     }
 
     async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError> {
-        self.count(Change::WantAll { connection, state, now }).await
+        self.queue.count(Change::WantAll { connection, state, now }).await
     }
 
     async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError> {
@@ -234,21 +200,15 @@ impl Inbox for SqliteInbox {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Vec<Claim>, InboxError> {
-        match self.change(Change::Claim { connection, orders, until: now.after(lease), now }).await? {
-            Done::Claimed(claims) => Ok(claims),
-            _ => Err(InboxError::Closed),
-        }
+        self.queue.claim(connection, orders, now.after(lease), now).await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError> {
-        match self.change(Change::Settle(settlement)).await? {
-            Done::Settled(settled) => Ok(settled),
-            _ => Err(InboxError::Closed),
-        }
+        self.queue.settle(settlement).await
     }
 
     async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError> {
-        self.count(Change::Recover(connection)).await
+        self.queue.count(Change::Recover(connection)).await
     }
 
     async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError> {
@@ -320,7 +280,7 @@ impl Inbox for SqliteInbox {
     }
 
     async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
-        self.change(Change::Sample { connection, now }).await.map(drop)
+        self.queue.plain(Change::Sample { connection, now }).await
     }
 
     async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
@@ -333,15 +293,15 @@ impl Inbox for SqliteInbox {
     }
 
     async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError> {
-        self.change(Change::KeepNote { connection, name: name.to_owned(), value }).await.map(drop)
+        self.queue.plain(Change::KeepNote { connection, name: name.to_owned(), value }).await
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
-        self.count(Change::Prune { before, limit }).await
+        self.queue.count(Change::Prune { before, limit }).await
     }
 
     async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
-        self.change(Change::Probe(now)).await.map(drop)
+        self.queue.plain(Change::Probe(now)).await
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {
@@ -349,20 +309,7 @@ impl Inbox for SqliteInbox {
     }
 
     async fn close(&self) {
-        drop(self.jobs.lock().await.take());
-        if let Some(writer) = self.writer.lock().await.take() {
-            // A writer that panicked has nothing more to finish.
-            drop(writer.await);
-        }
+        self.queue.close().await;
         self.readers.close().await;
-    }
-}
-
-impl SqliteInbox {
-    async fn count(&self, change: Change) -> Result<u64, InboxError> {
-        match self.change(change).await? {
-            Done::Count(count) => Ok(count),
-            _ => Err(InboxError::Closed),
-        }
     }
 }

@@ -19,43 +19,63 @@ pub(super) fn json<T: Serialize>(rows: T) -> String {
     serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
 }
 
-/// Keeps receipts; returns those that were new.
+/// Keeps receipts; returns those that were new. Asks for the known ones first: they are few, and every row that comes back
+/// costs more than one that does not.
 pub(super) async fn keep_receipts(
     db: &mut SqliteConnection,
-    receipts: HashSet<Receipt>,
+    mut receipts: HashSet<Receipt>,
     seen_at: Timestamp,
 ) -> Result<HashSet<Receipt>, sqlx::Error> {
-    if receipts.is_empty() {
-        return Ok(receipts);
+    let known = sqlx::query(
+        "SELECT r.connection_id, r.order_id, r.key
+         FROM json_each(?1) AS j JOIN receipts AS r
+             ON r.connection_id = j.value ->> 'connection_id' AND r.order_id = j.value ->> 'order_id'
+                AND r.key = j.value ->> 'key'",
+    )
+    .bind(json(&receipts))
+    .fetch_all(&mut *db)
+    .await?;
+    for row in &known {
+        let receipt = Receipt { connection_id: row.try_get(0)?, order_id: row.try_get(1)?, key: row.try_get(2)? };
+        receipts.remove(&receipt);
     }
-    let rows = sqlx::query(
+    sqlx::query(
         "INSERT INTO receipts (connection_id, order_id, key, seen_at)
-         SELECT value ->> 'connection_id', value ->> 'order_id', value ->> 'key', ?2 FROM json_each(?1) WHERE true
-         ON CONFLICT DO NOTHING
-         RETURNING connection_id, order_id, key",
+         SELECT value ->> 'connection_id', value ->> 'order_id', value ->> 'key', ?2 FROM json_each(?1)",
     )
     .bind(json(&receipts))
     .bind(seen_at.millis())
-    .fetch_all(db)
+    .execute(db)
     .await?;
-    rows.iter()
-        .map(|row| Ok(Receipt { connection_id: row.try_get(0)?, order_id: row.try_get(1)?, key: row.try_get(2)? }))
-        .collect()
+    Ok(receipts)
 }
 
 /// Makes orders wanted; returns those for which there was anything to do.
-pub(super) async fn raise(db: &mut SqliteConnection, raises: Vec<Raise>) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+pub(super) async fn raise(
+    db: &mut SqliteConnection,
+    mut raises: Vec<Raise>,
+) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    let doubts: Vec<&Raise> = raises.iter().filter(|raise| !raise.insist).collect();
+    if !doubts.is_empty() {
+        let rows = sqlx::query(
+            "SELECT o.connection_id, o.order_id
+             FROM json_each(?1) AS j JOIN orders AS o
+                 ON o.connection_id = j.value ->> 'connection_id' AND o.order_id = j.value ->> 'order_id'
+             WHERE o.fetched_at >= j.value ->> 'unless_fetched_at'",
+        )
+        .bind(json(&doubts))
+        .fetch_all(&mut *db)
+        .await?;
+        let idle = pairs(&rows)?;
+        raises.retain(|raise| raise.insist || !idle.contains(&(raise.connection_id, raise.order_id)));
+    }
     // A look that nobody insists on leaves the next try of an order that waits already where it is.
-    let rows = sqlx::query(
-        "WITH j AS (
-             SELECT value ->> 'connection_id' AS connection_id, value ->> 'order_id' AS order_id,
-                    value ->> 'insist' AS insist, value ->> 'unless_fetched_at' AS unless_fetched_at, value ->> 'at' AS at
-             FROM json_each(?1))
-         INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
+    sqlx::query(
+        "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
                              first_event_at, last_event_at)
-         SELECT j.connection_id, j.order_id, 0, 1, j.insist, j.at, j.at, j.at, j.at
-         FROM j LEFT JOIN orders AS o ON o.connection_id = j.connection_id AND o.order_id = j.order_id
-         WHERE j.insist = 1 OR o.order_id IS NULL OR o.fetched_at IS NULL OR o.fetched_at < j.unless_fetched_at
+         SELECT value ->> 'connection_id', value ->> 'order_id', 0, 1, value ->> 'insist',
+                value ->> 'at', value ->> 'at', value ->> 'at', value ->> 'at'
+         FROM json_each(?1) WHERE true
          ON CONFLICT (connection_id, order_id) DO UPDATE SET
              state = 0,
              wanted = wanted + 1,
@@ -69,13 +89,12 @@ pub(super) async fn raise(db: &mut SqliteConnection, raises: Vec<Raise>) -> Resu
              refused_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN refused_since END,
              missing_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN missing_since END,
              settled_at = NULL,
-             last_event_at = excluded.last_event_at
-         RETURNING connection_id, order_id",
+             last_event_at = excluded.last_event_at",
     )
     .bind(json(&raises))
-    .fetch_all(db)
+    .execute(db)
     .await?;
-    pairs(&rows)
+    Ok(raises.iter().map(|raise| (raise.connection_id, raise.order_id)).collect())
 }
 
 fn pairs(rows: &[SqliteRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
@@ -162,7 +181,18 @@ pub(super) fn digest(row: &SqliteRow, column: usize) -> Result<Option<Digest>, s
 
 /// Ends claims; returns the orders whose claim was still the owner's.
 pub(super) async fn settle(db: &mut SqliteConnection, rows: &[SettleRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
-    let rows = sqlx::query(
+    let batch = json(rows);
+    let lost = sqlx::query(
+        "SELECT j.value ->> 'connection_id', j.value ->> 'order_id'
+         FROM json_each(?1) AS j LEFT JOIN orders AS o
+             ON o.connection_id = j.value ->> 'connection_id' AND o.order_id = j.value ->> 'order_id'
+         WHERE o.lease_owner IS NOT j.value ->> 'owner'",
+    )
+    .bind(&batch)
+    .fetch_all(&mut *db)
+    .await?;
+    let lost = pairs(&lost)?;
+    sqlx::query(
         "WITH s AS (
              SELECT value ->> 'connection_id' AS connection_id, value ->> 'order_id' AS order_id,
                     value ->> 'owner' AS owner, value ->> 'seen' AS seen, value ->> 'at' AS at,
@@ -196,13 +226,13 @@ pub(super) async fn settle(db: &mut SqliteConnection, rows: &[SettleRow]) -> Res
              delivered_at = CASE WHEN s.forwarded THEN s.at ELSE delivered_at END,
              settled_at = CASE WHEN s.state <> 0 AND wanted = s.seen THEN s.at END
          FROM s
-         WHERE orders.connection_id = s.connection_id AND orders.order_id = s.order_id AND orders.lease_owner = s.owner
-         RETURNING connection_id, order_id",
+         WHERE orders.connection_id = s.connection_id AND orders.order_id = s.order_id AND orders.lease_owner = s.owner",
     )
-    .bind(json(rows))
-    .fetch_all(db)
+    .bind(batch)
+    .execute(db)
     .await?;
-    pairs(&rows)
+    let orders = rows.iter().map(|row| (row.connection_id, row.order_id));
+    Ok(orders.filter(|order| !lost.contains(order)).collect())
 }
 
 pub(super) async fn recover(db: &mut SqliteConnection, connection: ConnectionId) -> Result<u64, sqlx::Error> {

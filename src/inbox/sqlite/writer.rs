@@ -1,55 +1,21 @@
 //! The one writer of a SQLite inbox: takes whatever has come in, changes it all in one transaction, syncs once, and only
 //! then answers everybody (group commit). Durability costs one sync per batch, not one per event.
 
-use std::collections::{HashMap, HashSet};
-
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{history, statements};
 use crate::{
     clock::Timestamp,
-    event::OrderId,
     inbox::{
-        Accepted, Arrival, Claim, ConnectionId, InboxError, OrderState, Settlement,
-        rows::{self, Arrivals, Raise, SettleRow},
+        Accepted, Arrival, ConnectionId, InboxError, Settlement,
+        queue::{Change, Done, Job},
+        rows::{self, Arrivals, Raise, SettleRow, Settled},
     },
 };
 
 /// Changes in one transaction, at most: keeps one batch's time in bounds.
 const MAX_BATCH: usize = 512;
-
-/// One change.
-pub(super) enum Change {
-    Accept(Arrival),
-    Settle(Settlement),
-    Want { connection: ConnectionId, orders: Vec<OrderId>, insist: bool, now: Timestamp },
-    WantAll { connection: ConnectionId, state: OrderState, now: Timestamp },
-    Claim { connection: ConnectionId, orders: Vec<OrderId>, until: Timestamp, now: Timestamp },
-    Recover(ConnectionId),
-    Connection { kind: String, name: String, now: Timestamp },
-    KeepNote { connection: ConnectionId, name: String, value: Option<String> },
-    Prune { before: Timestamp, limit: u32 },
-    Sample { connection: ConnectionId, now: Timestamp },
-    Probe(Timestamp),
-}
-
-/// What a change came to.
-#[derive(Clone)]
-pub(super) enum Done {
-    Accepted(Accepted),
-    Settled(bool),
-    Claimed(Vec<Claim>),
-    Count(u64),
-    Connection(ConnectionId),
-    Nothing,
-}
-
-/// A change and who waits for it.
-pub(super) struct Job {
-    pub change: Change,
-    pub reply: oneshot::Sender<Result<Done, InboxError>>,
-}
 
 /// Serves jobs until every sender is gone.
 pub(super) async fn run(
@@ -68,7 +34,7 @@ pub(super) async fn run(
         };
         match done {
             Ok(all) => {
-                if changes.iter().any(brings_work) {
+                if changes.iter().any(Change::brings_work) {
                     arrivals.send_modify(|count| *count += 1);
                 }
                 // Whoever no longer waits (a dropped request) needs no answer.
@@ -100,13 +66,6 @@ async fn usable<'a>(
     Ok(connection.insert(open))
 }
 
-fn brings_work(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::Accept(_) | Change::Settle(_) | Change::Want { .. } | Change::WantAll { .. } | Change::Recover(_)
-    )
-}
-
 async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let done = apply(&mut transaction, changes).await?;
@@ -118,17 +77,14 @@ async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result
 /// is free, since nobody has been answered yet.
 async fn apply(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, sqlx::Error> {
     let mut accepted = accept(db, changes).await?.into_iter();
-    let settled = settle(db, changes).await?;
+    let mut settled = settle(db, changes).await?;
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
         done.push(match change {
             Change::Accept(_) => Done::Accepted(accepted.next().expect("one answer for each event")),
-            Change::Settle(Settlement { claim, .. }) => {
-                Done::Settled(settled.contains(&(claim.connection.0, claim.order.get(), claim.owner)))
-            }
+            Change::Settle(Settlement { claim, .. }) => Done::Settled(settled.take(claim)),
             Change::Want { connection, orders, insist, now } => {
-                let raises = orders.iter().map(|order| Raise::of(*connection, *order, *insist, *now)).collect();
-                statements::raise(db, raises).await?;
+                statements::raise(db, Raise::all(*connection, orders, *insist, *now)).await?;
                 Done::Nothing
             }
             Change::WantAll { connection, state, now } => {
@@ -175,26 +131,25 @@ async fn accept(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Acc
     Ok(batch.accepted(&firsts, &raised))
 }
 
-async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<HashSet<(i64, i64, i64)>, sqlx::Error> {
+async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<Settled, sqlx::Error> {
     let rows: Vec<SettleRow> = changes
         .iter()
         .filter_map(
             |change| if let Change::Settle(settlement) = change { Some(SettleRow::of(settlement)) } else { None },
         )
         .collect();
-    if rows.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let owners: HashMap<(i64, i64), i64> =
-        rows.iter().map(|row| ((row.connection_id, row.order_id), row.owner)).collect();
     let forwarded = rows.iter().filter(|row| row.forwarded);
     let latest = rows::latest(forwarded.map(|row| (ConnectionId(row.connection_id), Timestamp::from_millis(row.at))));
-    let settled = statements::settle(db, &rows).await?;
+    let mut settled = Settled::default();
+    for round in rows::rounds(rows) {
+        let orders = statements::settle(db, &round).await?;
+        for ((connection, hour), count) in rows::forwarded_by_hour(&round, &orders) {
+            history::count_forwarded(db, connection, hour, count).await?;
+        }
+        settled.note(&round, &orders);
+    }
     for (connection, at) in latest {
         statements::touch_forwarded(db, connection, at).await?;
     }
-    for ((connection, hour), orders) in rows::forwarded_by_hour(&rows, &settled) {
-        history::count_forwarded(db, connection, hour, orders).await?;
-    }
-    Ok(settled.into_iter().filter_map(|row| owners.get(&row).map(|owner| (row.0, row.1, *owner))).collect())
+    Ok(settled)
 }

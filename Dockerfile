@@ -1,0 +1,37 @@
+# The relay as a container: one program, no shell, nobody's root.
+#
+#   docker build -t onetribe-relay .
+#   docker run --env-file .env -p 8080:8080 -v relay_data:/data --stop-timeout 60 onetribe-relay
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+
+# Dependencies first, built around empty sources: this layer is made anew only when a manifest or the lock file changes.
+COPY Cargo.toml Cargo.lock ./
+COPY sandbox/Cargo.toml sandbox/
+RUN mkdir -p benches src sandbox/src \
+    && echo 'fn main() {}' > src/main.rs \
+    && touch benches/inbox.rs benches/relay.rs src/lib.rs sandbox/src/lib.rs \
+    && cargo build --locked --release --package onetribe-relay
+
+# Then the relay itself. Copied files keep their times, which may be older than the empty sources' build: touched, they count as new.
+COPY migrations migrations
+COPY src src
+RUN touch src/lib.rs src/main.rs \
+    && cargo build --locked --release --package onetribe-relay \
+    && mkdir /data
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /src/target/release/onetribe-relay /usr/local/bin/onetribe-relay
+# The relay runs as 65532 and makes its database here. A new volume takes this folder's owner over.
+COPY --from=build --chown=65532:65532 /data /data
+USER 65532:65532
+ENV DATABASE_URL=sqlite:///data/relay.db
+# PORT; METRICS_PORT has no default and is no business of the internet's.
+EXPOSE 8080
+# Drains on SIGTERM: give it a minute (see --stop-timeout above) before it is killed.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=20s CMD ["/usr/local/bin/onetribe-relay", "healthcheck"]
+# Whoever forgets -v still gets a volume, and can find what was acknowledged there after the container is gone.
+VOLUME /data
+ENTRYPOINT ["/usr/local/bin/onetribe-relay"]

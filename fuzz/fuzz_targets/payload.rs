@@ -1,0 +1,23 @@
+//! Any bytes as a genuine callback's body: never a panic, and an order event only with an order id that stands in the body.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use onetribe_relay::event::{self, Payload, StoreHash};
+
+fuzz_target!(|body: &[u8]| {
+    let store = StoreHash::parse("abcde").expect("a store hash");
+    match event::parse(&store, body) {
+        Ok(Payload::Order(event)) => {
+            let digits = event.order.to_string();
+            assert!(event.order.get() > 0);
+            // A text may spell its digits as escapes.
+            let escaped = body.contains(&b'\\');
+            let stands_there = body.windows(digits.len()).any(|part| part == digits.as_bytes());
+            assert!(escaped || stands_there, "{digits} is not in the body");
+        }
+        Ok(Payload::NotAboutOrders { scope } | Payload::Unreadable { scope }) => {
+            assert!(scope.chars().count() <= 80 && !scope.chars().any(char::is_control));
+        }
+        Err(_) => {}
+    }
+});

@@ -1,0 +1,49 @@
+//! Why an inbox did not do as it was told, read once from what the databases say. No URL and no password is in any of it.
+
+use std::sync::Arc;
+
+use sqlx::{postgres::PgDatabaseError, sqlite::SqliteError};
+
+/// Why the inbox did not do as it was told.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum InboxError {
+    /// For now: the disk is full, the database is locked, away or read-only.
+    #[error("the database cannot be used: {0}")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+    /// For good: what is stored cannot be trusted any more.
+    #[error("the database is damaged: {0}")]
+    Damaged(#[source] Arc<sqlx::Error>),
+    /// The database cannot be opened as it stands.
+    #[error("{0}")]
+    Unfit(String),
+    /// The inbox has been closed.
+    #[error("the inbox is closed")]
+    Closed,
+}
+
+impl From<sqlx::Error> for InboxError {
+    fn from(error: sqlx::Error) -> Self {
+        // What a URL held may be repeated in the error about it.
+        if let sqlx::Error::Configuration(_) = error {
+            return Self::Unfit("DATABASE_URL cannot be used as it stands".into());
+        }
+        let database = error.as_database_error();
+        let sqlite = database.and_then(|error| error.try_downcast_ref::<SqliteError>()).and_then(sqlite_code);
+        let postgres =
+            database.and_then(|error| error.try_downcast_ref::<PgDatabaseError>()).map(PgDatabaseError::code);
+        match (sqlite, postgres) {
+            // SQLITE_CORRUPT and SQLITE_NOTADB; data_corrupted and index_corrupted.
+            (Some(11 | 26), _) | (_, Some("XX001" | "XX002")) => Self::Damaged(Arc::new(error)),
+            (_, Some("28000" | "28P01")) => Self::Unfit("the database server refuses the user or its password".into()),
+            (_, Some("3D000")) => Self::Unfit("the database server has no database of that name".into()),
+            (_, Some("42501")) => Self::Unfit("the database user lacks a right: it has to own its tables".into()),
+            _ => Self::Unavailable(Arc::new(error)),
+        }
+    }
+}
+
+/// Extended codes carry the primary one in their low byte.
+fn sqlite_code(error: &SqliteError) -> Option<u32> {
+    use sqlx::error::DatabaseError;
+    error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff)
+}

@@ -1,0 +1,239 @@
+//! The inbox in a PostgreSQL database, which several relays may share: two writers with group commit, a few readers
+//! beside them, and one relay at a time in the lead.
+
+mod history;
+mod listen;
+mod reads;
+mod session;
+mod statements;
+mod writer;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Row,
+    migrate::{MigrateError, Migrator},
+    postgres::PgConnectOptions,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
+    Settlement, Summary,
+    queue::{Change, Queue},
+};
+use crate::{clock::Timestamp, event::OrderId};
+use session::ServerClock;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// What the parts of one inbox share.
+struct Shared {
+    options: PgConnectOptions,
+    /// This relay, among those that share the database.
+    relay: i64,
+    clock: ServerClock,
+    /// The connections this relay had the lead of when it last asked.
+    leads: Mutex<HashSet<i64>>,
+    arrivals: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn leads(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leads_all(&self, mut connections: impl Iterator<Item = i64>) -> bool {
+        let leads = self.leads();
+        connections.all(|connection| leads.contains(&connection))
+    }
+}
+
+/// An inbox in a server's database.
+pub struct PostgresInbox {
+    shared: Arc<Shared>,
+    events: Queue,
+    rest: Queue,
+    readers: PgPool,
+    listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl PostgresInbox {
+    /// Connects, brings the tables up to date, and proves that the server keeps what it confirms.
+    ///
+    /// # Errors
+    /// [`InboxError::Unavailable`] when the server does not answer; [`InboxError::Unfit`] when it refuses the user, does
+    /// not keep what it confirms, or has been used by a newer relay.
+    pub async fn open(url: &SecretString) -> Result<Self, InboxError> {
+        let options = session::options(url)?;
+        migrate(&options).await?;
+        let clock = ServerClock::default();
+        let for_events = session::connect(&options, &clock).await?;
+        let for_rest = session::connect(&options, &clock).await?;
+        let readers = session::readers(options.clone());
+        let (arrivals, _) = watch::channel(0);
+        let shared = Arc::new(Shared { options, relay: rand::random(), clock, leads: Mutex::default(), arrivals });
+        let events = Queue::start(|jobs| writer::run(shared.clone(), for_events, jobs));
+        let rest = Queue::start(|jobs| writer::run(shared.clone(), for_rest, jobs));
+        let listener = tokio::spawn(listen::run(shared.clone(), readers.clone()));
+        Ok(Self { shared, events, rest, readers, listener: tokio::sync::Mutex::new(Some(listener)) })
+    }
+}
+
+/// Relays that start together take turns: the migrator holds a lock of the server's.
+async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
+    let connect = async { PgConnection::connect_with(options).await.map_err(InboxError::from) };
+    let mut connection = session::in_time(connect).await?;
+    let brought = MIGRATIONS.run(&mut connection).await;
+    drop(connection.close().await);
+    brought.map_err(|error| match error {
+        MigrateError::Execute(error) => error.into(),
+        MigrateError::ExecuteMigration(error, _) => error.into(),
+        MigrateError::VersionMissing(version) => {
+            InboxError::Unfit(format!("the database has been used by a newer relay (migration {version})"))
+        }
+        other => InboxError::Unfit(format!("the database's tables could not be brought up to date: {other}")),
+    })
+}
+
+#[async_trait]
+impl Inbox for PostgresInbox {
+    async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
+        self.rest.connection(kind, name, now).await
+    }
+
+    async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
+        self.events.accept(arrival).await
+    }
+
+    async fn want(
+        &self,
+        connection: ConnectionId,
+        orders: Vec<OrderId>,
+        insist: bool,
+        now: Timestamp,
+    ) -> Result<(), InboxError> {
+        self.rest.plain(Change::Want { connection, orders, insist, now }).await
+    }
+
+    async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError> {
+        self.rest.count(Change::WantAll { connection, state, now }).await
+    }
+
+    async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError> {
+        Ok(reads::due(&self.readers, &self.shared.clock, connection, now, limit).await?)
+    }
+
+    async fn next_due(&self, connection: ConnectionId, now: Timestamp) -> Result<Option<Timestamp>, InboxError> {
+        Ok(reads::next_due(&self.readers, &self.shared.clock, connection, now).await?)
+    }
+
+    async fn claim(
+        &self,
+        connection: ConnectionId,
+        orders: Vec<OrderId>,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Claim>, InboxError> {
+        self.rest.claim(connection, orders, now.after(lease), now).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError> {
+        self.rest.settle(settlement).await
+    }
+
+    async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError> {
+        self.rest.count(Change::Recover(connection)).await
+    }
+
+    async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError> {
+        Ok(reads::orders(&self.readers, &self.shared.clock, connection, query).await?)
+    }
+
+    async fn known(&self, connection: ConnectionId, orders: Vec<OrderId>) -> Result<Vec<Known>, InboxError> {
+        Ok(reads::known(&self.readers, &self.shared.clock, connection, orders).await?)
+    }
+
+    async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError> {
+        Ok(reads::summary(&self.readers, &self.shared.clock, connection).await?)
+    }
+
+    async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError> {
+        Ok(reads::note(&self.readers, connection, name).await?)
+    }
+
+    async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError> {
+        self.rest.plain(Change::KeepNote { connection, name: name.to_owned(), value }).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
+        self.rest.count(Change::Prune { before, limit }).await
+    }
+
+    async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
+        self.rest.plain(Change::Probe(now)).await
+    }
+
+    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
+        self.rest.plain(Change::Sample { connection, now }).await
+    }
+
+    async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
+        Ok(history::read(&self.readers, connection, self.shared.clock.inward(since)).await?)
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.shared.arrivals.subscribe()
+    }
+
+    /// By the server's clock alone: no relay's own clock has a say in who leads.
+    async fn lead(&self, connection: ConnectionId, span: Duration) -> Result<bool, InboxError> {
+        let asked = Timestamp::now();
+        let row = sqlx::query(
+            "WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now),
+             taken AS (
+                 INSERT INTO leads (connection_id, owner, until) SELECT $1, $2, now + $3 FROM clock
+                 ON CONFLICT (connection_id) DO UPDATE SET owner = excluded.owner, until = excluded.until
+                 WHERE leads.owner = excluded.owner OR leads.until <= excluded.until - $3
+                 RETURNING 1)
+             SELECT EXISTS (SELECT 1 FROM taken), now FROM clock",
+        )
+        .bind(connection.0)
+        .bind(self.shared.relay)
+        .bind(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+        .fetch_one(&self.readers)
+        .await?;
+        let leads = row.try_get(0)?;
+        self.shared.clock.learn(asked, row.try_get(1)?, Timestamp::now());
+        if leads {
+            self.shared.leads().insert(connection.0);
+        } else {
+            self.shared.leads().remove(&connection.0);
+        }
+        Ok(leads)
+    }
+
+    async fn resign(&self, connection: ConnectionId) -> Result<(), InboxError> {
+        self.shared.leads().remove(&connection.0);
+        let sql = "DELETE FROM leads WHERE connection_id = $1 AND owner = $2";
+        sqlx::query(sql).bind(connection.0).bind(self.shared.relay).execute(&self.readers).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.events.close().await;
+        self.rest.close().await;
+        self.readers.close().await;
+        if let Some(listener) = self.listener.lock().await.take() {
+            listener.abort();
+            // It was told to end, or had nothing more to do.
+            drop(listener.await);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Connections to the server: how they are made, what is checked of each, and how the server's clock differs from ours.
+
+use std::{
+    str::FromStr,
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    ConnectOptions, Connection as _, PgConnection, Row,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+use url::Url;
+
+use crate::{clock::Timestamp, inbox::InboxError};
+
+/// How long a server may take to answer: to a new connection, and to a batch.
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Connections for reading, of which listening takes one.
+const READERS: u32 = 4;
+/// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Reads the URL. Nothing of it is ever repeated in an error.
+pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError> {
+    let unfit = || InboxError::Unfit("DATABASE_URL is not a `postgres://` URL that can be used".into());
+    let parsed = Url::parse(url.expose_secret()).map_err(|_| unfit())?;
+    let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
+    if parsed.query_pairs().any(|(name, _)| !known(&name)) {
+        return Err(InboxError::Unfit("DATABASE_URL has a parameter that is not known".into()));
+    }
+    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| unfit())?;
+    let options = match options.get_application_name() {
+        None => options.application_name("onetribe-relay"),
+        Some(_) => options,
+    };
+    Ok(options.disable_statement_logging())
+}
+
+/// A connection for changes, proven to make them durable.
+///
+/// An answer that never comes must not hold up others: a statement ends after a while, and so does a transaction whose
+/// relay has been stopped in the middle of it.
+pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> Result<PgConnection, InboxError> {
+    in_time(async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        let durable = "SELECT set_config('synchronous_commit', 'on', false)
+                       WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+        sqlx::query(durable).execute(&mut connection).await?;
+        let timeouts = "SELECT set_config('statement_timeout', '10s', false),
+                               set_config('idle_in_transaction_session_timeout', '5s', false)";
+        sqlx::query(timeouts).execute(&mut connection).await?;
+        let read = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
+        let row = sqlx::query(read).fetch_one(&mut connection).await?;
+        let (commit, fsync): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        if matches!(commit.as_str(), "off" | "local") || fsync != "on" {
+            return Err(InboxError::Unfit(format!(
+                "the database server does not keep what it confirms (synchronous_commit {commit}, fsync {fsync})"
+            )));
+        }
+        clock.measure(&mut connection).await?;
+        Ok(connection)
+    })
+    .await
+}
+
+/// Bounds what a server may take.
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, InboxError>>) -> Result<T, InboxError> {
+    match tokio::time::timeout(ANSWER_TIME, work).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+    }
+}
+
+/// The connections for reading, made when needed.
+pub(super) fn readers(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(ANSWER_TIME)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                let set = "SELECT set_config('statement_timeout', '10s', false)";
+                sqlx::query(set).execute(connection).await.map(drop)
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+/// The difference between the server's clock and this machine's. The database keeps the server's time, so that relays
+/// whose clocks disagree agree on when a lease ends.
+#[derive(Debug, Default)]
+pub(super) struct ServerClock {
+    ahead_ms: AtomicI64,
+}
+
+/// The server's time in milliseconds, as SQL.
+pub(super) const SERVER_MILLIS: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+impl ServerClock {
+    /// As the database keeps it.
+    pub fn inward(&self, ours: Timestamp) -> Timestamp {
+        Timestamp::from_millis(ours.millis().saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
+    }
+
+    /// As this machine's clock has it.
+    pub fn outward(&self, millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis.saturating_sub(self.ahead_ms.load(Ordering::Relaxed)))
+    }
+
+    async fn measure(&self, connection: &mut PgConnection) -> Result<(), InboxError> {
+        let asked = Timestamp::now();
+        let sql = sqlx::AssertSqlSafe(format!("SELECT {SERVER_MILLIS}"));
+        let server: i64 = sqlx::query_scalar(sql).fetch_one(connection).await?;
+        self.learn(asked, server, Timestamp::now());
+        Ok(())
+    }
+
+    /// Takes what the server said its time was, between `asked` and `answered`. A difference that the way there and back
+    /// explains changes nothing: times that are read and written again would only drift.
+    pub fn learn(&self, asked: Timestamp, server: i64, answered: Timestamp) {
+        let slack = (answered.millis() - asked.millis()).abs() / 2 + 20;
+        let ahead = server - (asked.millis() + answered.millis()) / 2;
+        let known = self.ahead_ms.load(Ordering::Relaxed);
+        if (ahead - known).abs() > slack {
+            self.ahead_ms.store(ahead, Ordering::Relaxed);
+            if (ahead - known).abs() > 1000 {
+                tracing::warn!(
+                    ahead_ms = ahead,
+                    "the database server's clock differs from this machine's: its time counts"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_time_is_learnt_when_it_differs_by_more_than_the_way() {
+        let clock = ServerClock::default();
+        let ms = Timestamp::from_millis;
+        clock.learn(ms(1000), 1040, ms(1050));
+        assert_eq!(clock.inward(ms(5)), ms(5));
+        clock.learn(ms(1000), 61_005, ms(1010));
+        assert_eq!(clock.inward(ms(5)), ms(60_005));
+        assert_eq!(clock.outward(60_005), ms(5));
+        clock.learn(ms(2000), 62_030, ms(2010));
+        assert_eq!(clock.inward(ms(5)), ms(60_005));
+    }
+
+    #[test]
+    fn nothing_of_the_url_is_in_an_error() {
+        for url in [
+            "postgres://relay:hunter2@localhost/relay?sslmode=hunter2",
+            "postgres://relay:hunter2@localhost/relay?passwd=hunter2",
+            "postgres://relay:hunter2@localhost:hunter2/relay",
+        ] {
+            let said = options(&url.into()).expect_err("it cannot be used");
+            assert!(!format!("{said} {said:?}").contains("hunter2"), "{said:?}");
+        }
+        assert!(options(&"postgres://relay:hunter2@db.example/relay?sslmode=verify-full".into()).is_ok());
+    }
+}

@@ -1,0 +1,302 @@
+//! The changing SQL of the PostgreSQL inbox, one function a statement. Batches travel as one JSON text.
+//!
+//! Relays change the same rows at the same time. Every statement that locks several of them does so in the order of
+//! (connection, order), or passes over the locked ones, so that none waits in a circle.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use sqlx::{PgConnection, Row, postgres::PgRow};
+
+use crate::{
+    clock::Timestamp,
+    event::OrderId,
+    inbox::{
+        ConnectionId, OrderState,
+        rows::{Raise, Receipt, SettleRow},
+    },
+    one_tribe::Digest,
+};
+
+/// Where relays tell each other of work.
+pub(super) const CHANNEL: &str = "onetribe_relay";
+
+pub(super) fn json<T: Serialize>(rows: T) -> String {
+    serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
+}
+
+/// Keeps receipts; returns those that were new.
+pub(super) async fn keep_receipts(
+    db: &mut PgConnection,
+    receipts: HashSet<Receipt>,
+    seen_at: Timestamp,
+) -> Result<HashSet<Receipt>, sqlx::Error> {
+    if receipts.is_empty() {
+        return Ok(receipts);
+    }
+    let rows = sqlx::query(
+        "INSERT INTO receipts (connection_id, order_id, key, seen_at)
+         SELECT r.connection_id, r.order_id, r.key, $2
+         FROM json_to_recordset($1::text::json) AS r(connection_id bigint, order_id bigint, key bigint)
+         ORDER BY 1, 2, 3
+         ON CONFLICT DO NOTHING
+         RETURNING connection_id, order_id, key",
+    )
+    .bind(json(&receipts))
+    .bind(seen_at.millis())
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| Ok(Receipt { connection_id: row.try_get(0)?, order_id: row.try_get(1)?, key: row.try_get(2)? }))
+        .collect()
+}
+
+/// Makes orders wanted; returns those for which there was anything to do.
+pub(super) async fn raise(db: &mut PgConnection, raises: Vec<Raise>) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    // A look that nobody insists on leaves the next try of an order that waits already where it is.
+    let rows = sqlx::query(
+        "INSERT INTO orders AS o (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
+                                  first_event_at, last_event_at)
+         SELECT j.connection_id, j.order_id, 0, 1, CASE WHEN j.insist THEN 1 ELSE 0 END, j.at, j.at, j.at, j.at
+         FROM json_to_recordset($1::text::json)
+              AS j(connection_id bigint, order_id bigint, insist boolean, unless_fetched_at bigint, at bigint)
+              LEFT JOIN orders AS known ON known.connection_id = j.connection_id AND known.order_id = j.order_id
+         WHERE j.insist OR known.order_id IS NULL OR known.fetched_at IS NULL OR known.fetched_at < j.unless_fetched_at
+         ORDER BY j.connection_id, j.order_id
+         ON CONFLICT (connection_id, order_id) DO UPDATE SET
+             state = 0,
+             wanted = o.wanted + 1,
+             insisted = CASE WHEN excluded.insisted = 1 THEN o.wanted + 1 ELSE o.insisted END,
+             due_at = CASE
+                 WHEN o.lease_owner IS NOT NULL THEN o.due_at
+                 WHEN o.state = 0 AND excluded.insisted = 0 THEN o.due_at
+                 ELSE least(o.due_at, excluded.due_at) END,
+             waiting_since = CASE WHEN o.state = 0 THEN o.waiting_since ELSE excluded.waiting_since END,
+             attempts = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.attempts ELSE 0 END,
+             refused_since = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.refused_since END,
+             missing_since = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.missing_since END,
+             settled_at = NULL,
+             last_event_at = excluded.last_event_at
+         RETURNING connection_id, order_id",
+    )
+    .bind(json(&raises))
+    .fetch_all(db)
+    .await?;
+    pairs(&rows)
+}
+
+fn pairs(rows: &[PgRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Dates the connection's latest event. Whoever holds the row just now is dating it alike: nobody waits for that.
+pub(super) async fn touch_event(db: &mut PgConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE connections SET last_event_at = greatest(last_event_at, $2)
+               WHERE id IN (SELECT id FROM connections WHERE id = $1 FOR UPDATE SKIP LOCKED)";
+    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
+}
+
+/// Dates the connection's latest forward, likewise.
+pub(super) async fn touch_forwarded(db: &mut PgConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE connections SET last_forwarded_at = greatest(last_forwarded_at, $2)
+               WHERE id IN (SELECT id FROM connections WHERE id = $1 FOR UPDATE SKIP LOCKED)";
+    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
+}
+
+/// Tells the other relays that there may be work, once this is committed.
+pub(super) async fn announce(db: &mut PgConnection, relay: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(relay.to_string()).execute(db).await.map(drop)
+}
+
+/// Claims those of `orders` that are due and that nobody is changing just now, unless another relay has the lead. The rows
+/// are those of [`super::reads::claim`].
+pub(super) async fn claim(
+    db: &mut PgConnection,
+    connection: ConnectionId,
+    orders: &[OrderId],
+    (owner, relay): (i64, i64),
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
+    sqlx::query(
+        "WITH free AS (
+             SELECT order_id FROM orders
+             WHERE connection_id = $1 AND order_id = ANY($2) AND due_at <= $5
+                   AND NOT EXISTS (
+                       SELECT 1 FROM leads WHERE connection_id = $1 AND owner <> $6
+                              AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+             ORDER BY order_id FOR UPDATE SKIP LOCKED)
+         UPDATE orders AS o SET lease_owner = $3, due_at = $4
+         FROM free WHERE o.connection_id = $1 AND o.order_id = free.order_id AND o.due_at <= $5
+         RETURNING o.order_id, o.wanted, o.insisted > o.delivered, o.digest, o.attempts, o.refused_since,
+                   o.missing_since, o.waiting_since",
+    )
+    .bind(connection.0)
+    .bind(orders)
+    .bind(owner)
+    .bind(until.millis())
+    .bind(now.millis())
+    .bind(relay)
+    .fetch_all(db)
+    .await
+}
+
+/// Ends claims; returns the orders whose claim was still the owner's.
+pub(super) async fn settle(db: &mut PgConnection, rows: &[SettleRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    let rows = json(rows);
+    // Locked first and in order; the update then sees what the last holder left.
+    sqlx::query(
+        "SELECT 1 FROM orders AS o
+         JOIN json_to_recordset($1::text::json) AS s(connection_id bigint, order_id bigint) USING (connection_id, order_id)
+         ORDER BY connection_id, order_id FOR UPDATE OF o",
+    )
+    .bind(&rows)
+    .execute(&mut *db)
+    .await?;
+    let rows = sqlx::query(
+        "UPDATE orders AS o SET
+             state = CASE WHEN o.wanted > s.seen THEN 0 ELSE s.state END,
+             delivered = CASE WHEN s.done THEN s.seen ELSE o.delivered END,
+             due_at = CASE
+                 WHEN s.state = 0 AND s.retry_at IS NULL THEN o.waiting_since
+                 WHEN s.state = 0 AND (s.deferred OR o.wanted = s.seen) THEN s.retry_at
+                 WHEN o.wanted > s.seen THEN s.at END,
+             waiting_since = CASE
+                 WHEN s.state = 0 THEN o.waiting_since
+                 WHEN o.wanted > s.seen THEN o.last_event_at END,
+             lease_owner = NULL,
+             deferred = s.deferred,
+             attempts = CASE
+                 WHEN s.state <> 0 AND o.wanted > s.seen THEN 0
+                 ELSE o.attempts + CASE WHEN s.tried THEN 1 ELSE 0 END END,
+             refused_since = CASE
+                 WHEN s.refused THEN coalesce(o.refused_since, s.at)
+                 WHEN s.untouched THEN o.refused_since END,
+             missing_since = CASE
+                 WHEN s.missing THEN coalesce(o.missing_since, s.at)
+                 WHEN s.untouched THEN o.missing_since END,
+             last_error = CASE WHEN s.done THEN NULL ELSE coalesce(s.error, o.last_error) END,
+             digest = coalesce(decode(s.digest, 'hex'), o.digest),
+             fetched_at = coalesce(s.fetched_at, o.fetched_at),
+             delivered_at = CASE WHEN s.forwarded THEN s.at ELSE o.delivered_at END,
+             settled_at = CASE WHEN s.state <> 0 AND o.wanted = s.seen THEN s.at END
+         FROM json_to_recordset($1::text::json)
+              AS s(connection_id bigint, order_id bigint, owner bigint, seen bigint, at bigint, state smallint,
+                   done boolean, forwarded boolean, retry_at bigint, deferred boolean, tried boolean,
+                   untouched boolean, refused boolean, missing boolean, error text, digest text, fetched_at bigint)
+         WHERE o.connection_id = s.connection_id AND o.order_id = s.order_id AND o.lease_owner = s.owner
+         RETURNING o.connection_id, o.order_id",
+    )
+    .bind(&rows)
+    .fetch_all(db)
+    .await?;
+    pairs(&rows)
+}
+
+pub(super) async fn want_all(
+    db: &mut PgConnection,
+    connection: ConnectionId,
+    state: OrderState,
+    now: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "WITH chosen AS (
+             SELECT order_id FROM orders WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = $2
+             ORDER BY order_id FOR UPDATE)
+         UPDATE orders AS o SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = $3, waiting_since = $3,
+             attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL
+         FROM chosen WHERE o.connection_id = $1 AND o.order_id = chosen.order_id AND o.state = $2",
+    )
+    .bind(connection.0)
+    .bind(state.code())
+    .bind(now.millis())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+pub(super) async fn recover(db: &mut PgConnection, connection: ConnectionId) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "WITH chosen AS (
+             SELECT order_id FROM orders WHERE connection_id = $1 AND deferred AND state = 0 AND lease_owner IS NULL
+             ORDER BY order_id FOR UPDATE)
+         UPDATE orders AS o SET deferred = FALSE, due_at = waiting_since
+         FROM chosen WHERE o.connection_id = $1 AND o.order_id = chosen.order_id
+                           AND o.deferred AND o.state = 0 AND o.lease_owner IS NULL",
+    )
+    .bind(connection.0)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+pub(super) async fn connection(
+    db: &mut PgConnection,
+    kind: &str,
+    name: &str,
+    now: Timestamp,
+) -> Result<ConnectionId, sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO connections (kind, name, first_start) SELECT $1, $2, $3
+         WHERE NOT EXISTS (SELECT 1 FROM connections WHERE kind = $1 AND name = $2) ON CONFLICT DO NOTHING",
+    )
+    .bind(kind)
+    .bind(name)
+    .bind(now.millis())
+    .execute(&mut *db)
+    .await?;
+    let sql = "SELECT id FROM connections WHERE kind = $1 AND name = $2";
+    sqlx::query_scalar(sql).bind(kind).bind(name).fetch_one(db).await.map(ConnectionId)
+}
+
+pub(super) async fn keep_note(
+    db: &mut PgConnection,
+    connection: ConnectionId,
+    name: &str,
+    value: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let query = match value {
+        Some(value) => sqlx::query(
+            "INSERT INTO notes (connection_id, name, value) VALUES ($1, $2, $3)
+             ON CONFLICT (connection_id, name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(connection.0)
+        .bind(name)
+        .bind(value),
+        None => sqlx::query("DELETE FROM notes WHERE connection_id = $1 AND name = $2").bind(connection.0).bind(name),
+    };
+    query.execute(db).await.map(drop)
+}
+
+/// Failed orders stay until somebody resends them: they are a list of what is still to be done.
+pub(super) async fn prune(db: &mut PgConnection, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
+    let receipts = sqlx::query(
+        "DELETE FROM receipts WHERE (connection_id, order_id, key) IN
+             (SELECT connection_id, order_id, key FROM receipts WHERE seen_at < $1
+              ORDER BY seen_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(before.millis())
+    .bind(i64::from(limit))
+    .execute(&mut *db)
+    .await?;
+    let orders = sqlx::query(
+        "DELETE FROM orders WHERE settled_at < $1 AND (connection_id, order_id) IN
+             (SELECT connection_id, order_id FROM orders
+              WHERE settled_at < $1 AND state <> 2 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(before.millis())
+    .bind(i64::from(limit))
+    .execute(db)
+    .await?;
+    Ok(receipts.rows_affected() + orders.rows_affected())
+}
+
+pub(super) fn order_id(row: &PgRow, column: usize) -> Result<OrderId, sqlx::Error> {
+    OrderId::new(row.try_get(column)?).ok_or_else(|| sqlx::Error::Decode("an order id below one".into()))
+}
+
+pub(super) fn digest(row: &PgRow, column: usize) -> Result<Option<Digest>, sqlx::Error> {
+    let bytes: Option<Vec<u8>> = row.try_get(column)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(Digest))
+}

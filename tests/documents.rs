@@ -1,0 +1,344 @@
+//! The documents against the program: the variables, the commands, the checks, and the files that deploy it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use onetribe_relay::config::{Config, Database, VARIABLES};
+
+const RELAY: &str = env!("CARGO_BIN_EXE_onetribe-relay");
+
+/// Values for the variables that have to be filled in.
+const FILLED_IN: [(&str, &str); 4] = [
+    ("BIGCOMMERCE_STORE_HASH", "abcde"),
+    ("BIGCOMMERCE_ACCESS_TOKEN", "a-token"),
+    ("BIGCOMMERCE_CLIENT_SECRET", "a-secret"),
+    ("ONE_TRIBE_DESTINATION", "https://example.com/direct/webhook/big-commerce/order/a-token"),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The variables that the program itself says are required.
+fn required() -> Vec<&'static str> {
+    let error = Config::from_vars([]).expect_err("something is required");
+    error.0.iter().filter(|fault| fault.message.contains("required")).map(|fault| fault.variable).collect()
+}
+
+/// A variable as a document gives it: `None` for no default.
+type Documented = (String, Option<String>);
+
+fn expected(names: impl Iterator<Item = &'static str>) -> Vec<Documented> {
+    let default = |name| VARIABLES.iter().find(|variable| variable.name == name).and_then(|variable| variable.default);
+    names.map(|name| (name.to_owned(), default(name).map(str::to_owned))).collect()
+}
+
+/// One `NAME=default` of `.env.example`, and whether it is commented out.
+fn entry(line: &str) -> Option<(bool, Documented)> {
+    let (commented, text) = line.strip_prefix("# ").map_or((false, line), |text| (true, text));
+    let (name, value) = text.split_once('=')?;
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    is_name.then(|| (commented, (name.to_owned(), Some(value.to_owned()).filter(|value| !value.is_empty()))))
+}
+
+/// Reads text as `.env` is read.
+fn dotenv(text: &str) -> BTreeMap<String, String> {
+    dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().expect("every line is of the form NAME=value")
+}
+
+fn accepted(mut vars: BTreeMap<String, String>) -> Config {
+    vars.extend(FILLED_IN.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    Config::from_vars(vars).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_example_lists_every_variable_once_and_the_required_ones_first() {
+    let text = read(".env.example");
+    let required = required();
+    let optional = VARIABLES.iter().map(|variable| variable.name).filter(|name| !required.contains(name));
+    let order: Vec<&'static str> = required.iter().copied().chain(optional).collect();
+    let (commented, found): (Vec<bool>, Vec<Documented>) = text.lines().filter_map(entry).unzip();
+
+    assert_eq!(found, expected(order.iter().copied()));
+    // What is required waits to be filled in; the rest is commented out, so that a default may change with the relay.
+    let out: Vec<bool> = order.iter().map(|name| !required.contains(name)).collect();
+    assert_eq!(commented, out);
+
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| entry(line).is_some()) {
+        let says_why = at > 0 && lines[at - 1].starts_with("# ") && entry(lines[at - 1]).is_none();
+        assert!(says_why, "no comment stands above {line}");
+    }
+}
+
+#[test]
+fn the_example_is_accepted_once_it_is_filled_in() {
+    let text = read(".env.example");
+    accepted(dotenv(&text));
+
+    let uncommented: String = text
+        .lines()
+        .filter_map(|line| Some((line, entry(line)?)))
+        .fold(String::new(), |text, (line, (commented, _))| text + if commented { &line[2..] } else { line } + "\n");
+    assert_eq!(format!("{:?}", accepted(dotenv(&uncommented))), format!("{:?}", accepted(BTreeMap::new())));
+}
+
+#[test]
+fn the_readme_has_every_variable_in_order_with_its_default() {
+    let required = required();
+    let readme = read("README.md");
+    let mut found: Vec<Documented> = Vec::new();
+    for line in readme.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, default, meaning, ..] = cells[..] else { continue };
+        let name = name.trim_end_matches('🔒').trim().trim_matches('`');
+        if !VARIABLES.iter().any(|variable| variable.name == name) {
+            continue;
+        }
+        assert!(!meaning.is_empty(), "{name} has no meaning");
+        let default = match default {
+            "required" => {
+                assert!(required.contains(&name), "{name} is not required");
+                None
+            }
+            "none" => {
+                assert!(!required.contains(&name), "{name} is required");
+                None
+            }
+            value => Some(value.trim_matches('`').to_owned()),
+        };
+        found.push((name.to_owned(), default));
+    }
+    assert_eq!(found, expected(VARIABLES.iter().map(|variable| variable.name)));
+}
+
+#[test]
+fn the_readme_marks_what_is_secret() {
+    const SECRET: [&str; 6] = [
+        "BIGCOMMERCE_ACCESS_TOKEN",
+        "BIGCOMMERCE_CLIENT_SECRET",
+        "ONE_TRIBE_DESTINATION",
+        "DATABASE_URL",
+        "ADMIN_TOKEN",
+        "ALERT_URL",
+    ];
+    let readme = read("README.md");
+    let marked: Vec<&str> =
+        readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` 🔒")).map(|(name, _)| name).collect();
+    assert_eq!(marked, SECRET);
+}
+
+#[test]
+fn the_readme_names_both_commands_and_continuous_integration_runs_them() {
+    let (readme, ci) = (read("README.md"), read(".ci/run"));
+    assert!(readme.contains("\ncargo run --release -p sandbox\n"));
+    assert!(readme.contains("\ncargo test --workspace\n"));
+    assert!(ci.contains("\ncargo test --workspace\n"));
+    assert!(ci.contains("\ncargo run --release -p sandbox -- --orders 200 --exit\n"));
+}
+
+#[test]
+fn the_readme_names_every_subcommand() {
+    let help = Command::new(RELAY).arg("--help").output().expect("the program starts");
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    let commands = help.split_once("Commands:\n").expect("there are commands").1;
+    let readme = read("README.md");
+    for line in commands.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split_whitespace().next().expect("no line is blank");
+        assert!(name == "help" || readme.contains(&format!("`{name}")), "the README does not name `{name}`");
+    }
+}
+
+#[test]
+fn the_readme_says_what_to_do_about_every_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Nobody listens on port 1 of loopback: each check comes to its end at once.
+    let nobody = "http://127.0.0.1:1";
+    let database = format!("sqlite://{}", folder.path().join("relay.db").display());
+    let output = Command::new(RELAY)
+        .args(["check", "--json"])
+        .current_dir(folder.path())
+        .env_clear()
+        .envs(FILLED_IN)
+        .envs([("BIGCOMMERCE_API_URL", nobody), ("ONE_TRIBE_DESTINATION", nobody), ("DATABASE_URL", &database)])
+        .output()
+        .expect("the program starts");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let checks: Vec<&str> =
+        report["checks"].as_array().expect("a list").iter().filter_map(|check| check["id"].as_str()).collect();
+    assert!(!checks.is_empty());
+
+    let readme = read("README.md");
+    let section = readme.split_once("## When the check is red").expect("there is such a section").1;
+    let section = section.split("\n## ").next().expect("a split has a first part");
+    let documented: Vec<&str> =
+        section.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect();
+    assert_eq!(documented, checks);
+}
+
+/// The text between the quotes (if any) of the first line `key = value` in a TOML file: enough for a flat file of our own.
+fn toml<'a>(text: &'a str, key: &str) -> &'a str {
+    let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
+    value.unwrap_or_else(|| panic!("no {key}")).trim().trim_matches('"')
+}
+
+fn section<'a>(text: &'a str, name: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("[{name}]")).unwrap_or_else(|| panic!("no [{name}]"));
+    rest.split("\n[").next().expect("a split has a first part")
+}
+
+/// The arguments of the only such instruction in the image's last stage.
+fn instruction<'a>(dockerfile: &'a str, name: &str) -> &'a str {
+    let stage = dockerfile.rsplit("\nFROM ").next().expect("a split has a last part");
+    let mut found = stage.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let arguments = found.next().unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(found.next(), None, "a second {name}");
+    arguments
+}
+
+#[test]
+fn the_image_and_fly_agree_with_the_program() {
+    let (dockerfile, fly) = (read("Dockerfile"), read("fly.toml"));
+    let defaults = accepted(BTreeMap::new());
+
+    // Ports.
+    let port = defaults.port.to_string();
+    assert_eq!(instruction(&dockerfile, "EXPOSE"), port);
+    assert_eq!(toml(&fly, "internal_port"), port);
+    let env = section(&fly, "env");
+    assert_eq!(toml(env, "PORT"), port);
+    assert_eq!(toml(env, "METRICS_PORT"), toml(section(&fly, "metrics"), "port"));
+    assert_eq!(toml(section(&fly, "metrics"), "path"), "/metrics");
+
+    // Health.
+    assert_eq!(toml(section(&fly, "[http_service.checks]"), "path"), "/health/ready");
+    assert!(
+        instruction(&dockerfile, "HEALTHCHECK").ends_with(r#"CMD ["/usr/local/bin/onetribe-relay", "healthcheck"]"#)
+    );
+
+    // The database lies on the volume, and what fly.toml sets is taken.
+    let url = instruction(&dockerfile, "ENV").strip_prefix("DATABASE_URL=").expect("DATABASE_URL is set");
+    assert_eq!(toml(env, "DATABASE_URL"), url);
+    let volume = instruction(&dockerfile, "VOLUME");
+    assert_eq!(toml(section(&fly, "[mounts]"), "destination"), volume);
+    let set = env.lines().filter_map(|line| line.split_once('='));
+    let set = accepted(
+        set.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches('"').to_owned())).collect(),
+    );
+    let Database::Sqlite(path) = set.database else { panic!("not SQLite") };
+    assert_eq!(path.parent(), Some(Path::new(volume)));
+
+    // The end: the signal that drains, and the time for it: a fetch, a forward, and either a list's wait for its turn or
+    // the requests' own drain.
+    assert_eq!(instruction(&dockerfile, "STOPSIGNAL"), "SIGTERM");
+    assert_eq!(toml(&fly, "kill_signal"), "SIGTERM");
+    let timeouts = defaults.connection.fetch_timeout + defaults.connection.forward_timeout;
+    let kill: u64 = toml(&fly, "kill_timeout").parse().expect("seconds");
+    assert!(kill >= timeouts.as_secs() + 25, "{kill} seconds are too few");
+
+    // Never asleep, never twice.
+    assert_eq!(toml(&fly, "auto_stop_machines"), "off");
+    assert_eq!(toml(&fly, "min_machines_running"), "1");
+    assert_eq!(toml(&fly, "force_https"), "true");
+    assert!(read("README.md").contains("fly deploy --ha=false"));
+}
+
+#[test]
+fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
+    let dockerfile = read("Dockerfile");
+    let builds: Vec<&str> = dockerfile.lines().filter(|line| line.contains("cargo build")).collect();
+    assert!(!builds.is_empty() && builds.iter().all(|build| build.contains("--locked")), "{builds:?}");
+    assert_eq!(instruction(&dockerfile, "ENTRYPOINT"), r#"["/usr/local/bin/onetribe-relay"]"#);
+    assert_eq!(instruction(&dockerfile, "USER"), "65532:65532");
+
+    // A target that the manifest names has to be there for the dependencies to be built, if only as an empty file.
+    let manifest = read("Cargo.toml");
+    for bench in manifest.split("[[bench]]").skip(1).map(|bench| toml(bench, "name")) {
+        assert!(dockerfile.contains(&format!(" benches/{bench}.rs ")), "the image does not know the bench {bench}");
+    }
+
+    let version = |text: &str| -> Vec<u32> { text.split('.').filter_map(|part| part.parse().ok()).collect() };
+    let image = dockerfile.split_once("FROM rust:").expect("built with the rust image").1.split('-').next();
+    assert!(version(image.expect("a split has a first part")) >= version(toml(&manifest, "rust-version")));
+}
+
+/// The modules of `docs/architecture.md`, from the highest layer to the lowest, each with its layer's place.
+fn layers(text: &str) -> BTreeMap<String, usize> {
+    let table = text.split_once("| layer | modules |").expect("there is such a table").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let modules = rows.enumerate().flat_map(|(place, row)| {
+        let names = row.split('|').nth(2).unwrap_or_default().split(',');
+        names.map(move |name| (name.trim().trim_matches('`').to_owned(), place))
+    });
+    modules.collect()
+}
+
+/// The modules at the top of the library that some code names after `crate::` or `onetribe_relay::`.
+fn imports(code: &str) -> Vec<String> {
+    let code: String =
+        code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let mut found = Vec::new();
+    for rest in code.split("crate::").skip(1).chain(code.split("onetribe_relay::").skip(1)) {
+        let (mut depth, mut name) = (0_u32, String::new());
+        for c in rest.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ if c.is_alphanumeric() || c == '_' => name.push(c),
+                _ => {}
+            }
+            // A name is whole at what follows it; of a path only its first part counts.
+            let ends = !c.is_alphanumeric() && c != '_';
+            if ends && depth <= 1 && !name.is_empty() {
+                found.push(std::mem::take(&mut name));
+            } else if ends {
+                name.clear();
+            }
+            if depth == 0 && ends {
+                break;
+            }
+        }
+    }
+    found
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn imports_go_one_way_as_the_architecture_says() {
+    const UPWARDS: [(&str, &str); 1] = [("metrics", "bigcommerce")];
+    let layers = layers(&read("docs/architecture.md"));
+    let src = root().join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    assert!(files.len() > 20, "only {} sources", files.len());
+    for file in files {
+        let path = file.strip_prefix(&src).expect("it lies in src").with_extension("");
+        let module = path.iter().next().and_then(|name| name.to_str()).expect("UTF-8");
+        let Some(place) = layers.get(module) else { continue };
+        let code = fs::read_to_string(&file).expect("a readable source");
+        for import in imports(&code) {
+            let downwards = layers.get(&import).is_none_or(|other| other > place);
+            let sideways = import == module || UPWARDS.contains(&(module, import.as_str()));
+            assert!(downwards || sideways, "{module} imports {import}, which is not below it");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What only a PostgreSQL inbox can meet: other relays at the same rows, a server that goes away, one that refuses.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use onetribe_relay::inbox::{Accepted, Inbox, InboxError, postgres::PostgresInbox};
+use sqlx::PgPool;
+
+use crate::{
+    desk::{Desk, Place, START, at, delivered, order, told},
+    postgres_support::{Cluster, Database, skip},
+};
+
+/// How long a relay that stops answering keeps the lead here.
+const SPAN: Duration = Duration::from_secs(2);
+
+async fn refused(url: &str) -> InboxError {
+    match PostgresInbox::open(&url.into()).await {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error,
+    }
+}
+
+/// Two relays on one database.
+async fn two() -> Option<(Place, Desk, Desk)> {
+    let place = Place::postgres().await?;
+    let (one, other) = (place.desk().await, place.desk().await);
+    Some((place, one, other))
+}
+
+async fn cut_all(look: &PgPool) {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'onetribe-relay'";
+    sqlx::query(sql).execute(look).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_at_another_relay_is_recognised() {
+    let Some((_place, one, other)) = two().await else { return };
+    assert_eq!(one.accept(told(7, "a", "h", 0), at(1)).await, Accepted::First);
+    assert_eq!(other.accept(told(7, "a", "h", 0), at(1)).await, Accepted::Doubt);
+    let both = join_all((0..40).map(|n| if n % 2 == 0 { &one } else { &other }.accept(told(8, "b", "h", 0), at(1))));
+    assert_eq!(both.await.into_iter().filter(|one| *one == Accepted::First).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_at_the_same_orders_never_wait_in_a_circle() {
+    let Some((place, one, other)) = two().await else { return };
+    let Place::Postgres(database) = &place else { unreachable!("it was made so") };
+    let ids: Vec<i64> = (1..=40).collect();
+    let work = async |desk: Desk, turn: usize| {
+        for round in 0..25 {
+            let now = at(round);
+            let mut mine = ids.clone();
+            mine.rotate_left(turn * 7);
+            let news = join_all(mine.iter().map(|id| desk.news(*id, now)));
+            let settled = async {
+                let claims = desk.try_claim(&mine, now).await;
+                join_all(claims.into_iter().map(|claim| desk.settle(claim, delivered(1, now), now))).await
+            };
+            let want = desk.inbox.want(desk.connection, mine.iter().rev().copied().map(order).collect(), false, now);
+            let (_, _, wanted) = tokio::join!(news, settled, want);
+            wanted.unwrap();
+        }
+    };
+    tokio::join!(work(one.clone(), 0), work(other, 3));
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let deadlocks: i64 = sqlx::query_scalar(sql).fetch_one(&database.look().await).await.unwrap();
+    assert_eq!(deadlocks, 0);
+    assert_eq!(one.rows(None).await.len(), ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_is_announced_to_other_relays() {
+    let Some((_place, one, other)) = two().await else { return };
+    let mut arrivals = other.inbox.arrivals();
+    // It listens as soon as it says so for the first time.
+    tokio::time::timeout(Duration::from_secs(10), arrivals.changed()).await.unwrap().unwrap();
+    arrivals.borrow_and_update();
+    one.news(7, START).await;
+    tokio::time::timeout(Duration::from_secs(10), arrivals.changed()).await.unwrap().unwrap();
+    arrivals.borrow_and_update();
+    one.want(8, true, START).await;
+    tokio::time::timeout(Duration::from_secs(10), arrivals.changed()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_relay_leads_until_it_resigns_or_falls_silent() {
+    let Some((_place, one, other)) = two().await else { return };
+    let lead = async |desk: &Desk| desk.inbox.lead(desk.connection, SPAN).await.unwrap();
+    assert!(lead(&one).await);
+    assert!(!lead(&other).await);
+    assert!(lead(&one).await, "it is kept");
+    other.inbox.resign(other.connection).await.unwrap();
+    assert!(!lead(&other).await, "nobody resigns for another");
+    one.inbox.resign(one.connection).await.unwrap();
+    assert!(lead(&other).await, "handed on at once");
+    assert!(!lead(&one).await);
+    tokio::time::sleep(SPAN + Duration::from_millis(100)).await;
+    assert!(lead(&one).await, "taken over from one that fell silent");
+    assert!(!lead(&other).await);
+    let elsewhere = other.inbox.connection("bigcommerce", "other", START).await.unwrap();
+    assert!(other.inbox.lead(elsewhere, SPAN).await.unwrap(), "each connection has a lead of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_the_lead_claims_nothing() {
+    let Some((_place, one, other)) = two().await else { return };
+    one.news(7, START).await;
+    assert!(one.inbox.lead(one.connection, SPAN).await.unwrap());
+    assert_eq!(other.try_claim(&[7], START).await, []);
+    assert_eq!(one.try_claim(&[7], START).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_connections_are_made_again() {
+    let Some(place) = Place::postgres().await else { return };
+    let Place::Postgres(database) = &place else { unreachable!("it was made so") };
+    let (desk, look) = (place.desk().await, database.look().await);
+    for id in 1..=5 {
+        cut_all(&look).await;
+        // The first change meets the cut and says so; nothing is confirmed that was not kept.
+        if desk.inbox.want(desk.connection, vec![order(id)], true, START).await.is_err() {
+            desk.want(id, true, START).await;
+        }
+    }
+    assert_eq!(desk.due(START).await, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_is_used_again() {
+    let Some(cluster) = Cluster::start() else { return skip().unwrap_or_default() };
+    let place = Place::Postgres(cluster.database().await);
+    let desk = place.desk().await;
+    desk.news(1, START).await;
+    cluster.crash();
+    assert!(matches!(desk.inbox.probe(START).await, Err(InboxError::Unavailable(_))));
+    assert!(matches!(desk.inbox.lead(desk.connection, SPAN).await, Err(InboxError::Unavailable(_))));
+    cluster.up();
+    desk.inbox.probe(START).await.unwrap();
+    assert_eq!(desk.due(START).await, [1], "what was confirmed outlives a crash");
+    let mut arrivals = desk.inbox.arrivals();
+    arrivals.borrow_and_update();
+    tokio::time::timeout(Duration::from_secs(20), arrivals.changed()).await.expect("it listens again").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_confirms_too_early_is_overruled() {
+    let Some(database) = Database::fresh().await else { return };
+    let look = database.look().await;
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&look).await.unwrap();
+    let sql = format!("ALTER DATABASE {name} SET synchronous_commit = off");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&look).await.unwrap();
+    // The relay asks for more, and reads back that it has it.
+    let inbox = PostgresInbox::open(&database.url().into()).await.unwrap();
+    inbox.probe(START).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_relays_database_is_left_alone() {
+    let Some(database) = Database::fresh().await else { return };
+    let inbox = PostgresInbox::open(&database.url().into()).await.unwrap();
+    inbox.close().await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'later', true, '', 0)";
+    sqlx::query(newer).execute(&database.look().await).await.unwrap();
+    let error = refused(&database.url()).await;
+    assert!(matches!(&error, InboxError::Unfit(said) if said.contains("newer relay")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_that_start_together_share_the_making_of_the_tables() {
+    let Some(database) = Database::fresh().await else { return };
+    let url = database.url();
+    let open =
+        || async { PostgresInbox::open(&url.as_str().into()).await.map(|inbox| Arc::new(inbox) as Arc<dyn Inbox>) };
+    for opened in join_all((0..4).map(|_| open())).await {
+        opened.unwrap().probe(START).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_hold_nothing_of_the_url() {
+    let Some(database) = Database::fresh().await else { return };
+    let with = |from: &str, to: &str| database.url().replacen(from, to, 1);
+    let password = with("relay@", "relay:hunter2@");
+    for url in [
+        format!("{password}_hunter2"),
+        password.replacen("relay:", "hunter2:", 1).replace("hunter2:", "nobody:"),
+        format!("{password}?sslmode=verify-full"),
+        "postgres://relay:hunter2@127.0.0.1:1/hunter2".to_owned(),
+        "postgres://relay:hunter2@hunter2.invalid/hunter2".to_owned(),
+    ] {
+        let error = refused(&url).await;
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}

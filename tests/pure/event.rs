@@ -1,0 +1,297 @@
+//! The light payload: every scope of the reference, every odd id, the order of the checks, and no bytes that panic.
+
+use onetribe_relay::event::{self, OrderEvent, OrderId, Payload, PayloadError, StoreHash};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Scope, the field of `data` that holds the order's id, `data.type`. Source: BigCommerce, "Webhook events", orders.
+const SCOPES: [(&str, &str, &str); 11] = [
+    ("store/order/created", "id", "order"),
+    ("store/order/updated", "id", "order"),
+    ("store/order/archived", "id", "order"),
+    ("store/order/statusUpdated", "id", "order"),
+    ("store/order/message/created", "id", "order"),
+    ("store/order/refund/created", "id", "order"),
+    ("store/order/transaction/created", "order_id", "transaction"),
+    ("store/order/transaction/updated", "order_id", "transaction"),
+    ("store/order/metafield/created", "resource_id", "metafield"),
+    ("store/order/metafield/updated", "resource_id", "metafield"),
+    ("store/order/metafield/deleted", "resource_id", "metafield"),
+];
+
+fn store() -> StoreHash {
+    StoreHash::parse("abcde").unwrap()
+}
+
+fn parse(body: impl AsRef<[u8]>) -> Result<Payload, PayloadError> {
+    event::parse(&store(), body.as_ref())
+}
+
+fn payload(scope: &str, data: &Value) -> String {
+    json!({"store_id": 11111, "producer": "stores/abcde", "scope": scope, "data": data}).to_string()
+}
+
+fn order(id: i64) -> Result<Payload, PayloadError> {
+    Ok(Payload::Order(OrderEvent { order: OrderId::new(id).unwrap(), hash: None, created_at: None }))
+}
+
+#[test]
+fn every_order_scope_takes_the_id_from_its_own_field_as_number_or_text() {
+    for (scope, field, kind) in SCOPES {
+        for id in [json!(173331), json!("173331")] {
+            // The other fields hold other things' ids.
+            let mut data = json!({"type": kind, "id": 1, "order_id": "2", "resource_id": "3", "metafield_id": 4});
+            data[field] = id;
+            assert_eq!(parse(payload(scope, &data)), order(173_331), "{scope}: {data}");
+        }
+    }
+}
+
+#[test]
+fn a_known_scope_without_its_own_field_has_no_order_id_whatever_else_is_there() {
+    for (scope, field, kind) in SCOPES {
+        let mut data = json!({"type": kind, "id": 77, "order_id": "77", "resource_id": "77"});
+        data.as_object_mut().unwrap().remove(field);
+        assert_eq!(parse(payload(scope, &data)), Err(PayloadError::NoOrderId), "{scope}");
+        for data in [Value::Null, json!([]), json!("77"), json!(77), json!({})] {
+            assert_eq!(parse(payload(scope, &data)), Err(PayloadError::NoOrderId), "{scope}: {data}");
+        }
+    }
+    let without_data = r#"{"producer":"stores/abcde","scope":"store/order/created"}"#;
+    assert_eq!(parse(without_data), Err(PayloadError::NoOrderId));
+}
+
+#[test]
+fn an_unknown_order_scope_is_read_in_the_three_known_shapes_only() {
+    let unreadable = || Ok(Payload::Unreadable { scope: "store/order/invented/created".into() });
+    for (data, expected) in [
+        (json!({"type": "order", "id": 5}), order(5)),
+        (json!({"type": "order", "id": "5"}), order(5)),
+        (json!({"id": 5}), order(5)),
+        (json!({"type": "invented", "id": 1, "order_id": "5"}), order(5)),
+        (json!({"type": "invented", "invented_id": 1, "resource_id": "5"}), order(5)),
+        (json!({"type": "invented", "id": 5}), unreadable()),
+        (json!({"type": "transaction", "id": "5"}), unreadable()),
+        (json!({"type": 1, "id": 5}), unreadable()),
+        (json!({"type": "order", "id": 0}), unreadable()),
+        (json!({"type": "order"}), unreadable()),
+        (json!({}), unreadable()),
+        (Value::Null, unreadable()),
+        (json!("5"), unreadable()),
+        (json!([5]), unreadable()),
+    ] {
+        assert_eq!(parse(payload("store/order/invented/created", &data)), expected, "{data}");
+    }
+}
+
+#[test]
+fn only_scopes_under_store_order_are_about_orders() {
+    let data = json!({"type": "order", "id": 5});
+    for scope in ["store/product/created", "store/order", "store/orders/created", "Store/order/created", "x", ""] {
+        let expected = Ok(Payload::NotAboutOrders { scope: scope.into() });
+        assert_eq!(parse(payload(scope, &data)), expected, "{scope}");
+    }
+    // Known scopes are known letter for letter; anything else below is read by its shape.
+    for scope in ["store/order/", "store/order/Created", "store/order/created/", "store/order/statusupdated"] {
+        assert_eq!(parse(payload(scope, &data)), order(5), "{scope}");
+    }
+}
+
+#[test]
+fn an_order_id_is_a_positive_whole_number_below_two_to_the_63() {
+    let with = |raw: &str| {
+        parse(format!(
+            r#"{{"producer":"stores/abcde","scope":"store/order/created","data":{{"type":"order","id":{raw}}}}}"#
+        ))
+    };
+    for (raw, id) in [
+        ("1", 1),
+        ("9223372036854775807", i64::MAX),
+        (r#""1""#, 1),
+        (r#""007""#, 7),
+        (r#""9223372036854775807""#, i64::MAX),
+        (r#""\u0035""#, 5),
+    ] {
+        assert_eq!(with(raw), order(id), "{raw}");
+    }
+    for raw in [
+        "0",
+        "-1",
+        "1.5",
+        "1.0",
+        "1e3",
+        "-0",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "null",
+        "true",
+        "[5]",
+        r#"{"id":5}"#,
+        r#""0""#,
+        r#""-1""#,
+        r#""+1""#,
+        r#""1.5""#,
+        r#""1e3""#,
+        r#""""#,
+        r#"" 5""#,
+        r#""5 ""#,
+        r#""5\n""#,
+        r#""0x5""#,
+        r#""9223372036854775808""#,
+        r#""٣""#,
+        r#""５""#,
+        r#""5,6""#,
+    ] {
+        assert_eq!(with(raw), Err(PayloadError::NoOrderId), "{raw}");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_object_with_scope_and_producer_is_malformed() {
+    let good = payload("store/order/created", &json!({"id": 5}));
+    assert_eq!(parse(&good), order(5));
+    for body in [
+        "",
+        " ",
+        "null",
+        "5",
+        r#""text""#,
+        "[]",
+        "{}",
+        "not json",
+        "{",
+        r#"{"scope":"store/order/created"}"#,
+        r#"{"producer":"stores/abcde"}"#,
+        r#"{"scope":null,"producer":"stores/abcde"}"#,
+        r#"{"scope":"store/order/created","producer":5}"#,
+        r#"{"scope":["store/order/created"],"producer":"stores/abcde"}"#,
+        r#"["store/order/created","stores/abcde",{"id":5},"hash",1]"#,
+        r#"[["store/order/created","stores/abcde",{"id":5}]]"#,
+    ] {
+        assert_eq!(parse(body), Err(PayloadError::Malformed), "{body}");
+    }
+    for body in
+        [format!("{good}x"), format!("{good}{good}"), format!("\u{feff}{good}"), good[..good.len() - 1].to_owned()]
+    {
+        assert_eq!(parse(&body), Err(PayloadError::Malformed), "{body}");
+    }
+    let deep = payload("store/order/created", &json!(5)).replace(":5", &format!(":{}", "[".repeat(100_000)));
+    assert_eq!(parse(deep), Err(PayloadError::Malformed));
+    assert_eq!(parse(format!("\r\n\t {good}\n")), order(5));
+}
+
+#[test]
+fn a_missing_id_is_told_before_another_stores_producer() {
+    let of = |producer: &str, scope: &str, data: Value| {
+        parse(json!({"producer": producer, "scope": scope, "data": data}).to_string())
+    };
+    let order = "store/order/created";
+    assert_eq!(of("stores/other", order, json!({"id": 0})), Err(PayloadError::NoOrderId));
+    assert_eq!(of("stores/other", order, json!({"id": 5})), Err(PayloadError::AnotherStore));
+    assert_eq!(of("stores/other", "store/order/invented", json!({})), Err(PayloadError::AnotherStore));
+    assert_eq!(of("stores/other", "store/product/created", json!({})), Err(PayloadError::AnotherStore));
+    for producer in
+        ["abcde", "stores/", "stores/ABCDE", "stores/abcdef", "stores/abcd", "stores/abcde/", " stores/abcde", ""]
+    {
+        assert_eq!(of(producer, order, json!({"id": 5})), Err(PayloadError::AnotherStore), "{producer:?}");
+    }
+}
+
+#[test]
+fn what_else_a_payload_holds_never_costs_the_event() {
+    for (field, raw, hash, created_at) in [
+        ("created_at", "1561479335", None, Some(1_561_479_335)),
+        ("created_at", r#""1561479335""#, None, Some(1_561_479_335)),
+        ("created_at", "-1", None, Some(-1)),
+        ("created_at", "1561479335.5", None, None),
+        ("created_at", r#""yesterday""#, None, None),
+        ("created_at", "null", None, None),
+        ("created_at", "{}", None, None),
+        ("created_at", "99999999999999999999", None, None),
+        ("hash", r#""3f9ea4""#, Some("3f9ea4"), None),
+        ("hash", r#""""#, None, None),
+        ("hash", "5", None, None),
+        ("hash", "null", None, None),
+        ("store_id", "11111", None, None),
+        ("store_id", r#""11111""#, None, None),
+        ("store_id", "null", None, None),
+        ("store_id", "[]", None, None),
+        ("invented", r#"{"a":[1,2,{"b":null}]}"#, None, None),
+    ] {
+        let body =
+            format!(r#"{{"producer":"stores/abcde","scope":"store/order/created","data":{{"id":5}},"{field}":{raw}}}"#);
+        let expected = OrderEvent { order: OrderId::new(5).unwrap(), hash: hash.map(str::to_owned), created_at };
+        assert_eq!(parse(body), Ok(Payload::Order(expected)), "{field}: {raw}");
+    }
+}
+
+#[test]
+fn the_guides_own_payload_is_an_event_of_its_order() {
+    let expected = OrderEvent {
+        order: OrderId::new(173_331).unwrap(),
+        hash: Some("3f9ea420af83450d7ef9f78b08c8af25b2213637".into()),
+        created_at: None,
+    };
+    assert_eq!(parse(sandbox::order::PAYLOAD_FIXTURE), Ok(Payload::Order(expected)));
+}
+
+#[test]
+fn a_scope_is_cut_and_cleaned_for_the_log() {
+    let scope = format!("store/order/\u{1b}[31m\n{}", "é".repeat(500));
+    let Ok(Payload::Unreadable { scope: logged }) = parse(payload(&scope, &json!({}))) else {
+        panic!("not unreadable")
+    };
+    assert_eq!(logged.chars().count(), 80);
+    assert!(logged.starts_with("store/order/[31mé"), "{logged}");
+    let Ok(Payload::NotAboutOrders { scope: logged }) = parse(payload("a\u{7f}\u{9b}\r\nb", &json!({}))) else {
+        panic!("about orders")
+    };
+    assert_eq!(logged, "ab");
+}
+
+#[test]
+fn a_store_hash_is_letters_and_digits() {
+    for good in ["abcde", "A1", "x", &"a".repeat(64)] {
+        assert_eq!(StoreHash::parse(good).unwrap().as_str(), good);
+    }
+    for bad in ["", "stores/abcde", "ab cde", "../x", "ab-cde", "é", "a\n", "a%2f", &"a".repeat(65)] {
+        assert_eq!(StoreHash::parse(bad), None, "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_order_id_reads_back_from_its_own_text(id in 1..=i64::MAX) {
+        let id = OrderId::new(id).unwrap();
+        prop_assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn no_text_makes_an_order_id_that_is_not_positive(text in "\\PC{0,24}|[-+]?[0-9]{0,24}") {
+        if let Ok(id) = text.parse::<OrderId>() {
+            prop_assert!(id.get() > 0);
+            prop_assert_eq!(text.trim_start_matches('0'), id.to_string());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(body);
+    }
+
+    #[test]
+    fn no_damage_to_a_good_payload_makes_the_parser_panic_or_invent_an_event(
+        at in any::<prop::sample::Index>(), bytes in prop::collection::vec(any::<u8>(), 0..4), scope in 0..SCOPES.len(),
+    ) {
+        let good = payload(SCOPES[scope].0, &json!({"type": "order", SCOPES[scope].1: 173_331})).into_bytes();
+        let at = at.index(good.len());
+        let cut = parse(&good[..at]);
+        prop_assert_eq!(cut, Err(PayloadError::Malformed));
+        let mut damaged = good.clone();
+        damaged.splice(at..(at + bytes.len()).min(good.len()), bytes);
+        if let Ok(Payload::Order(event)) = parse(&damaged) {
+            prop_assert!(String::from_utf8_lossy(&damaged).contains(&event.order.to_string()));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Whose fault a failure is, and how long one order's own waits are.
+
+use std::time::Duration;
+
+use onetribe_relay::{
+    http::{Seen, Transport, Unusable},
+    retry::{Backoff, Blame, MISSING, PROBE, REFUSED, SUSPECT, Verdict, blame_fetch, blame_forward, next_try},
+};
+use proptest::prelude::*;
+
+const TRANSPORTS: [Transport; 5] =
+    [Transport::Dns, Transport::Connect, Transport::Tls, Transport::Timeout, Transport::Broken];
+const UNUSABLE: [Unusable; 3] = [Unusable::NotJson, Unusable::AnotherOrder, Unusable::TooLarge];
+
+#[test]
+fn a_destination_that_takes_no_orders_is_at_fault_itself() {
+    for transport in TRANSPORTS {
+        assert_eq!(blame_forward(Seen::Transport(transport)), Blame::Destination, "{transport:?}");
+    }
+    for status in (300..400).chain(500..600).chain([429, 401, 403, 404]) {
+        assert_eq!(blame_forward(Seen::Status(status)), Blame::Destination, "{status}");
+    }
+    // Statuses of a wrong address, a busy or a misconfigured host say nothing of the order.
+    for status in [405, 407, 408, 410, 421, 425, 426, 100, 600, 999] {
+        assert_eq!(blame_forward(Seen::Status(status)), Blame::Destination, "{status}");
+    }
+}
+
+#[test]
+fn an_order_whose_content_is_refused_is_at_fault_itself() {
+    for status in [400, 409, 413, 415, 422] {
+        assert_eq!(blame_forward(Seen::Status(status)), Blame::Order, "{status}");
+    }
+}
+
+#[test]
+fn fetching_tells_quota_missing_order_and_store_apart() {
+    assert_eq!(blame_fetch(Seen::Status(429)), Blame::Quota);
+    assert_eq!(blame_fetch(Seen::Status(404)), Blame::Missing);
+    for transport in TRANSPORTS {
+        assert_eq!(blame_fetch(Seen::Transport(transport)), Blame::Store, "{transport:?}");
+    }
+    for status in (300..400).chain(500..600).chain([401, 403]) {
+        assert_eq!(blame_fetch(Seen::Status(status)), Blame::Store, "{status}");
+    }
+    for unusable in UNUSABLE {
+        assert_eq!(blame_fetch(Seen::Unusable(unusable)), Blame::Order, "{unusable:?}");
+    }
+}
+
+#[test]
+fn a_fetch_is_never_the_destinations_fault_and_a_forward_never_the_stores() {
+    for status in 0..=u16::MAX {
+        assert_ne!(blame_fetch(Seen::Status(status)), Blame::Destination, "{status}");
+        let forward = blame_forward(Seen::Status(status));
+        assert!(matches!(forward, Blame::Destination | Blame::Order), "{status}: {forward:?}");
+        // Only a 4xx can be about the order.
+        let order = forward == Blame::Order || blame_fetch(Seen::Status(status)) == Blame::Order;
+        assert!(!order || (400..500).contains(&status), "{status}");
+    }
+}
+
+#[test]
+fn waits_double_up_to_the_cap() {
+    let backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(60) };
+    let longest: Vec<_> = (1..=6).map(|attempt| backoff.wait(attempt, 1.0).as_secs()).collect();
+    assert_eq!(longest, [5, 10, 20, 40, 60, 60]);
+    assert_eq!(backoff.wait(0, 1.0), Duration::from_secs(5), "an attempt before the first counts as the first");
+    assert_eq!(backoff.wait(u32::MAX, 1.0), backoff.cap);
+    let endless = Backoff { base: Duration::MAX, cap: Duration::MAX };
+    assert!(endless.wait(u32::MAX, 0.0) > Duration::from_secs(u32::MAX.into()));
+}
+
+#[test]
+fn an_order_is_given_up_at_its_max_age_and_not_before() {
+    let max = Duration::from_secs(100);
+    let verdict = |age, asked| next_try(REFUSED, 3, Duration::from_millis(age), max, asked, 0.5);
+    assert!(matches!(verdict(99_999, None), Verdict::Retry(wait) if wait == Duration::from_millis(1)));
+    assert_eq!(verdict(100_000, None), Verdict::GiveUp);
+    assert_eq!(verdict(100_001, None), Verdict::GiveUp);
+    // A far side that asks for a wait does not keep an order alive for ever.
+    assert_eq!(verdict(100_000, Some(Duration::from_secs(9))), Verdict::GiveUp);
+    assert_eq!(verdict(99_999, Some(Duration::from_secs(9))), Verdict::Retry(Duration::from_secs(9)));
+}
+
+/// Follows one order's failures from the first to the end. Gives the ages at which it was tried.
+fn tries(backoff: Backoff, max: Duration, chance: impl Fn(u32) -> f64) -> Vec<Duration> {
+    let mut ages = vec![Duration::ZERO];
+    for attempt in 1.. {
+        let age = *ages.last().unwrap();
+        match next_try(backoff, attempt, age, max, None, chance(attempt)) {
+            Verdict::Retry(wait) => ages.push(age + wait),
+            Verdict::GiveUp => break,
+        }
+    }
+    ages
+}
+
+fn backoffs() -> impl Strategy<Value = Backoff> {
+    let any = (1..10_000u64, 1..100_000u64).prop_map(|(base, cap)| Backoff {
+        base: Duration::from_millis(base),
+        cap: Duration::from_millis(base.max(cap)),
+    });
+    prop_oneof![Just(REFUSED), Just(MISSING), Just(SUSPECT), Just(PROBE), any]
+}
+
+proptest! {
+    #[test]
+    fn a_wait_lies_between_half_and_the_whole_of_its_step(backoff in backoffs(), attempt in 0..100u32, chance in 0.0..1.0f64) {
+        let whole = backoff.wait(attempt, 1.0);
+        let half = backoff.wait(attempt, 0.0);
+        let wait = backoff.wait(attempt, chance);
+        prop_assert!(half <= wait && wait <= whole && whole <= backoff.cap);
+        prop_assert!(wait >= backoff.base / 2);
+        prop_assert!(half.abs_diff(whole / 2) <= Duration::from_nanos(1));
+        prop_assert!(backoff.wait(attempt + 1, chance) >= wait, "a later wait is no shorter");
+    }
+
+    #[test]
+    fn what_is_asked_for_only_ever_lengthens_a_wait(
+        backoff in backoffs(), attempt in 1..50u32, age in 0..200_000u64, asked in 0..4_000_000u64, chance in 0.0..1.0f64,
+    ) {
+        let (age, max) = (Duration::from_millis(age), Duration::from_secs(150));
+        let asked = Duration::from_millis(asked);
+        let own = next_try(backoff, attempt, age, max, None, chance);
+        let with = next_try(backoff, attempt, age, max, Some(asked), chance);
+        match (own, with) {
+            (Verdict::GiveUp, Verdict::GiveUp) => {}
+            (Verdict::Retry(own), Verdict::Retry(with)) => {
+                prop_assert_eq!(with, own.max(asked));
+                prop_assert!(age + own <= max, "never beyond the max age on its own account");
+            }
+            other => prop_assert!(false, "asking decides nothing: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_order_is_tried_until_its_max_age_and_last_on_it(backoff in backoffs(), max in 1..100_000u64, chance in 0.0..1.0f64) {
+        let max = Duration::from_millis(max);
+        let ages = tries(backoff, max, |_| chance);
+        prop_assert_eq!(*ages.last().unwrap(), max);
+        prop_assert!(ages.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}
+
+#[test]
+fn an_order_the_store_does_not_know_is_looked_for_several_times_in_ten_minutes() {
+    let ages = tries(MISSING, onetribe_relay::retry::MISSING_MAX_AGE, |_| 1.0);
+    assert_eq!(ages.last(), Some(&Duration::from_secs(600)));
+    assert!((6..=20).contains(&ages.len()), "{ages:?}");
+    assert!(ages[1] <= Duration::from_secs(5), "soon at first: {ages:?}");
+}

@@ -1,0 +1,192 @@
+//! PostgreSQL for tests: a throw-away cluster of this machine's own programs, or the server that `TEST_DATABASE_URL`
+//! names. Where there is neither, tests say that they are skipped; under `CI=true` they fail instead.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+};
+
+use sqlx::{Connection, PgConnection, PgPool};
+use url::Url;
+
+/// A cluster of its own folder and port, stopped and removed when it is dropped or the process ends.
+pub struct Cluster {
+    programs: PathBuf,
+    folder: PathBuf,
+    account: Option<(u32, u32)>,
+    port: u16,
+    /// Waits for its standard input to end, which it does with this process, however that dies.
+    keeper: Child,
+}
+
+impl Cluster {
+    /// Starts one, if this machine has the programs. It syncs to disk as a real one does.
+    pub fn start() -> Option<Self> {
+        let programs = programs()?;
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().expect("a temporary folder").keep();
+        let account = unprivileged(&folder);
+        if let Some((uid, gid)) = account {
+            chown(&folder, Some(uid), Some(gid)).expect("root may give folders away");
+        }
+        let port = sandbox::relay::free_port().expect("a free port");
+        let stop = r#"read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
+        let mut keeper = command(account, Path::new("sh"), &folder);
+        keeper.args(["-c", stop]).arg(&programs).arg(&folder).stdin(Stdio::piped());
+        let keeper = keeper.spawn().expect("a shell");
+        let cluster = Self { programs, folder, account, port, keeper };
+        cluster.run("initdb", &["-D", "data", "-U", "relay", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        cluster.up();
+        Some(cluster)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let mut command = command(self.account, &self.programs.join(program), &self.folder);
+        let done = command.args(arguments).output().expect("the program was found");
+        let said = String::from_utf8_lossy(&done.stderr);
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        assert!(done.status.success(), "{program}: {said}\n{log}");
+    }
+
+    /// Starts the server and waits until it answers.
+    pub fn up(&self) {
+        let options = format!(
+            "-p {} -k '{}' -c listen_addresses=127.0.0.1 -c fsync=on -c max_connections=200",
+            self.port,
+            self.folder.display()
+        );
+        self.run("pg_ctl", &["-D", "data", "-l", "log", "-o", &options, "-w", "start"]);
+    }
+
+    /// Stops the server as a crash does.
+    #[allow(dead_code, reason = "not every test that uses clusters stops one")]
+    pub fn crash(&self) {
+        self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://relay@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A fresh database on this cluster.
+    pub async fn database(&self) -> Database {
+        Database::create(&self.url("postgres"), false).await
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        drop(self.keeper.wait());
+    }
+}
+
+/// A database of one test's own.
+pub struct Database {
+    server: String,
+    name: String,
+    /// On somebody else's server it is removed again.
+    borrowed: bool,
+}
+
+impl Database {
+    async fn create(server: &str, borrowed: bool) -> Self {
+        let name = format!("relay_test_{:016x}", rand::random::<u64>());
+        let mut connection = PgConnection::connect(server).await.expect("the test server answers");
+        let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(sql).execute(&mut connection).await.expect("the user may create databases");
+        Self { server: server.to_owned(), name, borrowed }
+    }
+
+    /// One on the tests' shared server. `None` if there is none, which has been said then.
+    pub async fn fresh() -> Option<Self> {
+        static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
+        match std::env::var("TEST_DATABASE_URL") {
+            Ok(server) => Some(Self::create(&server, true).await),
+            Err(_) => match SHARED.get_or_init(Cluster::start) {
+                Some(cluster) => Some(cluster.database().await),
+                None => skip(),
+            },
+        }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        let mut url = Url::parse(&self.server).expect("it was connected to");
+        url.set_path(&self.name);
+        url.into()
+    }
+
+    /// Connections to look at it, or to cut those of others.
+    #[allow(dead_code, reason = "not every test looks into the database")]
+    pub async fn look(&self) -> PgPool {
+        PgPool::connect(&self.url()).await.expect("the database was just made")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !self.borrowed {
+            return;
+        }
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&server).await.ok()?;
+                let sql = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+                sqlx::query(sql).execute(&mut connection).await.ok()
+            })
+        });
+        // A test database that stays behind does no harm.
+        drop(removed.join());
+    }
+}
+
+/// Says that there is no server; under `CI=true` that is a failure.
+pub fn skip<T>() -> Option<T> {
+    let said = "PostgreSQL is not tested: there is neither TEST_DATABASE_URL nor `initdb` and `pg_ctl`";
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{said}");
+    eprintln!("skipped: {said}");
+    None
+}
+
+/// Where `initdb` and `pg_ctl` are: in the search path, or where distributions hide them.
+fn programs() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut hidden: Vec<PathBuf> = installed.map(|version| version.path().join("bin")).collect();
+    hidden.sort();
+    let whole = |folder: &PathBuf| ["initdb", "pg_ctl"].iter().all(|program| folder.join(program).is_file());
+    let found = std::env::split_paths(&path).chain(hidden.into_iter().rev()).find(whole)?;
+    // A link in the search path: the server itself lies beside the program linked to.
+    fs::canonicalize(found.join("initdb")).ok()?.parent().map(Path::to_owned)
+}
+
+/// The server refuses to run as root: then as somebody with fewer rights.
+fn unprivileged(folder: &Path) -> Option<(u32, u32)> {
+    if fs::metadata(folder).ok()?.uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let ids = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut ids = line.split(':').skip(2).map(str::parse);
+        Some((ids.next()?.ok()?, ids.next()?.ok()?))
+    };
+    ids("postgres").or_else(|| ids("nobody"))
+}
+
+fn command(account: Option<(u32, u32)>, program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+    if let Some((uid, gid)) = account {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
