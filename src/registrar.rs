@@ -24,6 +24,9 @@ use crate::{
 /// Between tries while BigCommerce does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
 
+/// How long a look at the hooks may go on when the relay stops.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// Why hooks cannot be looked after.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrarError {
@@ -133,10 +136,10 @@ impl Registrar {
                 self.warn_if_blocked().await;
                 Ok::<_, RegistrarError>(())
             };
-            // Broken off midway, it is taken up by the next start: hooks are found by where they point.
+            // A hook just made is noted before the end; a turn at the quota is not waited for.
             let looked = tokio::select! {
-                () = stop.cancelled() => return,
                 looked = looked => looked,
+                () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
             };
             let pause = match looked {
                 Ok(()) => {
