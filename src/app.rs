@@ -7,24 +7,25 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Server, web};
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alerts::Watcher,
     callback::Verifier,
     check::Checker,
     clock::Timestamp,
     config::{Config, Database},
     connection::{BIGCOMMERCE, Connection},
     dispatch::Dispatch,
-    inbox::{self, Inbox, InboxError, sqlite::ServeLock},
+    inbox::{self, ConnectionId, Inbox, InboxError, sqlite::ServeLock},
     lead::{Lead, Part},
     metrics::Metrics,
     reconcile::{Orders, Poll},
     registrar::Registrar,
-    web::{Relay, metrics_routes, routes},
+    web::{Relay, metrics_routes, requests, routes},
 };
 
 /// Requests under way get this long to end when the relay stops.
@@ -91,6 +92,49 @@ impl Parts {
         Ok(Self { config, inbox, connection, metrics, registrar })
     }
 
+    /// Whether a relay serves this database now.
+    ///
+    /// # Errors
+    /// When the inbox does not say.
+    pub async fn is_served(&self) -> Result<bool, InboxError> {
+        if let Database::Sqlite(path) = &self.config.database {
+            return Ok(ServeLock::try_take(path)?.is_none());
+        }
+        let free = self.inbox.lead(self.connection.id, Duration::from_secs(1)).await?;
+        if free {
+            self.inbox.resign(self.connection.id).await?;
+        }
+        Ok(!free)
+    }
+
+    /// Delivers what the inbox holds until told to stop; `None` when a relay does so already.
+    ///
+    /// # Errors
+    /// When the inbox does not say.
+    pub async fn deliver_alone(
+        &self,
+        stop: CancellationToken,
+    ) -> Result<Option<impl Future<Output = ()> + Send + 'static>, InboxError> {
+        let lock = match &self.config.database {
+            Database::Sqlite(path) => match ServeLock::try_take(path)? {
+                None => return Ok(None),
+                lock => lock,
+            },
+            Database::Postgres(_) if self.is_served().await? => return Ok(None),
+            Database::Postgres(_) => None,
+        };
+        let dispatch = Dispatch::new(self.connection.clone(), self.inbox.clone(), self.metrics.clone());
+        let begin = Box::new(move |over| dispatch.clone().run(over).boxed());
+        let lead =
+            Lead::new(self.inbox.clone(), self.connection.id, vec![Part { name: "dispatch", begin, overlaps: true }]);
+        Ok(Some(async move {
+            let _lock = lock;
+            if let Some(name) = lead.run(stop).await {
+                tracing::error!("{name} has ended unexpectedly");
+            }
+        }))
+    }
+
     /// The checks over these parts.
     pub fn checker(&self) -> Checker {
         Checker::new(self.config.clone(), self.connection.clone(), self.inbox.clone(), self.registrar.clone())
@@ -154,6 +198,7 @@ impl Application {
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), AppError> {
         let Self { relay, server, metrics_server, port, metrics_port, _lock: lock } = self;
         let Relay { inbox, connection, .. } = relay.as_ref();
+        let singular = singular(&relay)?;
         let work = CancellationToken::new();
         let mut parts: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
         let handles: Vec<_> =
@@ -162,7 +207,7 @@ impl Application {
         if let Some(server) = metrics_server {
             parts.spawn(async { ("the metrics server", server.await) });
         }
-        let lead = Lead::new(inbox.clone(), connection.id, singular(&relay));
+        let lead = Lead::new(inbox.clone(), connection.id, singular);
         let stopped = work.clone();
         parts.spawn(async move { (lead.run(stopped).await.unwrap_or("the lead"), Ok(())) });
         tracing::info!(port, metrics_port, "listening on port {port}");
@@ -195,7 +240,7 @@ impl Application {
 }
 
 /// The work that one relay at a time does.
-fn singular(relay: &Arc<Relay>) -> Vec<Part> {
+fn singular(relay: &Arc<Relay>) -> Result<Vec<Part>, AppError> {
     let Relay { config, connection, inbox, metrics, registrar, .. } = relay.as_ref();
     let dispatch = Dispatch::new(connection.clone(), inbox.clone(), metrics.clone());
     let part = |name, begin| Part { name, begin, overlaps: false };
@@ -207,8 +252,8 @@ fn singular(relay: &Arc<Relay>) -> Vec<Part> {
             Box::new(move |over| registrar.clone().run(over).boxed())
         }),
         part("pruning", {
-            let (inbox, retention) = (inbox.clone(), config.event_retention);
-            Box::new(move |over| prune(inbox.clone(), retention, over).boxed())
+            let (inbox, connection, retention) = (inbox.clone(), connection.id, config.event_retention);
+            Box::new(move |over| prune(inbox.clone(), connection, retention, over).boxed())
         }),
     ];
     if let Some(interval) = config.connection.reconcile_interval {
@@ -221,7 +266,11 @@ fn singular(relay: &Arc<Relay>) -> Vec<Part> {
             }),
         ));
     }
-    parts
+    if let Some(url) = &config.alert_url {
+        let watcher = Watcher::new(url, connection.clone(), inbox.clone(), registrar.clone())?;
+        parts.push(part("alerts", Box::new(move |over| watcher.clone().run(over).boxed())));
+    }
+    Ok(parts)
 }
 
 fn listen(
@@ -234,10 +283,11 @@ fn listen(
     let listener = TcpListener::bind(address).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
     let data = web::Data::new(relay);
-    let mut server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals();
+    let mut server =
+        HttpServer::new(move || App::new().wrap(from_fn(requests::logged)).app_data(data.clone()).configure(routes))
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(DRAIN_SECONDS)
+            .disable_signals();
     if let Some(workers) = workers {
         server = server.workers(workers);
     }
@@ -245,12 +295,17 @@ fn listen(
     Ok((server, port))
 }
 
-/// Clears out receipts and settled rows older than `retention`, in small steps.
-async fn prune(inbox: Arc<dyn Inbox>, retention: Duration, stop: CancellationToken) {
+/// Clears out receipts and settled rows older than `retention`, in small steps; between rounds it notes how many orders wait.
+async fn prune(inbox: Arc<dyn Inbox>, connection: ConnectionId, retention: Duration, stop: CancellationToken) {
     loop {
         let pause = match inbox.prune(Timestamp::now().before(retention), PRUNE_STEP).await {
             Ok(removed) if removed >= u64::from(PRUNE_STEP) => PRUNE_PAUSE,
-            Ok(_) => PRUNE_INTERVAL,
+            Ok(_) => {
+                if let Err(error) = inbox.sample(connection, Timestamp::now()).await {
+                    tracing::warn!(%error, "the number of waiting orders could not be noted: {error}");
+                }
+                PRUNE_INTERVAL
+            }
             Err(error) => {
                 tracing::warn!(%error, "old rows could not be cleared out: {error}");
                 PRUNE_INTERVAL

@@ -52,6 +52,8 @@ pub struct Api {
     base: Url,
     config: ConnectionConfig,
     quota: Mutex<Quota>,
+    /// The status with which the store last refused the credentials, until it takes them again.
+    refused: Mutex<Option<u16>>,
     /// Set once the store has answered that V2's hooks are gone.
     hooks_v3: AtomicBool,
     metrics: Arc<Metrics>,
@@ -95,6 +97,7 @@ impl Api {
             base,
             config: config.clone(),
             quota: Mutex::new(Quota::new(config.quota_share, Instant::now())),
+            refused: Mutex::default(),
             hooks_v3: AtomicBool::new(config.hooks_api == HooksApi::V3),
             metrics,
         })
@@ -161,6 +164,7 @@ impl Api {
             Ok(response) => {
                 token.spent = Spent::OnAnswer;
                 let seen = QuotaHeaders::read(response.headers());
+                self.note_credentials(operation, response.status().as_u16());
                 if response.status().as_u16() == 429 {
                     let asked = CallError::of_status(&response).retry_after;
                     self.quota().refused(now, &seen, asked, rand::random());
@@ -173,6 +177,24 @@ impl Api {
         };
         self.metrics.bigcommerce_call(operation, outcome.as_ref().map(|ok| ok.status().as_u16()).map_err(|e| e.seen));
         outcome
+    }
+
+    /// The status with which the store refuses the credentials, if it does: 401, or 403 where orders are read.
+    pub fn credentials_refused(&self) -> Option<u16> {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and a success there proves no right
+    /// to read orders.
+    fn note_credentials(&self, operation: Operation, status: u16) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let hooks = operation == Operation::Hooks;
+        match status {
+            401 => *refused = Some(401),
+            403 if !hooks => *refused = Some(403),
+            200..=299 if !hooks || *refused == Some(401) => *refused = None,
+            _ => {}
+        }
     }
 
     fn hooks_api(&self) -> HooksApi {

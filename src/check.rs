@@ -1,20 +1,31 @@
 //! The integration checks: what works and what does not, in words a merchant understands. One code for page, JSON and
-//! terminal. `probes` holds the single checks.
+//! terminal. `probes` holds the single checks, `public_url` the one that calls the relay from outside.
 
 mod probes;
+mod public_url;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, future::join_all};
+use secrecy::SecretString;
 use serde::Serialize;
+use tokio::sync::OnceCell;
 
-use crate::{clock::Timestamp, config::Config, connection::Connection, inbox::Inbox, registrar::Registrar};
+use crate::{
+    clock::Timestamp,
+    config::Config,
+    connection::Connection,
+    inbox::{Inbox, InboxError},
+    registrar::Registrar,
+};
 
 /// How long one check may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// An order that waits longer than this deserves a look.
+pub const LONG_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How one check, or all of them, came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,16 +104,37 @@ pub struct Checker {
     connection: Arc<Connection>,
     inbox: Arc<dyn Inbox>,
     registrar: Arc<Registrar>,
+    last: Mutex<Option<Arc<Report>>>,
+    /// Tells this inbox from that of another relay with the same credentials.
+    identity: OnceCell<String>,
 }
 
 impl Checker {
     /// For one connection; calls nobody yet.
     pub fn new(config: Config, connection: Arc<Connection>, inbox: Arc<dyn Inbox>, registrar: Arc<Registrar>) -> Self {
-        Self { config, connection, inbox, registrar }
+        Self { config, connection, inbox, registrar, last: Mutex::default(), identity: OnceCell::new() }
+    }
+
+    /// What the last run found, if there was one since the start.
+    pub fn last(&self) -> Option<Arc<Report>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a relay over this inbox, and no other, answers to `nonce`: one for each client secret, the current one first.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn echo(&self, nonce: &str) -> Result<Vec<SecretString>, InboxError> {
+        let read = || async {
+            let began = self.inbox.summary(self.connection.id).await?.first_start;
+            Ok::<_, InboxError>(began.map(|at| at.millis().to_string()).unwrap_or_default())
+        };
+        let identity = self.identity.get_or_try_init(read).await?;
+        Ok(self.connection.echo(&format!("{identity}.{nonce}")))
     }
 
     /// Runs all checks side by side, each within ten seconds. Sends no order anywhere.
-    pub async fn run(&self) -> Report {
+    pub async fn run(&self) -> Arc<Report> {
         let checks = [
             ("configuration", "Configuration", self.configuration().boxed()),
             ("storage", "Storage", self.storage().boxed()),
@@ -126,6 +158,8 @@ impl Checker {
         }))
         .await;
         let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Pass).max(Status::Pass);
-        Report { status, checked_at: Timestamp::now(), checks }
+        let report = Arc::new(Report { status, checked_at: Timestamp::now(), checks });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
+        report
     }
 }

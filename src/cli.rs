@@ -1,5 +1,6 @@
 //! The command line. Each subcommand is a function from the parts to an exit code; `main` does the rest.
 
+mod backfill;
 mod check;
 mod hooks;
 mod migrate;
@@ -12,8 +13,9 @@ use clap::{Parser, Subcommand};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::{app::Parts, http};
+use crate::{app::Parts, http, registrar::RegistrarError};
 
+pub use backfill::BackfillArgs;
 pub use hooks::HooksCommand;
 pub use migrate::migrate;
 pub use orders::OrdersCommand;
@@ -41,6 +43,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Relay past orders
+    Backfill(BackfillArgs),
     /// Look at or change the relay's webhooks in the store
     #[command(subcommand)]
     Hooks(HooksCommand),
@@ -69,19 +73,30 @@ pub enum PartsCommand {
         /// Print JSON.
         json: bool,
     },
+    /// `backfill`
+    Backfill(BackfillArgs),
     /// `hooks …`
     Hooks(HooksCommand),
     /// `orders …`
     Orders(OrdersCommand),
 }
 
+/// The exit code of wrong usage or configuration.
+pub const WRONG: u8 = 2;
+
 /// Why a command failed: one sentence for the terminal.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The command was given what makes no sense together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
 
 /// Runs one command over the parts.
 pub async fn run(command: PartsCommand, parts: Parts) -> ExitCode {
     let done = match command {
         PartsCommand::Check { json } => check::run(&parts, json).await,
+        PartsCommand::Backfill(args) => backfill::run(&parts, args).await,
         PartsCommand::Hooks(command) => hooks::run(&parts, command).await,
         PartsCommand::Orders(command) => orders::run(&parts, command).await,
     };
@@ -90,7 +105,9 @@ pub async fn run(command: PartsCommand, parts: Parts) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            let wrong = error.is::<Usage>()
+                || matches!(error.downcast_ref::<RegistrarError>(), Some(RegistrarError::NoPublicUrl));
+            if wrong { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -98,7 +98,13 @@ impl From<Unusable> for CallError {
 
 impl From<reqwest::Error> for CallError {
     fn from(error: reqwest::Error) -> Self {
-        Seen::Transport(Transport::of(&error)).into()
+        (&error).into()
+    }
+}
+
+impl From<&reqwest::Error> for CallError {
+    fn from(error: &reqwest::Error) -> Self {
+        Seen::Transport(Transport::of(error)).into()
     }
 }
 
@@ -114,13 +120,11 @@ impl Transport {
         if error.is_timeout() {
             return Self::Timeout;
         }
+        if tls_error(error).is_some() {
+            return Self::Tls;
+        }
         let mut cause: Option<&dyn Error> = error.source();
         while let Some(inner) = cause {
-            let io = inner.downcast_ref::<std::io::Error>();
-            let wrapped = io.and_then(|io| io.get_ref());
-            if inner.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return Self::Tls;
-            }
             if inner.to_string().contains("dns error") {
                 return Self::Dns;
             }
@@ -128,6 +132,19 @@ impl Transport {
         }
         if error.is_connect() { Self::Connect } else { Self::Broken }
     }
+}
+
+/// What the TLS library said, if it was the one to fail. An `io::Error` hides what it wraps from `source`, and they come nested.
+pub(crate) fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| inner.source());
+    }
+    None
 }
 
 impl fmt::Display for Seen {

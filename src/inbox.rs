@@ -4,6 +4,7 @@
 //! Every method takes the time as an argument, so that a test can say what time it is.
 
 mod error;
+mod history;
 mod moving;
 pub mod postgres;
 mod queue;
@@ -25,6 +26,9 @@ use crate::{
     event::{OrderEvent, OrderId},
     one_tribe::Digest,
 };
+
+pub(crate) use history::hour_of;
+pub use history::{HISTORY, Hour};
 
 /// Which connection (one store and its destination) a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -332,6 +336,12 @@ pub trait Inbox: Send + Sync {
 
     /// A few numbers.
     async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError>;
+
+    /// Notes how many orders wait now, for [`Inbox::history`], and drops hours older than [`HISTORY`].
+    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError>;
+
+    /// The hours from `since` on in which there was anything to note, the oldest first.
+    async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError>;
 
     /// A note kept for the connection: a watermark, a hook's number.
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError>;

@@ -1,7 +1,9 @@
 //! onetribe-relay: takes a BigCommerce store's order webhooks, keeps them, fetches each order and forwards it, byte for
 //! byte, to the merchant's One Tribe destination.
 
+pub mod alerts;
 pub mod app;
+pub mod backfill;
 pub mod bigcommerce;
 pub mod callback;
 pub mod check;
@@ -22,3 +24,4 @@ pub mod retry;
 pub mod signature;
 pub mod telemetry;
 pub mod web;
+pub mod words;

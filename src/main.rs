@@ -5,7 +5,7 @@ use std::{fs, io, process::ExitCode};
 use clap::{CommandFactory, Parser};
 use onetribe_relay::{
     app::{Application, Parts},
-    cli::{self, Cli, Command, PartsCommand},
+    cli::{self, Cli, Command, PartsCommand, WRONG},
     config::{Config, ConfigError},
     telemetry::{self, Output},
 };
@@ -14,9 +14,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-
-/// Wrong usage or configuration.
-const WRONG: u8 = 2;
 
 fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or(Command::Serve);
@@ -46,6 +43,7 @@ fn main() -> ExitCode {
         Command::Migrate { to } => configured(Config::database(vars), |from| runtime.block_on(cli::migrate(from, to))),
         Command::Serve => configured(Config::from_vars(vars), |config| runtime.block_on(serve(config))),
         Command::Check { json } => with_parts(&runtime, vars, PartsCommand::Check { json }),
+        Command::Backfill(args) => with_parts(&runtime, vars, PartsCommand::Backfill(args)),
         Command::Hooks(command) => with_parts(&runtime, vars, PartsCommand::Hooks(command)),
         Command::Orders(command) => with_parts(&runtime, vars, PartsCommand::Orders(command)),
     }

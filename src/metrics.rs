@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::{
     bigcommerce::Operation,
+    clock::Timestamp,
     http::{Seen, Transport},
 };
 
@@ -41,6 +42,19 @@ pub enum WebhookResult {
 }
 
 impl WebhookResult {
+    const ALL: [Self; 10] = [
+        Self::Accepted,
+        Self::Doubt,
+        Self::Duplicate,
+        Self::Ignored,
+        Self::Unreadable,
+        Self::Unauthentic,
+        Self::Malformed,
+        Self::AnotherStore,
+        Self::TooLarge,
+        Self::Unavailable,
+    ];
+
     /// The label in metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -101,7 +115,19 @@ pub struct Gauges {
     pub destination_down: bool,
     /// Hooks that are as they should be, as last seen.
     pub hooks_healthy: Option<u64>,
+    /// How many there should be.
+    pub hooks_wanted: u64,
+    /// Whether the store refuses the credentials.
+    pub credentials_refused: bool,
+    /// When the last webhook was kept.
+    pub last_webhook_at: Option<Timestamp>,
+    /// When the last order was forwarded.
+    pub last_forwarded_at: Option<Timestamp>,
 }
+
+/// How an order can be settled, as `dispatch` names it.
+const OUTCOMES: [&str; 9] =
+    ["delivered", "unchanged", "skipped", "refused", "missing", "deferred", "released", "failed", "gone"];
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -118,6 +144,10 @@ pub struct Metrics {
     quota_left: Gauge,
     down: Family<SideLabel, Gauge>,
     hooks_healthy: Gauge,
+    hooks_wanted: Gauge,
+    credentials_refused: Gauge,
+    last_webhook: Gauge<f64, AtomicU64>,
+    last_forwarded: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -136,6 +166,10 @@ impl Default for Metrics {
             quota_left: Gauge::default(),
             down: Family::default(),
             hooks_healthy: Gauge::default(),
+            hooks_wanted: Gauge::default(),
+            credentials_refused: Gauge::default(),
+            last_webhook: Gauge::default(),
+            last_forwarded: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("webhooks", "Webhooks by result", metrics.webhooks.clone());
@@ -173,9 +207,38 @@ impl Default for Metrics {
             "Hooks that are as they should be, as last seen; -1 before the first look",
             metrics.hooks_healthy.clone(),
         );
+        registry.register("hooks_wanted", "Hooks that there should be", metrics.hooks_wanted.clone());
+        registry.register(
+            "credentials_refused",
+            "1 while BigCommerce refuses the access token, or its right to read orders",
+            metrics.credentials_refused.clone(),
+        );
+        registry.register_with_unit(
+            "last_webhook_timestamp",
+            "When the last webhook was kept, unix time; 0 before the first",
+            Unit::Seconds,
+            metrics.last_webhook.clone(),
+        );
+        registry.register_with_unit(
+            "last_forwarded_timestamp",
+            "When the last order was forwarded, unix time; 0 before the first",
+            Unit::Seconds,
+            metrics.last_forwarded.clone(),
+        );
+        // Counters that begin at nought have a rate from their first event on.
+        for result in WebhookResult::ALL {
+            drop(metrics.webhooks.get_or_create(&ResultLabel { result: result.label() }));
+        }
+        for outcome in OUTCOMES {
+            drop(metrics.deliveries.get_or_create(&OutcomeLabel { outcome }));
+        }
+        drop(metrics.forwards.get_or_create(&StatusLabel { status: TAKEN.to_owned() }));
         Self { registry, ..metrics }
     }
 }
+
+/// The label of a call to the destination that was a success, whatever 2xx it was.
+const TAKEN: &str = "2xx";
 
 /// `200`, or a word for a call without a usable answer.
 fn status_label(outcome: Result<u16, Seen>) -> String {
@@ -208,7 +271,7 @@ impl Metrics {
 
     /// A call to the destination ended.
     pub fn forwarded(&self, failure: Option<Seen>) {
-        let status = failure.map_or_else(|| "2xx".to_owned(), |seen| status_label(Err(seen)));
+        let status = failure.map_or_else(|| TAKEN.to_owned(), |seen| status_label(Err(seen)));
         self.forwards.get_or_create(&StatusLabel { status }).inc();
     }
 
@@ -231,6 +294,11 @@ impl Metrics {
             self.down.get_or_create(&SideLabel { side }).set(i64::from(down));
         }
         self.hooks_healthy.set(gauges.hooks_healthy.map_or(-1, whole));
+        self.hooks_wanted.set(whole(gauges.hooks_wanted));
+        self.credentials_refused.set(i64::from(gauges.credentials_refused));
+        let seconds = |at: Option<Timestamp>| at.map_or(0.0, |at| at.millis() as f64 / 1000.0);
+        self.last_webhook.set(seconds(gauges.last_webhook_at));
+        self.last_forwarded.set(seconds(gauges.last_forwarded_at));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes whatever is written to it");
         text

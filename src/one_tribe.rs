@@ -103,14 +103,14 @@ impl Destination {
     }
 
     /// Finds out whether the destination can be reached (name, connection, TLS) without sending it anything that could be
-    /// taken for an order: a HEAD of its host's root, whatever that is answered.
+    /// taken for an order: a HEAD of its host's root. Returns the status, which says little: nothing has to live there.
     ///
     /// # Errors
     /// Why no answer came.
-    pub async fn reach(&self) -> Result<(), CallError> {
+    pub async fn reach(&self) -> Result<u16, CallError> {
         let mut url = Url::parse(self.url.expose_secret()).expect("the configuration holds a checked URL");
         url.set_path("/");
         url.set_query(None);
-        self.client.head(url).send().await.map(drop).map_err(Into::into)
+        Ok(self.client.head(url).send().await?.status().as_u16())
     }
 }

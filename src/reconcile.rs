@@ -1,6 +1,7 @@
 //! Reconciliation: polls a resource for what changed, and hands on what webhooks did not bring.
 //!
-//! `Poll` walks any list that can be asked for changes since a time; `Orders` is the one such list today.
+//! `Poll` walks any list that can be asked for changes since a time; `Orders` is the store's list, looked at every few
+//! minutes. `backfill` walks the same list over a span of the past.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -61,8 +62,13 @@ pub trait Feed: Send + Sync {
     /// What a row holds beside id and date.
     type Value: Send;
 
-    /// The note under which the watermark is kept.
-    fn watermark(&self) -> &'static str;
+    /// The note under which the watermark is kept; `None` keeps none.
+    fn watermark(&self) -> Option<&str>;
+
+    /// Where the walk begins while no watermark is kept; `None` is the relay's first start.
+    fn begin(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// One page of what changed from `since` on.
     async fn page(
@@ -121,9 +127,12 @@ impl<F: Feed> Poll<F> {
     }
 
     async fn watermark(&self) -> Result<Timestamp, InboxError> {
-        let kept = self.inbox.note(self.connection.id, self.feed.watermark()).await?;
+        let kept = match self.feed.watermark() {
+            Some(name) => self.inbox.note(self.connection.id, name).await?,
+            None => None,
+        };
         let kept = kept.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
-        match kept {
+        match kept.or_else(|| self.feed.begin()) {
             Some(watermark) => Ok(watermark),
             // The first start ever: what is older is for `backfill`.
             None => Ok(self.inbox.summary(self.connection.id).await?.first_start.unwrap_or_else(Timestamp::now)),
@@ -143,6 +152,15 @@ impl<F: Feed> Poll<F> {
         }
         let walked = self.walk(since, until).await?;
         Ok(Polled { calls: walked.calls + 1, ..walked })
+    }
+
+    /// Every change from the watermark up to `until`, the oldest first.
+    ///
+    /// # Errors
+    /// [`PollError`]; the watermark stands at the last page that was taken whole.
+    pub async fn all(&mut self, until: Timestamp) -> Result<Polled, PollError> {
+        let since = self.watermark().await?.before(OVERLAP);
+        self.walk(since, until).await
     }
 
     /// From the oldest change to the newest, ending on an empty page. Page numbers over a list that moves skip rows, so each
@@ -185,8 +203,10 @@ impl<F: Feed> Poll<F> {
         let seen: Vec<_> = fresh.iter().map(|row| (row.id, (row.modified, row.digest))).collect();
         let missed = self.feed.take(fresh).await?;
         let watermark = self.watermark().await?.max(reached);
-        let kept = watermark.millis().to_string();
-        self.inbox.keep_note(self.connection.id, self.feed.watermark(), Some(kept)).await?;
+        if let Some(name) = self.feed.watermark() {
+            let kept = watermark.millis().to_string();
+            self.inbox.keep_note(self.connection.id, name, Some(kept)).await?;
+        }
         self.seen.extend(seen);
         let horizon = watermark.before(OVERLAP + RESOLUTION);
         self.seen.retain(|_, (modified, _)| *modified >= horizon);
@@ -211,20 +231,12 @@ impl Orders {
 impl Feed for Orders {
     type Value = Snapshot;
 
-    fn watermark(&self) -> &'static str {
-        "orders:watermark"
+    fn watermark(&self) -> Option<&str> {
+        Some("orders:watermark")
     }
 
     async fn page(&self, since: Timestamp, sort: Sort, page: u32, limit: u32) -> Result<Vec<Row<Snapshot>>, PollError> {
-        let token = self.connection.api.take().await;
-        let selection = Selection::Modified { since, sort };
-        let rows = self.connection.api.orders(token, &selection, page, limit).await?;
-        rows.into_iter()
-            .map(|value| {
-                let modified = value.modified.ok_or(PollError::NotAsAsked)?;
-                Ok(Row { id: value.id.get(), modified, digest: Digest::of(&value.body), value })
-            })
-            .collect()
+        changed_orders(&self.connection, since, sort, page, limit).await
     }
 
     async fn take(&self, rows: Vec<Row<Snapshot>>) -> Result<usize, PollError> {
@@ -251,9 +263,27 @@ impl Feed for Orders {
     }
 }
 
+/// One page of the orders that changed from `since` on, in its turn at the quota.
+pub(crate) async fn changed_orders(
+    connection: &Connection,
+    since: Timestamp,
+    sort: Sort,
+    page: u32,
+    limit: u32,
+) -> Result<Vec<Row<Snapshot>>, PollError> {
+    let token = connection.api.take().await;
+    let rows = connection.api.orders(token, &Selection::Modified { since, sort }, page, limit).await?;
+    rows.into_iter()
+        .map(|value| {
+            let modified = value.modified.ok_or(PollError::NotAsAsked)?;
+            Ok(Row { id: value.id.get(), modified, digest: Digest::of(&value.body), value })
+        })
+        .collect()
+}
+
 /// An order that the relay knows is missed if there is no work for it, the destination has another state, and the relay has
 /// not given up on (or found gone) just this state well after it had come to be.
-fn is_missed(known: &Known, modified: Timestamp, digest: Digest) -> bool {
+pub(crate) fn is_missed(known: &Known, modified: Timestamp, digest: Digest) -> bool {
     match known.state {
         OrderState::Pending => false,
         OrderState::Delivered | OrderState::Skipped => known.digest != Some(digest),

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secrecy::ExposeSecret;
@@ -23,6 +23,9 @@ use crate::{
 
 /// Between tries while BigCommerce does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
+
+/// How long a look at the hooks may go on when the relay stops.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Why hooks cannot be looked after.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,8 @@ pub struct Registrar {
     connection: Arc<Connection>,
     inbox: Arc<dyn Inbox>,
     healthy: Mutex<Option<u64>>,
+    /// Since when the hooks cannot be looked after, and why.
+    trouble: Mutex<Option<(Instant, String)>>,
     /// One change at a time: two at once would make two hooks.
     changing: tokio::sync::Mutex<()>,
 }
@@ -89,12 +94,29 @@ pub struct Registrar {
 impl Registrar {
     /// For one connection; calls nobody yet.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>) -> Self {
-        Self { connection, inbox, healthy: Mutex::default(), changing: tokio::sync::Mutex::default() }
+        Self {
+            connection,
+            inbox,
+            healthy: Mutex::default(),
+            trouble: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// How many hooks were as they should be when last looked at.
     pub fn healthy(&self) -> Option<u64> {
         *self.last()
+    }
+
+    /// Since when the hooks cannot be looked after, and why; `None` if they could be the last time.
+    pub fn trouble(&self) -> Option<(Instant, String)> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many hooks there should be: none without a public address.
+    pub fn wanted_count(&self) -> u64 {
+        let config = &self.connection.config;
+        if config.public_url.is_some() { config.scopes.len() as u64 } else { 0 }
     }
 
     fn last(&self) -> MutexGuard<'_, Option<u64>> {
@@ -109,10 +131,19 @@ impl Registrar {
         }
         let mut failures = 0;
         loop {
-            let pause = match self.ensure().await {
-                Ok(_) => {
+            let looked = async {
+                self.ensure().await?;
+                self.warn_if_blocked().await;
+                Ok::<_, RegistrarError>(())
+            };
+            // A hook just made is noted before the end; a turn at the quota is not waited for.
+            let looked = tokio::select! {
+                looked = looked => looked,
+                () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
+            };
+            let pause = match looked {
+                Ok(()) => {
                     failures = 0;
-                    self.warn_if_blocked().await;
                     self.connection.config.hook_check_interval
                 }
                 Err(error) => {
@@ -176,6 +207,17 @@ impl Registrar {
     /// [`RegistrarError`]; what was done before it stays done.
     pub async fn ensure(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
         let _one_at_a_time = self.changing.lock().await;
+        let done = self.put_right().await;
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = match &done {
+            Ok(_) | Err(RegistrarError::NoPublicUrl) => None,
+            Err(error) => Some((trouble.take().map_or_else(Instant::now, |(since, _)| since), error.to_string())),
+        };
+        drop(trouble);
+        done
+    }
+
+    async fn put_right(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
         let all_wanted = self.wanted()?;
         let hooks = self.connection.api.hooks().await?;
         let mut reports = Vec::new();

@@ -25,6 +25,9 @@ pub fn init(format: LogFormat, filter: &str, output: Output) {
     // Already started (by a test) is as good as started now.
     let _ = match format {
         LogFormat::Pretty => builder.with_ansi(colours).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Json => {
+            // The one span there is, a request, lends its id to each line.
+            builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        }
     };
 }

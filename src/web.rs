@@ -1,9 +1,12 @@
 //! The HTTP side: routes, and what they share. Each module below is one group of routes.
 
+mod accept;
 pub mod admin;
 mod health;
 mod integration;
 mod orders;
+pub(crate) mod requests;
+mod status;
 mod webhook;
 
 use std::{sync::Arc, time::Instant};
@@ -58,6 +61,10 @@ impl Relay {
             store_down: self.connection.store_breaker().outage().is_some(),
             destination_down: self.connection.destination_breaker().outage().is_some(),
             hooks_healthy: self.registrar.healthy(),
+            hooks_wanted: self.registrar.wanted_count(),
+            credentials_refused: self.connection.api.credentials_refused().is_some(),
+            last_webhook_at: summary.last_event_at,
+            last_forwarded_at: summary.last_forwarded_at,
         })
     }
 }

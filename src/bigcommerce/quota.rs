@@ -152,6 +152,14 @@ impl Quota {
         Ok(())
     }
 
+    /// For how long the store itself would refuse even an urgent call.
+    pub fn closed_for(&self, now: Instant) -> Duration {
+        let paused = self.paused_until.unwrap_or(now);
+        let used_up = self.left_at(now).is_some_and(|left| left < 1);
+        let until = if used_up { paused.max(self.reset_at) } else { paused };
+        until.saturating_duration_since(now)
+    }
+
     fn spend(&mut self, calls: u32) {
         self.tokens -= f64::from(calls);
         self.in_flight += calls;

@@ -1,31 +1,19 @@
 //! The single checks. None of them sends anything to the destination that could be taken for an order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
-use secrecy::ExposeSecret;
-use url::Url;
-
-use super::{Checker, Finding};
+use super::{Checker, Finding, LONG_WAIT};
 use crate::{
     clock::Timestamp,
-    http::{self, CallError, Seen, Transport},
-    registrar::{HookState, RegistrarError},
-    signature,
+    http::{CallError, Seen, Transport},
+    registrar::{HookReport, HookState, RegistrarError},
+    words,
 };
 
-/// The path at which a relay proves who it is, relative to its public address.
-pub const ECHO_PATH: &str = "/integration/echo";
-/// An order that waits longer than this deserves a look.
-const LONG_WAIT: Duration = Duration::from_secs(15 * 60);
-
-fn minutes(span: Duration) -> String {
-    match span.as_secs() {
-        seconds @ 0..120 => format!("{seconds} seconds"),
-        seconds @ 120..7200 => format!("{} minutes", seconds / 60),
-        seconds => format!("{} hours", seconds / 3600),
-    }
-}
+/// A quota that opens again within this time is waited for; a check has ten seconds in all.
+const QUOTA_PATIENCE: Duration = Duration::from_secs(5);
+/// What a gateway answers while there is nothing behind it.
+const NOBODY_BEHIND: [u16; 3] = [502, 503, 504];
 
 impl Checker {
     pub(super) async fn configuration(&self) -> Finding {
@@ -42,21 +30,34 @@ impl Checker {
                 "Set ADMIN_TOKEN to a long random text, and keep it.",
             );
         }
+        if config.connection.reconcile_interval.is_none() {
+            return Finding::warn(
+                "RECONCILE_INTERVAL is 0: an order whose webhook is lost is not found by polling.",
+                "Remove RECONCILE_INTERVAL, or set it to a duration such as 15m.",
+            );
+        }
         Finding::pass(format!("Everything needed is set, for the store {}.", config.connection.store))
     }
 
     pub(super) async fn storage(&self) -> Finding {
         match self.inbox.probe(Timestamp::now()).await {
             Ok(()) => Finding::pass("The database can be written."),
-            Err(error) => Finding::fail(
-                format!("The database cannot be written: {error}."),
-                "Make room on the disk, or give the relay the right to write there. Until then BigCommerce keeps new orders' webhooks for up to 48 hours.",
-            ),
+            Err(error) => {
+                // The database's own words may name users and hosts: they are for the log.
+                tracing::warn!(%error, "the database cannot be written: {error}");
+                Finding::fail(
+                    "The database cannot be written. The relay's log says why.",
+                    "Make room on the disk, or give the relay the right to write there. Until then BigCommerce keeps new orders' webhooks for up to 48 hours.",
+                )
+            }
         }
     }
 
     pub(super) async fn bigcommerce_api(&self) -> Finding {
         let api = &self.connection.api;
+        if let Some(finding) = self.quota_used_up() {
+            return finding;
+        }
         match api.can_read_orders().await {
             Ok(()) => Finding::pass("The access token is right and may read orders."),
             Err(error) => match error.seen {
@@ -72,10 +73,7 @@ impl Checker {
                     "BigCommerce does not know this store.",
                     "Check BIGCOMMERCE_STORE_HASH: it is the part after `stores/` in the API path.",
                 ),
-                Seen::Status(429) => Finding::warn(
-                    "The store's API limit is used up at the moment, perhaps by another app.",
-                    "Nothing to do: the relay waits its turn and goes on by itself.",
-                ),
+                Seen::Status(429) => quota_used_up(""),
                 seen => Finding::fail(
                     format!("BigCommerce does not answer as it should: {seen}."),
                     "Usually this passes. Orders wait meanwhile and none is lost. If it lasts, look at BigCommerce's status page.",
@@ -84,12 +82,23 @@ impl Checker {
         }
     }
 
+    /// What would wait for the quota longer than a check may take is not even tried.
+    fn quota_used_up(&self) -> Option<Finding> {
+        let wait = self.connection.api.quota().closed_for(Instant::now());
+        (wait > QUOTA_PATIENCE).then(|| quota_used_up(&format!(" for {} more", words::span(wait))))
+    }
+
     pub(super) async fn bigcommerce_hooks(&self) -> Finding {
-        let reports = match self.registrar.inspect().await {
+        if self.connection.config.public_url.is_none() {
+            return Finding::skip("No webhooks are registered, since PUBLIC_URL is not set.");
+        }
+        if let Some(finding) = self.quota_used_up() {
+            return finding;
+        }
+        let (inspected, blocked) = tokio::join!(self.registrar.inspect(), self.registrar.blocked());
+        let reports = match inspected {
             Ok(reports) => reports,
-            Err(RegistrarError::NoPublicUrl) => {
-                return Finding::skip("No webhooks are registered, since PUBLIC_URL is not set.");
-            }
+            Err(RegistrarError::Call(CallError { seen: Seen::Status(429), .. })) => return quota_used_up(""),
             Err(RegistrarError::Call(CallError { seen: Seen::Status(401 | 403), .. })) => {
                 return Finding::fail(
                     "BigCommerce refuses to show the webhooks with this access token.",
@@ -103,64 +112,27 @@ impl Checker {
                 );
             }
         };
-        let wrong: Vec<String> = reports
-            .iter()
-            .filter_map(|report| {
-                let what = match report.state {
-                    HookState::Healthy => return None,
-                    HookState::Missing => "is missing",
-                    HookState::Inactive => "has been switched off by BigCommerce",
-                    HookState::Elsewhere => "points to another address",
-                    HookState::WithoutToken => "does not carry the relay's token",
-                };
-                Some(format!("The webhook for {} {what}.", report.scope))
-            })
-            .collect();
+        let wrong: Vec<String> = reports.iter().filter_map(fault).collect();
         if !wrong.is_empty() {
             return Finding::fail(wrong.join(" "), "Click Update Integration: the relay puts its webhooks right.");
         }
-        match self.registrar.blocked().await {
+        match blocked {
             Ok(Some(seconds)) => Finding::warn(
-                format!("BigCommerce has the relay's domain on its blocklist, for {seconds} seconds more."),
+                format!(
+                    "BigCommerce has the relay's domain on its blocklist, for {} more.",
+                    words::count(seconds.unsigned_abs(), "second")
+                ),
                 "It comes off by itself. If it happens again, the relay has been answering too slowly or not at all.",
             ),
-            _ => Finding::pass("The webhooks are there, active, and point to this relay."),
+            // Not every account may ask for the blocklist.
+            Ok(None) | Err(_) => Finding::pass("The webhooks are there, active, and point to this relay."),
         }
-    }
-
-    pub(super) async fn public_url(&self) -> Finding {
-        let Some(base) = &self.connection.config.public_url else {
-            return Finding::skip("PUBLIC_URL is not set.");
-        };
-        let nonce = format!("{:032x}", rand::random::<u128>());
-        const REMEDY: &str = "Check that PUBLIC_URL is the relay's own address and that it can be reached from the internet on port 443.";
-        match ask_echo(base, &nonce).await {
-            Ok((StatusCode::OK, answer)) if self.is_own_echo(&nonce, &answer) => {
-                Finding::pass("The public address reaches this relay.")
-            }
-            Ok((status, _)) => Finding::fail(
-                format!(
-                    "Something answers at the public address (HTTP {}), and it is not this relay.",
-                    status.as_u16()
-                ),
-                REMEDY,
-            ),
-            Err(CallError { seen: Seen::Transport(Transport::Tls), .. }) => Finding::fail(
-                "The public address has a certificate that is not valid.",
-                "Install a valid certificate with its whole chain: BigCommerce calls no address without one.",
-            ),
-            Err(error) => Finding::fail(format!("The public address cannot be reached: {error}."), REMEDY),
-        }
-    }
-
-    fn is_own_echo(&self, nonce: &str, answer: &str) -> bool {
-        self.connection.echo(nonce).iter().any(|ours| signature::same_secret(ours.expose_secret(), answer.trim()))
     }
 
     pub(super) async fn one_tribe_destination(&self) -> Finding {
         if let Some((since, seen)) = self.connection.destination_breaker().outage() {
             return Finding::fail(
-                format!("One Tribe has not been taking orders for {}: {seen}.", minutes(since.elapsed())),
+                format!("One Tribe has not been taking orders for {} ({seen}).", words::span(since.elapsed())),
                 match seen {
                     Seen::Status(401 | 403 | 404 | 410) => {
                         "Copy the payload URL from One Tribe once more into ONE_TRIBE_DESTINATION: this one is not accepted."
@@ -172,7 +144,11 @@ impl Checker {
             );
         }
         match self.connection.destination.reach().await {
-            Ok(()) => Finding::pass("One Tribe can be reached. (No order was sent to find out.)"),
+            Ok(status) if NOBODY_BEHIND.contains(&status) => Finding::warn(
+                format!("One Tribe's server answers, and says that it is not available (HTTP {status})."),
+                "Nothing to do at first: orders wait and go out when One Tribe is back. If it lasts, tell One Tribe.",
+            ),
+            Ok(_) => Finding::pass("One Tribe can be reached. (No order was sent to find out.)"),
             Err(error) => Finding::fail(
                 match error.seen {
                     Seen::Transport(Transport::Dns) => "The name in ONE_TRIBE_DESTINATION does not exist.".into(),
@@ -188,37 +164,52 @@ impl Checker {
         let summary = match self.inbox.summary(self.connection.id).await {
             Ok(summary) => summary,
             Err(error) => {
-                return Finding::fail(format!("The inbox cannot be read: {error}."), "See the check of the storage.");
+                tracing::warn!(%error, "the inbox cannot be read: {error}");
+                return Finding::fail("The list of orders cannot be read.", "See the check of the storage.");
             }
         };
-        let waited = summary.oldest_waiting.map_or(Duration::ZERO, |since| Timestamp::now().since(since));
+        let now = Timestamp::now();
+        let waited = summary.oldest_waiting.map_or(Duration::ZERO, |since| now.since(since));
+        let waiting = words::count(summary.waiting, "order");
+        let late = (waited > LONG_WAIT).then(|| {
+            let are = words::are(summary.waiting);
+            format!("{waiting} {are} waiting, the oldest for {}.", words::span(waited))
+        });
         if summary.failed > 0 {
+            let failed = words::count(summary.failed, "order");
             return Finding::warn(
-                format!("One Tribe has refused {} order(s) for too long; {} waiting.", summary.failed, summary.waiting),
-                "Look at the failed orders and click resend once the reason is gone.",
+                format!("{failed} could not be delivered. {}", late.unwrap_or_default()).trim_end(),
+                "Look at the failed orders, and resend them once the reason is gone.",
             );
         }
-        if waited > LONG_WAIT {
-            return Finding::warn(
-                format!("{} order(s) are waiting, the oldest for {}.", summary.waiting, minutes(waited)),
-                "See the other checks for the reason. Nothing is lost meanwhile.",
-            );
+        if let Some(late) = late {
+            return Finding::warn(late, "See the other checks for the reason. Nothing is lost meanwhile.");
         }
         match (summary.waiting, summary.last_forwarded_at) {
             (0, None) => Finding::pass("No order has come yet."),
-            (0, Some(at)) => Finding::pass(format!("All orders are delivered, the last one at {at}.")),
-            (waiting, _) => Finding::pass(format!("{waiting} order(s) under way or waiting for their turn.")),
+            (0, Some(at)) => {
+                Finding::pass(format!("All orders are delivered, the last one {}.", words::ago(now.since(at))))
+            }
+            _ => Finding::pass(format!("{waiting} under way or waiting for a turn.")),
         }
     }
 }
 
-/// Asks the public address to prove that it is this relay.
-async fn ask_echo(base: &Url, nonce: &str) -> Result<(StatusCode, String), CallError> {
-    const LIMIT: usize = 1024;
-    let client = http::client(base, Duration::from_secs(8))?;
-    let url = format!("{}{ECHO_PATH}?nonce={nonce}", base.as_str().trim_end_matches('/'));
-    let response = client.get(url).send().await?;
-    let status = response.status();
-    let body = http::read_body(response, LIMIT).await.unwrap_or_default();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+fn quota_used_up(how_long: &str) -> Finding {
+    Finding::warn(
+        format!("The store's API limit is used up{how_long}, perhaps by another app. Nothing could be asked."),
+        "Nothing to do: the relay waits its turn and goes on by itself. Check again in a minute.",
+    )
+}
+
+/// What is wrong with a hook, if anything is.
+fn fault(report: &HookReport) -> Option<String> {
+    let what = match report.state {
+        HookState::Healthy => return None,
+        HookState::Missing => "is missing",
+        HookState::Inactive => "has been switched off by BigCommerce",
+        HookState::Elsewhere => "points to another address",
+        HookState::WithoutToken => "does not carry the relay's token",
+    };
+    Some(format!("The webhook for {} {what}.", report.scope))
 }

@@ -6,7 +6,11 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{Failure, output};
-use crate::app::Parts;
+use crate::{
+    app::Parts,
+    registrar::{Done, HookState},
+    words,
+};
 
 /// What to do with the webhooks.
 #[derive(Debug, Subcommand)]
@@ -18,7 +22,11 @@ pub enum HooksCommand {
         json: bool,
     },
     /// Make missing webhooks, and put altered ones right
-    Update,
+    Update {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove the relay's webhooks, and no others
     Remove,
 }
@@ -31,6 +39,15 @@ struct Shown {
     active: bool,
     ours: bool,
     host: String,
+}
+
+/// What was done about one scope's hook.
+#[derive(Serialize)]
+struct Updated {
+    scope: String,
+    id: Option<i64>,
+    was: HookState,
+    done: Done,
 }
 
 pub(super) async fn run(parts: &Parts, command: HooksCommand) -> Result<ExitCode, Failure> {
@@ -68,15 +85,29 @@ pub(super) async fn run(parts: &Parts, command: HooksCommand) -> Result<ExitCode
                 output::table(["ID", "SCOPE", "ACTIVE", "OURS", "HOST"], &rows);
             }
         }
-        HooksCommand::Update => {
-            for (report, done) in registrar.ensure().await? {
-                let id = report.id.map(|id| id.to_string()).unwrap_or_default();
-                output::line(format!("{}\t{id}\t{}", report.scope, format!("{done:?}").to_lowercase()));
+        HooksCommand::Update { json } => {
+            let done: Vec<Updated> = registrar
+                .ensure()
+                .await?
+                .into_iter()
+                .map(|(report, done)| Updated { scope: report.scope, id: report.id, was: report.state, done })
+                .collect();
+            if json {
+                output::json(&done)?;
+            } else {
+                let rows: Vec<[String; 3]> = done
+                    .into_iter()
+                    .map(|hook| {
+                        let id = hook.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+                        [id, hook.scope, format!("{:?}", hook.done).to_lowercase()]
+                    })
+                    .collect();
+                output::table(["ID", "SCOPE", "DONE"], &rows);
             }
         }
         HooksCommand::Remove => {
             let removed = registrar.remove().await?;
-            output::line(format!("removed {removed} webhook(s)"));
+            output::line(format!("removed {}", words::count(removed as u64, "webhook")));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     event::OrderId,
     inbox::{OrderQuery, OrderState},
+    words,
 };
 
 /// What to do with orders.
@@ -84,7 +85,9 @@ pub(super) async fn run(parts: &Parts, command: OrdersCommand) -> Result<ExitCod
                     count
                 }
             };
-            output::line(format!("{count} order(s) will be sent again by the running relay"));
+            let orders = words::count(count, "order");
+            let by = if parts.is_served().await? { "by the running relay" } else { "once a relay runs: none does now" };
+            output::line(format!("{orders} will be sent again, {by}"));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::Failure;
 
-/// Prints one line. A reader that has gone away (`| head`) is no failure of ours.
+/// Prints one line; colours are left out where nobody would see them, or nobody wants them (`NO_COLOR`). A reader that has
+/// gone away (`| head`) is no failure of ours.
 pub(super) fn line(text: impl std::fmt::Display) {
-    drop(writeln!(io::stdout(), "{text}"));
+    drop(writeln!(anstream::stdout(), "{text}"));
 }
 
 /// Prints JSON, readable.
@@ -17,7 +18,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether people read along. `NO_COLOR` is looked at by the terminal itself.
+/// Whether people read along.
 pub(super) fn for_people() -> bool {
     io::stdout().is_terminal()
 }

@@ -1,6 +1,7 @@
 //! The inbox in a PostgreSQL database, which several relays may share: two writers with group commit, a few readers
 //! beside them, and one relay at a time in the lead.
 
+mod history;
 mod listen;
 mod reads;
 mod session;
@@ -23,7 +24,7 @@ use sqlx::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Accepted, Arrival, Claim, ConnectionId, Due, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
+    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
     Settlement, Summary,
     queue::{Change, Queue},
 };
@@ -185,6 +186,14 @@ impl Inbox for PostgresInbox {
 
     async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
         self.rest.plain(Change::Probe(now)).await
+    }
+
+    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
+        self.rest.plain(Change::Sample { connection, now }).await
+    }
+
+    async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
+        Ok(history::read(&self.readers, connection, self.shared.clock.inward(since)).await?)
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {

@@ -23,6 +23,7 @@ pub(super) enum Change {
     Connection { kind: String, name: String, now: Timestamp },
     KeepNote { connection: ConnectionId, name: String, value: Option<String> },
     Prune { before: Timestamp, limit: u32 },
+    Sample { connection: ConnectionId, now: Timestamp },
     Probe(Timestamp),
 }
 

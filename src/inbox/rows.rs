@@ -2,12 +2,12 @@
 //!
 //! The decisions that need no database are made here, once for every kind of database.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Accepted, Arrival, Claim, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER};
+use super::{Accepted, Arrival, Claim, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER, hour_of};
 use crate::{clock::Timestamp, event::OrderId};
 
 /// One receipt to keep.
@@ -133,6 +133,15 @@ pub(super) fn latest(times: impl Iterator<Item = (ConnectionId, Timestamp)>) -> 
         *known = at.millis().max(*known);
     }
     latest
+}
+
+/// How many orders were forwarded in each hour, of those whose claim was still the owner's.
+pub(super) fn forwarded_by_hour(rows: &[SettleRow], settled: &HashSet<(i64, i64)>) -> BTreeMap<(i64, i64), i64> {
+    let mut hours = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.forwarded && settled.contains(&(row.connection_id, row.order_id))) {
+        *hours.entry((row.connection_id, hour_of(Timestamp::from_millis(row.at)))).or_default() += 1;
+    }
+    hours
 }
 
 /// One claim to end. The databases' statement is the same for all outcomes; the differences are in the columns.

@@ -1,5 +1,6 @@
 //! The inbox in a SQLite file: one writer with group commit, a few readers beside it, settings read back.
 
+mod history;
 mod statements;
 mod writer;
 
@@ -14,7 +15,7 @@ use sqlx::{
 use tokio::sync::watch;
 
 use super::{
-    Accepted, Arrival, Claim, ConnectionId, Due, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
+    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
     Settlement, Summary,
     queue::{Change, Queue},
 };
@@ -46,16 +47,25 @@ impl ServeLock {
     /// # Errors
     /// [`InboxError::Unfit`] when another process holds it, or the lock file cannot be made.
     pub fn take(path: &Path) -> Result<Self, InboxError> {
+        let held = || InboxError::Unfit(format!("{}: another relay is serving this database", path.display()));
+        Self::try_take(path)?.ok_or_else(held)
+    }
+
+    /// The same; `None` when another process holds it.
+    ///
+    /// # Errors
+    /// [`InboxError::Unfit`] when the lock file cannot be made.
+    pub fn try_take(path: &Path) -> Result<Option<Self>, InboxError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let unfit =
             |error: &dyn std::fmt::Display| InboxError::Unfit(format!("{}: {error}", Path::new(&name).display()));
         let file = fs::File::options().create(true).append(true).open(&name).map_err(|error| unfit(&error))?;
-        file.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => unfit(&"another relay is serving this database"),
-            fs::TryLockError::Error(error) => unfit(&error),
-        })?;
-        Ok(Self { _file: file })
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(unfit(&error)),
+        }
     }
 }
 
@@ -272,6 +282,14 @@ impl Inbox for SqliteInbox {
             last_forwarded_at: time(&row, 5)?,
             first_start: time(&row, 6)?,
         })
+    }
+
+    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
+        self.queue.plain(Change::Sample { connection, now }).await
+    }
+
+    async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
+        history::read(&self.readers, connection, since).await.map_err(Into::into)
     }
 
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError> {

@@ -5,14 +5,22 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, ResponseError,
     dev::Payload,
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderMap},
+    },
     web,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Semaphore};
+use url::Url;
 
-use super::{Relay, refuse};
+use super::{
+    Relay,
+    accept::{self, Format},
+    refuse, status,
+};
 use crate::signature;
 
 /// One wrong password is answered in this time, the next one after it.
@@ -62,8 +70,8 @@ pub enum AdminError {
     CrossSite,
 }
 
-impl ResponseError for AdminError {
-    fn status_code(&self) -> StatusCode {
+impl AdminError {
+    fn status(self) -> StatusCode {
         match self {
             Self::Closed | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::Wrong => StatusCode::UNAUTHORIZED,
@@ -71,9 +79,36 @@ impl ResponseError for AdminError {
         }
     }
 
+    fn title(self) -> &'static str {
+        match self {
+            Self::Closed => "This page is closed",
+            Self::Wrong => "Password needed",
+            Self::TooMany => "Too many wrong passwords",
+            Self::CrossSite => "Not from here",
+        }
+    }
+}
+
+/// A refusal, in the form that the request prefers.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    error: AdminError,
+    html: bool,
+}
+
+impl ResponseError for Refused {
+    fn status_code(&self) -> StatusCode {
+        self.error.status()
+    }
+
     fn error_response(&self) -> HttpResponse {
-        let mut response = refuse(self.status_code(), self);
-        if *self == Self::Wrong {
+        let mut response = if self.html {
+            status::sentence(self.error.status(), self.error.title(), &format!("Sorry: {}.", self.error))
+        } else {
+            refuse(self.error.status(), self.error)
+        };
+        if self.error == AdminError::Wrong {
             let realm = header::HeaderValue::from_static("Basic realm=\"onetribe-relay\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
         }
@@ -82,25 +117,36 @@ impl ResponseError for AdminError {
 }
 
 impl FromRequest for Admin {
-    type Error = AdminError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, AdminError>>>>;
+    type Error = Refused;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let relay = request.app_data::<web::Data<Arc<Relay>>>().expect("the app is built with the relay").clone();
         let request = request.clone();
         Box::pin(async move {
-            let token = relay.config.admin_token.as_ref().ok_or(AdminError::Closed)?;
-            if request.method() != Method::GET && is_cross_site(&request) {
-                return Err(AdminError::CrossSite);
-            }
-            match password(&request) {
-                Some(given) if signature::same_secret(token.expose_secret(), given.expose_secret()) => Ok(Self(())),
-                // A browser's first request carries none, and is only asking to be asked.
-                None => Err(AdminError::Wrong),
-                Some(_) if relay.guesses.slow_down().await => Err(AdminError::Wrong),
-                Some(_) => Err(AdminError::TooMany),
-            }
+            let html = accept::preferred(&request) == Some(Format::Html);
+            admit(&request, &relay).await.map_err(|error| Refused { error, html })
         })
+    }
+}
+
+async fn admit(request: &HttpRequest, relay: &Relay) -> Result<Admin, AdminError> {
+    let token = relay.config.admin_token.as_ref().ok_or(AdminError::Closed)?;
+    let public = relay.connection.config.public_url.as_ref();
+    let headers = request.headers();
+    if is_embedded_elsewhere(headers) || (request.method() != Method::GET && is_cross_site(headers, public)) {
+        return Err(AdminError::CrossSite);
+    }
+    match password(request) {
+        Some(given) if signature::same_secret(token.expose_secret(), given.expose_secret()) => Ok(Admin(())),
+        // A browser's first request carries none, and is only asking to be asked.
+        None => Err(AdminError::Wrong),
+        Some(_) if relay.guesses.slow_down().await => {
+            // One a second at most: guessing does not fill the log either.
+            tracing::warn!("a wrong password was given");
+            Err(AdminError::Wrong)
+        }
+        Some(_) => Err(AdminError::TooMany),
     }
 }
 
@@ -118,12 +164,86 @@ fn password(request: &HttpRequest) -> Option<SecretString> {
     decoded.split_once(':').map(|(_, password)| password.into())
 }
 
-/// Browsers say where a POST comes from: in `Sec-Fetch-Site`, older ones in `Origin`. Programs say neither.
-fn is_cross_site(request: &HttpRequest) -> bool {
-    let text = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
-    if let Some(site) = text("sec-fetch-site") {
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+/// A link from another site may lead here; an image or a frame there may not set the checks going.
+fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
+    let elsewhere = text(headers, "sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    elsewhere && text(headers, "sec-fetch-dest").is_some_and(|dest| dest != "document")
+}
+
+/// Browsers say where a POST comes from: in `Sec-Fetch-Site`, without https or in older ones in `Origin` or `Referer`.
+/// `Origin: null` (a sandboxed frame, a redirect from elsewhere) is nobody we know. Programs say none of the three.
+///
+/// A proxy may have replaced `Host`, so the public address counts as our own as well.
+fn is_cross_site(headers: &HeaderMap, public: Option<&Url>) -> bool {
+    if let Some(site) = text(headers, "sec-fetch-site") {
         return !matches!(site, "same-origin" | "none");
     }
-    let host = text("host").unwrap_or_default();
-    text("origin").is_some_and(|origin| origin.split_once("://").is_none_or(|(_, authority)| authority != host))
+    let Some(from) = text(headers, "origin").or_else(|| text(headers, "referer")) else { return false };
+    let Ok(from) = Url::parse(from) else { return true };
+    let host = text(headers, "host").unwrap_or_default();
+    let own = Url::parse(&format!("{}://{host}", from.scheme()));
+    let same = |own: &Url| own.origin().is_tuple() && own.origin() == from.origin();
+    !own.as_ref().is_ok_and(same) && !public.is_some_and(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_post_from_another_sites_page_is_told_from_our_own() {
+        let public = Url::parse("https://relay.example/below").expect("a URL");
+        let at_home = [("host", "relay.example")];
+        let cases: [(&[(&str, &str)], bool); 20] = [
+            (&[], false),
+            (&[("sec-fetch-site", "same-origin")], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "same-site")], true),
+            (&[("sec-fetch-site", "cross-site")], true),
+            (&[("sec-fetch-site", "")], true),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "https://relay.example")], true),
+            (&[("origin", "https://relay.example")], false),
+            (&[("origin", "https://relay.example:443")], false),
+            (&[("host", "relay.example:443"), ("origin", "https://relay.example")], false),
+            (&[("host", "relay.example:80"), ("origin", "http://relay.example")], false),
+            (&[("host", "10.0.0.5:8080"), ("origin", "https://relay.example")], false),
+            (&[("host", "10.0.0.5:8080"), ("origin", "http://10.0.0.5:8080")], false),
+            (&[("host", "10.0.0.5:8080"), ("origin", "http://10.0.0.5:9090")], true),
+            (&[("origin", "https://relay.example.evil.test")], true),
+            (&[("origin", "https://evil.test")], true),
+            (&[("origin", "null")], true),
+            (&[("origin", "file://")], true),
+            (&[("referer", "https://evil.test/relay.example")], true),
+            (&[("referer", "https://relay.example/below/integration")], false),
+        ];
+        for (headers, cross) in cases {
+            let mut request = TestRequest::post();
+            for (name, value) in at_home.iter().chain(headers) {
+                request = request.insert_header((*name, *value));
+            }
+            assert_eq!(is_cross_site(request.to_http_request().headers(), Some(&public)), cross, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn links_lead_here_and_images_do_not() {
+        for (site, dest, embedded) in [
+            ("cross-site", "document", false),
+            ("cross-site", "image", true),
+            ("cross-site", "iframe", true),
+            ("same-site", "empty", true),
+            ("same-origin", "empty", false),
+            ("none", "document", false),
+        ] {
+            let request =
+                TestRequest::get().insert_header(("sec-fetch-site", site)).insert_header(("sec-fetch-dest", dest));
+            assert_eq!(is_embedded_elsewhere(request.to_http_request().headers()), embedded, "{site} {dest}");
+        }
+    }
 }

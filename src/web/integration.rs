@@ -1,37 +1,132 @@
-//! What a merchant sees and clicks.
+//! What a merchant sees and clicks: the status page, the check, the mending of hooks.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web,
 };
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::{Relay, admin::Admin, refuse};
-use crate::check::{Report, Status};
+use super::{
+    Relay,
+    accept::{self, Format},
+    admin::Admin,
+    refuse,
+    status::{self, Status, verdict::Facts},
+};
+use crate::{
+    check::{self, Report},
+    clock::Timestamp,
+    event::OrderId,
+    inbox::{InboxError, OrderQuery, OrderState},
+    words,
+};
 
-pub(super) async fn page(admin: Admin, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    check(admin, relay).await
+/// The page does not wait longer than this for the database.
+const READ_TIME: Duration = Duration::from_secs(3);
+
+/// Somebody waits for it: what is not done by then is left to the registrar's own rounds.
+const MEND_TIME: Duration = Duration::from_secs(15);
+
+/// What a form that led back here has done.
+#[derive(Deserialize)]
+pub(super) struct Done {
+    order: Option<String>,
+    resent: Option<String>,
 }
 
-pub(super) async fn check(_: Admin, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    answer(&relay.checker.run().await)
-}
-
-pub(super) async fn update(_: Admin, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    if let Err(error) = relay.registrar.ensure().await {
-        // The check that follows says it in a merchant's words.
-        tracing::warn!(%error, "hooks could not be put right: {error}");
+impl Done {
+    fn sentence(&self) -> Option<String> {
+        // Only numbers are believed: anybody may write a link.
+        let order = self.order.as_ref().and_then(|order| order.parse::<OrderId>().ok());
+        let resent = self.resent.as_ref().and_then(|count| count.parse::<u64>().ok());
+        match (order, resent) {
+            (Some(order), _) => Some(format!("Order {order} is fetched again and sent to One Tribe.")),
+            (_, Some(count)) => {
+                let (orders, are) = (words::count(count, "failed order"), words::are(count));
+                Some(format!("{orders} {are} fetched again and sent to One Tribe."))
+            }
+            (None, None) => None,
+        }
     }
-    answer(&relay.checker.run().await)
 }
 
-fn answer(report: &Report) -> HttpResponse {
-    let status = if report.status == Status::Fail { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(report)
+/// The page, from what is known already: it asks nobody but the database.
+pub(super) async fn page(_: Admin, done: web::Query<Done>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let mut status = look(&relay, "./").await;
+    status.notice = done.sentence();
+    status::respond(StatusCode::OK, &status.render())
+}
+
+/// Runs the checks.
+pub(super) async fn check(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let report = relay.checker.run().await;
+    answer(&request, &relay, report).await
+}
+
+/// Registers or mends the hooks, then runs the checks.
+pub(super) async fn update(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    // The check that follows says in a merchant's words what did not work.
+    match tokio::time::timeout(MEND_TIME, relay.registrar.ensure()).await {
+        Ok(Ok(_)) => tracing::info!("hooks looked after, by request"),
+        Ok(Err(error)) => tracing::warn!(%error, "hooks could not be put right: {error}"),
+        Err(_) => tracing::warn!("hooks could not be put right in time"),
+    }
+    let report = relay.checker.run().await;
+    answer(&request, &relay, report).await
+}
+
+async fn answer(request: &HttpRequest, relay: &Relay, report: Arc<Report>) -> HttpResponse {
+    let code = if report.status == check::Status::Fail { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    if accept::preferred(request) == Some(Format::Json) {
+        return HttpResponse::build(code)
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::VARY, "Accept"))
+            .json(&*report);
+    }
+    let mut status = look(relay, "../").await;
+    // Another check may have ended meanwhile: the page shows the one that was asked for.
+    status.facts.report = Some(report);
+    status::respond(code, &status.render())
+}
+
+/// Everything the page shows that needs no call to anybody.
+async fn look(relay: &Relay, root: &'static str) -> Status {
+    let (inbox, connection, now) = (&relay.inbox, &relay.connection, Timestamp::now());
+    let read = async {
+        let summary = inbox.summary(connection.id).await?;
+        let query = OrderQuery { state: Some(OrderState::Failed), limit: status::FAILED_SHOWN, before: None };
+        let failed = if summary.failed > 0 { inbox.orders(connection.id, query).await? } else { Vec::new() };
+        let window = Duration::from_secs(status::HOURS.unsigned_abs() * 3600);
+        let history = inbox.history(connection.id, now.before(window)).await?;
+        Ok::<_, InboxError>((summary, failed, history))
+    };
+    let (summary, failed, history) = match tokio::time::timeout(READ_TIME, read).await {
+        Ok(Ok((summary, failed, history))) => (Some(summary), failed, history),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the status page cannot be filled: {error}");
+            Default::default()
+        }
+        Err(_) => {
+            tracing::error!("the status page cannot be filled: the database does not answer");
+            Default::default()
+        }
+    };
+    let instant = Instant::now();
+    let facts = Facts {
+        summary,
+        store_down: connection.store_breaker().outage().map(|(since, seen)| (instant - since, seen)),
+        destination_down: connection.destination_breaker().outage().map(|(since, seen)| (instant - since, seen)),
+        hooks: relay.registrar.healthy().map(|healthy| (healthy, relay.registrar.wanted_count())),
+        report: relay.checker.last(),
+    };
+    Status { store: connection.config.store.to_string(), now, facts, failed, history, notice: None, root }
 }
 
 #[derive(Deserialize)]
@@ -45,7 +140,11 @@ pub(super) async fn echo(query: web::Query<Echo>, relay: web::Data<Arc<Relay>>) 
     if query.nonce.len() > MAX_NONCE {
         return refuse(StatusCode::BAD_REQUEST, "the nonce is too long");
     }
-    let proofs = relay.connection.echo(&query.nonce);
-    let proof = proofs.first().map(|proof| proof.expose_secret().to_owned()).unwrap_or_default();
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).content_type("text/plain").body(proof)
+    match relay.checker.echo(&query.nonce).await {
+        Ok(proofs) => {
+            let proof = proofs.first().map(|proof| proof.expose_secret().to_owned()).unwrap_or_default();
+            HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).content_type("text/plain").body(proof)
+        }
+        Err(error) => super::unavailable(&error),
+    }
 }

@@ -2,10 +2,19 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{Relay, admin::Admin, refuse, unavailable};
+use super::{
+    Relay,
+    accept::{self, Format},
+    admin::Admin,
+    refuse, unavailable,
+};
 use crate::{
     clock::Timestamp,
     event::OrderId,
@@ -61,7 +70,20 @@ struct Resent {
     resent: u64,
 }
 
-pub(super) async fn resend(_: Admin, id: web::Path<String>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+/// 202 with the count for a program; a browser's form is led back to the page, by a way relative to its own address.
+fn resent(request: &HttpRequest, count: u64, page: String) -> HttpResponse {
+    match accept::preferred(request) {
+        Some(Format::Html) => HttpResponse::SeeOther().insert_header((header::LOCATION, page)).finish(),
+        _ => HttpResponse::Accepted().json(Resent { resent: count }),
+    }
+}
+
+pub(super) async fn resend(
+    _: Admin,
+    id: web::Path<String>,
+    request: HttpRequest,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
     let order: OrderId = match id.parse() {
         Ok(order) => order,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
@@ -69,7 +91,7 @@ pub(super) async fn resend(_: Admin, id: web::Path<String>, relay: web::Data<Arc
     match relay.inbox.want(relay.connection.id, vec![order], true, Timestamp::now()).await {
         Ok(()) => {
             tracing::info!(order_id = %order, "order {order}: to be sent again, by request");
-            HttpResponse::Accepted().json(Resent { resent: 1 })
+            resent(&request, 1, format!("../../integration?order={order}"))
         }
         Err(error) => unavailable(&error),
     }
@@ -80,7 +102,12 @@ pub(super) struct ResendQuery {
     state: Option<String>,
 }
 
-pub(super) async fn resend_all(_: Admin, query: web::Query<ResendQuery>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+pub(super) async fn resend_all(
+    _: Admin,
+    query: web::Query<ResendQuery>,
+    request: HttpRequest,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
     // What is delivered is not resent in bulk: each order sent again may be money asked for again.
     let state = match query.state.as_deref().map(str::parse) {
         Some(Ok(state @ (OrderState::Failed | OrderState::Gone))) => state,
@@ -89,7 +116,7 @@ pub(super) async fn resend_all(_: Admin, query: web::Query<ResendQuery>, relay: 
     match relay.inbox.want_all(relay.connection.id, state, Timestamp::now()).await {
         Ok(resent) => {
             tracing::info!(resent, "{resent} {} order(s) to be sent again, by request", state.name());
-            HttpResponse::Accepted().json(Resent { resent })
+            self::resent(&request, resent, format!("../integration?resent={resent}"))
         }
         Err(error) => unavailable(&error),
     }

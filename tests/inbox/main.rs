@@ -89,6 +89,7 @@ contract! {
     reading::the_summary_counts,
     reading::next_due_is_the_next_that_is_not_due,
     reading::arrivals_announce_work,
+    reading::hours_count_what_was_forwarded_and_what_waited,
     upkeep::wanting_looks_or_insists,
     upkeep::wanting_all_of_a_state_insists,
     upkeep::pruning_goes_in_steps,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onetribe_relay::inbox::{OrderQuery, OrderState, Outcome};
+use onetribe_relay::inbox::{HISTORY, OrderQuery, OrderState, Outcome};
 
 use crate::desk::{LEASE, Place, START, at, delivered, digest, order};
 
@@ -120,4 +120,34 @@ pub async fn arrivals_announce_work(place: Place) {
     arrivals.borrow_and_update();
     desk.want(2, true, START).await;
     tokio::time::timeout(soon, arrivals.changed()).await.unwrap().unwrap();
+}
+
+pub async fn hours_count_what_was_forwarded_and_what_waited(place: Place) {
+    let desk = place.desk().await;
+    let hours = |n: u64| at(n * 3600);
+    let first = desk.end(1, delivered(1, START), START);
+    let second = desk.end(2, delivered(2, START), START);
+    tokio::join!(first, second);
+    let unchanged = Outcome::Delivered { digest: digest(3), fetched_at: START, forwarded: false };
+    desk.end(3, unchanged, START).await;
+    desk.end(4, delivered(4, hours(2)), hours(2)).await;
+    // A claim that was lost has forwarded nothing that counts.
+    desk.news(5, hours(2)).await;
+    let late = desk.claim(5, hours(2)).await;
+    let timely = desk.claim(5, hours(2).after(LEASE)).await;
+    assert!(!desk.settle(late, delivered(5, hours(2)), hours(3)).await);
+    desk.inbox.sample(desk.connection, hours(3)).await.unwrap();
+    assert!(desk.settle(timely, delivered(5, hours(3)), hours(3)).await);
+    desk.inbox.sample(desk.connection, hours(3)).await.unwrap();
+
+    let read = desk.inbox.history(desk.connection, START).await.unwrap();
+    let begin = read[0].number;
+    let read: Vec<_> = read.iter().map(|hour| (hour.number - begin, hour.forwarded, hour.waiting)).collect();
+    // What waited is the most that was seen at once.
+    assert_eq!(read, [(0, 2, None), (2, 1, None), (3, 1, Some(1))]);
+    assert_eq!(desk.inbox.history(desk.connection, hours(3)).await.unwrap().len(), 1);
+    // Hours do not pile up for ever.
+    desk.inbox.sample(desk.connection, hours(3).after(HISTORY)).await.unwrap();
+    let kept = desk.inbox.history(desk.connection, START).await.unwrap();
+    assert_eq!(kept.iter().map(|hour| hour.number - begin).collect::<Vec<_>>(), [3, 3 + 8 * 24]);
 }

@@ -7,7 +7,7 @@
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Shared, reads, session, statements};
+use super::{Shared, history, reads, session, statements};
 use crate::{
     clock::Timestamp,
     inbox::{
@@ -172,6 +172,10 @@ async fn alone(db: &mut PgConnection, shared: &Shared, change: &Change) -> Resul
             Done::Nothing
         }
         Change::Prune { before, limit } => Done::Count(statements::prune(db, inward(before), *limit).await?),
+        Change::Sample { connection, now } => {
+            history::sample(db, *connection, inward(now)).await?;
+            Done::Nothing
+        }
         Change::Probe(now) => {
             statements::keep_note(db, ConnectionId(0), "probe", Some(&inward(now).millis().to_string())).await?;
             Done::Nothing
@@ -221,6 +225,9 @@ async fn settle(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> R
     let mut settled = Settled::default();
     for round in rows::rounds(rows) {
         let orders = statements::settle(db, &round).await?;
+        for ((connection, hour), count) in rows::forwarded_by_hour(&round, &orders) {
+            history::count_forwarded(db, connection, hour, count).await?;
+        }
         settled.note(&round, &orders);
     }
     for (connection, at) in latest {

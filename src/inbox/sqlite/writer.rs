@@ -4,7 +4,7 @@
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, watch};
 
-use super::statements;
+use super::{history, statements};
 use crate::{
     clock::Timestamp,
     inbox::{
@@ -102,6 +102,10 @@ async fn apply(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done
                 Done::Nothing
             }
             Change::Prune { before, limit } => Done::Count(statements::prune(db, *before, *limit).await?),
+            Change::Sample { connection, now } => {
+                history::sample(db, *connection, *now).await?;
+                Done::Nothing
+            }
             Change::Probe(now) => {
                 statements::keep_note(db, ConnectionId(0), "probe", Some(&now.millis().to_string())).await?;
                 Done::Nothing
@@ -139,6 +143,9 @@ async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<Settled
     let mut settled = Settled::default();
     for round in rows::rounds(rows) {
         let orders = statements::settle(db, &round).await?;
+        for ((connection, hour), count) in rows::forwarded_by_hour(&round, &orders) {
+            history::count_forwarded(db, connection, hour, count).await?;
+        }
         settled.note(&round, &orders);
     }
     for (connection, at) in latest {

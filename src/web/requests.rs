@@ -1,0 +1,49 @@
+//! One id per request, in every log line that it causes and in its answer; and a line of its own for each.
+
+use std::time::Instant;
+
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{HeaderName, HeaderValue},
+    middleware::Next,
+};
+use tracing::Instrument;
+
+/// Given by a proxy in front, or made here; sent back in any case.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A longer one is somebody's joke.
+const LONGEST: usize = 64;
+
+/// The proxy's id, if it is one that a log line can bear.
+fn given(request: &ServiceRequest) -> Option<String> {
+    let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (!id.is_empty() && id.len() <= LONGEST && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+/// Wraps every route.
+pub(crate) async fn logged(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let id = given(&request).unwrap_or_else(|| format!("{:016x}", rand::random::<u64>()));
+    let span = tracing::info_span!("request", request_id = %id);
+    let began = Instant::now();
+    let method = request.method().clone();
+    // Without its query, which is anybody's to fill.
+    let path: String = request.path().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    let answered = async {
+        let mut response = next.call(request).await?;
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        let status = response.status();
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // What went wrong has been said where it did; a busy store's webhooks would fill the log with what went well.
+        tracing::debug!(%method, path, status = status.as_u16(), took_ms, "{method} {path}: {}", status.as_u16());
+        Ok(response)
+    };
+    answered.instrument(span).await
+}

@@ -1,0 +1,241 @@
+//! The one sentence at the top of the status page: is the store connected to One Tribe? Pure.
+//!
+//! What is known this moment (a far side is down, orders wait) outranks what a check found some time ago, and nothing is
+//! called connected that nobody has checked.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    check::{LONG_WAIT, Report, Status},
+    clock::Timestamp,
+    http::Seen,
+    inbox::Summary,
+    words,
+};
+
+/// A check older than this no longer vouches for anything.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+/// A check younger than this is what somebody is looking at just now.
+const FRESH: Duration = Duration::from_secs(120);
+
+/// What the page knows without asking anybody.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// The inbox in numbers; `None` when the database cannot be read.
+    pub summary: Option<Summary>,
+    /// For how long the store's API has been down, and what was seen last.
+    pub store_down: Option<(Duration, Seen)>,
+    /// The same of the destination.
+    pub destination_down: Option<(Duration, Seen)>,
+    /// Hooks that were as they should be when last looked at, and how many there should be.
+    pub hooks: Option<(u64, u64)>,
+    /// The last check.
+    pub report: Option<Arc<Report>>,
+}
+
+/// Green, amber or red.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Light {
+    Green,
+    Amber,
+    Red,
+}
+
+/// What the page says first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub light: Light,
+    /// Two or three words.
+    pub title: &'static str,
+    /// One or two sentences.
+    pub sentence: String,
+}
+
+impl Verdict {
+    fn new(light: Light, title: &'static str, sentence: impl Into<String>) -> Self {
+        Self { light, title, sentence: sentence.into() }
+    }
+}
+
+/// The worst that is known decides.
+pub(crate) fn verdict(facts: &Facts, now: Timestamp) -> Verdict {
+    let Some(summary) = &facts.summary else {
+        return Verdict::new(
+            Light::Red,
+            "Not working",
+            "The relay's database cannot be read. BigCommerce keeps the webhooks of new orders meanwhile.",
+        );
+    };
+    outage(facts)
+        .or_else(|| checked(facts, Status::Fail, Light::Red, "Not connected", now))
+        .or_else(|| backlog(summary, now))
+        .or_else(|| hooks(facts))
+        .or_else(|| checked(facts, Status::Warn, Light::Amber, "Needs a look", now))
+        .or_else(|| unchecked(facts, now))
+        .unwrap_or_else(|| connected(summary, now))
+}
+
+fn outage(facts: &Facts) -> Option<Verdict> {
+    let not_arriving = |sentence| Verdict::new(Light::Red, "Orders are not arriving", sentence);
+    if let Some((span, seen)) = facts.destination_down {
+        let span = words::span(span);
+        return Some(not_arriving(format!(
+            "One Tribe has not been taking orders for {span} ({seen}). They wait here and none is lost."
+        )));
+    }
+    let (span, seen) = facts.store_down?;
+    Some(not_arriving(match seen {
+        Seen::Status(401 | 403) => {
+            "BigCommerce refuses the relay's access token, so orders cannot be fetched. They wait and none is lost."
+                .to_owned()
+        }
+        _ => format!(
+            "BigCommerce has not been answering for {} ({seen}). Orders wait and none is lost.",
+            words::span(span)
+        ),
+    }))
+}
+
+/// What the last check found, if it came out as `status`.
+fn checked(facts: &Facts, status: Status, light: Light, title: &'static str, now: Timestamp) -> Option<Verdict> {
+    let report = facts.report.as_ref().filter(|report| report.status == status)?;
+    let found = report.checks.iter().find(|check| check.status == status)?;
+    let age = now.since(report.checked_at);
+    let sentence = if age < FRESH {
+        found.detail.clone()
+    } else {
+        format!("At the last check, {}: {}", words::ago(age), found.detail)
+    };
+    Some(Verdict::new(light, title, sentence))
+}
+
+fn backlog(summary: &Summary, now: Timestamp) -> Option<Verdict> {
+    if summary.failed > 0 {
+        let failed = words::count(summary.failed, "order");
+        let sentence = format!("{failed} could not be delivered. See the reason below, and resend once it is gone.");
+        return Some(Verdict::new(Light::Amber, "Needs a look", sentence));
+    }
+    let waited = summary.oldest_waiting.map(|since| now.since(since)).filter(|waited| *waited > LONG_WAIT)?;
+    let (waiting, are) = (words::count(summary.waiting, "order"), words::are(summary.waiting));
+    let sentence = format!("{waiting} {are} waiting, the oldest for {}. None is lost.", words::span(waited));
+    Some(Verdict::new(Light::Amber, "Orders are late", sentence))
+}
+
+fn hooks(facts: &Facts) -> Option<Verdict> {
+    facts.hooks.filter(|(healthy, wanted)| healthy < wanted).map(|_| {
+        let sentence = "A webhook is missing or altered. Click Update Integration: the relay puts it right.";
+        Verdict::new(Light::Amber, "Needs a look", sentence)
+    })
+}
+
+fn unchecked(facts: &Facts, now: Timestamp) -> Option<Verdict> {
+    let Some(report) = &facts.report else {
+        return Some(Verdict::new(
+            Light::Amber,
+            "Not checked yet",
+            "Nothing is known to be wrong, but the integration has not been checked since the relay started. Click Check Integration.",
+        ));
+    };
+    let age = Some(now.since(report.checked_at)).filter(|age| *age > STALE)?;
+    let sentence = format!(
+        "All was well at the last check, {}, and nothing is known to be wrong since. Click Check Integration.",
+        words::ago(age)
+    );
+    Some(Verdict::new(Light::Amber, "Not checked lately", sentence))
+}
+
+fn connected(summary: &Summary, now: Timestamp) -> Verdict {
+    let last = match summary.last_forwarded_at {
+        Some(at) => format!(" The last order was forwarded {}.", words::ago(now.since(at))),
+        None => " No order has come yet.".to_owned(),
+    };
+    Verdict::new(Light::Green, "Connected", format!("Your store is connected to One Tribe.{last}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Check;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+    fn report(status: Status, age: u64) -> Option<Arc<Report>> {
+        let check = |status, detail: &str| Check {
+            id: "public_url",
+            status,
+            title: "Public address",
+            detail: detail.into(),
+            remedy: None,
+            duration_ms: 1,
+        };
+        let checks = vec![check(Status::Pass, "Fine."), check(status, "Found.")];
+        Some(Arc::new(Report { status, checked_at: NOW.before(Duration::from_secs(age)), checks }))
+    }
+
+    #[test]
+    fn the_worst_that_is_known_decides() {
+        let fine = Facts {
+            summary: Some(Summary::default()),
+            report: report(Status::Pass, 60),
+            hooks: Some((1, 1)),
+            ..Facts::default()
+        };
+        let down = Some((Duration::from_secs(300), Seen::Status(503)));
+        let with = |summary: Summary| Facts { summary: Some(summary), ..fine.clone() };
+        let waiting = |seconds| {
+            with(Summary {
+                waiting: 2,
+                oldest_waiting: Some(NOW.before(Duration::from_secs(seconds))),
+                ..Summary::default()
+            })
+        };
+        let failed = Summary { failed: 1, ..Summary::default() };
+        for (facts, light, title, said) in [
+            (fine.clone(), Light::Green, "Connected", "No order has come yet."),
+            (
+                with(Summary { last_forwarded_at: Some(NOW.before(Duration::from_secs(120))), ..Summary::default() }),
+                Light::Green,
+                "Connected",
+                "forwarded 2 minutes ago",
+            ),
+            (Facts { summary: None, ..fine.clone() }, Light::Red, "Not working", "cannot be read"),
+            (
+                Facts { destination_down: down, ..fine.clone() },
+                Light::Red,
+                "Orders are not arriving",
+                "5 minutes (HTTP 503)",
+            ),
+            (Facts { store_down: down, ..fine.clone() }, Light::Red, "Orders are not arriving", "BigCommerce has not"),
+            (
+                Facts { store_down: Some((Duration::ZERO, Seen::Status(401))), ..fine.clone() },
+                Light::Red,
+                "Orders are not arriving",
+                "access token",
+            ),
+            (Facts { report: report(Status::Fail, 1), ..fine.clone() }, Light::Red, "Not connected", "Found."),
+            (
+                Facts { report: report(Status::Fail, 7200), ..fine.clone() },
+                Light::Red,
+                "Not connected",
+                "At the last check, 2 hours ago: Found.",
+            ),
+            (Facts { report: report(Status::Fail, 1), ..with(failed) }, Light::Red, "Not connected", "Found."),
+            (with(failed), Light::Amber, "Needs a look", "1 order could not"),
+            (waiting(16 * 60), Light::Amber, "Orders are late", "2 orders are waiting, the oldest for 16 minutes"),
+            (waiting(14 * 60), Light::Green, "Connected", ""),
+            (Facts { hooks: Some((0, 1)), ..fine.clone() }, Light::Amber, "Needs a look", "Update Integration"),
+            (Facts { report: report(Status::Warn, 1), ..fine.clone() }, Light::Amber, "Needs a look", "Found."),
+            (Facts { report: None, ..fine.clone() }, Light::Amber, "Not checked yet", "has not been checked"),
+            (
+                Facts { report: report(Status::Pass, 200_000), ..fine.clone() },
+                Light::Amber,
+                "Not checked lately",
+                "2 days ago",
+            ),
+        ] {
+            let verdict = verdict(&facts, NOW);
+            assert_eq!((verdict.light, verdict.title), (light, title), "{facts:?}");
+            assert!(verdict.sentence.contains(said), "{verdict:?} does not say `{said}`");
+        }
+    }
+}

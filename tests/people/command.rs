@@ -1,0 +1,275 @@
+//! The command line, as the shell runs it.
+
+use std::{
+    process::{Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use onetribe_relay::{
+    clock::Timestamp,
+    inbox::{Inbox, sqlite::SqliteInbox},
+};
+use sandbox::{Action, QuotaRule, SenderOptions, StoreConfig, store::Clock};
+use serde_json::Value;
+
+use crate::world::World;
+
+const DAY: i64 = 86_400;
+
+/// A store whose clock the test sets, and no relay.
+fn past(extra: &[(&str, &str)]) -> (World, Arc<AtomicI64>) {
+    let now = Arc::new(AtomicI64::new(0));
+    let shown = now.clone();
+    let clock = Clock::new(move || shown.load(Ordering::Relaxed));
+    let config = StoreConfig { clock, quota: QuotaRule::unlimited(), ..StoreConfig::default() };
+    (World::prepare(config, SenderOptions::default(), extra), now)
+}
+
+fn seconds(date: &str) -> i64 {
+    date.parse::<jiff::Timestamp>().unwrap().as_second()
+}
+
+fn command(world: &World, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().envs(world.variables()).current_dir(world.folder.path()).args(args).stdin(Stdio::null());
+    command
+}
+
+/// Exit code, output and errors. Blocks nothing: the simulators run on other threads and on this one.
+async fn run(world: &World, args: &[&str]) -> (i32, String, String) {
+    let mut command = command(world, args);
+    let Output { status, stdout, stderr } =
+        actix_web::rt::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    for said in [&stdout, &stderr] {
+        assert!(!said.contains("sandbox-") && !said.contains('\x1b'), "{said}");
+    }
+    (status.code().unwrap_or(-1), stdout, stderr)
+}
+
+#[actix_web::test]
+async fn past_orders_are_relayed_once_and_the_counts_are_honest() {
+    let (world, now) = past(&[("SKIP_ORDER_STATUSES", "0")]);
+    // Many in one second, more than a page holds, a few out of the span, some left out by their status.
+    for n in 0..620 {
+        now.store(seconds("2024-03-05T10:00:00Z") + if n < 300 { 0 } else { n * 60 }, Ordering::Relaxed);
+        world.store.place_order_silently(None, if n % 31 == 0 { 0 } else { 11 });
+    }
+    for outside in ["2024-03-04T23:59:59Z", "2024-03-08T00:00:00Z"] {
+        now.store(seconds(outside), Ordering::Relaxed);
+        world.store.place_order_silently(None, 11);
+    }
+    let span = ["backfill", "--since", "2024-03-05", "--until", "2024-03-07"];
+    let (code, said, _) = run(&world, &[&span[..], &["--dry-run"]].concat()).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("620 orders changed from 2024-03-05T00:00:00.000Z to 2024-03-07T23:59:59.000Z"), "{said}");
+    assert!(said.contains("      600  would be relayed\n"), "{said}");
+    assert!(said.contains("       20  left out by SKIP_ORDER_STATUSES\n"), "{said}");
+    assert_eq!(world.sink.attempts(), 0);
+
+    let (code, said, errors) = run(&world, &span).await;
+    assert_eq!((code, world.sink.accepted_orders()), (0, 600), "{said}{errors}");
+    assert!(said.contains("      600  put into the inbox") && said.ends_with("All delivered.\n"), "{said}");
+    let (code, said, _) = run(&world, &span).await;
+    assert_eq!((code, world.sink.accepted_count()), (0, 600), "{said}");
+    assert!(said.contains("        0  put into the inbox") && said.contains("      600  relayed before"), "{said}");
+
+    // What changed since is relayed once more, and nothing else.
+    now.store(seconds("2024-03-06T11:00:00Z"), Ordering::Relaxed);
+    let changed = world.store.orders()[1].id;
+    world.store.change_order_silently(changed, 2);
+    let (_, said, _) = run(&world, &span).await;
+    assert!(said.contains("        1  put into the inbox"), "{said}");
+    assert_eq!((world.sink.accepted_count(), world.sink.newest(changed)), (601, Some(2)));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn broken_off_it_goes_on_where_it_was_and_sends_nothing_twice() {
+    let (world, now) = past(&[]);
+    for n in 0..900 {
+        now.store(seconds("2024-03-05T10:00:00Z") + n * 60, Ordering::Relaxed);
+        world.store.place_order_silently(None, 11);
+    }
+    world.sink.fault_all(Action::Slow(Duration::from_millis(20)));
+    let span = ["backfill", "--since", "2024-03-05", "--until", "2024-03-09"];
+    let child = command(&world, &span).stdout(Stdio::piped()).spawn().unwrap();
+    world.sink.wait_for(|sink| sink.accepted_count() > 100, crate::world::PATIENCE).await.unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = actix_web::rt::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.ends_with("Broken off. Run the same command again to go on from here.\n"), "{said}");
+    let so_far = world.sink.accepted_count();
+    assert!(so_far < 900);
+    world.sink.clear_faults();
+    let (code, said, errors) = run(&world, &span).await;
+    assert_eq!((code, world.sink.accepted_orders(), world.sink.accepted_count()), (0, 900, 900), "{said}{errors}");
+    assert!(errors.contains("Going on where it was broken off, at 2024-03-05T"), "{errors}");
+    assert!(!said.starts_with("900 orders"), "{said}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_running_relay_delivers_them_and_the_quota_is_kept() {
+    let (mut world, now) = past(&[]);
+    world.store.set_quota(QuotaRule::default());
+    for n in 0..40 {
+        now.store(seconds("2024-03-05T10:00:00Z") + n, Ordering::Relaxed);
+        world.store.place_order_silently(None, 11);
+    }
+    now.store(Timestamp::now().millis() / 1000, Ordering::Relaxed);
+    world.start_relay().await;
+    world.hooked().await;
+    let (code, said, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(said.ends_with("The running relay delivers them.\n"), "{said}");
+    world.arrived(40).await;
+    assert_eq!((world.sink.accepted_count(), world.store.quota_refusals()), (40, 0));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn what_was_cleared_out_since_counts_as_relayed_and_is_said_so() {
+    let (world, now) = past(&[]);
+    let today = Timestamp::now();
+    let inbox = SqliteInbox::open(&world.database()).await.unwrap();
+    let start = today.before(Duration::from_secs(60 * DAY as u64));
+    inbox.connection("bigcommerce", &world.store.config().hash, start).await.unwrap();
+    inbox.close().await;
+    let ids = [70, 30, 1].map(|days_ago| {
+        now.store(today.millis() / 1000 - days_ago * DAY, Ordering::Relaxed);
+        world.store.place_order_silently(None, 11)
+    });
+    now.store(today.millis() / 1000, Ordering::Relaxed);
+    let (code, said, errors) = run(&world, &["backfill", "--since", "2020-01-01"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(
+        said.contains("        1  changed after the relay's first start and over 14 days ago: counted as relayed"),
+        "{said}"
+    );
+    assert_eq!((world.sink.accepted_orders(), world.sink.newest(ids[1])), (2, None));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn refused_orders_and_refused_calls_end_it_with_one() {
+    let (world, now) = past(&[]);
+    now.store(seconds("2024-03-05T10:00:00Z"), Ordering::Relaxed);
+    let refused = world.store.place_order_silently(None, 11);
+    world.store.place_order_silently(None, 11);
+    world.sink.fault_order(refused, Action::Status(422));
+    let (code, said, _) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
+    assert_eq!((code, world.sink.accepted_orders()), (1, 1), "{said}");
+    assert!(said.contains("1 order refused so far"), "{said}");
+    world.store.fault(sandbox::Fault::new(sandbox::Operation::OrderList, Action::Status(401)));
+    let (code, _, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
+    assert_eq!(code, 1);
+    assert!(errors.contains("error: BigCommerce: HTTP 401"), "{errors}");
+    world.sink.clear_faults();
+    world.store.clear_faults();
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
+    let (world, _) = past(&[("PUBLIC_URL", "")]);
+    for (args, says) in [
+        (&["backfill"][..], "--since <DATE>"),
+        (&["backfill", "--since", "yesterday"], "a date such as 2024-03-05"),
+        (&["backfill", "--since", "2024-03-05", "--until", "2024-03-01"], "--since must lie before --until"),
+        (&["backfill", "--since", "2999-01-01"], "in the past"),
+        (&["hooks", "update"], "PUBLIC_URL is not set"),
+        (&["orders", "resend"], "<IDS|--state <STATE>>"),
+        (&["orders", "resend", "--state", "delivered"], "only `failed` or `gone`"),
+        (&["orders", "list", "--state", "lost"], "a state is one of"),
+        (&["chekc"], "similar"),
+    ] {
+        let (code, _, errors) = run(&world, args).await;
+        assert_eq!(code, 2, "{args:?}: {errors}");
+        assert!(errors.contains(says), "{args:?}: {errors}");
+    }
+    let mut bare = command(&world, &["check"]);
+    let output = bare.env_remove("BIGCOMMERCE_STORE_HASH").env("PORT", "many").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains("BIGCOMMERCE_STORE_HASH") && errors.contains("PORT"), "{errors}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn every_command_has_help_and_completions_need_no_configuration() {
+    let (world, _) = past(&[]);
+    for command in [
+        "",
+        "serve",
+        "check",
+        "backfill",
+        "hooks",
+        "hooks list",
+        "hooks update",
+        "hooks remove",
+        "orders",
+        "orders list",
+        "orders resend",
+        "healthcheck",
+        "completions",
+    ] {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let (code, said, _) = run(&world, &args).await;
+        assert!(code == 0 && said.contains("Usage: onetribe-relay"), "{command}: {said}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_onetribe-relay")).env_clear().args(["completions", shell]).output();
+        let output = output.unwrap();
+        assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("backfill"), "{shell}");
+    }
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn lists_are_plain_when_piped_and_json_when_asked_for() {
+    let mut world = World::start_with(&[("RETRY_MAX_AGE", "1s")]).await;
+    let order = world.store.place_order_silently(None, 11);
+    world.sink.fault_order(order, Action::Status(422));
+    world.tell(order).await;
+    world.settled(order, "failed").await;
+
+    let (code, said, _) = run(&world, &["check"]).await;
+    assert_eq!(code, 0, "a warning is no failure: {said}");
+    assert!(said.contains("pass\tpublic_url\tThe public address reaches this relay.\n"), "{said}");
+    assert!(said.contains("warn\tdeliveries\t1 order could not be delivered.\n\t\tLook at"), "{said}");
+    let (_, said, _) = run(&world, &["check", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["status"], "warn");
+
+    let (_, said, _) = run(&world, &["orders", "list", "--state", "failed"]).await;
+    assert!(said.starts_with(&format!("{order}\tfailed\t")) && said.lines().count() == 1, "{said}");
+    let (_, said, _) = run(&world, &["orders", "list", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["order_id"], order);
+    let hook = world.store.hooks()[0].id;
+    let (_, said, _) = run(&world, &["hooks", "list"]).await;
+    assert_eq!(said, format!("{hook}\tstore/order/*\tactive\tours\t127.0.0.1\n"));
+    let (_, said, _) = run(&world, &["hooks", "update", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["done"], "kept");
+
+    world.sink.clear_faults();
+    let (_, said, _) = run(&world, &["orders", "resend", "--state", "failed"]).await;
+    assert_eq!(said, "1 order will be sent again, by the running relay\n");
+    world.arrived(1).await;
+    world.stop_relay().await;
+    let (_, said, _) = run(&world, &["orders", "resend", &order.to_string()]).await;
+    assert_eq!(said, "1 order will be sent again, once a relay runs: none does now\n");
+    world.store.deactivate_hook(hook);
+    let (code, said, errors) = run(&world, &["check"]).await;
+    assert!(code == 1 && said.contains("fail\tbigcommerce_hooks\t"), "{said}");
+    assert_eq!(errors, "note: no relay is running on this database\n");
+    let (_, said, _) = run(&world, &["hooks", "remove"]).await;
+    assert_eq!((&*said, world.store.hooks().len()), ("removed 1 webhook\n", 0));
+    world.finish().await;
+}

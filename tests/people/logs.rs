@@ -1,0 +1,110 @@
+//! The log, as a running relay writes it.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use sandbox::{Event, Scope, SendOptions, SenderOptions, StoreConfig};
+use serde_json::Value;
+
+use crate::world::World;
+
+struct Logged {
+    child: Child,
+    path: std::path::PathBuf,
+}
+
+impl Logged {
+    async fn start(world: &World, format: &str, filter: &str) -> Self {
+        let path = world.folder.path().join("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+        command.env_clear().envs(world.variables()).env("LOG_FORMAT", format).env("RUST_LOG", filter);
+        command.current_dir(world.folder.path()).stdin(Stdio::null()).stdout(fs::File::create(&path).unwrap());
+        let child = command.spawn().unwrap();
+        world.hooked().await;
+        Self { child, path }
+    }
+
+    async fn stop(mut self) -> String {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        actix_web::rt::task::spawn_blocking(move || assert!(self.child.wait().unwrap().success())).await.unwrap();
+        let text = fs::read_to_string(self.path).unwrap();
+        for secret in ["sandbox-access-token", "sandbox-client-secret", "sandbox-merchant-token", "sandbox-admin-token"]
+        {
+            assert!(!text.contains(secret), "{text}");
+        }
+        text
+    }
+}
+
+async fn settle(world: &World) {
+    while world.get("/orders?state=pending").await.1["orders"].as_array().unwrap().iter().len() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[actix_web::test]
+async fn an_orders_way_and_a_requests_lines_can_be_found_in_json() {
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    let relay = Logged::start(&world, "json", "onetribe_relay=debug").await;
+    let order = world.store.place_order_silently(None, 11);
+    let event = Event::new(Scope::Updated, order);
+    assert_eq!(world.send(&event, &SendOptions::default().header("x-request-id", "edge-7f.A_1")).await, 200);
+    world.arrived(1).await;
+    settle(&world).await;
+    for (given, taken) in [("proxy-42", true), ("with space", false), (&"x".repeat(65), false)] {
+        let request = world.client.get(world.url("/health/live")).header("x-request-id", given);
+        let answer = request.send().await.unwrap();
+        let id = answer.headers()["x-request-id"].to_str().unwrap();
+        assert_eq!(id == given, taken, "{given}: {id}");
+        assert!(taken || id.len() == 16);
+    }
+    let lines: Vec<Value> = relay
+        .stop()
+        .await
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    let number = order.to_string();
+    let of_order: Vec<&Value> = lines.iter().filter(|line| line["order_id"] == *number).collect();
+    for line in &of_order {
+        assert!(line["message"].as_str().unwrap().contains(&format!("order {order}")), "{line}");
+    }
+    let kept = of_order.iter().find(|line| line["message"].as_str().unwrap().ends_with("webhook kept")).unwrap();
+    assert_eq!(kept["span"]["request_id"], "edge-7f.A_1");
+    let delivered = of_order.iter().find(|line| line["message"] == format!("order {order}: delivered")).unwrap();
+    assert!(delivered["lag_ms"].is_u64() && delivered["level"] == "INFO", "{delivered}");
+    let access = lines.iter().find(|line| line["path"] == "/webhooks/bigcommerce").unwrap();
+    assert_eq!((&access["status"], &access["method"]), (&Value::from(200), &Value::from("POST")));
+    assert_eq!(access["span"]["request_id"], "edge-7f.A_1");
+    documented(&lines);
+    world.finish().await;
+}
+
+/// Every field that a line has is in the document's table.
+fn documented(lines: &[Value]) {
+    let document = include_str!("../../docs/logging.md");
+    for line in lines {
+        for field in line.as_object().unwrap().keys().filter(|field| *field != "span") {
+            assert!(document.contains(&format!("`{field}`")), "{field} of {line} is not in docs/logging.md");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_busy_store_writes_one_line_an_order() {
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    let relay = Logged::start(&world, "pretty", "info").await;
+    for _ in 0..100 {
+        world.store.place_order_as(None, 11);
+    }
+    world.arrived(100).await;
+    settle(&world).await;
+    let text = relay.stop().await;
+    let lines = text.lines().count();
+    assert!((100..115).contains(&lines), "{lines} lines: {text}");
+    assert!(!text.contains('\x1b'));
+    world.finish().await;
+}

@@ -1,0 +1,26 @@
+//! What people see and do: the checks, the page's answers, the command line, metrics and alerts.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod alerts;
+mod checks;
+mod command;
+mod logs;
+mod metrics;
+mod page;
+#[path = "../relay/world.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod world;
+
+/// Has one order put off by a destination that takes none: its outage is known from then on.
+async fn put_off(world: &world::World) -> i64 {
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    let noted = async {
+        while !world.row(order).await["last_error"].is_string() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(world::PATIENCE, noted).await.unwrap();
+    order
+}

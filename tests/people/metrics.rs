@@ -1,0 +1,117 @@
+//! The metrics as Prometheus reads them, and the three documents that name them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::Value;
+
+use crate::world::World;
+
+const PREFIX: &str = "onetribe_relay_";
+
+async fn rendered() -> String {
+    let port = sandbox::relay::free_port().unwrap().to_string();
+    let world = World::start_with(&[("METRICS_PORT", &port)]).await;
+    world.store.place_order_as(None, 11);
+    world.arrived(1).await;
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    let answer = world.client.get(url).send().await.unwrap();
+    let kind = answer.headers()["content-type"].to_str().unwrap();
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = answer.text().await.unwrap();
+    world.finish().await;
+    text
+}
+
+/// Families by name, with their type.
+fn families(text: &str) -> BTreeMap<&str, &str> {
+    text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
+}
+
+/// Every name of ours in a text.
+fn names(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices(PREFIX) {
+        let name: String = text[at..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+        found.insert(name);
+    }
+    found
+}
+
+/// Samples' names that a query may use.
+fn samples(text: &str) -> BTreeSet<String> {
+    let name = |line: &str| line.split(['{', ' ']).next().unwrap().to_owned();
+    text.lines().filter(|line| !line.starts_with('#')).map(name).collect()
+}
+
+#[actix_web::test]
+async fn the_text_is_openmetrics_and_everything_that_names_a_metric_agrees() {
+    let text = rendered().await;
+    // OpenMetrics 1.0: ends so, counters end in `_total`, a unit is the name's own ending, each sample has its family.
+    assert!(text.ends_with("# EOF\n"));
+    let families = families(&text);
+    for line in text.lines().filter(|line| !line.starts_with("# EOF")) {
+        if let Some(unit) = line.strip_prefix("# UNIT ") {
+            let (name, unit) = unit.split_once(' ').unwrap();
+            assert!(name.ends_with(&format!("_{unit}")), "{line}");
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = families.iter().find(|(family, kind)| match **kind {
+                "counter" => name.strip_suffix("_total") == Some(**family),
+                "histogram" => ["_bucket", "_sum", "_count"].iter().any(|end| name.strip_suffix(end) == Some(**family)),
+                _ => name == **family,
+            });
+            assert!(family.is_some(), "{line}");
+            let value = line.rsplit(' ').next().unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    // docs/metrics.md has each of them, and no other.
+    let public = |(family, kind): (&&str, &&str)| {
+        if *kind == "counter" { format!("{family}_total") } else { (*family).to_owned() }
+    };
+    let ours: BTreeSet<String> = families.iter().map(public).collect();
+    let table = include_str!("../../docs/metrics.md").lines().filter(|line| line.starts_with("| `"));
+    let documented: BTreeSet<String> = table.filter_map(|line| line.split('`').nth(1)).map(str::to_owned).collect();
+    assert_eq!(ours, documented);
+
+    let samples = samples(&text);
+    let rules = include_str!("../../docs/alerts.rules.yml");
+    let dashboard = include_str!("../../docs/dashboard.json");
+    for name in names(rules).iter().chain(&names(dashboard)) {
+        assert!(samples.contains(name), "{name} is not rendered");
+    }
+}
+
+#[test]
+fn the_alert_rules_are_whole() {
+    let rules = Yaml::load_from_str(include_str!("../../docs/alerts.rules.yml")).unwrap();
+    let rules = rules[0]["groups"][0]["rules"].as_vec().unwrap();
+    assert!(rules.len() >= 8);
+    for rule in rules {
+        let text = |value: &Yaml| value.as_str().unwrap().to_owned();
+        assert!(text(&rule["alert"]).starts_with("OneTribeRelay"));
+        let expr = text(&rule["expr"]);
+        assert!(!names(&expr).is_empty() && expr.matches('(').count() == expr.matches(')').count(), "{expr}");
+        assert!(["warning", "critical"].contains(&&*text(&rule["labels"]["severity"])));
+        assert!(!text(&rule["annotations"]["summary"]).is_empty());
+    }
+}
+
+#[test]
+fn the_dashboard_is_whole() {
+    let dashboard: Value = serde_json::from_str(include_str!("../../docs/dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() >= 12);
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()));
+        assert!(!panel["title"].as_str().unwrap().is_empty());
+        let place = &panel["gridPos"];
+        assert!(place["x"].as_u64().unwrap() + place["w"].as_u64().unwrap() <= 24, "{panel}");
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            assert!(!names(expr).is_empty() && expr.matches('(').count() == expr.matches(')').count(), "{expr}");
+        }
+    }
+}
