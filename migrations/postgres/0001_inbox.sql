@@ -45,9 +45,11 @@ CREATE INDEX orders_settled ON orders (settled_at) WHERE settled_at IS NOT NULL;
 CREATE TABLE receipts (
     connection_id BIGINT NOT NULL,
     order_id BIGINT NOT NULL,
-    key BIGINT NOT NULL,               -- 64 bits of a SHA-256
+    key BIGINT NOT NULL,               -- of the webhook-id, 64 bits of a SHA-256
+    twin BIGINT NOT NULL,              -- of hash and created_at, likewise
     seen_at BIGINT NOT NULL,
-    PRIMARY KEY (connection_id, order_id, key)
+    PRIMARY KEY (connection_id, order_id, key),
+    UNIQUE (connection_id, order_id, twin)
 );
 
 CREATE INDEX receipts_seen ON receipts (seen_at);

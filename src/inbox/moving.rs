@@ -64,8 +64,14 @@ const TABLES: [Table; 4] = [
     },
     Table {
         name: "receipts",
-        columns: &[("connection_id", "bigint"), ("order_id", "bigint"), ("key", "bigint"), ("seen_at", "bigint")],
-        key: "connection_id, order_id, key",
+        columns: &[
+            ("connection_id", "bigint"),
+            ("order_id", "bigint"),
+            ("key", "bigint"),
+            ("twin", "bigint"),
+            ("seen_at", "bigint"),
+        ],
+        key: "connection_id, order_id, key, twin",
     },
     Table {
         name: "notes",

@@ -10,12 +10,22 @@ use sha2::{Digest as _, Sha256};
 use super::{Accepted, Arrival, Claim, ConnectionId, OrderState, Outcome, Settlement, WELL_AFTER, hour_of};
 use crate::{clock::Timestamp, event::OrderId};
 
-/// One receipt to keep.
+/// One receipt to keep: an event is known again by either of its marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct Receipt {
     pub connection_id: i64,
     pub order_id: i64,
+    /// Of its `webhook-id`; without one, the same as `twin`.
     pub key: i64,
+    /// Of its `hash` with its second, which two hooks that fire for one event share; without one, the same as `key`.
+    pub twin: i64,
+}
+
+impl Receipt {
+    /// What the event is known by, each with its order.
+    pub fn marks(&self) -> [(i64, i64, i64); 2] {
+        [self.key, self.twin].map(|mark| (self.connection_id, self.order_id, mark))
+    }
 }
 
 /// One order to make wanted.
@@ -43,35 +53,32 @@ impl Raise {
     }
 }
 
-/// The receipts that an event leaves: by its `webhook-id`, and by its `hash` with its second.
-fn receipts(arrival: &Arrival) -> impl Iterator<Item = Receipt> {
-    let key = |kind: &[u8], parts: &[&[u8]]| {
+/// The receipt that an event leaves, unless it has nothing to be known by.
+fn receipt(arrival: &Arrival) -> Option<Receipt> {
+    let mark = |kind: &[u8], parts: &[&[u8]]| {
         let mut hasher = Sha256::new();
         hasher.update(kind);
         parts.iter().for_each(|part| hasher.update(part));
         let mut first = [0; 8];
         first.copy_from_slice(&hasher.finalize()[..8]);
-        Receipt {
-            connection_id: arrival.connection.0,
-            order_id: arrival.event.order.get(),
-            key: i64::from_le_bytes(first),
-        }
+        i64::from_le_bytes(first)
     };
-    let by_id = arrival.webhook_id.as_ref().map(|id| key(b"id\0", &[id.as_bytes()]));
+    let by_id = arrival.webhook_id.as_ref().map(|id| mark(b"id\0", &[id.as_bytes()]));
     let second = arrival.event.created_at.unwrap_or(-1).to_le_bytes();
-    let by_hash = arrival.event.hash.as_ref().map(|hash| key(b"hash\0", &[&second, hash.as_bytes()]));
-    by_id.into_iter().chain(by_hash)
+    let by_hash = arrival.event.hash.as_ref().map(|hash| mark(b"hash\0", &[&second, hash.as_bytes()]));
+    let (connection_id, order_id) = (arrival.connection.0, arrival.event.order.get());
+    Some(Receipt { connection_id, order_id, key: by_id.or(by_hash)?, twin: by_hash.or(by_id)? })
 }
 
 /// A batch of events, with their receipts.
 pub(super) struct Arrivals<'a> {
     arrivals: Vec<&'a Arrival>,
-    receipts: Vec<Vec<Receipt>>,
+    receipts: Vec<Option<Receipt>>,
 }
 
 impl<'a> Arrivals<'a> {
     pub fn new(arrivals: Vec<&'a Arrival>) -> Self {
-        let receipts = arrivals.iter().map(|arrival| receipts(arrival).collect()).collect();
+        let receipts = arrivals.iter().map(|arrival| receipt(arrival)).collect();
         Self { arrivals, receipts }
     }
 
@@ -80,15 +87,18 @@ impl<'a> Arrivals<'a> {
         self.receipts.iter().flatten().copied().collect()
     }
 
-    /// Tells first-time events from doubtful ones, given the receipts that were new. One entry per event, and one raise
-    /// per order.
-    pub fn judge(&self, mut new: HashSet<Receipt>) -> (Vec<bool>, Vec<Raise>) {
+    /// Tells first-time events from doubtful ones, given the receipts that were known before. One entry per event, and one
+    /// raise per order.
+    pub fn judge(&self, known: &[Receipt]) -> (Vec<bool>, Vec<Raise>) {
+        let mut met: HashSet<(i64, i64, i64)> = known.iter().flat_map(Receipt::marks).collect();
         let mut raises: Vec<Raise> = Vec::new();
         let mut place: HashMap<(i64, i64), usize> = HashMap::new();
         let mut firsts = Vec::with_capacity(self.arrivals.len());
-        for (arrival, receipts) in self.arrivals.iter().zip(&self.receipts) {
-            // Of two equal events in one batch the first takes the receipts; every one of its own is taken.
-            let first = receipts.iter().filter(|receipt| !new.remove(receipt)).count() == 0;
+        for (arrival, receipt) in self.arrivals.iter().zip(&self.receipts) {
+            // Of two equal events in one batch the second meets the marks of the first.
+            let marks: Vec<_> = receipt.iter().flat_map(Receipt::marks).collect();
+            let first = marks.iter().all(|mark| !met.contains(mark));
+            met.extend(marks);
             firsts.push(first);
             let mut raise = Raise::of(arrival.connection, arrival.event.order, first, arrival.at);
             if let Some(second) = arrival.event.created_at {
@@ -100,9 +110,9 @@ impl<'a> Arrivals<'a> {
                     raises.push(raise);
                 }
                 Entry::Occupied(entry) => {
-                    let known = &mut raises[*entry.get()];
-                    known.insist |= raise.insist;
-                    known.unless_fetched_at = known.unless_fetched_at.max(raise.unless_fetched_at);
+                    let one = &mut raises[*entry.get()];
+                    one.insist |= raise.insist;
+                    one.unless_fetched_at = one.unless_fetched_at.max(raise.unless_fetched_at);
                 }
             }
         }

@@ -25,30 +25,37 @@ pub(super) fn json<T: Serialize>(rows: T) -> String {
     serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
 }
 
-/// Keeps receipts; returns those that were new.
+/// Keeps receipts; returns those that were known before by one of their marks. Each mark is unique for its order: of two
+/// relays that are told one thing at once, the later one waits here for the earlier one's commit.
 pub(super) async fn keep_receipts(
     db: &mut PgConnection,
     receipts: HashSet<Receipt>,
     seen_at: Timestamp,
-) -> Result<HashSet<Receipt>, sqlx::Error> {
+) -> Result<Vec<Receipt>, sqlx::Error> {
     if receipts.is_empty() {
-        return Ok(receipts);
+        return Ok(Vec::new());
     }
-    let rows = sqlx::query(
-        "INSERT INTO receipts (connection_id, order_id, key, seen_at)
-         SELECT r.connection_id, r.order_id, r.key, $2
-         FROM json_to_recordset($1::text::json) AS r(connection_id bigint, order_id bigint, key bigint)
-         ORDER BY 1, 2, 3
+    let new = sqlx::query(
+        "INSERT INTO receipts (connection_id, order_id, key, twin, seen_at)
+         SELECT r.connection_id, r.order_id, r.key, r.twin, $2
+         FROM json_to_recordset($1::text::json)
+              AS r(connection_id bigint, order_id bigint, key bigint, twin bigint)
+         ORDER BY 1, 2, 3, 4
          ON CONFLICT DO NOTHING
-         RETURNING connection_id, order_id, key",
+         RETURNING connection_id, order_id, key, twin",
     )
     .bind(json(&receipts))
     .bind(seen_at.millis())
     .fetch_all(db)
     .await?;
-    rows.iter()
-        .map(|row| Ok(Receipt { connection_id: row.try_get(0)?, order_id: row.try_get(1)?, key: row.try_get(2)? }))
-        .collect()
+    let mut kept = HashSet::new();
+    for row in &new {
+        let (connection_id, order_id) = (row.try_get(0)?, row.try_get(1)?);
+        kept.extend(Receipt { connection_id, order_id, key: row.try_get(2)?, twin: row.try_get(3)? }.marks());
+    }
+    // What gave way to another one of this batch was not known before.
+    let known = |receipt: &Receipt| receipt.marks().iter().all(|mark| !kept.contains(mark));
+    Ok(receipts.into_iter().filter(known).collect())
 }
 
 /// Makes orders wanted; returns those for which there was anything to do.

@@ -191,8 +191,8 @@ async fn accept(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> R
         .collect();
     let Some(seen_at) = arrivals.iter().map(|arrival| arrival.at).max() else { return Ok(Vec::new()) };
     let batch = Arrivals::new(arrivals.iter().collect());
-    let new = statements::keep_receipts(db, batch.receipts(), seen_at).await?;
-    let (firsts, raises) = batch.judge(new);
+    let known = statements::keep_receipts(db, batch.receipts(), seen_at).await?;
+    let (firsts, raises) = batch.judge(&known);
     let raised = statements::raise(db, raises).await?;
     for (connection, at) in batch.latest() {
         statements::touch_event(db, connection, at).await?;

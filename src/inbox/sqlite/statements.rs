@@ -19,35 +19,37 @@ pub(super) fn json<T: Serialize>(rows: T) -> String {
     serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
 }
 
-/// Keeps receipts; returns those that were new. Asks for the known ones first: they are few, and every row that comes back
-/// costs more than one that does not.
+/// Keeps receipts; returns those that were known before by one of their marks. They are few: every row that comes back costs
+/// more than one that does not.
 pub(super) async fn keep_receipts(
     db: &mut SqliteConnection,
-    mut receipts: HashSet<Receipt>,
+    receipts: HashSet<Receipt>,
     seen_at: Timestamp,
-) -> Result<HashSet<Receipt>, sqlx::Error> {
+) -> Result<Vec<Receipt>, sqlx::Error> {
+    let batch = json(&receipts);
     let known = sqlx::query(
-        "SELECT r.connection_id, r.order_id, r.key
+        "SELECT r.connection_id, r.order_id, r.key, r.twin
          FROM json_each(?1) AS j JOIN receipts AS r
              ON r.connection_id = j.value ->> 'connection_id' AND r.order_id = j.value ->> 'order_id'
-                AND r.key = j.value ->> 'key'",
+         WHERE r.key = j.value ->> 'key' OR r.twin = j.value ->> 'twin'",
     )
-    .bind(json(&receipts))
+    .bind(&batch)
     .fetch_all(&mut *db)
     .await?;
-    for row in &known {
-        let receipt = Receipt { connection_id: row.try_get(0)?, order_id: row.try_get(1)?, key: row.try_get(2)? };
-        receipts.remove(&receipt);
-    }
     sqlx::query(
-        "INSERT INTO receipts (connection_id, order_id, key, seen_at)
-         SELECT value ->> 'connection_id', value ->> 'order_id', value ->> 'key', ?2 FROM json_each(?1)",
+        "INSERT INTO receipts (connection_id, order_id, key, twin, seen_at)
+         SELECT value ->> 'connection_id', value ->> 'order_id', value ->> 'key', value ->> 'twin', ?2
+         FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING",
     )
-    .bind(json(&receipts))
+    .bind(batch)
     .bind(seen_at.millis())
     .execute(db)
     .await?;
-    Ok(receipts)
+    let receipt = |row: &SqliteRow| {
+        let (connection_id, order_id) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Receipt { connection_id, order_id, key: row.try_get(2)?, twin: row.try_get(3)? })
+    };
+    known.iter().map(receipt).collect()
 }
 
 /// Makes orders wanted; returns those for which there was anything to do.
@@ -279,8 +281,8 @@ pub(super) async fn keep_note(
 /// Failed orders stay until somebody resends them: they are a list of what is still to be done.
 pub(super) async fn prune(db: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
     let receipts = sqlx::query(
-        "DELETE FROM receipts WHERE (connection_id, order_id, key) IN
-             (SELECT connection_id, order_id, key FROM receipts WHERE seen_at < ?1 ORDER BY seen_at LIMIT ?2)",
+        "DELETE FROM receipts WHERE (connection_id, order_id, key, twin) IN
+             (SELECT connection_id, order_id, key, twin FROM receipts WHERE seen_at < ?1 ORDER BY seen_at LIMIT ?2)",
     )
     .bind(before.millis())
     .bind(limit)
