@@ -25,9 +25,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOKED_AT: u32 = 1000;
 
 /// Which part of the past to relay.
-///
-/// Finds orders by their last change, oldest first, and relays those that One Tribe does not have in their present state.
-/// Archived orders are not in the store's lists and are not found. Broken off, the same command goes on where it stopped.
 #[derive(Debug, Args)]
 pub struct BackfillArgs {
     /// Orders changed from this day on (2024-03-05, from its beginning in UTC) or moment (2024-03-05T12:00:00Z)
