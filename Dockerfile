@@ -11,7 +11,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY sandbox/Cargo.toml sandbox/
 RUN mkdir -p benches src sandbox/src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch benches/inbox.rs benches/relay.rs src/lib.rs sandbox/src/lib.rs \
+    && touch benches/inbox.rs benches/relay.rs benches/replicas.rs src/lib.rs sandbox/src/lib.rs \
     && cargo build --locked --release --package onetribe-relay
 
 # Then the relay itself. Copied files keep their times, which may be older than the empty sources' build: touched, they count as new.

@@ -3,18 +3,21 @@
 mod backfill;
 mod check;
 mod hooks;
+mod migrate;
 mod orders;
 mod output;
 
 use std::{net::IpAddr, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::{app::Parts, http, registrar::RegistrarError};
 
 pub use backfill::BackfillArgs;
 pub use hooks::HooksCommand;
+pub use migrate::migrate;
 pub use orders::OrdersCommand;
 
 /// Relays a BigCommerce store's orders to One Tribe.
@@ -53,6 +56,12 @@ pub enum Command {
     /// Look at orders, or send them again
     #[command(subcommand)]
     Orders(OrdersCommand),
+    /// Move the inbox from the SQLite file that DATABASE_URL names into an empty PostgreSQL database
+    Migrate {
+        /// The target, `postgres://USER:PASSWORD@HOST/DATABASE`
+        #[arg(long, value_name = "URL", value_parser = migrate::secret)]
+        to: SecretString,
+    },
     /// Ask the relay on this machine whether it is ready (for a container without a shell)
     Healthcheck,
     /// Print a completion script for a shell

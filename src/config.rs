@@ -220,6 +220,17 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Only what moving an inbox needs: where it is.
+    ///
+    /// # Errors
+    /// The faults of `DATABASE_URL`.
+    pub fn database(vars: impl IntoIterator<Item = (String, String)>) -> Result<Database, ConfigError> {
+        let mut faults = Vec::new();
+        read(vars).database_url.required(&mut faults, parse::database).ok_or(ConfigError(faults))
+    }
+}
+
 fn read(vars: impl IntoIterator<Item = (String, String)>) -> Inputs {
     let known = |(name, _): &(String, String)| VARIABLES.iter().any(|known| known.name == name);
     // Of a name that comes twice the last one counts.

@@ -5,12 +5,14 @@
 
 mod error;
 mod history;
+mod moving;
 pub mod postgres;
 mod queue;
 mod rows;
 pub mod sqlite;
 
 pub use error::InboxError;
+pub use moving::{Moved, move_inbox};
 
 use std::{sync::Arc, time::Duration};
 

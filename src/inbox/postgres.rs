@@ -61,6 +61,8 @@ pub struct PostgresInbox {
     events: Queue,
     rest: Queue,
     readers: PgPool,
+    /// Slow reading must not cost the lead.
+    heartbeat: PgPool,
     listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -76,13 +78,14 @@ impl PostgresInbox {
         let clock = ServerClock::default();
         let for_events = session::connect(&options, &clock).await?;
         let for_rest = session::connect(&options, &clock).await?;
-        let readers = session::readers(options.clone());
+        let readers = session::pool(options.clone(), session::READERS);
+        let heartbeat = session::pool(options.clone(), 1);
         let (arrivals, _) = watch::channel(0);
         let shared = Arc::new(Shared { options, relay: rand::random(), clock, leads: Mutex::default(), arrivals });
         let events = Queue::start(|jobs| writer::run(shared.clone(), for_events, jobs));
         let rest = Queue::start(|jobs| writer::run(shared.clone(), for_rest, jobs));
         let listener = tokio::spawn(listen::run(shared.clone(), readers.clone()));
-        Ok(Self { shared, events, rest, readers, listener: tokio::sync::Mutex::new(Some(listener)) })
+        Ok(Self { shared, events, rest, readers, heartbeat, listener: tokio::sync::Mutex::new(Some(listener)) })
     }
 }
 
@@ -100,6 +103,11 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
         }
         other => InboxError::Unfit(format!("the database's tables could not be brought up to date: {other}")),
     })
+}
+
+/// A connection of its own, for filling the database; no single statement may take long, but all together may.
+pub(super) async fn connection(url: &SecretString) -> Result<PgConnection, InboxError> {
+    session::connect(&session::options(url)?, &ServerClock::default()).await
 }
 
 #[async_trait]
@@ -207,7 +215,7 @@ impl Inbox for PostgresInbox {
         .bind(connection.0)
         .bind(self.shared.relay)
         .bind(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
-        .fetch_one(&self.readers)
+        .fetch_one(&self.heartbeat)
         .await?;
         let leads = row.try_get(0)?;
         self.shared.clock.learn(asked, row.try_get(1)?, Timestamp::now());
@@ -222,13 +230,14 @@ impl Inbox for PostgresInbox {
     async fn resign(&self, connection: ConnectionId) -> Result<(), InboxError> {
         self.shared.leads().remove(&connection.0);
         let sql = "DELETE FROM leads WHERE connection_id = $1 AND owner = $2";
-        sqlx::query(sql).bind(connection.0).bind(self.shared.relay).execute(&self.readers).await?;
+        sqlx::query(sql).bind(connection.0).bind(self.shared.relay).execute(&self.heartbeat).await?;
         Ok(())
     }
 
     async fn close(&self) {
         self.events.close().await;
         self.rest.close().await;
+        self.heartbeat.close().await;
         self.readers.close().await;
         if let Some(listener) = self.listener.lock().await.take() {
             listener.abort();

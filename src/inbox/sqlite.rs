@@ -80,6 +80,11 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// A connection of its own to the file, for going through all of it.
+pub(super) async fn connection(path: &Path) -> Result<SqliteConnection, InboxError> {
+    connect(&options(path)).await
+}
+
 /// Opens a connection and reads back what it was set to: SQLite ignores a setting it cannot take.
 async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, InboxError> {
     let mut connection = SqliteConnection::connect_with(options).await?;

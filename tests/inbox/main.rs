@@ -7,6 +7,7 @@ mod accept;
 mod claims;
 mod desk;
 mod model;
+mod moving;
 mod outcomes;
 mod postgres_server;
 #[path = "../support/postgres.rs"]

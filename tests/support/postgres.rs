@@ -104,6 +104,7 @@ impl Database {
     }
 
     /// One on the tests' shared server. `None` if there is none, which has been said then.
+    #[allow(dead_code, reason = "some tests have a cluster of their own")]
     pub async fn fresh() -> Option<Self> {
         static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
         match std::env::var("TEST_DATABASE_URL") {

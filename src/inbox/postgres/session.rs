@@ -18,7 +18,7 @@ use crate::{clock::Timestamp, inbox::InboxError};
 /// How long a server may take to answer: to a new connection, and to a batch.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// Connections for reading, of which listening takes one.
-const READERS: u32 = 4;
+pub(super) const READERS: u32 = 4;
 /// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
@@ -70,6 +70,11 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
         let timeouts = "SELECT set_config('statement_timeout', '10s', false),
                                set_config('idle_in_transaction_session_timeout', '5s', false)";
         sqlx::query(timeouts).execute(&mut connection).await?;
+        // Every change finds its rows by their keys. A plan made while the tables were small would go through all of them,
+        // and would be kept for as long as the connection.
+        let keyed = "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+                            set_config('enable_mergejoin', 'off', false)";
+        sqlx::query(keyed).execute(&mut connection).await?;
         let read = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
         let row = sqlx::query(read).fetch_one(&mut connection).await?;
         let (commit, fsync): (String, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -92,10 +97,10 @@ pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, InboxError>>
     }
 }
 
-/// The connections for reading, made when needed.
-pub(super) fn readers(options: PgConnectOptions) -> PgPool {
+/// Up to this many connections for anything but batches, made when needed.
+pub(super) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(READERS)
+        .max_connections(connections)
         .acquire_timeout(ANSWER_TIME)
         .after_connect(|connection, _| {
             Box::pin(async move {

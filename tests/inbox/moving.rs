@@ -1,0 +1,119 @@
+//! Moving an inbox from SQLite to PostgreSQL: everything, or nothing, and never beside a relay that serves it.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use onetribe_relay::inbox::{Accepted, InboxError, OrderState, Outcome, move_inbox, sqlite::ServeLock};
+
+use crate::{
+    desk::{Place, START, at, delivered, digest, order, told},
+    postgres_support::Database,
+};
+
+const MANY: i64 = 5000;
+
+/// An inbox with something of everything, closed.
+async fn filled() -> Place {
+    let place = Place::sqlite();
+    let desk = place.desk().await;
+    desk.accept(told(1, "a", "h", 0), START).await;
+    let claim = desk.claim(1, START).await;
+    assert!(desk.settle(claim, delivered(7, at(100)), at(101)).await);
+    desk.end(2, Outcome::Failed { error: "destination: HTTP 422 \"no\"".into() }, at(2)).await;
+    desk.end(3, Outcome::Refused { retry_at: at(50), error: "no".into() }, at(3)).await;
+    desk.end(4, Outcome::Deferred { retry_at: at(60), error: "no".into(), until_recovery: true }, at(4)).await;
+    desk.inbox.want(desk.connection, (100..100 + MANY).map(order).collect(), false, at(5)).await.unwrap();
+    desk.inbox.keep_note(desk.connection, "orders:watermark", Some("17".into())).await.unwrap();
+    let other = desk.inbox.connection("bigcommerce", "other", at(6)).await.unwrap();
+    desk.inbox.keep_note(other, "hook:store/order/*", Some("18".into())).await.unwrap();
+    desk.inbox.close().await;
+    place
+}
+
+fn file(place: &Place) -> std::path::PathBuf {
+    match place {
+        Place::Sqlite(folder) => folder.path().join("relay.db"),
+        Place::Postgres(_) => unreachable!("it was made so"),
+    }
+}
+
+fn command(from: &Path, to: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().env("DATABASE_URL", format!("sqlite://{}", from.display())).current_dir(from.parent().unwrap());
+    command.args(["migrate", "--to", to]).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_moved() {
+    let Some(database) = Database::fresh().await else { return };
+    let place = filled().await;
+    let (url, from) = (database.url().replacen("relay@", "relay:hunter2@", 1), file(&place));
+    let done = tokio::task::spawn_blocking(move || command(&from, &url)).await.unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("orders: 5004 rows moved"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+
+    let target = Place::Postgres(database);
+    let (before, after) = (place.desk().await, target.desk().await);
+    assert_eq!(after.connection, before.connection);
+    assert_eq!(after.rows(None).await, before.rows(None).await);
+    let known = after.inbox.known(after.connection, vec![order(1)]).await.unwrap();
+    assert_eq!((known[0].digest, known[0].settled_at), (Some(digest(7)), Some(at(101))));
+    let summary = after.inbox.summary(after.connection).await.unwrap();
+    assert_eq!(summary, before.inbox.summary(before.connection).await.unwrap());
+    assert_eq!(summary.waiting, 5002);
+    let note = after.inbox.note(after.connection, "orders:watermark").await.unwrap();
+    assert_eq!(note.as_deref(), Some("17"));
+    assert_eq!(after.accept(told(1, "a", "h", 0), at(200)).await, Accepted::Duplicate, "receipts came along");
+    assert_eq!(after.claim(3, at(50)).await.refused_since, Some(at(3)));
+    assert_eq!(after.inbox.recover(after.connection).await.unwrap(), 1);
+    let other = after.inbox.connection("bigcommerce", "other", at(9)).await.unwrap();
+    let note = after.inbox.note(other, "hook:store/order/*").await.unwrap();
+    assert_eq!(note.as_deref(), Some("18"));
+    let new = after.inbox.connection("bigcommerce", "new", at(9)).await.unwrap();
+    assert!(new.0 > other.0, "numbers go on where they were");
+    assert_eq!(after.rows(Some(OrderState::Failed)).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_that_is_served_stays() {
+    let Some(database) = Database::fresh().await else { return };
+    let place = filled().await;
+    let _serving = ServeLock::take(&file(&place)).unwrap();
+    let refused = move_inbox(&file(&place), &database.url().into(), |_| {}).await.unwrap_err();
+    assert!(refused.to_string().contains("another relay is serving"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_in_use_is_refused() {
+    let Some(database) = Database::fresh().await else { return };
+    let place = filled().await;
+    let target = Place::Postgres(database);
+    target.desk().await.news(77, START).await;
+    let Place::Postgres(database) = &target else { unreachable!("it was made so") };
+    let refused = move_inbox(&file(&place), &database.url().into(), |_| {}).await.unwrap_err();
+    assert!(matches!(&refused, InboxError::Unfit(said) if said.contains("not empty")), "{refused}");
+    assert_eq!(target.desk().await.rows(None).await.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_moved_is_said_without_the_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("relay.db");
+    for url in ["postgres://relay:hunter2@127.0.0.1:1/relay", "hunter2", "postgres://relay:hunter2@[", ""] {
+        let done = command(&file, url);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(said.contains("there is no inbox") && !said.contains("hunter2"), "{said}");
+    }
+    std::fs::File::create(&file).unwrap();
+    for url in ["postgres://relay:hunter2@127.0.0.1:1/relay", "hunter2", "postgres://relay:hunter2@[", ""] {
+        let done = command(&file, url);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
