@@ -191,7 +191,8 @@ async fn deliver_rest(parts: &Parts, bar: &ProgressBar) -> Result<End, InboxErro
             bar.set_message(format!("{} still to deliver", words::count(waiting, "order")));
             let query = OrderQuery { state: Some(OrderState::Pending), limit: LOOKED_AT, before: None };
             let pending = parts.inbox.orders(parts.connection.id, query).await?;
-            if pending.iter().all(|row| row.attempts > 0 && row.last_error.is_some()) {
+            // What was waiting a moment ago may be delivered by now: an empty list says nothing of refusals.
+            if !pending.is_empty() && pending.iter().all(|row| row.attempts > 0 && row.last_error.is_some()) {
                 return Ok(End::Refused(waiting));
             }
             tokio::time::sleep(LOOK).await;
