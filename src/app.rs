@@ -11,13 +11,14 @@ use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
     alerts::Watcher,
     callback::Verifier,
     check::Checker,
     clock::Timestamp,
-    config::{Config, Database},
+    config::{Config, ConnectionConfig, Database},
     connection::{BIGCOMMERCE, Connection},
     dispatch::Dispatch,
     inbox::{self, ConnectionId, Inbox, InboxError, sqlite::ServeLock},
@@ -210,7 +211,17 @@ impl Application {
         let lead = Lead::new(inbox.clone(), connection.id, singular);
         let stopped = work.clone();
         parts.spawn(async move { (lead.run(stopped).await.unwrap_or("the lead"), Ok(())) });
-        tracing::info!(port, metrics_port, "listening on port {port}");
+        let Config { connection: ConnectionConfig { store, public_url, .. }, database, .. } = &relay.config;
+        let address = public_url.as_ref().map_or("no public address", Url::as_str);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            %store,
+            port,
+            metrics_port,
+            "onetribe-relay {} serves the store {store} ({}, {address}): listening on port {port}",
+            env!("CARGO_PKG_VERSION"),
+            database.kind(),
+        );
 
         let died = tokio::select! {
             () = stop.cancelled() => None,

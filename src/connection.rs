@@ -12,6 +12,9 @@ use crate::{
 /// The kind of store, as the database names it.
 pub const BIGCOMMERCE: &str = "bigcommerce";
 
+/// The inbox's note that says since when (milliseconds since 1970) the destination takes no orders, and what was seen of it.
+pub const DESTINATION_OUTAGE: &str = "outage:destination";
+
 /// One store and its destination.
 pub struct Connection {
     /// Its number in every table.

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Timestamp,
-    connection::Connection,
+    connection::{Connection, DESTINATION_OUTAGE},
     event::OrderId,
+    http::Seen,
     inbox::{Claim, Inbox, InboxError},
     metrics::Metrics,
     retry::Permit,
@@ -84,7 +85,9 @@ impl Dispatch {
         }
         let mut arrivals = self.inbox.arrivals();
         let mut deliveries = JoinSet::new();
+        let mut told = None;
         while !stop.is_cancelled() {
+            self.tell_outage(&mut told).await;
             arrivals.borrow_and_update();
             let wait = match self.step(&mut deliveries, &stop).await {
                 Ok(None) => continue,
@@ -108,6 +111,21 @@ impl Dispatch {
             while deliveries.try_join_next().is_some() {}
         }
         while deliveries.join_next().await.is_some() {}
+    }
+
+    /// Notes in the inbox whether the destination is down, so that whoever checks elsewhere (a command, another relay)
+    /// knows it too. `told` is what was noted last.
+    async fn tell_outage(&self, told: &mut Option<Option<Seen>>) {
+        let outage = self.connection.destination_breaker().outage();
+        let seen = outage.map(|(_, seen)| seen);
+        if *told == Some(seen) {
+            return;
+        }
+        let note = outage.map(|(since, seen)| format!("{} {seen}", Timestamp::now().before(since.elapsed()).millis()));
+        match self.inbox.keep_note(self.connection.id, DESTINATION_OUTAGE, note).await {
+            Ok(()) => *told = Some(seen),
+            Err(error) => tracing::debug!(%error, "an outage could not be noted: {error}"),
+        }
     }
 
     /// Starts the deliveries that may start now. `None` means there may be more at once.
@@ -178,13 +196,13 @@ impl Dispatch {
                 continue;
             };
             self.under_way().extend(claims.iter().chain([&last]).map(|claim| claim.order));
-            let this = self.clone();
+            let (this, stop) = (self.clone(), stop.clone());
             deliveries.spawn(async move {
                 if claims.is_empty() {
                     this.deliver_single(slot, token, last, probing).await;
                 } else {
                     claims.push(last);
-                    this.deliver_list(slot, token, claims).await;
+                    this.deliver_list(slot, token, claims, &stop).await;
                 }
                 this.moved.notify_one();
             });

@@ -57,6 +57,30 @@ pub enum HookState {
     WithoutToken,
 }
 
+impl HookState {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "as it should be",
+            Self::Missing => "missing",
+            Self::Inactive => "inactive",
+            Self::Elsewhere => "pointing elsewhere",
+            Self::WithoutToken => "without the token",
+        }
+    }
+}
+
+impl Done {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Created => "created",
+            Self::Mended => "mended",
+        }
+    }
+}
+
 /// What was done about one scope's hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -233,7 +257,7 @@ impl Registrar {
                 None => self.create(wanted, &mut report).await?,
             };
             if done != Done::Kept {
-                tracing::info!(scope = %wanted.scope, hook = report.id, "hook for {}: {:?} before, {done:?}", wanted.scope, report.state);
+                tracing::info!(scope = %wanted.scope, hook = report.id, "the hook for {} was {}: {}", wanted.scope, report.state.name(), done.name());
             }
             reports.push((report, done));
         }

@@ -21,7 +21,9 @@ pub fn init(format: LogFormat, filter: &str, output: Output) {
         Output::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
         Output::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("actix_server=warn,{filter}")))
+        .with_writer(writer);
     // Already started (by a test) is as good as started now.
     let _ = match format {
         LogFormat::Pretty => builder.with_ansi(colours).with_target(false).try_init(),

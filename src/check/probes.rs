@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Checker, Finding, LONG_WAIT};
 use crate::{
     clock::Timestamp,
+    connection::DESTINATION_OUTAGE,
     http::{CallError, Seen, Transport},
     registrar::{HookReport, HookState, RegistrarError},
     words,
@@ -114,7 +115,10 @@ impl Checker {
         };
         let wrong: Vec<String> = reports.iter().filter_map(fault).collect();
         if !wrong.is_empty() {
-            return Finding::fail(wrong.join(" "), "Click Update Integration: the relay puts its webhooks right.");
+            return Finding::fail(
+                wrong.join(" "),
+                "Click Update Integration (or run `onetribe-relay hooks update`): the relay puts its webhooks right.",
+            );
         }
         match blocked {
             Ok(Some(seconds)) => Finding::warn(
@@ -131,17 +135,14 @@ impl Checker {
 
     pub(super) async fn one_tribe_destination(&self) -> Finding {
         if let Some((since, seen)) = self.connection.destination_breaker().outage() {
-            return Finding::fail(
-                format!("One Tribe has not been taking orders for {} ({seen}).", words::span(since.elapsed())),
-                match seen {
-                    Seen::Status(401 | 403 | 404 | 410) => {
-                        "Copy the payload URL from One Tribe once more into ONE_TRIBE_DESTINATION: this one is not accepted."
-                    }
-                    _ => {
-                        "Nothing to do at first: orders wait and go out when One Tribe is back. If it lasts, tell One Tribe."
-                    }
-                },
-            );
+            return not_taking_orders(since.elapsed(), &seen.to_string());
+        }
+        // Whoever delivers may be another process: it has noted what it sees.
+        if let Ok(Some(noted)) = self.inbox.note(self.connection.id, DESTINATION_OUTAGE).await
+            && let Some((since, seen)) = noted.split_once(' ')
+            && let Ok(since) = since.parse().map(Timestamp::from_millis)
+        {
+            return not_taking_orders(Timestamp::now().since(since), seen);
         }
         match self.connection.destination.reach().await {
             Ok(status) if NOBODY_BEHIND.contains(&status) => Finding::warn(
@@ -193,6 +194,16 @@ impl Checker {
             _ => Finding::pass(format!("{waiting} under way or waiting for a turn.")),
         }
     }
+}
+
+fn not_taking_orders(span: Duration, seen: &str) -> Finding {
+    let remedy = match seen {
+        "HTTP 401" | "HTTP 403" | "HTTP 404" | "HTTP 410" => {
+            "Copy the payload URL from One Tribe once more into ONE_TRIBE_DESTINATION: this one is not accepted."
+        }
+        _ => "Nothing to do at first: orders wait and go out when One Tribe is back. If it lasts, tell One Tribe.",
+    };
+    Finding::fail(format!("One Tribe has not been taking orders for {} ({seen}).", words::span(span)), remedy)
 }
 
 fn quota_used_up(how_long: &str) -> Finding {

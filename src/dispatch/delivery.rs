@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::Dispatch;
 use crate::{
@@ -124,7 +125,14 @@ impl Dispatch {
     }
 
     /// Fetches a window of orders with one call and takes each to its end, each under a slot of its own.
-    pub(super) async fn deliver_list(&self, slot: OwnedSemaphorePermit, token: Token, claims: Vec<Claim>) {
+    /// Once the relay is stopping, those that have not begun are given back.
+    pub(super) async fn deliver_list(
+        &self,
+        slot: OwnedSemaphorePermit,
+        token: Token,
+        claims: Vec<Claim>,
+        stop: &CancellationToken,
+    ) {
         let ids = || claims.iter().map(|claim| claim.order);
         let (Some(min), Some(max)) = (ids().min(), ids().max()) else { return };
         let limit = u32::try_from(max.get() - min.get() + 1).unwrap_or(PAGE);
@@ -142,8 +150,10 @@ impl Dispatch {
                         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
                         let order = claim.order;
                         let outcome = match snapshot {
-                            Some(snapshot) => self.forward(&claim, snapshot, fetched_at, false).await,
-                            None => Outcome::Released,
+                            Some(snapshot) if !stop.is_cancelled() => {
+                                self.forward(&claim, snapshot, fetched_at, false).await
+                            }
+                            _ => Outcome::Released,
                         };
                         self.settle(claim, outcome).await;
                         self.under_way().remove(&order);

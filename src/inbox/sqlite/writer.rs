@@ -47,6 +47,10 @@ pub(super) async fn run(
                     drop(broken.close().await);
                 }
                 replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+                if matches!(error, InboxError::Damaged(_)) {
+                    // Nothing more is kept in a file that cannot be trusted: without its writer the relay ends.
+                    return;
+                }
             }
         }
     }
