@@ -44,6 +44,11 @@ pub enum Command {
         json: bool,
     },
     /// Relay past orders
+    ///
+    /// Finds orders by their last change, the oldest first, and relays those that One Tribe does not have in their present
+    /// state; nothing is sent twice. Archived orders are not in the store's lists and are not found. A running relay delivers
+    /// what is found; if none runs on this database, the command does so itself. Broken off, the same command goes on where
+    /// it stopped.
     Backfill(BackfillArgs),
     /// Look at or change the relay's webhooks in the store
     #[command(subcommand)]

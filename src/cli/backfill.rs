@@ -25,9 +25,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOKED_AT: u32 = 1000;
 
 /// Which part of the past to relay.
-///
-/// Finds orders by their last change, oldest first, and relays those that One Tribe does not have in their present state.
-/// Archived orders are not in the store's lists and are not found. Broken off, the same command goes on where it stopped.
 #[derive(Debug, Args)]
 pub struct BackfillArgs {
     /// Orders changed from this day on (2024-03-05, from its beginning in UTC) or moment (2024-03-05T12:00:00Z)
@@ -194,7 +191,8 @@ async fn deliver_rest(parts: &Parts, bar: &ProgressBar) -> Result<End, InboxErro
             bar.set_message(format!("{} still to deliver", words::count(waiting, "order")));
             let query = OrderQuery { state: Some(OrderState::Pending), limit: LOOKED_AT, before: None };
             let pending = parts.inbox.orders(parts.connection.id, query).await?;
-            if pending.iter().all(|row| row.attempts > 0 && row.last_error.is_some()) {
+            // What was waiting a moment ago may be delivered by now: an empty list says nothing of refusals.
+            if !pending.is_empty() && pending.iter().all(|row| row.attempts > 0 && row.last_error.is_some()) {
                 return Ok(End::Refused(waiting));
             }
             tokio::time::sleep(LOOK).await;

@@ -115,7 +115,7 @@ pub(super) async fn resend_all(
     };
     match relay.inbox.want_all(relay.connection.id, state, Timestamp::now()).await {
         Ok(resent) => {
-            tracing::info!(resent, "{resent} {} order(s) to be sent again, by request", state.name());
+            tracing::info!(resent, "orders that were {}: {resent} to be sent again, by request", state.name());
             self::resent(&request, resent, format!("../integration?resent={resent}"))
         }
         Err(error) => unavailable(&error),

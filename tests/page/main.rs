@@ -63,6 +63,7 @@ async fn a_merchant_sees_checks_mends_and_resends() {
     let hook = world.store.hooks().remove(0);
     world.store.deactivate_hook(hook.id);
     tab.click("form[action$='integration/check'] button").await;
+    tab.size(900, 900).await;
     tab.picture("3-hook-off").await;
     let text = tab.text().await;
     assert!(text.contains("Not connected") && text.contains("switched off by BigCommerce"), "{text}");
@@ -83,13 +84,22 @@ async fn a_merchant_sees_checks_mends_and_resends() {
     }
     tab.click("form[action$='integration/check'] button").await;
     assert_eq!(tab.title().await, "Connected · One Tribe relay");
-    tab.picture("4-connected").await;
+    tab.size(900, 900).await;
+    for_the_readme(&tab.picture("4-connected").await);
     tab.dark(true).await;
+    tab.size(900, 900).await;
     tab.picture("5-night").await;
     assert_eq!(tab.poor_contrast().await, serde_json::json!([]));
     phone(&tab).await;
     chromium.stop().await;
     world.finish().await;
+}
+
+/// With `UPDATE_SCREENSHOT` set, the README gets this picture.
+fn for_the_readme(picture: &[u8]) {
+    if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status-page.png"), picture).unwrap();
+    }
 }
 
 async fn phone(tab: &Tab) {
@@ -126,6 +136,9 @@ async fn the_keyboard_is_enough() {
     );
     let headings = "[...document.querySelectorAll('h1, h2, h3')].map(h => +h.tagName[1]).reduce((was, is) => is > was + 1 ? 9 : is, 0)";
     assert_ne!(tab.evaluate(headings).await, 9);
+    // The measure of contrast does find what is too pale.
+    tab.evaluate("document.querySelector('h1').style.color = '#999'").await;
+    assert_eq!(tab.poor_contrast().await.as_array().map(Vec::len), Some(1));
     chromium.stop().await;
     world.finish().await;
 }

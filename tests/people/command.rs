@@ -135,6 +135,33 @@ async fn a_running_relay_delivers_them_and_the_quota_is_kept() {
 }
 
 #[actix_web::test]
+async fn on_postgresql_whoever_has_the_lead_delivers() {
+    let Some(database) = crate::postgres_support::Database::fresh().await else { return };
+    let (mut world, now) = past(&[("DATABASE_URL", &database.url())]);
+    now.store(seconds("2024-03-05T10:00:00Z"), Ordering::Relaxed);
+    for _ in 0..5 {
+        world.store.place_order_silently(None, 11);
+    }
+    let (code, said, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
+    assert_eq!((code, world.sink.accepted_count()), (0, 5), "{said}{errors}");
+    assert!(said.ends_with("All delivered.\n"), "{said}");
+
+    now.store(Timestamp::now().millis() / 1000, Ordering::Relaxed);
+    let changed = world.store.orders()[0].id;
+    world.start_relay().await;
+    world.hooked().await;
+    world.store.change_order_silently(changed, 2);
+    let (code, said, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(said.ends_with("The running relay delivers them.\n"), "{said}");
+    world.arrived_at(changed, 2).await;
+    let (_, said, _) = run(&world, &["orders", "resend", &changed.to_string()]).await;
+    assert!(said.ends_with("by the running relay\n"), "{said}");
+    world.arrived(5).await;
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn what_was_cleared_out_since_counts_as_relayed_and_is_said_so() {
     let (world, now) = past(&[]);
     let today = Timestamp::now();

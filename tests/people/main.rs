@@ -8,6 +8,8 @@ mod command;
 mod logs;
 mod metrics;
 mod page;
+#[path = "../support/postgres.rs"]
+mod postgres_support;
 #[path = "../relay/world.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod world;
