@@ -115,13 +115,14 @@ impl Dispatch {
             }
             Err(error) => self.fetch_failed(&claim, error),
         };
+        // Nothing is under way to the far sides any more: while this is stored, the next order may go out.
+        drop(slot);
         self.settle(claim, outcome).await;
         if probing {
             self.connection.store_breaker().probe_undecided();
             self.connection.destination_breaker().probe_undecided();
         }
         self.under_way().remove(&order);
-        drop(slot);
     }
 
     /// Fetches a window of orders with one call and takes each to its end, each under a slot of its own.
@@ -146,8 +147,8 @@ impl Dispatch {
                 let mut rows: HashMap<OrderId, Snapshot> = rows.into_iter().map(|row| (row.id, row)).collect();
                 let found: Vec<_> = claims.into_iter().map(|claim| (rows.remove(&claim.order), claim)).collect();
                 stream::iter(found)
-                    .for_each_concurrent(self.connection.config.concurrency, |(snapshot, claim)| async move {
-                        let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
+                    .for_each_concurrent(None, |(snapshot, claim)| async move {
+                        let slot = self.slots.acquire().await.expect("the semaphore is never closed");
                         let order = claim.order;
                         let outcome = match snapshot {
                             Some(snapshot) if !stop.is_cancelled() => {
@@ -155,6 +156,7 @@ impl Dispatch {
                             }
                             _ => Outcome::Released,
                         };
+                        drop(slot);
                         self.settle(claim, outcome).await;
                         self.under_way().remove(&order);
                         self.moved.notify_one();

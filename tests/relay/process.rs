@@ -311,3 +311,56 @@ fn output(command: &mut Command) -> Output {
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
+
+#[actix_web::test]
+async fn a_full_disk_acknowledges_nothing_that_it_does_not_keep_and_all_goes_on_when_there_is_room() {
+    let mut world = prepared();
+    // A disk of its own, small enough to be filled: a file system in memory, which only root may mount.
+    let disk = world.folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&disk).output();
+    if !mount.is_ok_and(|done| done.status.success()) {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "no file system could be mounted (run as root)");
+        eprintln!("skipped: no file system could be mounted to be filled (needs root)");
+        return;
+    }
+    world.set("DATABASE_URL", &format!("sqlite://{}/relay.db", disk.display()));
+    let process = Process::start(&world).await;
+    world.hooked().await;
+    let first = world.store.place_order_as(None, 11);
+    world.arrived_at(first, 1).await;
+
+    let ballast = disk.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    let chunk = [0u8; 4096];
+    while std::io::Write::write_all(&mut file, &chunk).is_ok() {}
+    let mut kept = Vec::new();
+    let mut refused = 0;
+    for _ in 0..200 {
+        let order = world.store.place_order_silently(None, 11);
+        match world.send(&sandbox::Event::new(sandbox::Scope::Created, order), &sandbox::SendOptions::default()).await {
+            200 => kept.push(order),
+            503 => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0, "the disk was never full");
+    let ready = world.client.get(world.url("/health/ready")).send().await.unwrap();
+    assert_eq!(ready.status().as_u16(), 503);
+    assert!(ready.headers().contains_key("retry-after"));
+
+    drop(file);
+    std::fs::remove_file(&ballast).unwrap();
+    let after = world.store.place_order_silently(None, 11);
+    world.tell(after).await;
+    world.arrived_at(after, 1).await;
+    for order in kept {
+        world.arrived_at(order, 1).await;
+    }
+    let ready = world.client.get(world.url("/health/ready")).send().await.unwrap();
+    assert_eq!(ready.status().as_u16(), 200);
+    process.signal("TERM");
+    assert!(process.ended().await.success());
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    world.finish().await;
+}

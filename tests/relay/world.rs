@@ -66,6 +66,11 @@ impl World {
         all
     }
 
+    /// Sets a variable of the relay's next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.extra.push((name.to_owned(), value.to_owned()));
+    }
+
     pub fn config(&self) -> Config {
         Config::from_vars(self.variables()).unwrap()
     }

@@ -1,9 +1,10 @@
-//! The SQL of the SQLite inbox, one function a statement. Batches travel as one JSON text.
+//! The SQL of the SQLite inbox, one function a statement. Batches travel as rows of values where every event counts, as one
+//! JSON text elsewhere.
 
 use std::collections::HashSet;
 
 use serde::Serialize;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     clock::Timestamp,
@@ -26,25 +27,26 @@ pub(super) async fn keep_receipts(
     receipts: HashSet<Receipt>,
     seen_at: Timestamp,
 ) -> Result<Vec<Receipt>, sqlx::Error> {
-    let batch = json(&receipts);
-    let known = sqlx::query(
-        "SELECT r.connection_id, r.order_id, r.key, r.twin
-         FROM json_each(?1) AS j JOIN receipts AS r
-             ON r.connection_id = j.value ->> 'connection_id' AND r.order_id = j.value ->> 'order_id'
-         WHERE r.key = j.value ->> 'key' OR r.twin = j.value ->> 'twin'",
-    )
-    .bind(&batch)
-    .fetch_all(&mut *db)
-    .await?;
-    sqlx::query(
-        "INSERT INTO receipts (connection_id, order_id, key, twin, seen_at)
-         SELECT value ->> 'connection_id', value ->> 'order_id', value ->> 'key', value ->> 'twin', ?2
-         FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING",
-    )
-    .bind(batch)
-    .bind(seen_at.millis())
-    .execute(db)
-    .await?;
+    if receipts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut known = QueryBuilder::new("WITH j (connection_id, order_id, key, twin) AS (");
+    known.push_values(&receipts, |mut row, receipt| {
+        row.push_bind(receipt.connection_id).push_bind(receipt.order_id).push_bind(receipt.key).push_bind(receipt.twin);
+    });
+    known.push(
+        ") SELECT r.connection_id, r.order_id, r.key, r.twin
+         FROM j CROSS JOIN receipts AS r ON r.connection_id = j.connection_id AND r.order_id = j.order_id
+         WHERE r.key = j.key OR r.twin = j.twin",
+    );
+    let known = known.build().fetch_all(&mut *db).await?;
+    let mut keep = QueryBuilder::new("INSERT INTO receipts (connection_id, order_id, key, twin, seen_at) ");
+    keep.push_values(&receipts, |mut row, receipt| {
+        row.push_bind(receipt.connection_id).push_bind(receipt.order_id);
+        row.push_bind(receipt.key).push_bind(receipt.twin).push_bind(seen_at.millis());
+    });
+    keep.push(" ON CONFLICT DO NOTHING");
+    keep.build().execute(db).await?;
     let receipt = |row: &SqliteRow| {
         let (connection_id, order_id) = (row.try_get(0)?, row.try_get(1)?);
         Ok(Receipt { connection_id, order_id, key: row.try_get(2)?, twin: row.try_get(3)? })
@@ -71,13 +73,20 @@ pub(super) async fn raise(
         let idle = pairs(&rows)?;
         raises.retain(|raise| raise.insist || !idle.contains(&(raise.connection_id, raise.order_id)));
     }
-    // A look that nobody insists on leaves the next try of an order that waits already where it is.
-    sqlx::query(
+    if raises.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut query = QueryBuilder::new(
         "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
-                             first_event_at, last_event_at)
-         SELECT value ->> 'connection_id', value ->> 'order_id', 0, 1, value ->> 'insist',
-                value ->> 'at', value ->> 'at', value ->> 'at', value ->> 'at'
-         FROM json_each(?1) WHERE true
+                             first_event_at, last_event_at) ",
+    );
+    query.push_values(&raises, |mut row, raise| {
+        row.push_bind(raise.connection_id).push_bind(raise.order_id).push("0, 1").push_bind(raise.insist);
+        row.push_bind(raise.at).push_bind(raise.at).push_bind(raise.at).push_bind(raise.at);
+    });
+    // A look that nobody insists on leaves the next try of an order that waits already where it is.
+    query.push(
+        "
          ON CONFLICT (connection_id, order_id) DO UPDATE SET
              state = 0,
              wanted = wanted + 1,
@@ -92,10 +101,8 @@ pub(super) async fn raise(
              missing_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN missing_since END,
              settled_at = NULL,
              last_event_at = excluded.last_event_at",
-    )
-    .bind(json(&raises))
-    .execute(db)
-    .await?;
+    );
+    query.build().execute(db).await?;
     Ok(raises.iter().map(|raise| (raise.connection_id, raise.order_id)).collect())
 }
 
@@ -183,26 +190,30 @@ pub(super) fn digest(row: &SqliteRow, column: usize) -> Result<Option<Digest>, s
 
 /// Ends claims; returns the orders whose claim was still the owner's.
 pub(super) async fn settle(db: &mut SqliteConnection, rows: &[SettleRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
-    let batch = json(rows);
-    let lost = sqlx::query(
-        "SELECT j.value ->> 'connection_id', j.value ->> 'order_id'
-         FROM json_each(?1) AS j LEFT JOIN orders AS o
-             ON o.connection_id = j.value ->> 'connection_id' AND o.order_id = j.value ->> 'order_id'
-         WHERE o.lease_owner IS NOT j.value ->> 'owner'",
-    )
-    .bind(&batch)
-    .fetch_all(&mut *db)
-    .await?;
+    let mut lost = QueryBuilder::new("WITH s (connection_id, order_id, owner) AS (");
+    lost.push_values(rows, |mut values, row| {
+        values.push_bind(row.connection_id).push_bind(row.order_id).push_bind(row.owner);
+    });
+    lost.push(
+        ") SELECT s.connection_id, s.order_id
+         FROM s LEFT JOIN orders AS o ON o.connection_id = s.connection_id AND o.order_id = s.order_id
+         WHERE o.lease_owner IS NOT s.owner",
+    );
+    let lost = lost.build().fetch_all(&mut *db).await?;
     let lost = pairs(&lost)?;
-    sqlx::query(
-        "WITH s AS (
-             SELECT value ->> 'connection_id' AS connection_id, value ->> 'order_id' AS order_id,
-                    value ->> 'owner' AS owner, value ->> 'seen' AS seen, value ->> 'at' AS at,
-                    value ->> 'state' AS state, value ->> 'done' AS done, value ->> 'forwarded' AS forwarded,
-                    value ->> 'retry_at' AS retry_at, value ->> 'deferred' AS deferred, value ->> 'tried' AS tried,
-                    value ->> 'untouched' AS untouched, value ->> 'refused' AS refused, value ->> 'missing' AS missing,
-                    value ->> 'error' AS error, value ->> 'digest' AS digest, value ->> 'fetched_at' AS fetched_at
-             FROM json_each(?1))
+    let mut query = QueryBuilder::new(
+        "WITH s (connection_id, order_id, owner, seen, at, state, done, forwarded, retry_at, deferred, tried, untouched,
+                 refused, missing, error, digest, fetched_at) AS (",
+    );
+    query.push_values(rows, |mut values, row| {
+        values.push_bind(row.connection_id).push_bind(row.order_id).push_bind(row.owner).push_bind(row.seen);
+        values.push_bind(row.at).push_bind(row.state).push_bind(row.done).push_bind(row.forwarded);
+        values.push_bind(row.retry_at).push_bind(row.deferred).push_bind(row.tried).push_bind(row.untouched);
+        values.push_bind(row.refused).push_bind(row.missing).push_bind(&row.error).push_bind(&row.digest);
+        values.push_bind(row.fetched_at);
+    });
+    query.push(
+        ")
          UPDATE orders SET
              state = CASE WHEN wanted > s.seen THEN 0 ELSE s.state END,
              delivered = CASE WHEN s.done THEN s.seen ELSE delivered END,
@@ -229,10 +240,8 @@ pub(super) async fn settle(db: &mut SqliteConnection, rows: &[SettleRow]) -> Res
              settled_at = CASE WHEN s.state <> 0 AND wanted = s.seen THEN s.at END
          FROM s
          WHERE orders.connection_id = s.connection_id AND orders.order_id = s.order_id AND orders.lease_owner = s.owner",
-    )
-    .bind(batch)
-    .execute(db)
-    .await?;
+    );
+    query.build().execute(db).await?;
     let orders = rows.iter().map(|row| (row.connection_id, row.order_id));
     Ok(orders.filter(|order| !lost.contains(order)).collect())
 }
