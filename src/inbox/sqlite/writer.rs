@@ -1,6 +1,8 @@
 //! The one writer of a SQLite inbox: takes whatever has come in, changes it all in one transaction, syncs once, and only
 //! then answers everybody (group commit). Durability costs one sync per batch, not one per event.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, watch};
 
@@ -16,6 +18,8 @@ use crate::{
 
 /// Changes in one transaction, at most: keeps one batch's time in bounds.
 const MAX_BATCH: usize = 512;
+/// The longest wait for a batch to fill up: a fraction of what its sync takes.
+const GATHERING: Duration = Duration::from_micros(300);
 
 /// Serves jobs until every sender is gone.
 pub(super) async fn run(
@@ -26,7 +30,10 @@ pub(super) async fn run(
 ) {
     let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(MAX_BATCH);
+    let mut expected = 0;
     while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        gather(&mut jobs, &mut batch, expected).await;
+        expected = batch.len();
         let (changes, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|job| (job.change, job.reply)).unzip();
         let done = match usable(&options, &mut connection).await {
             Ok(connection) => commit(connection, &changes).await,
@@ -56,6 +63,25 @@ pub(super) async fn run(
     }
     if let Some(connection) = connection {
         drop(connection.close().await);
+    }
+}
+
+/// Those who were answered together come back together: waits a moment for as many as the last batch had, so that the first
+/// one back does not have a sync to itself while all the others wait for the next.
+async fn gather(jobs: &mut mpsc::Receiver<Job>, batch: &mut Vec<Job>, expected: usize) {
+    if batch.len() >= expected {
+        return;
+    }
+    let until = Instant::now() + GATHERING;
+    while batch.len() < expected && Instant::now() < until {
+        // The timer's resolution is coarser than this wait: others run meanwhile, here and on the other threads.
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
+        while batch.len() < MAX_BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
+        }
     }
 }
 
