@@ -175,7 +175,8 @@ impl Api {
             }
             Err(error) => Err(error.into()),
         };
-        self.metrics.bigcommerce_call(operation, outcome.as_ref().map(|ok| ok.status().as_u16()).map_err(|e| e.seen));
+        self.metrics
+            .bigcommerce_call(operation.label(), outcome.as_ref().map(|ok| ok.status().as_u16()).map_err(|e| e.seen));
         outcome
     }
 

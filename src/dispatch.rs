@@ -1,8 +1,10 @@
 //! Dispatch: claim → fetch → forward → settle, for one connection.
 //!
-//! Here is the loop that decides when and what to claim; `plan` chooses the calls, `delivery` takes a claim to its end.
+//! Here is the loop that decides when and what to claim; `plan` chooses the calls, `delivery` takes a claim to its end, `learned` is what both
+//! keep in mind.
 
 mod delivery;
+mod learned;
 mod plan;
 
 use std::{
@@ -26,7 +28,7 @@ use crate::{
     metrics::Metrics,
     retry::Permit,
 };
-use delivery::Learned;
+use learned::Learned;
 use plan::{Call, plan};
 
 /// How many waiting orders are looked at to plan the next calls.

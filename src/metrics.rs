@@ -11,7 +11,6 @@ use prometheus_client::{
 use std::sync::atomic::AtomicU64;
 
 use crate::{
-    bigcommerce::Operation,
     clock::Timestamp,
     http::{Seen, Transport},
 };
@@ -264,8 +263,8 @@ impl Metrics {
     }
 
     /// A call to BigCommerce ended.
-    pub fn bigcommerce_call(&self, operation: Operation, outcome: Result<u16, Seen>) {
-        let labels = CallLabels { operation: operation.label(), status: status_label(outcome) };
+    pub fn bigcommerce_call(&self, operation: &'static str, outcome: Result<u16, Seen>) {
+        let labels = CallLabels { operation, status: status_label(outcome) };
         self.calls.get_or_create(&labels).inc();
     }
 

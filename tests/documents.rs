@@ -324,7 +324,6 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn imports_go_one_way_as_the_architecture_says() {
-    const UPWARDS: [(&str, &str); 1] = [("metrics", "bigcommerce")];
     let layers = layers(&read("docs/architecture.md"));
     let src = root().join("src");
     let mut files = Vec::new();
@@ -337,8 +336,7 @@ fn imports_go_one_way_as_the_architecture_says() {
         let code = fs::read_to_string(&file).expect("a readable source");
         for import in imports(&code) {
             let downwards = layers.get(&import).is_none_or(|other| other > place);
-            let sideways = import == module || UPWARDS.contains(&(module, import.as_str()));
-            assert!(downwards || sideways, "{module} imports {import}, which is not below it");
+            assert!(downwards || import == module, "{module} imports {import}, which is not below it");
         }
     }
 }

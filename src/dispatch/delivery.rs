@@ -10,7 +10,10 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::Dispatch;
+use super::{
+    Dispatch,
+    learned::{PAGE, SMALLEST_PAGE},
+};
 use crate::{
     bigcommerce::{
         Token,
@@ -24,68 +27,8 @@ use crate::{
     retry::{self, Blame, Permit, Verdict},
 };
 
-/// What clients ask for; the store's own maximum is not documented.
-const PAGE: u32 = 250;
-/// The documented default: no store's page holds fewer.
-const SMALLEST_PAGE: u32 = 50;
-/// More than this many notes on single orders are not worth keeping: they only save a call each.
-const MOST_NOTES: usize = 10_000;
 /// The pause before a settling that could not be stored is tried again.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
-
-/// What has been learned of the two sides since the start. Losing it costs a few calls.
-#[derive(Debug)]
-pub(super) struct Learned {
-    page: u32,
-    singly: HashSet<OrderId>,
-    /// How often an order's failure began an outage that others ended.
-    suspects: HashMap<OrderId, u32>,
-    forward_time: Duration,
-}
-
-impl Default for Learned {
-    fn default() -> Self {
-        Self { page: PAGE, singly: HashSet::new(), suspects: HashMap::new(), forward_time: Duration::from_millis(100) }
-    }
-}
-
-impl Learned {
-    pub fn page(&self) -> u32 {
-        self.page
-    }
-
-    /// How long one forward takes of late.
-    pub fn forward_time(&self) -> Duration {
-        self.forward_time
-    }
-
-    /// Whether a list has lacked this order.
-    pub fn fetch_singly(&self, order: OrderId) -> bool {
-        self.singly.contains(&order)
-    }
-
-    fn note_singly(&mut self, orders: impl IntoIterator<Item = OrderId>) {
-        if self.singly.len() > MOST_NOTES {
-            self.singly.clear();
-        }
-        self.singly.extend(orders);
-    }
-
-    /// How often this order has begun an outage by now.
-    fn note_suspect(&mut self, order: OrderId) -> u32 {
-        if self.suspects.len() > MOST_NOTES {
-            self.suspects.clear();
-        }
-        let count = self.suspects.entry(order).or_default();
-        *count += 1;
-        *count
-    }
-
-    fn forget(&mut self, order: OrderId) {
-        self.singly.remove(&order);
-        self.suspects.remove(&order);
-    }
-}
 
 /// The two sides an order passes between.
 #[derive(Clone, Copy)]
@@ -178,7 +121,7 @@ impl Dispatch {
             .partition(|order| cut_short && last.is_some_and(|last| *order > last));
         let mut learned = self.learned();
         if !beyond.is_empty() {
-            learned.page = learned.page.min(count);
+            learned.narrow(count);
         }
         learned.note_singly(lacking);
     }
@@ -192,8 +135,9 @@ impl Dispatch {
             }
             Blame::Order | Blame::Missing | Blame::Destination => {
                 let mut learned = self.learned();
-                if error.seen == Seen::Unusable(Unusable::TooLarge) && learned.page > 2 {
-                    learned.page /= 2;
+                if error.seen == Seen::Unusable(Unusable::TooLarge) && learned.page() > 2 {
+                    let half = learned.page() / 2;
+                    learned.narrow(half);
                 } else {
                     learned.note_singly(claims.iter().map(|claim| claim.order));
                 }
@@ -315,7 +259,7 @@ impl Dispatch {
                 let recovered = self.connection.destination_breaker().succeeded();
                 {
                     let mut learned = self.learned();
-                    learned.forward_time = learned.forward_time.mul_f64(0.9) + began.elapsed().mul_f64(0.1);
+                    learned.took(began.elapsed());
                     learned.forget(claim.order);
                 }
                 self.recover(recovered, "the destination takes orders again").await;

@@ -36,6 +36,24 @@ async fn a_destination_that_is_down_is_probed_and_all_orders_go_out_oldest_first
 }
 
 #[actix_web::test]
+async fn a_thousand_waiting_orders_go_out_at_once_when_the_destination_is_back() {
+    let world = World::start_with(&[("RECONCILE_INTERVAL", "0")]).await;
+    world.sink.fault_all(Action::Status(503));
+    for _ in 0..1000 {
+        world.store.place_order_as(None, 11);
+    }
+    world.sender.idle(PATIENCE).await.unwrap();
+    world.sink.wait_for(|sink| sink.attempts() >= 4, PATIENCE).await.unwrap();
+    assert_eq!(world.sink.accepted_count(), 0);
+    world.sink.clear_faults();
+    world.arrived(1000).await;
+    // In pages, within the quota of the smallest plan.
+    assert_eq!(world.store.quota_refusals(), 0);
+    assert!(world.store.call_count(Operation::OrderList) < 30, "{}", world.store.call_count(Operation::OrderList));
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn every_way_of_being_down_is_the_destinations_fault() {
     for action in [
         Action::Status(500),
