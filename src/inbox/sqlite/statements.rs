@@ -16,6 +16,9 @@ use crate::{
     one_tribe::Digest,
 };
 
+/// Rows in one statement: SQLite takes 32,766 values at most.
+const MOST_ROWS: usize = 1000;
+
 pub(super) fn json<T: Serialize>(rows: T) -> String {
     serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
 }
@@ -73,14 +76,18 @@ pub(super) async fn raise(
         let idle = pairs(&rows)?;
         raises.retain(|raise| raise.insist || !idle.contains(&(raise.connection_id, raise.order_id)));
     }
-    if raises.is_empty() {
-        return Ok(HashSet::new());
+    for some in raises.chunks(MOST_ROWS) {
+        insert(db, some).await?;
     }
+    Ok(raises.iter().map(|raise| (raise.connection_id, raise.order_id)).collect())
+}
+
+async fn insert(db: &mut SqliteConnection, raises: &[Raise]) -> Result<(), sqlx::Error> {
     let mut query = QueryBuilder::new(
         "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
                              first_event_at, last_event_at) ",
     );
-    query.push_values(&raises, |mut row, raise| {
+    query.push_values(raises, |mut row, raise| {
         row.push_bind(raise.connection_id).push_bind(raise.order_id).push("0, 1").push_bind(raise.insist);
         row.push_bind(raise.at).push_bind(raise.at).push_bind(raise.at).push_bind(raise.at);
     });
@@ -102,8 +109,7 @@ pub(super) async fn raise(
              settled_at = NULL,
              last_event_at = excluded.last_event_at",
     );
-    query.build().execute(db).await?;
-    Ok(raises.iter().map(|raise| (raise.connection_id, raise.order_id)).collect())
+    query.build().execute(db).await.map(drop)
 }
 
 fn pairs(rows: &[SqliteRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
