@@ -125,3 +125,30 @@ async fn without_a_public_url_no_hook_is_made_and_the_check_says_so() {
     assert!(world.store.hooks().is_empty());
     world.finish().await;
 }
+
+#[actix_web::test]
+async fn a_hook_that_somebody_changed_is_put_right_after_the_interval() {
+    let world = World::start_with(&[("HOOK_CHECK_INTERVAL", "1s")]).await;
+    let hook = world.store.hooks().remove(0);
+    let url = format!("{}/stores/abcde/v2/hooks/{}", world.store.api_url(), hook.id);
+    let here = world.url("/webhooks/bigcommerce");
+    for (destination, headers) in [
+        ("https://elsewhere.example.com/hook", hook.headers.clone()),
+        (here.as_str(), serde_json::json!({"x-relay-token": "another"})),
+        (here.as_str(), serde_json::json!({})),
+    ] {
+        let changed = serde_json::json!({
+            "scope": "store/order/*", "destination": destination, "is_active": true, "headers": headers
+        });
+        let put = world.client.put(&url).header("X-Auth-Token", &world.store.config().token);
+        let put = put.header("Accept", "application/json").header("Content-Type", "application/json");
+        assert!(put.body(changed.to_string()).send().await.unwrap().status().is_success());
+        let right = |store: &sandbox::StoreSim| {
+            let now = store.hook(hook.id);
+            now.is_some_and(|now| now.destination == here && now.headers == hook.headers && now.is_active)
+        };
+        world.store.wait_for(right, PATIENCE).await.unwrap();
+        assert_eq!(world.store.hooks().len(), 1, "{destination} {headers}");
+    }
+    world.finish().await;
+}
