@@ -7,6 +7,7 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
 # Dependencies first, built around empty sources: this layer is made anew only when a manifest or the lock file changes.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY sandbox/Cargo.toml sandbox/
 RUN mkdir -p benches src sandbox/src \

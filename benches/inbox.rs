@@ -40,8 +40,8 @@ async fn filled(orders: i64) -> Filled {
         "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, delivered, settled_at, fetched_at,
              delivered_at, digest, first_event_at, last_event_at)
          SELECT ?2, i, 1, 1, 1, 1, ?3 + i, ?3 + i, ?3 + i, randomblob(16), ?3 + i, ?3 + i FROM n",
-        "INSERT INTO receipts (connection_id, order_id, key, twin, seen_at)
-         SELECT ?2, i, random(), random(), ?3 + i FROM n",
+        "INSERT INTO receipts (connection_id, order_id, key, twin)
+         SELECT ?2, i, random(), random() FROM n",
     ] {
         let sql = rows.replacen("INSERT", &format!("{numbers} INSERT"), 1);
         let now = Timestamp::now().millis() - 86_400_000;

@@ -175,9 +175,8 @@ impl Application {
         let (host, port, metrics_port) = (config.host, config.port, config.metrics_port);
         let relay = Arc::new(Relay { config, connection, inbox, metrics, registrar, checker, verifier, guesses });
 
-        let (server, port) = listen(SocketAddr::new(host, port), relay.clone(), None, routes)?;
-        let metrics =
-            metrics_port.map(|port| listen(SocketAddr::new(host, port), relay.clone(), Some(1), metrics_routes));
+        let (server, port) = listen(SocketAddr::new(host, port), relay.clone(), workers(), routes)?;
+        let metrics = metrics_port.map(|port| listen(SocketAddr::new(host, port), relay.clone(), 1, metrics_routes));
         let (metrics_server, metrics_port) = metrics.transpose()?.unzip();
         Ok(Self { relay, server, metrics_server, port, metrics_port, _lock: lock })
     }
@@ -287,26 +286,30 @@ fn singular(relay: &Arc<Relay>) -> Result<Vec<Part>, AppError> {
 fn listen(
     address: SocketAddr,
     relay: Arc<Relay>,
-    workers: Option<usize>,
+    workers: usize,
     routes: fn(&mut web::ServiceConfig),
 ) -> Result<(Server, u16), AppError> {
     let fail = |source| AppError::Listen { address, source };
     let listener = TcpListener::bind(address).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
     let data = web::Data::new(relay);
-    let mut server =
+    let server =
         HttpServer::new(move || App::new().wrap(from_fn(requests::logged)).app_data(data.clone()).configure(routes))
             .keep_alive(KEEP_ALIVE)
             .shutdown_timeout(DRAIN_SECONDS)
-            .disable_signals();
-    if let Some(workers) = workers {
-        server = server.workers(workers);
-    }
+            .disable_signals()
+            .workers(workers);
     let server = server.listen(listener).map_err(fail)?.run();
     Ok((server, port))
 }
 
-/// Clears out receipts and settled rows older than `retention`, in small steps; between rounds it notes how many orders wait.
+/// Threads that answer: half of the processors. The others keep what was told, fetch and forward it.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
+}
+
+/// Clears out orders that have been settled for longer than `retention`, with their receipts, in small steps; between
+/// rounds it notes how many orders wait.
 async fn prune(inbox: Arc<dyn Inbox>, connection: ConnectionId, retention: Duration, stop: CancellationToken) {
     loop {
         let pause = match inbox.prune(Timestamp::now().before(retention), PRUNE_STEP).await {

@@ -349,7 +349,7 @@ pub trait Inbox: Send + Sync {
     /// Keeps a note; `None` removes it.
     async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError>;
 
-    /// Removes at most `limit` receipts, and at most `limit` settled rows, last touched before `before`. Returns how many.
+    /// Removes at most `limit` orders that have been settled since before `before`, each with its receipts. Returns how many.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError>;
 
     /// Proves that the database can be written.

@@ -38,7 +38,6 @@ CREATE TABLE orders (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05);
 
 CREATE INDEX orders_due ON orders (connection_id, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX orders_deferred ON orders (connection_id) WHERE deferred;
 CREATE INDEX orders_troubled ON orders (connection_id, state, order_id) WHERE state IN (2, 3, 4);
 CREATE INDEX orders_settled ON orders (settled_at) WHERE settled_at IS NOT NULL;
 
@@ -47,12 +46,9 @@ CREATE TABLE receipts (
     order_id BIGINT NOT NULL,
     key BIGINT NOT NULL,               -- of the webhook-id, 64 bits of a SHA-256
     twin BIGINT NOT NULL,              -- of hash and created_at, likewise
-    seen_at BIGINT NOT NULL,
     PRIMARY KEY (connection_id, order_id, key),
     UNIQUE (connection_id, order_id, twin)
 );
-
-CREATE INDEX receipts_seen ON receipts (seen_at);
 
 CREATE TABLE notes (
     connection_id BIGINT NOT NULL,

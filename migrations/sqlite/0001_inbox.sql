@@ -37,21 +37,17 @@ CREATE TABLE orders (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX orders_due ON orders (connection_id, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX orders_deferred ON orders (connection_id) WHERE deferred = 1;
 CREATE INDEX orders_troubled ON orders (connection_id, state) WHERE state IN (2, 3, 4);
 CREATE INDEX orders_settled ON orders (settled_at) WHERE settled_at IS NOT NULL;
 
--- One receipt per event, with two marks (64 bits of a SHA-256 each). Receipts lie beside their order's other receipts, so that keeping one touches pages that are at hand.
+-- One receipt per event, with two marks (64 bits of a SHA-256 each). Receipts lie beside their order's other receipts, so that keeping one touches pages that are at hand; they go with their order.
 CREATE TABLE receipts (
     connection_id INTEGER NOT NULL,
     order_id INTEGER NOT NULL,
     key INTEGER NOT NULL,              -- of the webhook-id
     twin INTEGER NOT NULL,             -- of hash and created_at
-    seen_at INTEGER NOT NULL,
     PRIMARY KEY (connection_id, order_id, key, twin)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX receipts_seen ON receipts (seen_at);
 
 CREATE TABLE notes (
     connection_id INTEGER NOT NULL,

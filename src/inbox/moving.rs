@@ -64,13 +64,7 @@ const TABLES: [Table; 4] = [
     },
     Table {
         name: "receipts",
-        columns: &[
-            ("connection_id", "bigint"),
-            ("order_id", "bigint"),
-            ("key", "bigint"),
-            ("twin", "bigint"),
-            ("seen_at", "bigint"),
-        ],
+        columns: &[("connection_id", "bigint"), ("order_id", "bigint"), ("key", "bigint"), ("twin", "bigint")],
         key: "connection_id, order_id, key, twin",
     },
     Table {

@@ -6,7 +6,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Accepted, Arrival, Claim, ConnectionId, InboxError, OrderState, Settlement};
+use super::{Accepted, Arrival, Claim, ConnectionId, InboxError, OrderState, Settlement, rows::Event};
 use crate::{clock::Timestamp, event::OrderId};
 
 /// Changes waiting for the writer; beyond that, callers wait to hand theirs in.
@@ -14,7 +14,7 @@ const QUEUE: usize = 4096;
 
 /// One change.
 pub(super) enum Change {
-    Accept(Arrival),
+    Accept(Event),
     Settle(Settlement),
     Want { connection: ConnectionId, orders: Vec<OrderId>, insist: bool, now: Timestamp },
     WantAll { connection: ConnectionId, state: OrderState, now: Timestamp },
@@ -77,7 +77,7 @@ impl Queue {
     }
 
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
-        match self.change(Change::Accept(arrival)).await? {
+        match self.change(Change::Accept(Event::of(&arrival))).await? {
             Done::Accepted(accepted) => Ok(accepted),
             _ => Err(InboxError::Closed),
         }

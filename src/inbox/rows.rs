@@ -53,6 +53,32 @@ impl Raise {
     }
 }
 
+/// What the databases need to know of an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    pub connection: ConnectionId,
+    pub order: OrderId,
+    /// None for an event with nothing to be known by.
+    pub receipt: Option<Receipt>,
+    /// If it is a doubt: its order needs no look if it was fetched at this time or later.
+    pub unless_fetched_at: i64,
+    pub at: Timestamp,
+}
+
+impl Event {
+    pub fn of(arrival: &Arrival) -> Self {
+        let Arrival { connection, event, at, .. } = arrival;
+        let second = |second| Timestamp::from_seconds(second).after(WELL_AFTER).millis();
+        let unless_fetched_at = event.created_at.map_or(i64::MAX, second);
+        Self { connection: *connection, order: event.order, receipt: receipt(arrival), unless_fetched_at, at: *at }
+    }
+
+    /// What it is known by, each with its order.
+    pub fn marks(&self) -> impl Iterator<Item = (i64, i64, i64)> + Clone {
+        self.receipt.into_iter().flat_map(|receipt| receipt.marks())
+    }
+}
+
 /// The receipt that an event leaves, unless it has nothing to be known by.
 fn receipt(arrival: &Arrival) -> Option<Receipt> {
     let mark = |kind: &[u8], parts: &[&[u8]]| {
@@ -70,21 +96,13 @@ fn receipt(arrival: &Arrival) -> Option<Receipt> {
     Some(Receipt { connection_id, order_id, key: by_id.or(by_hash)?, twin: by_hash.or(by_id)? })
 }
 
-/// A batch of events, with their receipts.
-pub(super) struct Arrivals<'a> {
-    arrivals: Vec<&'a Arrival>,
-    receipts: Vec<Option<Receipt>>,
-}
+/// A batch of events.
+pub(super) struct Arrivals(pub Vec<Event>);
 
-impl<'a> Arrivals<'a> {
-    pub fn new(arrivals: Vec<&'a Arrival>) -> Self {
-        let receipts = arrivals.iter().map(|arrival| receipt(arrival)).collect();
-        Self { arrivals, receipts }
-    }
-
+impl Arrivals {
     /// Every receipt once.
     pub fn receipts(&self) -> HashSet<Receipt> {
-        self.receipts.iter().flatten().copied().collect()
+        self.0.iter().filter_map(|event| event.receipt).collect()
     }
 
     /// Tells first-time events from doubtful ones, given the receipts that were known before. One entry per event, and one
@@ -93,17 +111,14 @@ impl<'a> Arrivals<'a> {
         let mut met: HashSet<(i64, i64, i64)> = known.iter().flat_map(Receipt::marks).collect();
         let mut raises: Vec<Raise> = Vec::new();
         let mut place: HashMap<(i64, i64), usize> = HashMap::new();
-        let mut firsts = Vec::with_capacity(self.arrivals.len());
-        for (arrival, receipt) in self.arrivals.iter().zip(&self.receipts) {
+        let mut firsts = Vec::with_capacity(self.0.len());
+        for event in &self.0 {
             // Of two equal events in one batch the second meets the marks of the first.
-            let marks: Vec<_> = receipt.iter().flat_map(Receipt::marks).collect();
-            let first = marks.iter().all(|mark| !met.contains(mark));
-            met.extend(marks);
+            let first = event.marks().all(|mark| !met.contains(&mark));
+            met.extend(event.marks());
             firsts.push(first);
-            let mut raise = Raise::of(arrival.connection, arrival.event.order, first, arrival.at);
-            if let Some(second) = arrival.event.created_at {
-                raise.unless_fetched_at = Timestamp::from_seconds(second).after(WELL_AFTER).millis();
-            }
+            let mut raise = Raise::of(event.connection, event.order, first, event.at);
+            raise.unless_fetched_at = event.unless_fetched_at;
             match place.entry((raise.connection_id, raise.order_id)) {
                 Entry::Vacant(entry) => {
                     entry.insert(raises.len());
@@ -121,17 +136,17 @@ impl<'a> Arrivals<'a> {
 
     /// What became of each event, given the orders that were in fact raised.
     pub fn accepted(&self, firsts: &[bool], raised: &HashSet<(i64, i64)>) -> Vec<Accepted> {
-        let outcome = |(arrival, first): (&&Arrival, &bool)| match (first, &arrival.connection, arrival.event.order) {
+        let outcome = |(event, first): (&Event, &bool)| match (first, event.connection, event.order) {
             (true, ..) => Accepted::First,
             (false, connection, order) if raised.contains(&(connection.0, order.get())) => Accepted::Doubt,
             _ => Accepted::Duplicate,
         };
-        self.arrivals.iter().zip(firsts).map(outcome).collect()
+        self.0.iter().zip(firsts).map(outcome).collect()
     }
 
     /// The latest event of each connection.
     pub fn latest(&self) -> HashMap<i64, i64> {
-        latest(self.arrivals.iter().map(|arrival| (arrival.connection, arrival.at)))
+        latest(self.0.iter().map(|event| (event.connection, event.at)))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The inbox in a SQLite file: one writer with group commit, a few readers beside it, settings read back.
 
+mod events;
 mod history;
+mod script;
 mod statements;
 mod writer;
 
@@ -76,6 +78,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
+        // Nothing is written beside the database.
+        .pragma("temp_store", "memory")
         .pragma("journal_size_limit", "67108864")
         // A checkpoint every 16 MiB instead of every 4: pages that are written again and again are copied less often.
         .pragma("wal_autocheckpoint", "4000")
@@ -114,7 +118,7 @@ impl SqliteInbox {
     /// [`InboxError::Unfit`] for one that cannot be opened or has been written by a newer relay.
     pub async fn open(path: &Path) -> Result<Self, InboxError> {
         let options = options(path);
-        let mut connection = connect(&options).await?;
+        let mut connection = writer::connect(&options).await?;
         if fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_AT_START) {
             check(&mut connection).await?;
         }

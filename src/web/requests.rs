@@ -31,18 +31,19 @@ pub(crate) async fn logged(
     let id = given(&request).unwrap_or_else(|| format!("{:016x}", rand::random::<u64>()));
     let span = tracing::info_span!("request", request_id = %id);
     let began = Instant::now();
-    let method = request.method().clone();
-    // Without its query, which is anybody's to fill.
-    let path: String = request.path().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     let answered = async {
         let mut response = next.call(request).await?;
-        if let Ok(value) = HeaderValue::from_str(&id) {
+        // What went wrong has been said where it did; a busy store's webhooks would fill the log with what went well.
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let (method, status) = (response.request().method(), response.status().as_u16());
+            // Without its query, which is anybody's to fill.
+            let path: String = response.request().path().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+            let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::debug!(%method, path, status, took_ms, "{method} {path}: {status}");
+        }
+        if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        let status = response.status();
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // What went wrong has been said where it did; a busy store's webhooks would fill the log with what went well.
-        tracing::debug!(%method, path, status = status.as_u16(), took_ms, "{method} {path}: {}", status.as_u16());
         Ok(response)
     };
     answered.instrument(span).await

@@ -30,14 +30,13 @@ pub(super) fn json<T: Serialize>(rows: T) -> String {
 pub(super) async fn keep_receipts(
     db: &mut PgConnection,
     receipts: HashSet<Receipt>,
-    seen_at: Timestamp,
 ) -> Result<Vec<Receipt>, sqlx::Error> {
     if receipts.is_empty() {
         return Ok(Vec::new());
     }
     let new = sqlx::query(
-        "INSERT INTO receipts (connection_id, order_id, key, twin, seen_at)
-         SELECT r.connection_id, r.order_id, r.key, r.twin, $2
+        "INSERT INTO receipts (connection_id, order_id, key, twin)
+         SELECT r.connection_id, r.order_id, r.key, r.twin
          FROM json_to_recordset($1::text::json)
               AS r(connection_id bigint, order_id bigint, key bigint, twin bigint)
          ORDER BY 1, 2, 3, 4
@@ -45,7 +44,6 @@ pub(super) async fn keep_receipts(
          RETURNING connection_id, order_id, key, twin",
     )
     .bind(json(&receipts))
-    .bind(seen_at.millis())
     .fetch_all(db)
     .await?;
     let mut kept = HashSet::new();
@@ -276,27 +274,24 @@ pub(super) async fn keep_note(
     query.execute(db).await.map(drop)
 }
 
-/// Failed orders stay until somebody resends them: they are a list of what is still to be done.
+/// Failed orders stay until somebody resends them: they are a list of what is still to be done. Receipts go with their order.
 pub(super) async fn prune(db: &mut PgConnection, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
-    let receipts = sqlx::query(
-        "DELETE FROM receipts WHERE (connection_id, order_id, key) IN
-             (SELECT connection_id, order_id, key FROM receipts WHERE seen_at < $1
-              ORDER BY seen_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    let pruned: i64 = sqlx::query_scalar(
+        "WITH old AS (
+             DELETE FROM orders WHERE settled_at < $1 AND (connection_id, order_id) IN
+                 (SELECT connection_id, order_id FROM orders
+                  WHERE settled_at < $1 AND state <> 2 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+             RETURNING connection_id, order_id),
+         forgotten AS (
+             DELETE FROM receipts AS r USING old
+             WHERE r.connection_id = old.connection_id AND r.order_id = old.order_id)
+         SELECT count(*) FROM old",
     )
     .bind(before.millis())
     .bind(i64::from(limit))
-    .execute(&mut *db)
+    .fetch_one(db)
     .await?;
-    let orders = sqlx::query(
-        "DELETE FROM orders WHERE settled_at < $1 AND (connection_id, order_id) IN
-             (SELECT connection_id, order_id FROM orders
-              WHERE settled_at < $1 AND state <> 2 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    )
-    .bind(before.millis())
-    .bind(i64::from(limit))
-    .execute(db)
-    .await?;
-    Ok(receipts.rows_affected() + orders.rows_affected())
+    Ok(pruned.unsigned_abs())
 }
 
 pub(super) fn order_id(row: &PgRow, column: usize) -> Result<OrderId, sqlx::Error> {

@@ -11,9 +11,9 @@ use super::{Shared, history, reads, session, statements};
 use crate::{
     clock::Timestamp,
     inbox::{
-        Accepted, Arrival, Claim, ConnectionId, InboxError, Settlement,
+        Accepted, Claim, ConnectionId, InboxError, Settlement,
         queue::{Change, Done, Job},
-        rows::{self, Arrivals, Raise, SettleRow, Settled},
+        rows::{self, Arrivals, Event, Raise, SettleRow, Settled},
     },
 };
 
@@ -184,14 +184,15 @@ async fn alone(db: &mut PgConnection, shared: &Shared, change: &Change) -> Resul
 }
 
 async fn accept(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> Result<Vec<Accepted>, sqlx::Error> {
-    let arrivals: Vec<Arrival> = changes
-        .iter()
-        .filter_map(|change| if let Change::Accept(arrival) = change { Some(arrival) } else { None })
-        .map(|arrival| Arrival { at: shared.clock.inward(arrival.at), ..arrival.clone() })
-        .collect();
-    let Some(seen_at) = arrivals.iter().map(|arrival| arrival.at).max() else { return Ok(Vec::new()) };
-    let batch = Arrivals::new(arrivals.iter().collect());
-    let known = statements::keep_receipts(db, batch.receipts(), seen_at).await?;
+    let event = |change: &Change| match change {
+        Change::Accept(event) => Some(Event { at: shared.clock.inward(event.at), ..*event }),
+        _ => None,
+    };
+    let batch = Arrivals(changes.iter().filter_map(event).collect());
+    if batch.0.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = statements::keep_receipts(db, batch.receipts()).await?;
     let (firsts, raises) = batch.judge(&known);
     let raised = statements::raise(db, raises).await?;
     for (connection, at) in batch.latest() {

@@ -1,45 +1,30 @@
 //! The SQL of the hours that the status page draws.
 
-use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
+use super::script::Script;
 use crate::{
     clock::Timestamp,
     inbox::{ConnectionId, HISTORY, Hour, hour_of},
 };
 
 /// Counts orders forwarded in an hour.
-pub(super) async fn count_forwarded(
-    db: &mut SqliteConnection,
-    connection: i64,
-    hour: i64,
-    orders: i64,
-) -> Result<(), sqlx::Error> {
-    let sql = "INSERT INTO hours (connection_id, hour, forwarded) VALUES (?1, ?2, ?3)
-               ON CONFLICT (connection_id, hour) DO UPDATE SET forwarded = forwarded + excluded.forwarded";
-    sqlx::query(sql).bind(connection).bind(hour).bind(orders).execute(db).await.map(drop)
+pub(super) fn count_forwarded(script: &mut Script<'_>, connection: i64, hour: i64, orders: i64) {
+    let query = script.then("INSERT INTO hours (connection_id, hour, forwarded) VALUES (");
+    query.bind(connection).push(", ").bind(hour).push(", ").bind(orders);
+    query.push(") ON CONFLICT (connection_id, hour) DO UPDATE SET forwarded = forwarded + excluded.forwarded");
 }
 
 /// Notes the most that wait at once in this hour, and drops what is too old.
-pub(super) async fn sample(
-    db: &mut SqliteConnection,
-    connection: ConnectionId,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO hours (connection_id, hour, waiting)
-         SELECT ?1, ?2, count(*) FROM orders WHERE connection_id = ?1 AND due_at IS NOT NULL
-         ON CONFLICT (connection_id, hour) DO UPDATE SET waiting = max(coalesce(waiting, 0), excluded.waiting)",
-    )
-    .bind(connection.0)
-    .bind(hour_of(now))
-    .execute(&mut *db)
-    .await?;
-    sqlx::query("DELETE FROM hours WHERE connection_id = ?1 AND hour < ?2")
+pub(super) fn sample(script: &mut Script<'_>, connection: ConnectionId, now: Timestamp) {
+    let query = script.then("INSERT INTO hours (connection_id, hour, waiting) SELECT ");
+    query.bind(connection.0).push(", ").bind(hour_of(now));
+    query
+        .push(", count(*) FROM orders WHERE due_at IS NOT NULL AND connection_id = ")
         .bind(connection.0)
-        .bind(hour_of(now.before(HISTORY)))
-        .execute(db)
-        .await
-        .map(drop)
+        .push(" ON CONFLICT (connection_id, hour) DO UPDATE SET waiting = max(coalesce(waiting, 0), excluded.waiting)");
+    let query = script.then("DELETE FROM hours WHERE connection_id = ");
+    query.bind(connection.0).push(" AND hour < ").bind(hour_of(now.before(HISTORY)));
 }
 
 /// The hours from `since` on.

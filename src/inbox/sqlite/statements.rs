@@ -1,171 +1,157 @@
-//! The SQL of the SQLite inbox, one function a statement. Batches travel as rows of values where every event counts, as one
-//! JSON text elsewhere.
+//! The SQL of the SQLite inbox, one function a statement or what always goes together. Batches travel as rows of values where
+//! every event counts, as one JSON text elsewhere.
 
 use std::collections::HashSet;
 
 use serde::Serialize;
-use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
+use super::{events::Numbered, script::Script};
 use crate::{
     clock::Timestamp,
     event::OrderId,
-    inbox::{
-        Claim, ConnectionId, OrderState,
-        rows::{Raise, Receipt, SettleRow},
-    },
+    inbox::{Claim, ConnectionId, OrderState, rows::SettleRow},
     one_tribe::Digest,
 };
-
-/// Rows in one statement: SQLite takes 32,766 values at most.
-const MOST_ROWS: usize = 1000;
 
 pub(super) fn json<T: Serialize>(rows: T) -> String {
     serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
 }
 
-/// Keeps receipts; returns those that were known before by one of their marks. They are few: every row that comes back costs
-/// more than one that does not.
-pub(super) async fn keep_receipts(
-    db: &mut SqliteConnection,
-    receipts: HashSet<Receipt>,
-    seen_at: Timestamp,
-) -> Result<Vec<Receipt>, sqlx::Error> {
-    if receipts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut known = QueryBuilder::new("WITH j (connection_id, order_id, key, twin) AS (");
-    known.push_values(&receipts, |mut row, receipt| {
-        row.push_bind(receipt.connection_id).push_bind(receipt.order_id).push_bind(receipt.key).push_bind(receipt.twin);
+/// Where a batch of events lies while it is taken in: the same few statements then do for every batch. `standing` is 0 for
+/// what is met for the first time, 1 for a doubt, 2 for a duplicate.
+const BATCH: &str = "
+    CREATE TEMP TABLE batch (
+        number INTEGER PRIMARY KEY,
+        connection_id INTEGER NOT NULL,
+        order_id INTEGER NOT NULL,
+        key INTEGER,
+        twin INTEGER,
+        unless_fetched_at INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        standing INTEGER NOT NULL
+    ) STRICT";
+
+/// Makes a new connection ready for [`accept`].
+pub(super) async fn prepare(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(BATCH).execute(db).await.map(drop)
+}
+
+/// How an order becomes wanted. A look that nobody insists on leaves the next try of an order that waits already where it is.
+const RAISE: &str = "
+    ON CONFLICT (connection_id, order_id) DO UPDATE SET
+        state = 0,
+        wanted = wanted + 1,
+        insisted = CASE WHEN excluded.insisted = 1 THEN wanted + 1 ELSE insisted END,
+        due_at = CASE
+            WHEN lease_owner IS NOT NULL THEN due_at
+            WHEN state = 0 AND excluded.insisted = 0 THEN due_at
+            ELSE min(coalesce(due_at, excluded.due_at), excluded.due_at) END,
+        waiting_since = CASE WHEN state = 0 THEN waiting_since ELSE excluded.waiting_since END,
+        attempts = CASE WHEN state = 0 AND excluded.insisted = 0 THEN attempts ELSE 0 END,
+        refused_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN refused_since END,
+        missing_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN missing_since END,
+        settled_at = NULL,
+        last_event_at = excluded.last_event_at";
+
+/// Keeps the receipts of a batch of events and makes their orders wanted. The script's last rows are the numbers (from 0) and
+/// standings of those events that are not met for the first time: they are few.
+pub(super) fn accept(script: &mut Script<'_>, events: &[Numbered]) {
+    let query = script.then("INSERT INTO temp.batch SELECT * FROM (");
+    query.rows_of(8, events, |row, Numbered { number, event, again }| {
+        row.value(number).value(event.connection.0).value(event.order.get());
+        row.value(event.receipt.map(|receipt| receipt.key)).value(event.receipt.map(|receipt| receipt.twin));
+        row.value(event.unless_fetched_at).value(event.at.millis()).value(again);
     });
-    known.push(
-        ") SELECT r.connection_id, r.order_id, r.key, r.twin
-         FROM j CROSS JOIN receipts AS r ON r.connection_id = j.connection_id AND r.order_id = j.order_id
-         WHERE r.key = j.key OR r.twin = j.twin",
+    query.push(") WHERE column1 IS NOT NULL");
+    script.then(
+        "UPDATE batch AS b SET standing = 1 WHERE standing = 0 AND EXISTS (
+             SELECT 1 FROM receipts AS r
+             WHERE r.connection_id = b.connection_id AND r.order_id = b.order_id AND (r.key = b.key OR r.twin = b.twin))",
     );
-    let known = known.build().fetch_all(&mut *db).await?;
-    let mut keep = QueryBuilder::new("INSERT INTO receipts (connection_id, order_id, key, twin, seen_at) ");
-    keep.push_values(&receipts, |mut row, receipt| {
-        row.push_bind(receipt.connection_id).push_bind(receipt.order_id);
-        row.push_bind(receipt.key).push_bind(receipt.twin).push_bind(seen_at.millis());
-    });
-    keep.push(" ON CONFLICT DO NOTHING");
-    keep.build().execute(db).await?;
-    let receipt = |row: &SqliteRow| {
-        let (connection_id, order_id) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(Receipt { connection_id, order_id, key: row.try_get(2)?, twin: row.try_get(3)? })
-    };
-    known.iter().map(receipt).collect()
-}
-
-/// Makes orders wanted; returns those for which there was anything to do.
-pub(super) async fn raise(
-    db: &mut SqliteConnection,
-    mut raises: Vec<Raise>,
-) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
-    let doubts: Vec<&Raise> = raises.iter().filter(|raise| !raise.insist).collect();
-    if !doubts.is_empty() {
-        let rows = sqlx::query(
-            "SELECT o.connection_id, o.order_id
-             FROM json_each(?1) AS j JOIN orders AS o
-                 ON o.connection_id = j.value ->> 'connection_id' AND o.order_id = j.value ->> 'order_id'
-             WHERE o.fetched_at >= j.value ->> 'unless_fetched_at'",
-        )
-        .bind(json(&doubts))
-        .fetch_all(&mut *db)
-        .await?;
-        let idle = pairs(&rows)?;
-        raises.retain(|raise| raise.insist || !idle.contains(&(raise.connection_id, raise.order_id)));
-    }
-    for some in raises.chunks(MOST_ROWS) {
-        insert(db, some).await?;
-    }
-    Ok(raises.iter().map(|raise| (raise.connection_id, raise.order_id)).collect())
-}
-
-async fn insert(db: &mut SqliteConnection, raises: &[Raise]) -> Result<(), sqlx::Error> {
-    let mut query = QueryBuilder::new(
+    script.then(
+        "UPDATE batch AS b SET standing = 2 WHERE standing = 1 AND EXISTS (
+             SELECT 1 FROM orders AS o
+             WHERE o.connection_id = b.connection_id AND o.order_id = b.order_id AND o.fetched_at >= b.unless_fetched_at)",
+    );
+    script.then("SELECT number, standing FROM batch WHERE standing > 0");
+    let query = script.then(
         "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
-                             first_event_at, last_event_at) ",
+                             first_event_at, last_event_at)
+         SELECT connection_id, order_id, 0, 1, standing = 0, at, at, at, at FROM batch WHERE standing < 2",
     );
-    query.push_values(raises, |mut row, raise| {
-        row.push_bind(raise.connection_id).push_bind(raise.order_id).push("0, 1").push_bind(raise.insist);
-        row.push_bind(raise.at).push_bind(raise.at).push_bind(raise.at).push_bind(raise.at);
-    });
-    // A look that nobody insists on leaves the next try of an order that waits already where it is.
-    query.push(
-        "
-         ON CONFLICT (connection_id, order_id) DO UPDATE SET
-             state = 0,
-             wanted = wanted + 1,
-             insisted = CASE WHEN excluded.insisted = 1 THEN wanted + 1 ELSE insisted END,
-             due_at = CASE
-                 WHEN lease_owner IS NOT NULL THEN due_at
-                 WHEN state = 0 AND excluded.insisted = 0 THEN due_at
-                 ELSE min(coalesce(due_at, excluded.due_at), excluded.due_at) END,
-             waiting_since = CASE WHEN state = 0 THEN waiting_since ELSE excluded.waiting_since END,
-             attempts = CASE WHEN state = 0 AND excluded.insisted = 0 THEN attempts ELSE 0 END,
-             refused_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN refused_since END,
-             missing_since = CASE WHEN state = 0 AND excluded.insisted = 0 THEN missing_since END,
-             settled_at = NULL,
-             last_event_at = excluded.last_event_at",
+    query.push(RAISE);
+    script.then(
+        "INSERT INTO receipts (connection_id, order_id, key, twin)
+         SELECT connection_id, order_id, key, twin FROM batch WHERE key IS NOT NULL
+         ON CONFLICT DO NOTHING",
     );
-    query.build().execute(db).await.map(drop)
+    script.then(
+        "UPDATE connections SET last_event_at = max(coalesce(last_event_at, 0), latest)
+         FROM (SELECT connection_id, max(at) AS latest FROM batch GROUP BY connection_id) WHERE id = connection_id",
+    );
+    script.then("DELETE FROM batch");
+}
+
+/// Makes orders wanted.
+pub(super) fn want(
+    script: &mut Script<'_>,
+    connection: ConnectionId,
+    orders: &[OrderId],
+    insist: bool,
+    now: Timestamp,
+) {
+    let query = script.then(
+        "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
+                             first_event_at, last_event_at) SELECT ",
+    );
+    query.bind(connection.0).push(", value, 0, 1, ").bind(insist);
+    for _ in 0..4 {
+        query.push(", ").bind(now.millis());
+    }
+    let orders: HashSet<&OrderId> = orders.iter().collect();
+    query.push(" FROM json_each(").bind(json(orders)).push(") WHERE TRUE").push(RAISE);
 }
 
 fn pairs(rows: &[SqliteRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-pub(super) async fn touch_event(db: &mut SqliteConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE connections SET last_event_at = max(coalesce(last_event_at, 0), ?2) WHERE id = ?1";
-    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
-}
-
-pub(super) async fn touch_forwarded(db: &mut SqliteConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE connections SET last_forwarded_at = max(coalesce(last_forwarded_at, 0), ?2) WHERE id = ?1";
-    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
+pub(super) fn touch_forwarded(script: &mut Script<'_>, connection: i64, at: i64) {
+    let query = script.then("UPDATE connections SET last_forwarded_at = max(coalesce(last_forwarded_at, 0), ");
+    query.bind(at).push(") WHERE id = ").bind(connection);
 }
 
 pub(super) async fn want_all(
-    db: &mut SqliteConnection,
+    script: &mut Script<'_>,
     connection: ConnectionId,
     state: OrderState,
     now: Timestamp,
 ) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
-        "UPDATE orders SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = ?3, waiting_since = ?3,
-             attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL
-         WHERE connection_id = ?1 AND state IN (2, 3, 4) AND state = ?2",
-    )
-    .bind(connection.0)
-    .bind(state.code())
-    .bind(now.millis())
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    let query = script.then("UPDATE orders SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = ");
+    query.bind(now.millis()).push(", waiting_since = ").bind(now.millis());
+    query.push(", attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL WHERE connection_id = ");
+    query.bind(connection.0).push(" AND state IN (2, 3, 4) AND state = ").bind(state.code());
+    script.changed().await
 }
 
 /// Claims those of `orders` that are due.
 pub(super) async fn claim(
-    db: &mut SqliteConnection,
+    script: &mut Script<'_>,
     connection: ConnectionId,
     orders: &[OrderId],
     until: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<Claim>, sqlx::Error> {
     let owner: i64 = rand::random();
-    let rows = sqlx::query(
-        "UPDATE orders SET lease_owner = ?3, due_at = ?4
-         WHERE connection_id = ?1 AND order_id IN (SELECT value FROM json_each(?2)) AND due_at <= ?5
-         RETURNING order_id, wanted, insisted > delivered, digest, attempts, refused_since, missing_since, waiting_since",
-    )
-    .bind(connection.0)
-    .bind(json(orders))
-    .bind(owner)
-    .bind(until.millis())
-    .bind(now.millis())
-    .fetch_all(db)
-    .await?;
+    let query = script.then("UPDATE orders SET lease_owner = ");
+    query.bind(owner).push(", due_at = ").bind(until.millis());
+    query.push(" WHERE connection_id = ").bind(connection.0);
+    query.push(" AND order_id IN (SELECT value FROM json_each(").bind(json(orders));
+    query.push(")) AND due_at <= ").bind(now.millis()).push(
+        " RETURNING order_id, wanted, insisted > delivered, digest, attempts, refused_since, missing_since, waiting_since",
+    );
+    let rows = script.rows().await?;
     let claim = |row: &SqliteRow| {
         let time = |at: Option<i64>| at.map(Timestamp::from_millis);
         Ok(Claim {
@@ -194,29 +180,37 @@ pub(super) fn digest(row: &SqliteRow, column: usize) -> Result<Option<Digest>, s
     Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(Digest))
 }
 
-/// Ends claims; returns the orders whose claim was still the owner's.
-pub(super) async fn settle(db: &mut SqliteConnection, rows: &[SettleRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
-    let mut lost = QueryBuilder::new("WITH s (connection_id, order_id, owner) AS (");
-    lost.push_values(rows, |mut values, row| {
-        values.push_bind(row.connection_id).push_bind(row.order_id).push_bind(row.owner);
+/// Ends claims, of each order one; returns the orders whose claim was still the owner's.
+pub(super) async fn settle(script: &mut Script<'_>, rows: &[SettleRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
+    let lost = script.then("WITH s (connection_id, order_id, owner) AS (");
+    lost.rows_of(3, rows, |values, row| {
+        values.value(row.connection_id).value(row.order_id).value(row.owner);
     });
     lost.push(
         ") SELECT s.connection_id, s.order_id
          FROM s LEFT JOIN orders AS o ON o.connection_id = s.connection_id AND o.order_id = s.order_id
-         WHERE o.lease_owner IS NOT s.owner",
+         WHERE s.owner IS NOT NULL AND o.lease_owner IS NOT s.owner",
     );
-    let lost = lost.build().fetch_all(&mut *db).await?;
-    let lost = pairs(&lost)?;
-    let mut query = QueryBuilder::new(
+    let query = script.then(
         "WITH s (connection_id, order_id, owner, seen, at, state, done, forwarded, retry_at, deferred, tried, untouched,
                  refused, missing, error, digest, fetched_at) AS (",
     );
-    query.push_values(rows, |mut values, row| {
-        values.push_bind(row.connection_id).push_bind(row.order_id).push_bind(row.owner).push_bind(row.seen);
-        values.push_bind(row.at).push_bind(row.state).push_bind(row.done).push_bind(row.forwarded);
-        values.push_bind(row.retry_at).push_bind(row.deferred).push_bind(row.tried).push_bind(row.untouched);
-        values.push_bind(row.refused).push_bind(row.missing).push_bind(&row.error).push_bind(&row.digest);
-        values.push_bind(row.fetched_at);
+    query.rows_of(17, rows, |values, row| {
+        values
+            .value(row.connection_id)
+            .value(row.order_id)
+            .value(row.owner)
+            .value(row.seen)
+            .value(row.at)
+            .value(row.state);
+        values
+            .value(row.done)
+            .value(row.forwarded)
+            .value(row.retry_at)
+            .value(row.deferred)
+            .value(row.tried)
+            .value(row.untouched);
+        values.value(row.refused).value(row.missing).value(&row.error).value(&row.digest).value(row.fetched_at);
     });
     query.push(
         ")
@@ -247,70 +241,51 @@ pub(super) async fn settle(db: &mut SqliteConnection, rows: &[SettleRow]) -> Res
          FROM s
          WHERE orders.connection_id = s.connection_id AND orders.order_id = s.order_id AND orders.lease_owner = s.owner",
     );
-    query.build().execute(db).await?;
+    let lost = pairs(&script.rows().await?)?;
     let orders = rows.iter().map(|row| (row.connection_id, row.order_id));
     Ok(orders.filter(|order| !lost.contains(order)).collect())
 }
 
-pub(super) async fn recover(db: &mut SqliteConnection, connection: ConnectionId) -> Result<u64, sqlx::Error> {
-    let sql = "UPDATE orders SET deferred = 0, due_at = waiting_since
-               WHERE connection_id = ?1 AND deferred = 1 AND state = 0 AND lease_owner IS NULL";
-    Ok(sqlx::query(sql).bind(connection.0).execute(db).await?.rows_affected())
+pub(super) async fn recover(script: &mut Script<'_>, connection: ConnectionId) -> Result<u64, sqlx::Error> {
+    let query = script.then("UPDATE orders SET deferred = 0, due_at = waiting_since WHERE connection_id = ");
+    query.bind(connection.0);
+    query.push(" AND due_at IS NOT NULL AND deferred = 1 AND state = 0 AND lease_owner IS NULL");
+    script.changed().await
 }
 
 pub(super) async fn connection(
-    db: &mut SqliteConnection,
+    script: &mut Script<'_>,
     kind: &str,
     name: &str,
     now: Timestamp,
 ) -> Result<ConnectionId, sqlx::Error> {
-    sqlx::query("INSERT INTO connections (kind, name, first_start) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
-        .bind(kind)
-        .bind(name)
-        .bind(now.millis())
-        .execute(&mut *db)
-        .await?;
-    let sql = "SELECT id FROM connections WHERE kind = ?1 AND name = ?2";
-    sqlx::query_scalar(sql).bind(kind).bind(name).fetch_one(db).await.map(ConnectionId)
+    let query = script.then("INSERT INTO connections (kind, name, first_start) VALUES (");
+    query.bind(kind).push(", ").bind(name).push(", ").bind(now.millis());
+    query.push(") ON CONFLICT DO NOTHING");
+    let query = script.then("SELECT id FROM connections WHERE kind = ");
+    query.bind(kind).push(" AND name = ").bind(name);
+    let rows = script.rows().await?;
+    rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0).map(ConnectionId)
 }
 
-pub(super) async fn keep_note(
-    db: &mut SqliteConnection,
-    connection: ConnectionId,
-    name: &str,
-    value: Option<&str>,
-) -> Result<(), sqlx::Error> {
-    let query = match value {
-        Some(value) => sqlx::query(
-            "INSERT INTO notes (connection_id, name, value) VALUES (?1, ?2, ?3)
-             ON CONFLICT (connection_id, name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(connection.0)
-        .bind(name)
-        .bind(value),
-        None => sqlx::query("DELETE FROM notes WHERE connection_id = ?1 AND name = ?2").bind(connection.0).bind(name),
-    };
-    query.execute(db).await.map(drop)
+pub(super) fn keep_note(script: &mut Script<'_>, connection: ConnectionId, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        let query = script.then("INSERT INTO notes (connection_id, name, value) VALUES (");
+        query.bind(connection.0).push(", ").bind(name).push(", ").bind(value);
+        query.push(") ON CONFLICT (connection_id, name) DO UPDATE SET value = excluded.value");
+    } else {
+        let query = script.then("DELETE FROM notes WHERE connection_id = ");
+        query.bind(connection.0).push(" AND name = ").bind(name);
+    }
 }
 
-/// Failed orders stay until somebody resends them: they are a list of what is still to be done.
-pub(super) async fn prune(db: &mut SqliteConnection, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
-    let receipts = sqlx::query(
-        "DELETE FROM receipts WHERE (connection_id, order_id, key, twin) IN
-             (SELECT connection_id, order_id, key, twin FROM receipts WHERE seen_at < ?1 ORDER BY seen_at LIMIT ?2)",
-    )
-    .bind(before.millis())
-    .bind(limit)
-    .execute(&mut *db)
-    .await?;
-    let orders = sqlx::query(
-        "DELETE FROM orders WHERE (connection_id, order_id) IN
-             (SELECT connection_id, order_id FROM orders
-              WHERE settled_at < ?1 AND state <> 2 ORDER BY settled_at LIMIT ?2)",
-    )
-    .bind(before.millis())
-    .bind(limit)
-    .execute(db)
-    .await?;
-    Ok(receipts.rows_affected() + orders.rows_affected())
+/// Failed orders stay until somebody resends them: they are a list of what is still to be done. Receipts go with their order.
+pub(super) async fn prune(script: &mut Script<'_>, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
+    for table in ["receipts", "orders"] {
+        let query = script.then("DELETE FROM ");
+        query.push(table).push(" WHERE (connection_id, order_id) IN (SELECT connection_id, order_id FROM orders");
+        query.push(" WHERE settled_at < ").bind(before.millis());
+        query.push(" AND state <> 2 ORDER BY settled_at, connection_id, order_id LIMIT ").bind(limit).push(")");
+    }
+    script.changed().await
 }

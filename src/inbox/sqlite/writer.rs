@@ -1,27 +1,54 @@
 //! The one writer of a SQLite inbox: takes whatever has come in, changes it all in one transaction, syncs once, and only
 //! then answers everybody (group commit). Durability costs one sync per batch, not one per event.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
+use futures_util::FutureExt;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{history, statements};
+use super::{events, history, script::Script, statements};
 use crate::{
     clock::Timestamp,
     inbox::{
-        Accepted, Arrival, ConnectionId, InboxError, Settlement,
+        ConnectionId, InboxError, Settlement,
         queue::{Change, Done, Job},
-        rows::{self, Arrivals, Raise, SettleRow, Settled},
+        rows::{self, SettleRow, Settled},
     },
 };
 
 /// Changes in one transaction, at most: keeps one batch's time in bounds.
 const MAX_BATCH: usize = 512;
+/// Up to so many are not worth dividing.
+const SMALL_BATCH: usize = 16;
 /// The longest wait for a batch to fill up: a fraction of what its sync takes.
 const GATHERING: Duration = Duration::from_micros(300);
 
+/// A batch that has been stored, or has not, while those who wait for it do not know yet.
+struct Stored {
+    replies: Vec<oneshot::Sender<Result<Done, InboxError>>>,
+    done: Vec<Done>,
+    brings_work: bool,
+}
+
+impl Stored {
+    fn tell(self, arrivals: &watch::Sender<u64>) {
+        if self.brings_work {
+            arrivals.send_modify(|count| *count += 1);
+        }
+        // Whoever no longer waits (a dropped request) needs no answer.
+        self.replies.into_iter().zip(self.done).for_each(|(reply, done)| drop(reply.send(Ok(done))));
+    }
+}
+
 /// Serves jobs until every sender is gone.
+///
+/// While one half of those who come again and again waits for the disk, the other half is answered and comes back: neither
+/// the disk nor the processors wait for each other. So a batch takes no more than half, and sets out before the last one's
+/// answers do, since these bring the work that it would have to compete with.
 pub(super) async fn run(
     options: SqliteConnectOptions,
     connection: SqliteConnection,
@@ -30,22 +57,37 @@ pub(super) async fn run(
 ) {
     let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(MAX_BATCH);
-    let mut expected = 0;
-    while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        gather(&mut jobs, &mut batch, expected).await;
-        expected = batch.len();
+    let mut stored: Option<Stored> = None;
+    loop {
+        let last = stored.as_ref().map_or(0, |stored| stored.replies.len());
+        let half = ((last + jobs.len()) / 2).min(MAX_BATCH);
+        let most = half.max(SMALL_BATCH);
+        if let Some(stored) = stored.take_if(|_| jobs.len() < half.max(1)) {
+            stored.tell(&arrivals);
+        }
+        if jobs.recv_many(&mut batch, most).await == 0 {
+            break;
+        }
+        gather(&mut jobs, &mut batch, half, most).await;
         let (changes, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|job| (job.change, job.reply)).unzip();
-        let done = match usable(&options, &mut connection).await {
-            Ok(connection) => commit(connection, &changes).await,
-            Err(error) => Err(error),
+        let done = {
+            let mut kept = pin!(async {
+                let connection = usable(&options, &mut connection).await?;
+                commit(connection, &changes).await
+            });
+            let at_once = kept.as_mut().now_or_never();
+            if let Some(stored) = stored.take() {
+                stored.tell(&arrivals);
+            }
+            match at_once {
+                Some(done) => done,
+                None => kept.await,
+            }
         };
         match done {
-            Ok(all) => {
-                if changes.iter().any(Change::brings_work) {
-                    arrivals.send_modify(|count| *count += 1);
-                }
-                // Whoever no longer waits (a dropped request) needs no answer.
-                replies.into_iter().zip(all).for_each(|(reply, done)| drop(reply.send(Ok(done))));
+            Ok(done) => {
+                let brings_work = changes.iter().any(Change::brings_work);
+                stored = Some(Stored { replies, done, brings_work });
             }
             Err(error) => {
                 tracing::error!(%error, changes = replies.len(), "a batch could not be stored: {error}");
@@ -66,18 +108,18 @@ pub(super) async fn run(
     }
 }
 
-/// Those who were answered together come back together: waits a moment for as many as the last batch had, so that the first
-/// one back does not have a sync to itself while all the others wait for the next.
-async fn gather(jobs: &mut mpsc::Receiver<Job>, batch: &mut Vec<Job>, expected: usize) {
-    if batch.len() >= expected {
+/// Those who were answered together come back together: waits a moment for half of them, so that the first one back does not
+/// have a sync to itself while all the others wait for the next.
+async fn gather(jobs: &mut mpsc::Receiver<Job>, batch: &mut Vec<Job>, half: usize, most: usize) {
+    if batch.len() >= half {
         return;
     }
     let until = Instant::now() + GATHERING;
-    while batch.len() < expected && Instant::now() < until {
+    while batch.len() < half && Instant::now() < until {
         // The timer's resolution is coarser than this wait: others run meanwhile, here and on the other threads.
         std::thread::yield_now();
         tokio::task::yield_now().await;
-        while batch.len() < MAX_BATCH
+        while batch.len() < most
             && let Ok(job) = jobs.try_recv()
         {
             batch.push(job);
@@ -91,77 +133,76 @@ async fn usable<'a>(
 ) -> Result<&'a mut SqliteConnection, InboxError> {
     let open = match connection.take() {
         Some(open) => open,
-        None => super::connect(options).await?,
+        None => connect(options).await?,
     };
     Ok(connection.insert(open))
 }
 
-async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let done = apply(&mut transaction, changes).await?;
-    transaction.commit().await?;
-    Ok(done)
+/// A connection that is ready for batches.
+pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, InboxError> {
+    let mut connection = super::connect(options).await?;
+    statements::prepare(&mut connection).await?;
+    Ok(connection)
 }
 
-/// Applies a batch: all events in two statements, all settlings in one, then the rest one by one. Their order within a batch
-/// is free, since nobody has been answered yet.
-async fn apply(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, sqlx::Error> {
-    let mut accepted = accept(db, changes).await?.into_iter();
-    let mut settled = settle(db, changes).await?;
+/// Makes a batch of changes: all settlings together, then the rest one by one, then all events together, which so share the
+/// way to the database with the commit. Their order within a batch is free, since nobody has been answered yet.
+async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
+    let mut script = Script::begin(connection);
+    let mut settled = settle(&mut script, changes).await?;
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
         done.push(match change {
-            Change::Accept(_) => Done::Accepted(accepted.next().expect("one answer for each event")),
+            // Told below.
+            Change::Accept(_) => Done::Nothing,
             Change::Settle(Settlement { claim, .. }) => Done::Settled(settled.take(claim)),
             Change::Want { connection, orders, insist, now } => {
-                statements::raise(db, Raise::all(*connection, orders, *insist, *now)).await?;
+                statements::want(&mut script, *connection, orders, *insist, *now);
                 Done::Nothing
             }
             Change::WantAll { connection, state, now } => {
-                Done::Count(statements::want_all(db, *connection, *state, *now).await?)
+                Done::Count(statements::want_all(&mut script, *connection, *state, *now).await?)
             }
             Change::Claim { connection, orders, until, now } => {
-                Done::Claimed(statements::claim(db, *connection, orders, *until, *now).await?)
+                Done::Claimed(statements::claim(&mut script, *connection, orders, *until, *now).await?)
             }
-            Change::Recover(connection) => Done::Count(statements::recover(db, *connection).await?),
+            Change::Recover(connection) => Done::Count(statements::recover(&mut script, *connection).await?),
             Change::Connection { kind, name, now } => {
-                Done::Connection(statements::connection(db, kind, name, *now).await?)
+                Done::Connection(statements::connection(&mut script, kind, name, *now).await?)
             }
             Change::KeepNote { connection, name, value } => {
-                statements::keep_note(db, *connection, name, value.as_deref()).await?;
+                statements::keep_note(&mut script, *connection, name, value.as_deref());
                 Done::Nothing
             }
-            Change::Prune { before, limit } => Done::Count(statements::prune(db, *before, *limit).await?),
+            Change::Prune { before, limit } => Done::Count(statements::prune(&mut script, *before, *limit).await?),
             Change::Sample { connection, now } => {
-                history::sample(db, *connection, *now).await?;
+                history::sample(&mut script, *connection, *now);
                 Done::Nothing
             }
             Change::Probe(now) => {
-                statements::keep_note(db, ConnectionId(0), "probe", Some(&now.millis().to_string())).await?;
+                statements::keep_note(&mut script, ConnectionId(0), "probe", Some(&now.millis().to_string()));
                 Done::Nothing
             }
         });
     }
+    let events = changes.iter().filter_map(|change| match change {
+        Change::Accept(event) => Some(*event),
+        _ => None,
+    });
+    let events = events::numbered(events);
+    if !events.is_empty() {
+        statements::accept(&mut script, &events);
+    }
+    let standings = script.commit().await?;
+    let accepted = events::accepted(events.len(), &standings)?;
+    let places = changes.iter().zip(&mut done).filter(|(change, _)| matches!(change, Change::Accept(_)));
+    for ((_, done), accepted) in places.zip(accepted) {
+        *done = Done::Accepted(accepted);
+    }
     Ok(done)
 }
 
-async fn accept(db: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Accepted>, sqlx::Error> {
-    let arrivals: Vec<&Arrival> = changes
-        .iter()
-        .filter_map(|change| if let Change::Accept(arrival) = change { Some(arrival) } else { None })
-        .collect();
-    let Some(seen_at) = arrivals.iter().map(|arrival| arrival.at).max() else { return Ok(Vec::new()) };
-    let batch = Arrivals::new(arrivals);
-    let known = statements::keep_receipts(db, batch.receipts(), seen_at).await?;
-    let (firsts, raises) = batch.judge(&known);
-    let raised = statements::raise(db, raises).await?;
-    for (connection, at) in batch.latest() {
-        statements::touch_event(db, connection, at).await?;
-    }
-    Ok(batch.accepted(&firsts, &raised))
-}
-
-async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<Settled, sqlx::Error> {
+async fn settle(script: &mut Script<'_>, changes: &[Change]) -> Result<Settled, sqlx::Error> {
     let rows: Vec<SettleRow> = changes
         .iter()
         .filter_map(
@@ -172,14 +213,14 @@ async fn settle(db: &mut SqliteConnection, changes: &[Change]) -> Result<Settled
     let latest = rows::latest(forwarded.map(|row| (ConnectionId(row.connection_id), Timestamp::from_millis(row.at))));
     let mut settled = Settled::default();
     for round in rows::rounds(rows) {
-        let orders = statements::settle(db, &round).await?;
+        let orders = statements::settle(script, &round).await?;
         for ((connection, hour), count) in rows::forwarded_by_hour(&round, &orders) {
-            history::count_forwarded(db, connection, hour, count).await?;
+            history::count_forwarded(script, connection, hour, count);
         }
         settled.note(&round, &orders);
     }
     for (connection, at) in latest {
-        statements::touch_forwarded(db, connection, at).await?;
+        statements::touch_forwarded(script, connection, at);
     }
     Ok(settled)
 }
