@@ -35,7 +35,8 @@ impl Cluster {
             chown(&folder, Some(uid), Some(gid)).expect("root may give folders away");
         }
         let port = sandbox::relay::free_port().expect("a free port");
-        let stop = r#"read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
+        // Whoever ends a whole group of processes must not end the keeper before its work is done.
+        let stop = r#"trap '' HUP INT TERM; read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
         let mut keeper = command(account, Path::new("sh"), &folder);
         keeper.args(["-c", stop]).arg(&programs).arg(&folder).stdin(Stdio::piped());
         let keeper = keeper.spawn().expect("a shell");
