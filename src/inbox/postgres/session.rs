@@ -13,10 +13,15 @@ use sqlx::{
 };
 use url::Url;
 
-use crate::{clock::Timestamp, inbox::InboxError};
+use crate::{
+    clock::Timestamp,
+    inbox::{InboxError, schema},
+};
 
 /// How long a server may take to answer: to a new connection, and to a batch.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How often what the server broke off for another's sake is begun again.
+pub(super) const TRIES: u32 = 5;
 /// Connections for reading, of which listening takes one.
 pub(super) const READERS: u32 = 4;
 /// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
@@ -57,7 +62,7 @@ pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError
     Ok(options.disable_statement_logging())
 }
 
-/// A connection for changes, proven to make them durable.
+/// A connection for changes, proven to make them durable, to tables that this relay may change.
 ///
 /// An answer that never comes must not hold up others: a statement ends after a while, and so does a transaction whose
 /// relay has been stopped in the middle of it.
@@ -83,6 +88,8 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
                 "the database server does not keep what it confirms (synchronous_commit {commit}, fsync {fsync})"
             )));
         }
+        let floor = sqlx::query_scalar(schema::FLOOR).fetch_one(&mut connection).await?;
+        schema::admits(floor, &super::MIGRATIONS)?;
         clock.measure(&mut connection).await?;
         Ok(connection)
     })
@@ -95,6 +102,12 @@ pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, InboxError>>
         Ok(done) => done,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
     }
+}
+
+/// A deadlock or a serialization failure: the server ended the transaction, and nothing else is wrong.
+pub(super) fn was_broken_off(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
 /// Up to this many connections for anything but batches, made when needed.
