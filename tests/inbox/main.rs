@@ -14,9 +14,12 @@ mod outcomes;
 mod postgres_server;
 #[path = "../support/postgres.rs"]
 mod postgres_support;
+mod postgres_tls;
 mod reading;
 mod schema;
 mod sqlite_file;
+#[path = "../support/tls.rs"]
+mod tls;
 mod upkeep;
 
 /// Runs every case on every kind of inbox, each on a database of its own.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, Connection as _, PgConnection, Row,
@@ -54,12 +55,32 @@ pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError
     if parsed.query_pairs().any(|(name, _)| !known(&name)) {
         return Err(InboxError::Unfit("DATABASE_URL has a parameter that is not known".into()));
     }
+    parsed.query_pairs().try_for_each(|(name, value)| readable(&name, &value))?;
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| unfit())?;
     let options = match options.get_application_name() {
         None => options.application_name("onetribe-relay"),
         Some(_) => options,
     };
     Ok(options.disable_statement_logging())
+}
+
+/// A file that the URL names has to be there, and hold certificates where they are asked for. Elsewhere it would only be
+/// missed at the first connection, with no word of which file it is.
+fn readable(name: &str, value: &str) -> Result<(), InboxError> {
+    let unfit = |why: &dyn std::fmt::Display| InboxError::Unfit(format!("the file of {name} in DATABASE_URL: {why}"));
+    let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.trim_start().starts_with("-----BEGIN");
+    if !is_file {
+        return Ok(());
+    }
+    let pem = std::fs::read(value).map_err(|error| unfit(&error))?;
+    if ["sslkey", "ssl-key"].contains(&name) {
+        return Ok(());
+    }
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(certificates) if !certificates.is_empty() => Ok(()),
+        _ => Err(unfit(&"there is no certificate in it (PEM)")),
+    }
 }
 
 /// A connection for changes, proven to make them durable, to tables that this relay may change.
