@@ -9,7 +9,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use futures_util::FutureExt;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -194,7 +194,8 @@ impl Application {
     /// Serves until told to stop; then takes no new work, finishes what is under way, and returns.
     ///
     /// # Errors
-    /// [`AppError::Ended`] or [`AppError::Server`] when a part ends by itself.
+    /// [`AppError::Ended`] or [`AppError::Server`] when a part ends by itself, [`AppError::Inbox`] when a newer relay has
+    /// altered the database beyond this one.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), AppError> {
         let Self { relay, server, metrics_server, port, metrics_port, _lock: lock } = self;
         let Relay { inbox, connection, .. } = relay.as_ref();
@@ -222,11 +223,12 @@ impl Application {
             database.kind(),
         );
 
-        let died = tokio::select! {
-            () = stop.cancelled() => None,
-            Some(ended) = parts.join_next() => Some(ended),
+        let end = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(ended) = parts.join_next() => Err(died(ended)),
+            reason = inbox.outgrown() => Err(AppError::Inbox(reason)),
         };
-        if died.is_none() {
+        if end.is_ok() {
             tracing::info!("stopping: what is under way is finished, nothing new is begun");
         }
         work.cancel();
@@ -234,17 +236,21 @@ impl Application {
         while parts.join_next().await.is_some() {}
         inbox.close().await;
         drop(lock);
-        match died {
-            None => {
-                tracing::info!("stopped");
-                Ok(())
-            }
-            Some(Ok((_, Err(error)))) => Err(error.into()),
-            Some(Ok((name, Ok(())))) => Err(AppError::Ended(name)),
-            Some(Err(panicked)) => {
-                tracing::error!("{panicked}");
-                Err(AppError::Ended("a part"))
-            }
+        if end.is_ok() {
+            tracing::info!("stopped");
+        }
+        end
+    }
+}
+
+/// Why a part that should run for ever has ended.
+fn died(ended: Result<(&'static str, io::Result<()>), JoinError>) -> AppError {
+    match ended {
+        Ok((_, Err(error))) => error.into(),
+        Ok((name, Ok(()))) => AppError::Ended(name),
+        Err(panicked) => {
+            tracing::error!("{panicked}");
+            AppError::Ended("a part")
         }
     }
 }

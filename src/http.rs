@@ -4,6 +4,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Client, Response, header::HeaderMap, redirect};
+use rustls::CertificateError;
 use url::Url;
 
 use crate::config;
@@ -135,8 +136,8 @@ impl Transport {
 }
 
 /// What the TLS library said, if it was the one to fail. An `io::Error` hides what it wraps from `source`, and they come nested.
-pub(crate) fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = Some(error);
     while let Some(inner) = cause {
         if let Some(found) = inner.downcast_ref::<rustls::Error>() {
             return Some(found);
@@ -145,6 +146,30 @@ pub(crate) fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
         cause = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| inner.source());
     }
     None
+}
+
+/// What is wrong with a certificate, as far as the TLS library says it.
+pub(crate) fn certificate_problem(error: &rustls::Error) -> &'static str {
+    let rustls::Error::InvalidCertificate(problem) = error else {
+        return "no secure connection could be agreed on";
+    };
+    match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it was issued for another name"
+        }
+        CertificateError::Revoked => "it has been revoked",
+        // The latter when an authority of the same name has another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "it was issued by nobody who is trusted (self-signed, or its chain is incomplete)"
+        }
+        // The library has no name of its own for this one, which `openssl req -x509` makes.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "it is marked as an authority's (CA:TRUE), not as a server's"
+        }
+        _ => "it cannot be verified",
+    }
 }
 
 impl fmt::Display for Seen {

@@ -9,6 +9,7 @@ mod moving;
 pub mod postgres;
 mod queue;
 mod rows;
+mod schema;
 pub mod sqlite;
 
 pub use error::InboxError;
@@ -368,6 +369,12 @@ pub trait Inbox: Send + Sync {
     /// Gives the lead back, if it is this relay's: the next that asks has it.
     async fn resign(&self, _connection: ConnectionId) -> Result<(), InboxError> {
         Ok(())
+    }
+
+    /// Returns, with the reason, once a newer relay has altered the database so that this one must not use it any more; never
+    /// where that is not looked for. Nothing is kept any more by then.
+    async fn outgrown(&self) -> InboxError {
+        std::future::pending().await
     }
 
     /// Finishes what was handed in, then closes.

@@ -271,6 +271,23 @@ fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
     assert!(version(image.expect("a split has a first part")) >= version(toml(&manifest, "rust-version")));
 }
 
+#[test]
+fn a_migration_that_takes_something_away_says_who_is_left_behind() {
+    // In words of SQL that both databases share; the first migration has nobody before it.
+    const TAKES_AWAY: [&str; 6] = ["DROP ", "RENAME ", "SET NOT NULL", "ADD CONSTRAINT", "UNIQUE INDEX", " TYPE "];
+    for folder in ["migrations/sqlite", "migrations/postgres"] {
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(root().join(folder)).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+        files.sort();
+        for file in &files[1..] {
+            let sql = fs::read_to_string(file).expect("UTF-8").to_uppercase();
+            let takes_away = TAKES_AWAY.iter().find(|word| sql.contains(*word));
+            let says_so = sql.contains("INSERT INTO SCHEMA_FLOOR");
+            assert!(takes_away.is_none() || says_so, "{}: {takes_away:?}, and no floor", file.display());
+        }
+    }
+}
+
 /// The modules of `docs/architecture.md`, from the highest layer to the lowest, each with its layer's place.
 fn layers(text: &str) -> BTreeMap<String, usize> {
     let table = text.split_once("| layer | modules |").expect("there is such a table").1;

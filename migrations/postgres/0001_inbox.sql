@@ -63,3 +63,9 @@ CREATE TABLE leads (
     owner BIGINT NOT NULL,
     until BIGINT NOT NULL
 );
+
+-- The migration that a relay has to know to use these tables is the highest of these. Migrations only add; one that
+-- relays without some earlier migration cannot live with inserts the number of that one.
+CREATE TABLE schema_floor (
+    migration BIGINT PRIMARY KEY
+);

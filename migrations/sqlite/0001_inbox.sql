@@ -55,3 +55,9 @@ CREATE TABLE notes (
     value TEXT NOT NULL,
     PRIMARY KEY (connection_id, name)
 ) STRICT, WITHOUT ROWID;
+
+-- The migration that a relay has to know to use these tables is the highest of these. Migrations only add; one that
+-- relays without some earlier migration cannot live with inserts the number of that one.
+CREATE TABLE schema_floor (
+    migration INTEGER PRIMARY KEY
+) STRICT;

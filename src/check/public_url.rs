@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use rustls::CertificateError;
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -92,27 +91,10 @@ async fn ask_echo(base: &Url, nonce: &str) -> Answer {
             Answer::Came(status, String::from_utf8_lossy(&body).into_owned())
         }
         Err(error) => match CallError::from(&error).seen {
-            Seen::Transport(Transport::Tls) => Answer::BadCertificate(certificate_problem(&error)),
+            Seen::Transport(Transport::Tls) => Answer::BadCertificate(
+                http::tls_error(&error).map_or("no secure connection could be agreed on", http::certificate_problem),
+            ),
             seen => Answer::Failed(seen),
         },
-    }
-}
-
-/// What is wrong with a certificate, as far as the TLS library says it.
-fn certificate_problem(error: &reqwest::Error) -> &'static str {
-    let Some(rustls::Error::InvalidCertificate(problem)) = http::tls_error(error) else {
-        return "no secure connection could be agreed on";
-    };
-    match problem {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it was issued for another name"
-        }
-        CertificateError::Revoked => "it has been revoked",
-        CertificateError::UnknownIssuer => {
-            "it was issued by nobody who is trusted (self-signed, or its chain is incomplete)"
-        }
-        _ => "it cannot be verified",
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use sqlx::{postgres::PgDatabaseError, sqlite::SqliteError};
 
+use crate::http;
+
 /// Why the inbox did not do as it was told.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InboxError {
@@ -27,18 +29,36 @@ impl From<sqlx::Error> for InboxError {
         if let sqlx::Error::Configuration(_) = error {
             return Self::Unfit("DATABASE_URL cannot be used as it stands".into());
         }
+        if let Some(problem) = tls_problem(&error) {
+            return Self::Unfit(problem);
+        }
         let database = error.as_database_error();
         let sqlite = database.and_then(|error| error.try_downcast_ref::<SqliteError>()).and_then(sqlite_code);
-        let postgres =
-            database.and_then(|error| error.try_downcast_ref::<PgDatabaseError>()).map(PgDatabaseError::code);
-        match (sqlite, postgres) {
+        let server = database.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        match (sqlite, server.map(PgDatabaseError::code)) {
             // SQLITE_CORRUPT and SQLITE_NOTADB; data_corrupted and index_corrupted.
             (Some(11 | 26), _) | (_, Some("XX001" | "XX002")) => Self::Damaged(Arc::new(error)),
+            (_, Some("28000")) if server.and_then(PgDatabaseError::routine) == Some("ClientAuthentication") => Self::Unfit(
+                "the database server lets nobody in this way (pg_hba.conf): check sslmode, user, database and address"
+                    .into(),
+            ),
             (_, Some("28000" | "28P01")) => Self::Unfit("the database server refuses the user or its password".into()),
             (_, Some("3D000")) => Self::Unfit("the database server has no database of that name".into()),
             (_, Some("42501")) => Self::Unfit("the database user lacks a right: it has to own its tables".into()),
             _ => Self::Unavailable(Arc::new(error)),
         }
+    }
+}
+
+/// Why there is no TLS with the server, if that is what failed.
+fn tls_problem(error: &sqlx::Error) -> Option<String> {
+    match (http::tls_error(error), error) {
+        (Some(problem @ rustls::Error::InvalidCertificate(_)), _) => {
+            Some(format!("the database server's certificate is not accepted: {}", http::certificate_problem(problem)))
+        }
+        (Some(problem), _) => Some(format!("no TLS with the database server: {problem}")),
+        (None, sqlx::Error::Tls(problem)) => Some(format!("no TLS with the database server: {problem}")),
+        _ => None,
     }
 }
 

@@ -88,8 +88,8 @@ pub struct Moved {
 /// Moves the inbox at `from` into the database at `to`, telling `progress` of each step. The file stays as it is.
 ///
 /// # Errors
-/// [`InboxError::Unfit`] when a relay serves the file, there is no such file, or the target is not empty; otherwise as
-/// the databases say. Nothing has been moved then.
+/// [`InboxError::Unfit`] when a relay serves the file, there is no such file, a newer relay has added to its tables, or the
+/// target is not empty; otherwise as the databases say. Nothing has been moved then.
 pub async fn move_inbox(
     from: &Path,
     to: &SecretString,
@@ -104,6 +104,12 @@ pub async fn move_inbox(
     PostgresInbox::open(to).await?.close().await;
 
     let mut source = sqlite::connection(from).await?;
+    let applied: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut source).await?;
+    if applied > sqlite::newest() {
+        return Err(InboxError::Unfit(format!(
+            "a newer relay has added to the file's tables (migration {applied}): move it with that version"
+        )));
+    }
     let mut target = postgres::connection(to).await?;
     let mut reading = source.begin().await?;
     let mut writing = target.begin().await?;

@@ -10,7 +10,7 @@ mod writer;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -27,11 +27,12 @@ use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
     Settlement, Summary,
     queue::{Change, Queue},
+    schema,
 };
 use crate::{clock::Timestamp, event::OrderId};
 use session::ServerClock;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| schema::beside_newer(sqlx::migrate!("migrations/postgres")));
 
 /// What the parts of one inbox share.
 struct Shared {
@@ -42,6 +43,8 @@ struct Shared {
     /// The connections this relay had the lead of when it last asked.
     leads: Mutex<HashSet<i64>>,
     arrivals: watch::Sender<u64>,
+    /// Why this relay must not use the database any more.
+    outgrown: watch::Sender<Option<InboxError>>,
 }
 
 impl Shared {
@@ -71,7 +74,7 @@ impl PostgresInbox {
     ///
     /// # Errors
     /// [`InboxError::Unavailable`] when the server does not answer; [`InboxError::Unfit`] when it refuses the user, does
-    /// not keep what it confirms, or has been used by a newer relay.
+    /// not keep what it confirms, or its tables need a newer relay.
     pub async fn open(url: &SecretString) -> Result<Self, InboxError> {
         let options = session::options(url)?;
         migrate(&options).await?;
@@ -81,7 +84,14 @@ impl PostgresInbox {
         let readers = session::pool(options.clone(), session::READERS);
         let heartbeat = session::pool(options.clone(), 1);
         let (arrivals, _) = watch::channel(0);
-        let shared = Arc::new(Shared { options, relay: rand::random(), clock, leads: Mutex::default(), arrivals });
+        let shared = Arc::new(Shared {
+            options,
+            relay: rand::random(),
+            clock,
+            leads: Mutex::default(),
+            arrivals,
+            outgrown: watch::Sender::default(),
+        });
         let events = Queue::start(|jobs| writer::run(shared.clone(), for_events, jobs));
         let rest = Queue::start(|jobs| writer::run(shared.clone(), for_rest, jobs));
         let listener = tokio::spawn(listen::run(shared.clone(), readers.clone()));
@@ -91,18 +101,23 @@ impl PostgresInbox {
 
 /// Relays that start together take turns: the migrator holds a lock of the server's.
 async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
-    let connect = async { PgConnection::connect_with(options).await.map_err(InboxError::from) };
-    let mut connection = session::in_time(connect).await?;
-    let brought = MIGRATIONS.run(&mut connection).await;
-    drop(connection.close().await);
-    brought.map_err(|error| match error {
-        MigrateError::Execute(error) => error.into(),
-        MigrateError::ExecuteMigration(error, _) => error.into(),
-        MigrateError::VersionMissing(version) => {
-            InboxError::Unfit(format!("the database has been used by a newer relay (migration {version})"))
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let connect = async { PgConnection::connect_with(options).await.map_err(InboxError::from) };
+        let mut connection = session::in_time(connect).await?;
+        let brought = MIGRATIONS.run(&mut connection).await;
+        drop(connection.close().await);
+        match brought {
+            // A running relay's batch had the tables in another order; nothing of the migration has been kept.
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if tries < session::TRIES && session::was_broken_off(&error) =>
+            {
+                tracing::debug!(%error, "a migration begins again: {error}");
+            }
+            done => return done.map_err(schema::unfit),
         }
-        other => InboxError::Unfit(format!("the database's tables could not be brought up to date: {other}")),
-    })
+    }
 }
 
 /// A connection of its own, for filling the database; no single statement may take long, but all together may.
@@ -200,25 +215,33 @@ impl Inbox for PostgresInbox {
         self.shared.arrivals.subscribe()
     }
 
-    /// By the server's clock alone: no relay's own clock has a say in who leads.
+    /// By the server's clock alone: no relay's own clock has a say in who leads. Every relay asks again and again, and so
+    /// learns that the database has outgrown it.
     async fn lead(&self, connection: ConnectionId, span: Duration) -> Result<bool, InboxError> {
         let asked = Timestamp::now();
-        let row = sqlx::query(
-            "WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now),
+        let sql = format!(
+            "WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
+                                  ({}) AS floor),
              taken AS (
-                 INSERT INTO leads (connection_id, owner, until) SELECT $1, $2, now + $3 FROM clock
+                 INSERT INTO leads (connection_id, owner, until) SELECT $1, $2, now + $3 FROM clock WHERE floor <= $4
                  ON CONFLICT (connection_id) DO UPDATE SET owner = excluded.owner, until = excluded.until
                  WHERE leads.owner = excluded.owner OR leads.until <= excluded.until - $3
                  RETURNING 1)
-             SELECT EXISTS (SELECT 1 FROM taken), now FROM clock",
-        )
-        .bind(connection.0)
-        .bind(self.shared.relay)
-        .bind(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
-        .fetch_one(&self.heartbeat)
-        .await?;
+             SELECT EXISTS (SELECT 1 FROM taken), now, floor FROM clock",
+            schema::FLOOR
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(connection.0)
+            .bind(self.shared.relay)
+            .bind(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+            .bind(schema::newest(&MIGRATIONS))
+            .fetch_one(&self.heartbeat)
+            .await?;
         let leads = row.try_get(0)?;
         self.shared.clock.learn(asked, row.try_get(1)?, Timestamp::now());
+        if let Err(error) = schema::admits(row.try_get(2)?, &MIGRATIONS) {
+            self.shared.outgrown.send_replace(Some(error));
+        }
         if leads {
             self.shared.leads().insert(connection.0);
         } else {
@@ -232,6 +255,14 @@ impl Inbox for PostgresInbox {
         let sql = "DELETE FROM leads WHERE connection_id = $1 AND owner = $2";
         sqlx::query(sql).bind(connection.0).bind(self.shared.relay).execute(&self.heartbeat).await?;
         Ok(())
+    }
+
+    async fn outgrown(&self) -> InboxError {
+        let mut outgrown = self.shared.outgrown.subscribe();
+        match outgrown.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            _ => std::future::pending().await,
+        }
     }
 
     async fn close(&self) {

@@ -6,7 +6,12 @@ mod script;
 mod statements;
 mod writer;
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -20,10 +25,11 @@ use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
     Settlement, Summary,
     queue::{Change, Queue},
+    schema,
 };
 use crate::{clock::Timestamp, event::OrderId};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| schema::beside_newer(sqlx::migrate!("migrations/sqlite")));
 
 /// How long another process (a command of the relay's own) may hold the lock before a write gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -86,6 +92,11 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// The newest migration that this relay knows.
+pub(super) fn newest() -> i64 {
+    schema::newest(&MIGRATIONS)
+}
+
 /// A connection of its own to the file, for going through all of it.
 pub(super) async fn connection(path: &Path) -> Result<SqliteConnection, InboxError> {
     connect(&options(path)).await
@@ -115,20 +126,15 @@ impl SqliteInbox {
     ///
     /// # Errors
     /// [`InboxError::Damaged`] for a file that is no sound database: it is left as it is. [`InboxError::Unavailable`] or
-    /// [`InboxError::Unfit`] for one that cannot be opened or has been written by a newer relay.
+    /// [`InboxError::Unfit`] for one that cannot be opened, or that needs a newer relay.
     pub async fn open(path: &Path) -> Result<Self, InboxError> {
         let options = options(path);
         let mut connection = writer::connect(&options).await?;
         if fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_AT_START) {
             check(&mut connection).await?;
         }
-        MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error) => error.into(),
-            sqlx::migrate::MigrateError::VersionMissing(version) => {
-                InboxError::Unfit(format!("the database has been used by a newer relay (migration {version})"))
-            }
-            other => InboxError::Unfit(format!("the database's tables could not be brought up to date: {other}")),
-        })?;
+        MIGRATIONS.run(&mut connection).await.map_err(schema::unfit)?;
+        schema::admits(sqlx::query_scalar(schema::FLOOR).fetch_one(&mut connection).await?, &MIGRATIONS)?;
         let readers = SqlitePoolOptions::new().max_connections(2).connect_lazy_with(options.clone());
         let (announce, arrivals) = watch::channel(0);
         let queue = Queue::start(|jobs| writer::run(options, connection, jobs, announce));

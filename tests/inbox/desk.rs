@@ -1,14 +1,18 @@
 //! What the cases work at: an inbox on a fresh database, one connection, a clock that stands still unless moved, and
 //! short words for what the cases do.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    process::{Command, Output},
+    sync::Arc,
+    time::Duration,
+};
 
 use onetribe_relay::{
     clock::Timestamp,
     event::{OrderEvent, OrderId},
     inbox::{
-        Accepted, Arrival, Claim, ConnectionId, Inbox, OrderQuery, OrderRow, OrderState, Outcome, Settlement,
-        postgres::PostgresInbox, sqlite::SqliteInbox,
+        Accepted, Arrival, Claim, ConnectionId, Inbox, InboxError, OrderQuery, OrderRow, OrderState, Outcome,
+        Settlement, postgres::PostgresInbox, sqlite::SqliteInbox,
     },
     one_tribe::Digest,
 };
@@ -56,10 +60,14 @@ impl Place {
 
     /// Opens it; each call is a process of its own, so to speak.
     pub async fn open(&self) -> Arc<dyn Inbox> {
-        match self {
-            Self::Sqlite(folder) => Arc::new(SqliteInbox::open(&folder.path().join("relay.db")).await.unwrap()),
-            Self::Postgres(database) => Arc::new(PostgresInbox::open(&database.url().into()).await.unwrap()),
-        }
+        self.try_open().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub async fn try_open(&self) -> Result<Arc<dyn Inbox>, InboxError> {
+        Ok(match self {
+            Self::Sqlite(folder) => Arc::new(SqliteInbox::open(&folder.path().join("relay.db")).await?),
+            Self::Postgres(database) => Arc::new(PostgresInbox::open(&database.url().into()).await?),
+        })
     }
 
     pub async fn desk(&self) -> Desk {
@@ -67,6 +75,21 @@ impl Place {
         let connection = inbox.connection("bigcommerce", "abcde", START).await.unwrap();
         Desk { inbox, connection }
     }
+}
+
+/// The whole program, told to serve this database and to say all it can.
+pub fn serve(url: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("BIGCOMMERCE_STORE_HASH", "abcde"),
+        ("BIGCOMMERCE_ACCESS_TOKEN", "a-token"),
+        ("BIGCOMMERCE_CLIENT_SECRET", "a-secret"),
+        ("ONE_TRIBE_DESTINATION", "http://127.0.0.1:1"),
+        ("RUST_LOG", "trace"),
+        ("DATABASE_URL", url),
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().envs(variables).current_dir(folder.path()).output().unwrap()
 }
 
 /// An event to accept; what is not said is not there.

@@ -8,12 +8,18 @@ mod claims;
 mod desk;
 mod model;
 mod moving;
+#[path = "../support/schema.rs"]
+mod next;
 mod outcomes;
 mod postgres_server;
 #[path = "../support/postgres.rs"]
 mod postgres_support;
+mod postgres_tls;
 mod reading;
+mod schema;
 mod sqlite_file;
+#[path = "../support/tls.rs"]
+mod tls;
 mod upkeep;
 
 /// Runs every case on every kind of inbox, each on a database of its own.
@@ -99,5 +105,8 @@ contract! {
     upkeep::closing_finishes_what_was_handed_in,
     upkeep::a_closed_inbox_says_so,
     upkeep::the_database_can_be_probed,
+    schema::tables_that_a_newer_relay_has_added_to_are_used,
+    schema::who_is_left_behind_does_not_start,
+    schema::a_migration_that_is_not_what_it_was_is_refused,
     model::any_interleaving_ends_well,
 }

@@ -156,18 +156,6 @@ async fn a_server_that_confirms_too_early_is_overruled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_relays_database_is_left_alone() {
-    let Some(database) = Database::fresh().await else { return };
-    let inbox = PostgresInbox::open(&database.url().into()).await.unwrap();
-    inbox.close().await;
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-                 VALUES (9999, 'later', true, '', 0)";
-    sqlx::query(newer).execute(&database.look().await).await.unwrap();
-    let error = refused(&database.url()).await;
-    assert!(matches!(&error, InboxError::Unfit(said) if said.contains("newer relay")), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn relays_that_start_together_share_the_making_of_the_tables() {
     let Some(database) = Database::fresh().await else { return };
     let url = database.url();

@@ -1,4 +1,4 @@
-//! What only a SQLite inbox can meet: a damaged file, one of a newer relay, one that cannot be written or is locked.
+//! What only a SQLite inbox can meet: a damaged file, one that cannot be written or is locked.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -60,18 +60,6 @@ async fn a_damaged_page_is_found_at_the_start() {
     fs::write(&path, &bytes).unwrap();
     assert!(matches!(refused(&path).await, InboxError::Damaged(_)));
     assert_eq!(fs::read(&path).unwrap(), bytes);
-}
-
-#[tokio::test]
-async fn a_newer_relays_file_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("relay.db");
-    used(&path).await;
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-                 VALUES (9999, 'later', true, x'00', 0)";
-    sqlx::query(newer).execute(&mut raw(&path).await).await.unwrap();
-    let error = refused(&path).await;
-    assert!(matches!(&error, InboxError::Unfit(said) if said.contains("newer relay")), "{error}");
 }
 
 #[tokio::test]

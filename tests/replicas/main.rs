@@ -1,14 +1,17 @@
 //! Several relays on one PostgreSQL database, as real processes behind a load balancer: killed, stopped, cut off from the
-//! database, replaced one by one, and nothing missing, stale or side by side, and never a call too many.
+//! database, replaced one by one, their tables altered, and nothing missing, stale or side by side, and never a call too many.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../support/schema.rs"]
+mod next;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/replica.rs"]
 mod replica;
+mod schema;
 mod world;
 
 use std::time::Duration;

@@ -33,12 +33,24 @@ pub struct World {
 impl World {
     /// With this many relays, the first of them in the lead. `None` where there is no PostgreSQL.
     pub async fn start(replicas: usize) -> Option<Self> {
+        let mut world = Self::prepare().await?;
+        for _ in 0..replicas {
+            let replica = world.replica().await;
+            world.replicas.push(replica);
+            world.led(Duration::from_secs(10)).await;
+        }
+        world.hooked().await;
+        Some(world)
+    }
+
+    /// Without a relay, on an empty database.
+    pub async fn prepare() -> Option<Self> {
         let Some(cluster) = Cluster::start() else { return skip() };
         let database = cluster.database().await;
         let store = StoreSim::start().unwrap();
         // BigCommerce's retries in milliseconds, and nobody waited for long.
         let options = SenderOptions { time_factor: 0.002, timeout: Duration::from_secs(3), ..SenderOptions::default() };
-        let mut world = Self {
+        Some(Self {
             sender: Sender::start(&store, options),
             sink: OneTribeSim::start().unwrap(),
             proxy: Proxy::start().await,
@@ -47,19 +59,24 @@ impl World {
             store,
             database,
             cluster,
-        };
-        for _ in 0..replicas {
-            let replica = world.replica().await;
-            world.replicas.push(replica);
-            world.led(Duration::from_secs(10)).await;
-        }
+        })
+    }
+
+    /// Waits until the store would tell a relay of its orders.
+    pub async fn hooked(&self) {
         let hooked = |store: &StoreSim| store.hooks().iter().any(|hook| hook.is_active);
-        world.store.wait_for(hooked, PATIENCE).await.unwrap();
-        Some(world)
+        self.store.wait_for(hooked, PATIENCE).await.unwrap();
     }
 
     /// One more relay behind the load balancer.
     pub async fn replica(&self) -> Replica {
+        let replica = Replica::start(&self.variables()).await;
+        self.proxy.add(replica.port);
+        replica
+    }
+
+    /// The environment of a relay, without its port.
+    pub fn variables(&self) -> Vec<(String, String)> {
         let mut all = variables(&self.store, &self.sink, "unused".as_ref(), 0);
         let own = [
             ("DATABASE_URL", self.database.url()),
@@ -71,9 +88,7 @@ impl World {
             all.retain(|(known, _)| known != name);
             all.push((name.to_owned(), value));
         }
-        let replica = Replica::start(&all).await;
-        self.proxy.add(replica.port);
-        replica
+        all
     }
 
     /// Places and changes orders for a while, at random.
@@ -133,11 +148,16 @@ impl World {
         tokio::task::block_in_place(|| self.cluster.up());
     }
 
+    /// Connections to look into the database.
+    pub async fn look(&self) -> sqlx::PgPool {
+        self.database.look().await
+    }
+
     /// Cuts every relay's connections to the database.
     pub async fn cut(&self) {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE application_name = 'onetribe-relay' AND pid <> pg_backend_pid()";
-        sqlx::query(sql).execute(&self.database.look().await).await.unwrap();
+        sqlx::query(sql).execute(&self.look().await).await.unwrap();
     }
 
     /// Waits until all that was told is acknowledged and has arrived.

@@ -4,7 +4,7 @@
 use std::{
     fs,
     os::unix::{
-        fs::{MetadataExt, chown},
+        fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -35,7 +35,8 @@ impl Cluster {
             chown(&folder, Some(uid), Some(gid)).expect("root may give folders away");
         }
         let port = sandbox::relay::free_port().expect("a free port");
-        let stop = r#"read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
+        // Whoever ends a whole group of processes must not end the keeper before its work is done.
+        let stop = r#"trap '' HUP INT TERM; read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
         let mut keeper = command(account, Path::new("sh"), &folder);
         keeper.args(["-c", stop]).arg(&programs).arg(&folder).stdin(Stdio::piped());
         let keeper = keeper.spawn().expect("a shell");
@@ -67,6 +68,24 @@ impl Cluster {
     #[allow(dead_code, reason = "not every test that uses clusters stops one")]
     pub fn crash(&self) {
         self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
+    }
+
+    /// Stops the server in order and starts it again, as a change of its settings may need.
+    #[allow(dead_code, reason = "not every test that uses clusters changes their settings")]
+    pub fn restart(&self) {
+        self.run("pg_ctl", &["-D", "data", "-m", "fast", "-w", "stop"]);
+        self.up();
+    }
+
+    /// Writes a file of the server's own, for nobody else to read.
+    #[allow(dead_code, reason = "not every test that uses clusters changes their settings")]
+    pub fn put(&self, name: &str, text: &str) {
+        let path = self.folder.join("data").join(name);
+        fs::write(&path, text).expect("the folder is ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+        if let Some((uid, gid)) = self.account {
+            chown(&path, Some(uid), Some(gid)).expect("root may give files away");
+        }
     }
 
     fn url(&self, database: &str) -> String {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, Connection as _, PgConnection, Row,
@@ -13,10 +14,15 @@ use sqlx::{
 };
 use url::Url;
 
-use crate::{clock::Timestamp, inbox::InboxError};
+use crate::{
+    clock::Timestamp,
+    inbox::{InboxError, schema},
+};
 
 /// How long a server may take to answer: to a new connection, and to a batch.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How often what the server broke off for another's sake is begun again.
+pub(super) const TRIES: u32 = 5;
 /// Connections for reading, of which listening takes one.
 pub(super) const READERS: u32 = 4;
 /// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
@@ -49,6 +55,7 @@ pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError
     if parsed.query_pairs().any(|(name, _)| !known(&name)) {
         return Err(InboxError::Unfit("DATABASE_URL has a parameter that is not known".into()));
     }
+    parsed.query_pairs().try_for_each(|(name, value)| readable(&name, &value))?;
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| unfit())?;
     let options = match options.get_application_name() {
         None => options.application_name("onetribe-relay"),
@@ -57,7 +64,26 @@ pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError
     Ok(options.disable_statement_logging())
 }
 
-/// A connection for changes, proven to make them durable.
+/// A file that the URL names has to be there, and hold certificates where they are asked for. Elsewhere it would only be
+/// missed at the first connection, with no word of which file it is.
+fn readable(name: &str, value: &str) -> Result<(), InboxError> {
+    let unfit = |why: &dyn std::fmt::Display| InboxError::Unfit(format!("the file of {name} in DATABASE_URL: {why}"));
+    let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.trim_start().starts_with("-----BEGIN");
+    if !is_file {
+        return Ok(());
+    }
+    let pem = std::fs::read(value).map_err(|error| unfit(&error))?;
+    if ["sslkey", "ssl-key"].contains(&name) {
+        return Ok(());
+    }
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(certificates) if !certificates.is_empty() => Ok(()),
+        _ => Err(unfit(&"there is no certificate in it (PEM)")),
+    }
+}
+
+/// A connection for changes, proven to make them durable, to tables that this relay may change.
 ///
 /// An answer that never comes must not hold up others: a statement ends after a while, and so does a transaction whose
 /// relay has been stopped in the middle of it.
@@ -83,6 +109,8 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
                 "the database server does not keep what it confirms (synchronous_commit {commit}, fsync {fsync})"
             )));
         }
+        let floor = sqlx::query_scalar(schema::FLOOR).fetch_one(&mut connection).await?;
+        schema::admits(floor, &super::MIGRATIONS)?;
         clock.measure(&mut connection).await?;
         Ok(connection)
     })
@@ -95,6 +123,12 @@ pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, InboxError>>
         Ok(done) => done,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
     }
+}
+
+/// A deadlock or a serialization failure: the server ended the transaction, and nothing else is wrong.
+pub(super) fn was_broken_off(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
 /// Up to this many connections for anything but batches, made when needed.

@@ -19,8 +19,6 @@ use crate::{
 
 /// Changes in one transaction, at most: keeps one batch's time in bounds.
 const MAX_BATCH: usize = 512;
-/// How often a batch that the server broke off for another's sake is begun again.
-const TRIES: u32 = 5;
 
 type Reply = oneshot::Sender<Result<Done, InboxError>>;
 
@@ -77,6 +75,9 @@ async fn usable<'a>(
     shared: &Shared,
     connection: &'a mut Option<PgConnection>,
 ) -> Result<&'a mut PgConnection, InboxError> {
+    if let Some(reason) = shared.outgrown.borrow().clone() {
+        return Err(reason);
+    }
     let open = match connection.take() {
         Some(open) => open,
         None => session::connect(&shared.options, &shared.clock).await?,
@@ -90,18 +91,12 @@ async fn commit(connection: &mut PgConnection, shared: &Shared, changes: &[Chang
         tries += 1;
         match attempt(connection, shared, changes).await {
             // Nobody has been answered yet, so the whole batch may begin again.
-            Err(error) if tries < TRIES && was_broken_off(&error) => {
+            Err(error) if tries < session::TRIES && session::was_broken_off(&error) => {
                 tracing::debug!(%error, "a batch begins again: {error}");
             }
             done => return done.map_err(Into::into),
         }
     }
-}
-
-/// A deadlock or a serialization failure: the server ended the transaction, and nothing else is wrong.
-fn was_broken_off(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
 async fn attempt(connection: &mut PgConnection, shared: &Shared, changes: &[Change]) -> Result<Vec<Done>, sqlx::Error> {

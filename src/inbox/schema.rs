@@ -1,0 +1,43 @@
+//! Versions of the tables. Migrations only add, so that a relay works on tables to which a newer one has added. One that
+//! takes something away says so in the table `schema_floor`: which migration a relay has to know from then on.
+
+use sqlx::migrate::{MigrateError, Migrator};
+
+use super::InboxError;
+
+/// Reads the number of the migration that a relay has to know to use this database.
+pub(super) const FLOOR: &str = "SELECT coalesce(max(migration), 0) FROM schema_floor";
+
+/// This relay's migrations, applied beside those of newer relays, which it does not know.
+pub(super) fn beside_newer(mut own: Migrator) -> Migrator {
+    own.set_ignore_missing(true);
+    own
+}
+
+/// The newest of this relay's migrations.
+pub(super) fn newest(own: &Migrator) -> i64 {
+    own.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Whether a relay with these migrations may use a database with this floor.
+///
+/// # Errors
+/// [`InboxError::Unfit`] when it may not.
+pub(super) fn admits(floor: i64, own: &Migrator) -> Result<(), InboxError> {
+    let newest = newest(own);
+    if floor <= newest {
+        return Ok(());
+    }
+    Err(InboxError::Unfit(format!(
+        "the database can no longer be used by this relay: a newer one has altered the tables (they need migration \
+         {floor}, this relay knows up to {newest}); start the newer version"
+    )))
+}
+
+/// Why the tables could not be brought up to date.
+pub(super) fn unfit(error: MigrateError) -> InboxError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        other => InboxError::Unfit(format!("the database's tables could not be brought up to date: {other}")),
+    }
+}
