@@ -6,6 +6,7 @@
 mod accept;
 mod claims;
 mod desk;
+mod leases;
 mod model;
 mod moving;
 mod outcomes;
@@ -99,5 +100,7 @@ contract! {
     upkeep::closing_finishes_what_was_handed_in,
     upkeep::a_closed_inbox_says_so,
     upkeep::the_database_can_be_probed,
+    leases::one_at_a_time_has_a_lease,
+    leases::the_term_tells_whether_another_can_have_had_it,
     model::any_interleaving_ends_well,
 }
