@@ -221,6 +221,7 @@ fn fault(report: &HookReport) -> Option<String> {
         HookState::Inactive => "has been switched off by BigCommerce",
         HookState::Elsewhere => "points to another address",
         HookState::WithoutToken => "does not carry the relay's token",
+        HookState::Doubled => "is there more than once: events come twice",
     };
     Some(format!("The webhook for {} {what}.", report.scope))
 }

@@ -25,6 +25,7 @@ use crate::{
     clock::Timestamp,
     event::OrderId,
     inbox::{InboxError, OrderQuery, OrderState},
+    registrar::RegistrarError,
     words,
 };
 
@@ -33,6 +34,11 @@ const READ_TIME: Duration = Duration::from_secs(3);
 
 /// Somebody waits for it: what is not done by then is left to the registrar's own rounds.
 const MEND_TIME: Duration = Duration::from_secs(15);
+
+/// Somebody else has the turn, longer than anybody waits for it.
+const BUSY: &str = "The webhooks are being changed by another relay or command just now. Look again in a minute.";
+/// It came to no end within [`MEND_TIME`].
+const LATE: &str = "The webhooks could not be put right in time. Click Update Integration again in a minute.";
 
 /// What a form that led back here has done.
 #[derive(Deserialize)]
@@ -67,22 +73,36 @@ pub(super) async fn page(_: Admin, done: web::Query<Done>, relay: web::Data<Arc<
 /// Runs the checks.
 pub(super) async fn check(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let report = relay.checker.run().await;
-    answer(&request, &relay, report).await
+    answer(&request, &relay, report, None).await
 }
 
 /// Registers or mends the hooks, then runs the checks.
 pub(super) async fn update(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     // The check that follows says in a merchant's words what did not work.
-    match tokio::time::timeout(MEND_TIME, relay.registrar.ensure()).await {
-        Ok(Ok(_)) => tracing::info!("hooks looked after, by request"),
-        Ok(Err(error)) => tracing::warn!(%error, "hooks could not be put right: {error}"),
-        Err(_) => tracing::warn!("hooks could not be put right in time"),
-    }
+    let notice = match tokio::time::timeout(MEND_TIME, relay.registrar.ensure()).await {
+        Ok(Ok(_)) => {
+            tracing::info!("hooks looked after, by request");
+            None
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "hooks could not be put right: {error}");
+            matches!(error, RegistrarError::Busy).then_some(BUSY)
+        }
+        Err(_) => {
+            tracing::warn!("hooks could not be put right in time");
+            Some(LATE)
+        }
+    };
     let report = relay.checker.run().await;
-    answer(&request, &relay, report).await
+    answer(&request, &relay, report, notice).await
 }
 
-async fn answer(request: &HttpRequest, relay: &Relay, report: Arc<Report>) -> HttpResponse {
+async fn answer(
+    request: &HttpRequest,
+    relay: &Relay,
+    report: Arc<Report>,
+    notice: Option<&'static str>,
+) -> HttpResponse {
     let code = if report.status == check::Status::Fail { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     if accept::preferred(request) == Some(Format::Json) {
         return HttpResponse::build(code)
@@ -93,6 +113,7 @@ async fn answer(request: &HttpRequest, relay: &Relay, report: Arc<Report>) -> Ht
     let mut status = look(relay, "../").await;
     // Another check may have ended meanwhile: the page shows the one that was asked for.
     status.facts.report = Some(report);
+    status.notice = notice.map(str::to_owned);
     status::respond(code, &status.render())
 }
 
