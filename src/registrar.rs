@@ -9,7 +9,7 @@ mod turn;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,9 @@ use turn::{Turn, Unsettled};
 
 /// Between tries while BigCommerce does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
+
+/// The inbox's note of how many hooks were as they should be when last looked at, by whichever process.
+const HEALTHY: &str = "hooks:healthy";
 
 /// How long a look at the hooks may go on when the relay stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -73,9 +76,33 @@ impl Registrar {
         }
     }
 
-    /// How many hooks were as they should be when last looked at.
+    /// How many hooks were as they should be when this process last looked at them.
     pub fn healthy(&self) -> Option<u64> {
-        *self.last()
+        *self.healthy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many were when anybody last did.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn noted(&self) -> Result<Option<u64>, InboxError> {
+        let noted = self.inbox.note(self.connection.id, HEALTHY).await?;
+        Ok(noted.and_then(|count| count.parse().ok()))
+    }
+
+    /// Notes how many hooks are as they should be, for the pages of all.
+    async fn saw(&self, healthy: usize) {
+        let healthy = healthy as u64;
+        *self.healthy.lock().unwrap_or_else(PoisonError::into_inner) = Some(healthy);
+        let noted = async {
+            if self.noted().await? == Some(healthy) {
+                return Ok(());
+            }
+            self.inbox.keep_note(self.connection.id, HEALTHY, Some(healthy.to_string())).await
+        };
+        if let Err(error) = noted.await {
+            tracing::debug!(%error, "how the hooks stand could not be noted: {error}");
+        }
     }
 
     /// Since when the hooks cannot be looked after, and why; `None` if they could be the last time.
@@ -87,10 +114,6 @@ impl Registrar {
     pub fn wanted_count(&self) -> u64 {
         let config = &self.connection.config;
         if config.public_url.is_some() { config.scopes.len() as u64 } else { 0 }
-    }
-
-    fn last(&self) -> MutexGuard<'_, Option<u64>> {
-        self.healthy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks after the hooks until told to stop. BigCommerce being down delays this and nothing else.
@@ -167,7 +190,7 @@ impl Registrar {
             reports.push(HookReport::of(&wanted, &ours));
         }
         let healthy = reports.iter().filter(|report| report.state == HookState::Healthy).count();
-        *self.last() = Some(healthy as u64);
+        self.saw(healthy).await;
         Ok(reports)
     }
 

@@ -35,7 +35,7 @@ impl Registrar {
             reports.push((report, done));
         }
         self.remove_obsolete(turn, &hooks, all_wanted).await?;
-        *self.last() = Some(reports.len() as u64);
+        self.saw(reports.len()).await;
         Ok(reports)
     }
 
@@ -54,7 +54,7 @@ impl Registrar {
             }
             self.inbox.keep_note(self.connection.id, &note_name(&wanted.scope), None).await?;
         }
-        *self.last() = Some(0);
+        self.saw(0).await;
         Ok(removed)
     }
 

@@ -1,9 +1,6 @@
 //! What a merchant sees and clicks: the status page, the check, the mending of hooks.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -23,6 +20,7 @@ use super::{
 use crate::{
     check::{self, Report},
     clock::Timestamp,
+    connection::Side,
     event::OrderId,
     inbox::{InboxError, OrderQuery, OrderState},
     registrar::RegistrarError,
@@ -126,10 +124,17 @@ async fn look(relay: &Relay, root: &'static str) -> Status {
         let failed = if summary.failed > 0 { inbox.orders(connection.id, query).await? } else { Vec::new() };
         let window = Duration::from_secs(status::HOURS.unsigned_abs() * 3600);
         let history = inbox.history(connection.id, now.before(window)).await?;
-        Ok::<_, InboxError>((summary, failed, history))
+        let facts = Facts {
+            summary: Some(summary),
+            store_down: connection.outage(Side::Store, inbox.as_ref()).await?,
+            destination_down: connection.outage(Side::Destination, inbox.as_ref()).await?,
+            hooks: relay.registrar.noted().await?.map(|healthy| (healthy, relay.registrar.wanted_count())),
+            report: None,
+        };
+        Ok::<_, InboxError>((facts, failed, history))
     };
-    let (summary, failed, history) = match tokio::time::timeout(READ_TIME, read).await {
-        Ok(Ok((summary, failed, history))) => (Some(summary), failed, history),
+    let (mut facts, failed, history) = match tokio::time::timeout(READ_TIME, read).await {
+        Ok(Ok(read)) => read,
         Ok(Err(error)) => {
             tracing::error!(%error, "the status page cannot be filled: {error}");
             Default::default()
@@ -139,14 +144,7 @@ async fn look(relay: &Relay, root: &'static str) -> Status {
             Default::default()
         }
     };
-    let instant = Instant::now();
-    let facts = Facts {
-        summary,
-        store_down: connection.store_breaker().outage().map(|(since, seen)| (instant - since, seen)),
-        destination_down: connection.destination_breaker().outage().map(|(since, seen)| (instant - since, seen)),
-        hooks: relay.registrar.healthy().map(|healthy| (healthy, relay.registrar.wanted_count())),
-        report: relay.checker.last(),
-    };
+    facts.report = relay.checker.last();
     Status { store: connection.config.store.to_string(), now, facts, failed, history, notice: None, root }
 }
 
