@@ -25,6 +25,7 @@ async fn all_at_once_and_one_killed_in_the_middle_make_one_hook() {
         let dies = async {
             // Time for too many of them, if they did not wait for each other.
             let _ = world.store.wait_for(|store| store.held() > 1, Duration::from_secs(1)).await;
+            assert_eq!(world.store.held(), 1, "one at a time");
             let leader = world.leader();
             world.proxy.remove(world.replicas[leader].port);
             world.replicas[leader].signal("KILL");
