@@ -21,7 +21,7 @@ use crate::{
     config::{Config, ConnectionConfig, Database},
     connection::{BIGCOMMERCE, Connection},
     dispatch::Dispatch,
-    inbox::{self, ConnectionId, Inbox, InboxError, sqlite::ServeLock},
+    inbox::{self, ConnectionId, Inbox, InboxError, Lease, sqlite::ServeLock},
     lead::{Lead, Part},
     metrics::Metrics,
     reconcile::{Orders, Poll},
@@ -101,11 +101,11 @@ impl Parts {
         if let Database::Sqlite(path) = &self.config.database {
             return Ok(ServeLock::try_take(path)?.is_none());
         }
-        let free = self.inbox.lead(self.connection.id, Duration::from_secs(1)).await?;
-        if free {
-            self.inbox.resign(self.connection.id).await?;
+        let lead = self.inbox.lease(self.connection.id, Lease::Lead, Duration::from_secs(1)).await?;
+        if lead.is_some() {
+            self.inbox.release(self.connection.id, Lease::Lead).await?;
         }
-        Ok(!free)
+        Ok(lead.is_none())
     }
 
     /// Delivers what the inbox holds until told to stop; `None` when a relay does so already.

@@ -1,19 +1,51 @@
 //! A connection: everything that belongs to one store and its destination, passed along as one value.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use secrecy::SecretString;
 
 use crate::{
-    bigcommerce::Api, config::ConnectionConfig, inbox::ConnectionId, metrics::Metrics, one_tribe::Destination,
-    retry::Breaker, signature,
+    bigcommerce::Api,
+    clock::Timestamp,
+    config::ConnectionConfig,
+    http::Seen,
+    inbox::{ConnectionId, Inbox, InboxError},
+    metrics::Metrics,
+    one_tribe::Destination,
+    retry::Breaker,
+    signature,
 };
 
 /// The kind of store, as the database names it.
 pub const BIGCOMMERCE: &str = "bigcommerce";
 
-/// The inbox's note that says since when (milliseconds since 1970) the destination takes no orders, and what was seen of it.
-pub const DESTINATION_OUTAGE: &str = "outage:destination";
+/// The two sides that a connection lies between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The store's API.
+    Store,
+    /// The merchant's destination.
+    Destination,
+}
+
+impl Side {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Store, Self::Destination];
+
+    /// The inbox's note that says since when (milliseconds since 1970) the side is down, and what was last seen of it.
+    fn note(self) -> &'static str {
+        match self {
+            Self::Store => "outage:store",
+            Self::Destination => "outage:destination",
+        }
+    }
+}
+
+/// For how long a side has been down, and what was last seen of it, in words.
+pub type Outage = (Duration, String);
 
 /// One store and its destination.
 pub struct Connection {
@@ -53,6 +85,59 @@ impl Connection {
     /// Whether the destination takes orders.
     pub fn destination_breaker(&self) -> MutexGuard<'_, Breaker> {
         self.destination_breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn breaker(&self, side: Side) -> MutexGuard<'_, Breaker> {
+        match side {
+            Side::Store => self.store_breaker(),
+            Side::Destination => self.destination_breaker(),
+        }
+    }
+
+    /// Whether a side is down, as this process sees it, or as whoever delivers has noted it.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn outage(&self, side: Side, inbox: &dyn Inbox) -> Result<Option<Outage>, InboxError> {
+        let outage = self.breaker(side).outage();
+        if let Some((since, seen)) = outage {
+            return Ok(Some((since.elapsed(), seen.to_string())));
+        }
+        let noted = inbox.note(self.id, side.note()).await?;
+        let read = |noted: String| {
+            let (since, seen) = noted.split_once(' ')?;
+            let since = Timestamp::from_millis(since.parse().ok()?);
+            Some((Timestamp::now().since(since), seen.to_owned()))
+        };
+        Ok(noted.and_then(read))
+    }
+
+    /// Notes whether a side is down as this process sees it, if that differs from what was `told` before.
+    ///
+    /// # Errors
+    /// When the inbox cannot be written; it is told again the next time then.
+    pub async fn tell_outage(
+        &self,
+        side: Side,
+        told: &mut Option<Option<Seen>>,
+        inbox: &dyn Inbox,
+    ) -> Result<(), InboxError> {
+        let outage = self.breaker(side).outage();
+        let seen = outage.map(|(_, seen)| seen);
+        if *told == Some(seen) {
+            return Ok(());
+        }
+        let note = outage.map(|(since, seen)| format!("{} {seen}", Timestamp::now().before(since.elapsed()).millis()));
+        inbox.keep_note(self.id, side.note(), note).await?;
+        *told = Some(seen);
+        Ok(())
+    }
+
+    /// Forgets the outages of a time in which this process delivered.
+    pub fn forget_outages(&self) {
+        for side in Side::ALL {
+            *self.breaker(side) = Breaker::default();
+        }
     }
 
     /// What the relay puts on its hooks as `x-relay-token`, one for each configured client secret; the first is current.

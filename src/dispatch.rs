@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Timestamp,
-    connection::{Connection, DESTINATION_OUTAGE},
+    connection::{Connection, Side},
     event::OrderId,
     http::Seen,
     inbox::{Claim, Inbox, InboxError},
@@ -87,9 +87,9 @@ impl Dispatch {
         }
         let mut arrivals = self.inbox.arrivals();
         let mut deliveries = JoinSet::new();
-        let mut told = None;
+        let mut told = [None; 2];
         while !stop.is_cancelled() {
-            self.tell_outage(&mut told).await;
+            self.tell_outages(&mut told).await;
             arrivals.borrow_and_update();
             let wait = match self.step(&mut deliveries, &stop).await {
                 Ok(None) => continue,
@@ -113,20 +113,17 @@ impl Dispatch {
             while deliveries.try_join_next().is_some() {}
         }
         while deliveries.join_next().await.is_some() {}
+        // From now on another may see more of them than this one.
+        self.connection.forget_outages();
     }
 
-    /// Notes in the inbox whether the destination is down, so that whoever checks elsewhere (a command, another relay)
-    /// knows it too. `told` is what was noted last.
-    async fn tell_outage(&self, told: &mut Option<Option<Seen>>) {
-        let outage = self.connection.destination_breaker().outage();
-        let seen = outage.map(|(_, seen)| seen);
-        if *told == Some(seen) {
-            return;
-        }
-        let note = outage.map(|(since, seen)| format!("{} {seen}", Timestamp::now().before(since.elapsed()).millis()));
-        match self.inbox.keep_note(self.connection.id, DESTINATION_OUTAGE, note).await {
-            Ok(()) => *told = Some(seen),
-            Err(error) => tracing::debug!(%error, "an outage could not be noted: {error}"),
+    /// Notes in the inbox which side is down, so that whoever checks elsewhere (a command, another relay) knows it too. `told`
+    /// is what was noted last.
+    async fn tell_outages(&self, told: &mut [Option<Option<Seen>>; 2]) {
+        for (side, told) in Side::ALL.into_iter().zip(told) {
+            if let Err(error) = self.connection.tell_outage(side, told, self.inbox.as_ref()).await {
+                tracing::debug!(%error, "an outage could not be noted: {error}");
+            }
         }
     }
 

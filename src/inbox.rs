@@ -5,6 +5,7 @@
 
 mod error;
 mod history;
+mod lease;
 mod moving;
 pub mod postgres;
 mod queue;
@@ -13,6 +14,7 @@ mod schema;
 pub mod sqlite;
 
 pub use error::InboxError;
+pub use lease::{Lease, Term};
 pub use moving::{Moved, move_inbox};
 
 use std::{sync::Arc, time::Duration};
@@ -359,17 +361,13 @@ pub trait Inbox: Send + Sync {
     /// Changes whenever work may have come in.
     fn arrivals(&self) -> watch::Receiver<u64>;
 
-    /// Takes or keeps the lead: the right to do the connection's singular work (calling the store and the destination) for
-    /// `span` from the beginning of this call. False while another relay has it. An inbox that only one relay can serve
-    /// leaves it to that one.
-    async fn lead(&self, _connection: ConnectionId, _span: Duration) -> Result<bool, InboxError> {
-        Ok(true)
-    }
+    /// Takes a lease, or keeps it, for `span` from the beginning of this call. `None` while another inbox over the same
+    /// database has it. The term stays the same for as long as no other has had it in between. Who serves a database that
+    /// only one relay can serve has the lead.
+    async fn lease(&self, connection: ConnectionId, lease: Lease, span: Duration) -> Result<Option<Term>, InboxError>;
 
-    /// Gives the lead back, if it is this relay's: the next that asks has it.
-    async fn resign(&self, _connection: ConnectionId) -> Result<(), InboxError> {
-        Ok(())
-    }
+    /// Gives a lease back, if it is this inbox's: the next that asks has it.
+    async fn release(&self, connection: ConnectionId, lease: Lease) -> Result<(), InboxError>;
 
     /// Returns, with the reason, once a newer relay has altered the database so that this one must not use it any more; never
     /// where that is not looked for. Nothing is kept any more by then.

@@ -1,8 +1,8 @@
 //! The lead: of the relays that share a database, one at a time does a connection's singular work. Here is who that is,
 //! kept by a heartbeat; what the work consists of, `app` says.
 //!
-//! The lead keeps calls within one quota and hooks from being made twice. That an order is never under way twice rests on
-//! claims alone, which also refuse whoever has lost the lead without knowing it yet.
+//! The lead keeps calls within one quota. That an order is never under way twice rests on claims alone, which also refuse
+//! whoever has lost the lead without knowing it yet; that hooks are not made twice, on the registrar's turns.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::inbox::{ConnectionId, Inbox};
+use crate::inbox::{ConnectionId, Inbox, Lease};
 
 /// Between heartbeats, and between tries to take the lead.
 const BEAT: Duration = Duration::from_secs(1);
@@ -79,8 +79,8 @@ impl Lead {
 
     /// `None` when the inbox did not say.
     async fn ask(&self) -> Option<bool> {
-        match tokio::time::timeout(BEAT, self.inbox.lead(self.connection, SPAN)).await {
-            Ok(Ok(leads)) => Some(leads),
+        match tokio::time::timeout(BEAT, self.inbox.lease(self.connection, Lease::Lead, SPAN)).await {
+            Ok(Ok(term)) => Some(term.is_some()),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "who has the lead is not known: {error}");
                 None
@@ -109,7 +109,7 @@ impl Lead {
         };
         over.cancel();
         while apart.join_next().await.is_some() {}
-        if let Err(error) = self.inbox.resign(self.connection).await {
+        if let Err(error) = self.inbox.release(self.connection, Lease::Lead).await {
             tracing::debug!(%error, "the lead runs out by itself: {error}");
         }
         while overlapping.join_next().await.is_some() {}

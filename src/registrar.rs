@@ -1,28 +1,37 @@
 //! The relay's own hooks: made at start, looked after from then on, never a second one for a scope, and nobody else's touched.
 //!
-//! A hook is the relay's if it points here, or if the relay made it (its number is noted in the inbox).
+//! A hook is the relay's if it points here, or if the relay made it (its number is noted in the inbox). Here is when they are
+//! looked at; `change` does what is to be done, `turn` keeps all who do so from doing it at once, `report` says how hooks stand.
+
+mod change;
+mod report;
+mod turn;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use secrecy::ExposeSecret;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     bigcommerce::hooks::{Hook, WantedHook},
     callback::TOKEN_HEADER,
     connection::Connection,
-    http::{CallError, Seen},
+    http::CallError,
     inbox::{Inbox, InboxError},
     retry::Backoff,
 };
+pub use report::{Done, HookReport, HookState};
+use turn::{Turn, Unsettled};
 
 /// Between tries while BigCommerce does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
+
+/// The inbox's note of how many hooks were as they should be when last looked at, by whichever process.
+const HEALTHY: &str = "hooks:healthy";
 
 /// How long a look at the hooks may go on when the relay stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -33,75 +42,15 @@ pub enum RegistrarError {
     /// Without it nobody can call.
     #[error("PUBLIC_URL is not set: no hook can be registered, orders are found by polling alone")]
     NoPublicUrl,
+    /// It is somebody else's turn to change hooks, and stays so for longer than anybody waits.
+    #[error("the hooks are being changed by another relay or command just now: try again in a minute")]
+    Busy,
     /// BigCommerce did not do as asked.
     #[error("BigCommerce: {0}")]
     Call(#[from] CallError),
     /// The numbers of the hooks cannot be noted.
     #[error(transparent)]
     Inbox(#[from] InboxError),
-}
-
-/// How one scope's hook stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HookState {
-    /// As it should be.
-    Healthy,
-    /// There is none.
-    Missing,
-    /// BigCommerce has switched it off.
-    Inactive,
-    /// It points elsewhere.
-    Elsewhere,
-    /// It does not carry the relay's present token.
-    WithoutToken,
-}
-
-impl HookState {
-    /// In a word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Healthy => "as it should be",
-            Self::Missing => "missing",
-            Self::Inactive => "inactive",
-            Self::Elsewhere => "pointing elsewhere",
-            Self::WithoutToken => "without the token",
-        }
-    }
-}
-
-impl Done {
-    /// In a word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kept => "kept",
-            Self::Created => "created",
-            Self::Mended => "mended",
-        }
-    }
-}
-
-/// What was done about one scope's hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Done {
-    /// Nothing: it was as it should be.
-    Kept,
-    /// Made.
-    Created,
-    /// Put right.
-    Mended,
-}
-
-/// One scope's hook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HookReport {
-    /// The scope.
-    pub scope: String,
-    /// Its number, if there is one.
-    pub id: Option<i64>,
-    /// How it stands (or stood before it was put right).
-    pub state: HookState,
 }
 
 /// Looks after one connection's hooks.
@@ -112,7 +61,7 @@ pub struct Registrar {
     /// Since when the hooks cannot be looked after, and why.
     trouble: Mutex<Option<(Instant, String)>>,
     /// One change at a time: two at once would make two hooks.
-    changing: tokio::sync::Mutex<()>,
+    unsettled: Unsettled,
 }
 
 impl Registrar {
@@ -123,13 +72,37 @@ impl Registrar {
             inbox,
             healthy: Mutex::default(),
             trouble: Mutex::default(),
-            changing: tokio::sync::Mutex::default(),
+            unsettled: Unsettled::default(),
         }
     }
 
-    /// How many hooks were as they should be when last looked at.
+    /// How many hooks were as they should be when this process last looked at them.
     pub fn healthy(&self) -> Option<u64> {
-        *self.last()
+        *self.healthy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many were when anybody last did.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn noted(&self) -> Result<Option<u64>, InboxError> {
+        let noted = self.inbox.note(self.connection.id, HEALTHY).await?;
+        Ok(noted.and_then(|count| count.parse().ok()))
+    }
+
+    /// Notes how many hooks are as they should be, for the pages of all.
+    async fn saw(&self, healthy: usize) {
+        let healthy = healthy as u64;
+        *self.healthy.lock().unwrap_or_else(PoisonError::into_inner) = Some(healthy);
+        let noted = async {
+            if self.noted().await? == Some(healthy) {
+                return Ok(());
+            }
+            self.inbox.keep_note(self.connection.id, HEALTHY, Some(healthy.to_string())).await
+        };
+        if let Err(error) = noted.await {
+            tracing::debug!(%error, "how the hooks stand could not be noted: {error}");
+        }
     }
 
     /// Since when the hooks cannot be looked after, and why; `None` if they could be the last time.
@@ -141,10 +114,6 @@ impl Registrar {
     pub fn wanted_count(&self) -> u64 {
         let config = &self.connection.config;
         if config.public_url.is_some() { config.scopes.len() as u64 } else { 0 }
-    }
-
-    fn last(&self) -> MutexGuard<'_, Option<u64>> {
-        self.healthy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks after the hooks until told to stop. BigCommerce being down delays this and nothing else.
@@ -218,10 +187,10 @@ impl Registrar {
         let mut reports = Vec::new();
         for wanted in self.wanted()? {
             let ours = self.ours(&hooks, &wanted).await?;
-            reports.push(report(&wanted, ours));
+            reports.push(HookReport::of(&wanted, &ours));
         }
         let healthy = reports.iter().filter(|report| report.state == HookState::Healthy).count();
-        *self.last() = Some(healthy as u64);
+        self.saw(healthy).await;
         Ok(reports)
     }
 
@@ -230,40 +199,28 @@ impl Registrar {
     /// # Errors
     /// [`RegistrarError`]; what was done before it stays done.
     pub async fn ensure(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let done = self.put_right().await;
+        let done = async {
+            let wanted = self.wanted()?;
+            let mut turn = self.turn().await?;
+            let done = self.put_right(&mut turn, &wanted).await;
+            turn.end().await;
+            done
+        };
+        let done = done.await;
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         *trouble = match &done {
             Ok(_) | Err(RegistrarError::NoPublicUrl) => None,
+            // Somebody else sees to it.
+            Err(RegistrarError::Busy) => trouble.take(),
             Err(error) => Some((trouble.take().map_or_else(Instant::now, |(since, _)| since), error.to_string())),
         };
         drop(trouble);
         done
     }
 
-    async fn put_right(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
-        let all_wanted = self.wanted()?;
-        let hooks = self.connection.api.hooks().await?;
-        let mut reports = Vec::new();
-        for wanted in &all_wanted {
-            let ours = self.ours(&hooks, wanted).await?;
-            let mut report = report(wanted, ours);
-            let done = match ours {
-                Some(hook) if report.state == HookState::Healthy => {
-                    self.note(wanted, hook.id).await?;
-                    Done::Kept
-                }
-                Some(hook) => self.mend(hook.id, wanted, &mut report).await?,
-                None => self.create(wanted, &mut report).await?,
-            };
-            if done != Done::Kept {
-                tracing::info!(scope = %wanted.scope, hook = report.id, "the hook for {} was {}: {}", wanted.scope, report.state.name(), done.name());
-            }
-            reports.push((report, done));
-        }
-        self.remove_obsolete(&hooks, &all_wanted).await?;
-        *self.last() = Some(reports.len() as u64);
-        Ok(reports)
+    /// Waits for the turn to change hooks.
+    async fn turn(&self) -> Result<Turn<'_>, RegistrarError> {
+        Turn::wait(&self.connection, self.inbox.as_ref(), &self.unsettled).await
     }
 
     /// Removes every hook of the relay's. Returns how many.
@@ -271,22 +228,11 @@ impl Registrar {
     /// # Errors
     /// [`RegistrarError`]; what was removed before it stays removed.
     pub async fn remove(&self) -> Result<usize, RegistrarError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let hooks = self.connection.api.hooks().await?;
-        let mut removed = 0;
-        for wanted in self.wanted()? {
-            while let Some(hook) = self.ours(&hooks, &wanted).await? {
-                self.connection.api.remove_hook(hook.id).await?;
-                removed += 1;
-                self.inbox.keep_note(self.connection.id, &note_name(&wanted.scope), None).await?;
-                // The list was taken before: a hook that points here is found in it once more.
-                if hook.destination == wanted.destination {
-                    break;
-                }
-            }
-        }
-        *self.last() = Some(0);
-        Ok(removed)
+        let wanted = self.wanted()?;
+        let mut turn = self.turn().await?;
+        let removed = self.remove_all(&mut turn, &wanted).await;
+        turn.end().await;
+        removed
     }
 
     /// All hooks that the access token can see, and which of them are the relay's.
@@ -297,7 +243,7 @@ impl Registrar {
         let hooks = self.connection.api.hooks().await?;
         let mut ours = Vec::new();
         for wanted in self.wanted().unwrap_or_default() {
-            ours.extend(self.ours(&hooks, &wanted).await?.map(|hook| hook.id));
+            ours.extend(self.ours(&hooks, &wanted).await?.into_iter().map(|hook| hook.id));
         }
         Ok(hooks.into_iter().map(|hook| (ours.contains(&hook.id), hook)).map(|(ours, hook)| (hook, ours)).collect())
     }
@@ -316,76 +262,27 @@ impl Registrar {
         Ok(self.connection.config.scopes.iter().map(wanted).collect())
     }
 
-    /// The relay's hook for a scope: one that points here, else the one it made.
-    async fn ours<'a>(&self, hooks: &'a [Hook], wanted: &WantedHook) -> Result<Option<&'a Hook>, InboxError> {
-        let noted = self.inbox.note(self.connection.id, &note_name(&wanted.scope)).await?;
-        let noted: Option<i64> = noted.and_then(|id| id.parse().ok());
+    /// The relay's hooks for a scope, the one to keep first: of those that point here the lowest number, on which all agree
+    /// who find several, else the one it made. Any more are only those that carry its token.
+    async fn ours<'a>(&self, hooks: &'a [Hook], wanted: &WantedHook) -> Result<Vec<&'a Hook>, InboxError> {
         let here = |hook: &&Hook| hook.scope == wanted.scope && hook.destination == wanted.destination;
-        Ok(hooks.iter().find(here).or_else(|| hooks.iter().find(|hook| Some(hook.id) == noted)))
-    }
-
-    async fn note(&self, wanted: &WantedHook, id: i64) -> Result<(), InboxError> {
-        let name = note_name(&wanted.scope);
-        let known = self.inbox.note(self.connection.id, &name).await?;
-        if known.as_deref() == Some(&id.to_string()) {
-            return Ok(());
-        }
-        self.inbox.keep_note(self.connection.id, &name, Some(id.to_string())).await
-    }
-
-    async fn create(&self, wanted: &WantedHook, report: &mut HookReport) -> Result<Done, RegistrarError> {
-        match self.connection.api.create_hook(wanted).await {
-            Ok(hook) => {
-                report.id = Some(hook.id);
-                self.note(wanted, hook.id).await?;
-                Ok(Done::Created)
-            }
-            // Perhaps it is there already: what a duplicate is answered is not documented.
-            Err(error @ CallError { seen: Seen::Status(400..=499), .. }) => {
-                let hooks = self.connection.api.hooks().await?;
-                let Some(hook) = self.ours(&hooks, wanted).await? else { return Err(error.into()) };
-                self.mend(hook.id, wanted, report).await
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn mend(&self, id: i64, wanted: &WantedHook, report: &mut HookReport) -> Result<Done, RegistrarError> {
-        report.id = Some(id);
-        self.connection.api.update_hook(id, wanted).await?;
-        self.note(wanted, id).await?;
-        Ok(Done::Mended)
-    }
-
-    /// Hooks that point here with the relay's token, for scopes that are no longer wanted, would only repeat events.
-    async fn remove_obsolete(&self, hooks: &[Hook], wanted: &[WantedHook]) -> Result<(), RegistrarError> {
-        let tokens = self.connection.hook_tokens();
-        let ours = |hook: &&Hook| {
-            let carries = |(name, value): (&String, &String)| {
-                name.eq_ignore_ascii_case(TOKEN_HEADER) && tokens.iter().any(|token| token.expose_secret() == value)
-            };
-            wanted.iter().any(|wanted| hook.destination == wanted.destination) && hook.headers.iter().any(carries)
+        let Some(first) = hooks.iter().filter(here).min_by_key(|hook| hook.id) else {
+            let noted = self.inbox.note(self.connection.id, &note_name(&wanted.scope)).await?;
+            let noted: Option<i64> = noted.and_then(|id| id.parse().ok());
+            return Ok(hooks.iter().filter(|hook| Some(hook.id) == noted).collect());
         };
-        for hook in hooks.iter().filter(ours).filter(|hook| wanted.iter().all(|wanted| wanted.scope != hook.scope)) {
-            tracing::info!(scope = %hook.scope, hook = hook.id, "the hook for {} is no longer wanted: removed", hook.scope);
-            self.connection.api.remove_hook(hook.id).await?;
-            self.inbox.keep_note(self.connection.id, &note_name(&hook.scope), None).await?;
-        }
-        Ok(())
+        let more = hooks.iter().filter(here).filter(|hook| hook.id != first.id && self.carries_token(hook));
+        Ok([first].into_iter().chain(more).collect())
+    }
+
+    fn carries_token(&self, hook: &Hook) -> bool {
+        let tokens = self.connection.hook_tokens();
+        hook.headers.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case(TOKEN_HEADER) && tokens.iter().any(|token| token.expose_secret() == value)
+        })
     }
 }
 
 fn note_name(scope: &str) -> String {
     format!("hook:{scope}")
-}
-
-fn report(wanted: &WantedHook, hook: Option<&Hook>) -> HookReport {
-    let state = match hook {
-        None => HookState::Missing,
-        Some(hook) if wanted.is_met_by(hook) => HookState::Healthy,
-        Some(hook) if hook.destination != wanted.destination || hook.scope != wanted.scope => HookState::Elsewhere,
-        Some(hook) if !hook.is_active => HookState::Inactive,
-        Some(_) => HookState::WithoutToken,
-    };
-    HookReport { scope: wanted.scope.clone(), id: hook.map(|hook| hook.id), state }
 }

@@ -57,11 +57,14 @@ CREATE TABLE notes (
     PRIMARY KEY (connection_id, name)
 );
 
--- Which relay does a connection's singular work, and until when that holds without a word from it.
-CREATE TABLE leads (
-    connection_id BIGINT PRIMARY KEY,
-    owner BIGINT NOT NULL,
-    until BIGINT NOT NULL
+-- What one relay or command at a time may do: a connection's singular work ('lead'), changing its hooks ('hooks').
+CREATE TABLE leases (
+    connection_id BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    owner BIGINT NOT NULL,             -- 0 once it is given back
+    until BIGINT NOT NULL,             -- holds so long without a word from its owner
+    term BIGINT NOT NULL,              -- goes up when the owner changes
+    PRIMARY KEY (connection_id, name)
 );
 
 -- The migration that a relay has to know to use these tables is the highest of these. Migrations only add; one that

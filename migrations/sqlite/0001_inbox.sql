@@ -61,3 +61,13 @@ CREATE TABLE notes (
 CREATE TABLE schema_floor (
     migration INTEGER PRIMARY KEY
 ) STRICT;
+
+-- What one process at a time may do: changing a connection's hooks ('hooks'). Who serves the file, a lock beside it says.
+CREATE TABLE leases (
+    connection_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    owner INTEGER NOT NULL,            -- 0 once it is given back
+    until INTEGER NOT NULL,            -- holds so long without a word from its owner
+    term INTEGER NOT NULL,             -- goes up when the owner changes
+    PRIMARY KEY (connection_id, name)
+) STRICT, WITHOUT ROWID;

@@ -69,6 +69,7 @@ pub enum Action {
 pub struct Fault {
     operation: Operation,
     order: Option<i64>,
+    method: Option<&'static str>,
     left: Option<u32>,
     pub(crate) action: Action,
     pub(crate) headers: Vec<(String, String)>,
@@ -78,13 +79,20 @@ pub struct Fault {
 impl Fault {
     /// Befalls every call of this kind until it is cleared.
     pub fn new(operation: Operation, action: Action) -> Self {
-        Self { operation, order: None, left: None, action, headers: Vec::new(), bare: false }
+        Self { operation, order: None, method: None, left: None, action, headers: Vec::new(), bare: false }
     }
 
     /// Only calls about this order.
     #[must_use]
     pub fn order(mut self, id: i64) -> Self {
         self.order = Some(id);
+        self
+    }
+
+    /// Only calls of this method, such as `POST`.
+    #[must_use]
+    pub fn method(mut self, method: &'static str) -> Self {
+        self.method = Some(method);
         self
     }
 
@@ -109,9 +117,10 @@ impl Fault {
         self
     }
 
-    fn befalls(&self, operation: Operation, order: Option<i64>) -> bool {
+    fn befalls(&self, operation: Operation, order: Option<i64>, method: &str) -> bool {
         (self.operation == operation || self.operation == Operation::Any)
             && (self.order.is_none() || self.order == order)
+            && self.method.is_none_or(|only| only == method)
     }
 }
 
@@ -139,12 +148,12 @@ impl Faults {
     }
 
     /// The fault that befalls this call, one time of it used up.
-    pub(crate) fn take(&self, operation: Operation, order: Option<i64>) -> Option<Fault> {
+    pub(crate) fn take(&self, operation: Operation, order: Option<i64>, method: &str) -> Option<Fault> {
         if !self.some.load(Ordering::Acquire) {
             return None;
         }
         let mut list = self.list.lock().expect("no holder of this lock panics");
-        let at = list.iter().position(|fault| fault.left != Some(0) && fault.befalls(operation, order))?;
+        let at = list.iter().position(|fault| fault.left != Some(0) && fault.befalls(operation, order, method))?;
         if let Some(left) = &mut list[at].left {
             *left -= 1;
             if *left == 0 {
@@ -191,11 +200,14 @@ mod tests {
         let faults = Faults::default();
         faults.add(Fault::new(Operation::OrderSingle, Action::Status(503)).times(1));
         faults.add(Fault::new(Operation::Any, Action::Drop).order(7).times(1));
-        let action = |operation, order| faults.take(operation, order).map(|fault| fault.action);
+        faults.add(Fault::new(Operation::Hooks, Action::Drop).method("POST"));
+        let action = |operation, order| faults.take(operation, order, "GET").map(|fault| fault.action);
         assert_eq!(action(Operation::OrderList, None), None);
         assert_eq!(action(Operation::OrderSingle, Some(7)), Some(Action::Status(503)));
         assert_eq!(action(Operation::OrderSingle, Some(8)), None);
         assert_eq!(action(Operation::OrderSingle, Some(7)), Some(Action::Drop));
         assert_eq!(action(Operation::OrderSingle, Some(7)), None);
+        assert_eq!(action(Operation::Hooks, None), None);
+        assert!(faults.take(Operation::Hooks, None, "POST").is_some());
     }
 }

@@ -239,7 +239,7 @@ async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> Ht
     if let Some(status) = refusal {
         return respond(Answer::refusal(status, "not an order for this merchant"), None, open);
     }
-    let fault = state.faults.take(Operation::Delivery, seen.map(|(order, _)| order));
+    let fault = state.faults.take(Operation::Delivery, seen.map(|(order, _)| order), "POST");
     let answer = answer_under(fault.as_ref(), &state, index).await;
     respond(answer, fault.as_ref(), open)
 }

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Api, Operation};
+use super::{Api, Operation, Token};
 use crate::{
     config::HooksApi,
     http::{CallError, Seen, Unusable, read_body},
@@ -98,12 +98,12 @@ impl Api {
     /// One call under `/hooks`; a V2 that is gone (404 or 410 on the list) is left for V3, from then on.
     async fn hooks_call(
         self: &Arc<Self>,
+        token: Token,
         method: Method,
         path: &str,
         body: Option<&WantedHook>,
     ) -> Result<Value, CallError> {
         let body = body.map(|hook| serde_json::to_vec(hook).expect("a hook is a plain struct of texts"));
-        let token = self.take_soon().await;
         let response = self.call(token, Operation::Hooks, method, path, body).await?;
         let body = read_body(response, MAX_HOOKS_BODY).await?;
         if body.is_empty() {
@@ -122,7 +122,7 @@ impl Api {
     /// Whatever went wrong with a call.
     pub async fn hooks(self: &Arc<Self>) -> Result<Vec<Hook>, CallError> {
         if self.hooks_api() == HooksApi::V2 {
-            match self.hooks_call(Method::GET, "v2/hooks", None).await {
+            match self.hooks_call(self.take_soon().await, Method::GET, "v2/hooks", None).await {
                 Err(CallError { seen: Seen::Status(404 | 410), .. }) => {
                     tracing::info!("the store answers /v2/hooks no longer: using /v3/hooks");
                     self.use_hooks_v3();
@@ -133,7 +133,7 @@ impl Api {
         let mut hooks: Vec<Hook> = Vec::new();
         for page in 1..=MAX_PAGES {
             let path = format!("v3/hooks?page={page}&limit={PAGE}");
-            let more = read_hooks(self.hooks_call(Method::GET, &path, None).await?)?;
+            let more = read_hooks(self.hooks_call(self.take_soon().await, Method::GET, &path, None).await?)?;
             let known = hooks.len();
             for hook in more {
                 if !hooks.iter().any(|other| other.id == hook.id) {
@@ -151,27 +151,27 @@ impl Api {
     ///
     /// # Errors
     /// Whatever went wrong with the call. What a duplicate is answered is not documented: look at the list again.
-    pub async fn create_hook(self: &Arc<Self>, wanted: &WantedHook) -> Result<Hook, CallError> {
+    pub async fn create_hook(self: &Arc<Self>, token: Token, wanted: &WantedHook) -> Result<Hook, CallError> {
         let path = format!("{}/hooks", self.hooks_version());
-        read_hook(self.hooks_call(Method::POST, &path, Some(wanted)).await?)
+        read_hook(self.hooks_call(token, Method::POST, &path, Some(wanted)).await?)
     }
 
     /// Mends a hook by sending the whole of it.
     ///
     /// # Errors
     /// Whatever went wrong with the call.
-    pub async fn update_hook(self: &Arc<Self>, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
+    pub async fn update_hook(self: &Arc<Self>, token: Token, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
         let path = format!("{}/hooks/{id}", self.hooks_version());
-        self.hooks_call(Method::PUT, &path, Some(wanted)).await.map(drop)
+        self.hooks_call(token, Method::PUT, &path, Some(wanted)).await.map(drop)
     }
 
     /// Removes a hook. One that is gone already counts as removed.
     ///
     /// # Errors
     /// Whatever went wrong with the call.
-    pub async fn remove_hook(self: &Arc<Self>, id: i64) -> Result<(), CallError> {
+    pub async fn remove_hook(self: &Arc<Self>, token: Token, id: i64) -> Result<(), CallError> {
         let path = format!("{}/hooks/{id}", self.hooks_version());
-        match self.hooks_call(Method::DELETE, &path, None).await {
+        match self.hooks_call(token, Method::DELETE, &path, None).await {
             Err(CallError { seen: Seen::Status(404), .. }) => Ok(()),
             answer => answer.map(drop),
         }
@@ -182,7 +182,7 @@ impl Api {
     /// # Errors
     /// Whatever went wrong with the call.
     pub async fn blocked_domains(self: &Arc<Self>) -> Result<Vec<BlockedDomain>, CallError> {
-        let mut admin = self.hooks_call(Method::GET, "v3/hooks/admin", None).await?;
+        let mut admin = self.hooks_call(self.take_soon().await, Method::GET, "v3/hooks/admin", None).await?;
         let domains = admin.get_mut("blocked_domains").map(Value::take).unwrap_or_default();
         match domains {
             Value::Null => Ok(Vec::new()),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Checker, Finding, LONG_WAIT};
 use crate::{
     clock::Timestamp,
-    connection::DESTINATION_OUTAGE,
+    connection::Side,
     http::{CallError, Seen, Transport},
     registrar::{HookReport, HookState, RegistrarError},
     words,
@@ -134,15 +134,8 @@ impl Checker {
     }
 
     pub(super) async fn one_tribe_destination(&self) -> Finding {
-        if let Some((since, seen)) = self.connection.destination_breaker().outage() {
-            return not_taking_orders(since.elapsed(), &seen.to_string());
-        }
-        // Whoever delivers may be another process: it has noted what it sees.
-        if let Ok(Some(noted)) = self.inbox.note(self.connection.id, DESTINATION_OUTAGE).await
-            && let Some((since, seen)) = noted.split_once(' ')
-            && let Ok(since) = since.parse().map(Timestamp::from_millis)
-        {
-            return not_taking_orders(Timestamp::now().since(since), seen);
+        if let Ok(Some((span, seen))) = self.connection.outage(Side::Destination, self.inbox.as_ref()).await {
+            return not_taking_orders(span, &seen);
         }
         match self.connection.destination.reach().await {
             Ok(status) if NOBODY_BEHIND.contains(&status) => Finding::warn(
@@ -221,6 +214,7 @@ fn fault(report: &HookReport) -> Option<String> {
         HookState::Inactive => "has been switched off by BigCommerce",
         HookState::Elsewhere => "points to another address",
         HookState::WithoutToken => "does not carry the relay's token",
+        HookState::Doubled => "is there more than once: events come twice",
     };
     Some(format!("The webhook for {} {what}.", report.scope))
 }

@@ -113,7 +113,7 @@ pub async fn move_inbox(
     let mut target = postgres::connection(to).await?;
     let mut reading = source.begin().await?;
     let mut writing = target.begin().await?;
-    sqlx::query("LOCK TABLE connections, orders, receipts, notes, leads").execute(&mut *writing).await?;
+    sqlx::query("LOCK TABLE connections, orders, receipts, notes, leases").execute(&mut *writing).await?;
     let used =
         "SELECT EXISTS (SELECT 1 FROM connections) OR EXISTS (SELECT 1 FROM orders) OR EXISTS (SELECT 1 FROM receipts)";
     if sqlx::query_scalar(used).fetch_one(&mut *writing).await? {

@@ -2,6 +2,7 @@
 //! beside them, and one relay at a time in the lead.
 
 mod history;
+mod leases;
 mod listen;
 mod reads;
 mod session;
@@ -17,15 +18,15 @@ use std::{
 use async_trait::async_trait;
 use secrecy::SecretString;
 use sqlx::{
-    Connection as _, PgConnection, PgPool, Row,
+    Connection as _, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
-    Settlement, Summary,
+    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
+    OrderState, Settlement, Summary, Term,
     queue::{Change, Queue},
     schema,
 };
@@ -64,7 +65,7 @@ pub struct PostgresInbox {
     events: Queue,
     rest: Queue,
     readers: PgPool,
-    /// Slow reading must not cost the lead.
+    /// For leases: slow reading must not cost the lead.
     heartbeat: PgPool,
     listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -215,46 +216,27 @@ impl Inbox for PostgresInbox {
         self.shared.arrivals.subscribe()
     }
 
-    /// By the server's clock alone: no relay's own clock has a say in who leads. Every relay asks again and again, and so
-    /// learns that the database has outgrown it.
-    async fn lead(&self, connection: ConnectionId, span: Duration) -> Result<bool, InboxError> {
+    /// Every relay asks for the lead again and again, and so learns that the database has outgrown it.
+    async fn lease(&self, connection: ConnectionId, lease: Lease, span: Duration) -> Result<Option<Term>, InboxError> {
         let asked = Timestamp::now();
-        let sql = format!(
-            "WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
-                                  ({}) AS floor),
-             taken AS (
-                 INSERT INTO leads (connection_id, owner, until) SELECT $1, $2, now + $3 FROM clock WHERE floor <= $4
-                 ON CONFLICT (connection_id) DO UPDATE SET owner = excluded.owner, until = excluded.until
-                 WHERE leads.owner = excluded.owner OR leads.until <= excluded.until - $3
-                 RETURNING 1)
-             SELECT EXISTS (SELECT 1 FROM taken), now, floor FROM clock",
-            schema::FLOOR
-        );
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(connection.0)
-            .bind(self.shared.relay)
-            .bind(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
-            .bind(schema::newest(&MIGRATIONS))
-            .fetch_one(&self.heartbeat)
-            .await?;
-        let leads = row.try_get(0)?;
-        self.shared.clock.learn(asked, row.try_get(1)?, Timestamp::now());
-        if let Err(error) = schema::admits(row.try_get(2)?, &MIGRATIONS) {
+        let taken = leases::take(&self.heartbeat, connection, lease, self.shared.relay, span).await?;
+        self.shared.clock.learn(asked, taken.at, Timestamp::now());
+        if let Err(error) = schema::admits(taken.floor, &MIGRATIONS) {
             self.shared.outgrown.send_replace(Some(error));
         }
-        if leads {
-            self.shared.leads().insert(connection.0);
-        } else {
-            self.shared.leads().remove(&connection.0);
+        match (lease, taken.term) {
+            (Lease::Lead, Some(_)) => drop(self.shared.leads().insert(connection.0)),
+            (Lease::Lead, None) => drop(self.shared.leads().remove(&connection.0)),
+            (Lease::Hooks, _) => {}
         }
-        Ok(leads)
+        Ok(taken.term)
     }
 
-    async fn resign(&self, connection: ConnectionId) -> Result<(), InboxError> {
-        self.shared.leads().remove(&connection.0);
-        let sql = "DELETE FROM leads WHERE connection_id = $1 AND owner = $2";
-        sqlx::query(sql).bind(connection.0).bind(self.shared.relay).execute(&self.heartbeat).await?;
-        Ok(())
+    async fn release(&self, connection: ConnectionId, lease: Lease) -> Result<(), InboxError> {
+        if lease == Lease::Lead {
+            self.shared.leads().remove(&connection.0);
+        }
+        Ok(leases::release(&self.heartbeat, connection, lease, self.shared.relay).await?)
     }
 
     async fn outgrown(&self) -> InboxError {

@@ -2,6 +2,7 @@
 
 mod events;
 mod history;
+mod leases;
 mod script;
 mod statements;
 mod writer;
@@ -22,8 +23,8 @@ use sqlx::{
 use tokio::sync::watch;
 
 use super::{
-    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, OrderQuery, OrderRow, OrderState,
-    Settlement, Summary,
+    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
+    OrderState, Settlement, Summary, Term,
     queue::{Change, Queue},
     schema,
 };
@@ -41,6 +42,8 @@ pub struct SqliteInbox {
     queue: Queue,
     readers: SqlitePool,
     arrivals: watch::Receiver<u64>,
+    /// This inbox, among those that share the file.
+    owner: i64,
 }
 
 /// Keeps other relays from serving the same file. Freed when dropped, and by the system when the process dies.
@@ -138,7 +141,7 @@ impl SqliteInbox {
         let readers = SqlitePoolOptions::new().max_connections(2).connect_lazy_with(options.clone());
         let (announce, arrivals) = watch::channel(0);
         let queue = Queue::start(|jobs| writer::run(options, connection, jobs, announce));
-        Ok(Self { queue, readers, arrivals })
+        Ok(Self { queue, readers, arrivals, owner: rand::random() })
     }
 }
 
@@ -323,6 +326,21 @@ impl Inbox for SqliteInbox {
 
     fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.clone()
+    }
+
+    async fn lease(&self, connection: ConnectionId, lease: Lease, span: Duration) -> Result<Option<Term>, InboxError> {
+        match lease {
+            // That only one relay serves a file, its lock sees to.
+            Lease::Lead => Ok(Some(Term(0))),
+            Lease::Hooks => Ok(leases::take(&self.readers, connection, lease, self.owner, span).await?),
+        }
+    }
+
+    async fn release(&self, connection: ConnectionId, lease: Lease) -> Result<(), InboxError> {
+        match lease {
+            Lease::Lead => Ok(()),
+            Lease::Hooks => Ok(leases::release(&self.readers, connection, lease, self.owner).await?),
+        }
     }
 
     async fn close(&self) {

@@ -1,9 +1,6 @@
 //! What a merchant sees and clicks: the status page, the check, the mending of hooks.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -23,8 +20,10 @@ use super::{
 use crate::{
     check::{self, Report},
     clock::Timestamp,
+    connection::Side,
     event::OrderId,
     inbox::{InboxError, OrderQuery, OrderState},
+    registrar::RegistrarError,
     words,
 };
 
@@ -33,6 +32,11 @@ const READ_TIME: Duration = Duration::from_secs(3);
 
 /// Somebody waits for it: what is not done by then is left to the registrar's own rounds.
 const MEND_TIME: Duration = Duration::from_secs(15);
+
+/// Somebody else has the turn, longer than anybody waits for it.
+const BUSY: &str = "The webhooks are being changed by another relay or command just now. Look again in a minute.";
+/// It came to no end within [`MEND_TIME`].
+const LATE: &str = "The webhooks could not be put right in time. Click Update Integration again in a minute.";
 
 /// What a form that led back here has done.
 #[derive(Deserialize)]
@@ -67,22 +71,36 @@ pub(super) async fn page(_: Admin, done: web::Query<Done>, relay: web::Data<Arc<
 /// Runs the checks.
 pub(super) async fn check(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let report = relay.checker.run().await;
-    answer(&request, &relay, report).await
+    answer(&request, &relay, report, None).await
 }
 
 /// Registers or mends the hooks, then runs the checks.
 pub(super) async fn update(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     // The check that follows says in a merchant's words what did not work.
-    match tokio::time::timeout(MEND_TIME, relay.registrar.ensure()).await {
-        Ok(Ok(_)) => tracing::info!("hooks looked after, by request"),
-        Ok(Err(error)) => tracing::warn!(%error, "hooks could not be put right: {error}"),
-        Err(_) => tracing::warn!("hooks could not be put right in time"),
-    }
+    let notice = match tokio::time::timeout(MEND_TIME, relay.registrar.ensure()).await {
+        Ok(Ok(_)) => {
+            tracing::info!("hooks looked after, by request");
+            None
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "hooks could not be put right: {error}");
+            matches!(error, RegistrarError::Busy).then_some(BUSY)
+        }
+        Err(_) => {
+            tracing::warn!("hooks could not be put right in time");
+            Some(LATE)
+        }
+    };
     let report = relay.checker.run().await;
-    answer(&request, &relay, report).await
+    answer(&request, &relay, report, notice).await
 }
 
-async fn answer(request: &HttpRequest, relay: &Relay, report: Arc<Report>) -> HttpResponse {
+async fn answer(
+    request: &HttpRequest,
+    relay: &Relay,
+    report: Arc<Report>,
+    notice: Option<&'static str>,
+) -> HttpResponse {
     let code = if report.status == check::Status::Fail { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     if accept::preferred(request) == Some(Format::Json) {
         return HttpResponse::build(code)
@@ -93,6 +111,7 @@ async fn answer(request: &HttpRequest, relay: &Relay, report: Arc<Report>) -> Ht
     let mut status = look(relay, "../").await;
     // Another check may have ended meanwhile: the page shows the one that was asked for.
     status.facts.report = Some(report);
+    status.notice = notice.map(str::to_owned);
     status::respond(code, &status.render())
 }
 
@@ -105,10 +124,17 @@ async fn look(relay: &Relay, root: &'static str) -> Status {
         let failed = if summary.failed > 0 { inbox.orders(connection.id, query).await? } else { Vec::new() };
         let window = Duration::from_secs(status::HOURS.unsigned_abs() * 3600);
         let history = inbox.history(connection.id, now.before(window)).await?;
-        Ok::<_, InboxError>((summary, failed, history))
+        let facts = Facts {
+            summary: Some(summary),
+            store_down: connection.outage(Side::Store, inbox.as_ref()).await?,
+            destination_down: connection.outage(Side::Destination, inbox.as_ref()).await?,
+            hooks: relay.registrar.noted().await?.map(|healthy| (healthy, relay.registrar.wanted_count())),
+            report: None,
+        };
+        Ok::<_, InboxError>((facts, failed, history))
     };
-    let (summary, failed, history) = match tokio::time::timeout(READ_TIME, read).await {
-        Ok(Ok((summary, failed, history))) => (Some(summary), failed, history),
+    let (mut facts, failed, history) = match tokio::time::timeout(READ_TIME, read).await {
+        Ok(Ok(read)) => read,
         Ok(Err(error)) => {
             tracing::error!(%error, "the status page cannot be filled: {error}");
             Default::default()
@@ -118,14 +144,7 @@ async fn look(relay: &Relay, root: &'static str) -> Status {
             Default::default()
         }
     };
-    let instant = Instant::now();
-    let facts = Facts {
-        summary,
-        store_down: connection.store_breaker().outage().map(|(since, seen)| (instant - since, seen)),
-        destination_down: connection.destination_breaker().outage().map(|(since, seen)| (instant - since, seen)),
-        hooks: relay.registrar.healthy().map(|healthy| (healthy, relay.registrar.wanted_count())),
-        report: relay.checker.last(),
-    };
+    facts.report = relay.checker.last();
     Status { store: connection.config.store.to_string(), now, facts, failed, history, notice: None, root }
 }
 

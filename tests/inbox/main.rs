@@ -6,6 +6,7 @@
 mod accept;
 mod claims;
 mod desk;
+mod leases;
 mod model;
 mod moving;
 #[path = "../support/schema.rs"]
@@ -108,5 +109,7 @@ contract! {
     schema::tables_that_a_newer_relay_has_added_to_are_used,
     schema::who_is_left_behind_does_not_start,
     schema::a_migration_that_is_not_what_it_was_is_refused,
+    leases::one_at_a_time_has_a_lease,
+    leases::the_term_tells_whether_another_can_have_had_it,
     model::any_interleaving_ends_well,
 }

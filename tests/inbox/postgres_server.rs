@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use onetribe_relay::inbox::{Accepted, Inbox, InboxError, postgres::PostgresInbox};
+use onetribe_relay::inbox::{Accepted, Inbox, InboxError, Lease, postgres::PostgresInbox};
 use sqlx::PgPool;
 
 use crate::{
@@ -86,27 +86,25 @@ async fn work_is_announced_to_other_relays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_relay_leads_until_it_resigns_or_falls_silent() {
     let Some((_place, one, other)) = two().await else { return };
-    let lead = async |desk: &Desk| desk.inbox.lead(desk.connection, SPAN).await.unwrap();
+    let lead = async |desk: &Desk| desk.inbox.lease(desk.connection, Lease::Lead, SPAN).await.unwrap().is_some();
     assert!(lead(&one).await);
     assert!(!lead(&other).await);
     assert!(lead(&one).await, "it is kept");
-    other.inbox.resign(other.connection).await.unwrap();
+    other.inbox.release(other.connection, Lease::Lead).await.unwrap();
     assert!(!lead(&other).await, "nobody resigns for another");
-    one.inbox.resign(one.connection).await.unwrap();
+    one.inbox.release(one.connection, Lease::Lead).await.unwrap();
     assert!(lead(&other).await, "handed on at once");
     assert!(!lead(&one).await);
     tokio::time::sleep(SPAN + Duration::from_millis(100)).await;
     assert!(lead(&one).await, "taken over from one that fell silent");
     assert!(!lead(&other).await);
-    let elsewhere = other.inbox.connection("bigcommerce", "other", START).await.unwrap();
-    assert!(other.inbox.lead(elsewhere, SPAN).await.unwrap(), "each connection has a lead of its own");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_lost_the_lead_claims_nothing() {
     let Some((_place, one, other)) = two().await else { return };
     one.news(7, START).await;
-    assert!(one.inbox.lead(one.connection, SPAN).await.unwrap());
+    assert!(one.inbox.lease(one.connection, Lease::Lead, SPAN).await.unwrap().is_some());
     assert_eq!(other.try_claim(&[7], START).await, []);
     assert_eq!(one.try_claim(&[7], START).await.len(), 1);
 }
@@ -136,7 +134,7 @@ async fn a_server_that_comes_back_is_used_again() {
     tokio::time::timeout(Duration::from_secs(10), arrivals.wait_for(|count| *count > 1)).await.unwrap().unwrap();
     cluster.crash();
     assert!(matches!(desk.inbox.probe(START).await, Err(InboxError::Unavailable(_))));
-    assert!(matches!(desk.inbox.lead(desk.connection, SPAN).await, Err(InboxError::Unavailable(_))));
+    assert!(matches!(desk.inbox.lease(desk.connection, Lease::Lead, SPAN).await, Err(InboxError::Unavailable(_))));
     cluster.up();
     desk.inbox.probe(START).await.unwrap();
     assert_eq!(desk.due(START).await, [1], "what was confirmed outlives a crash");

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use onetribe_relay::inbox::{Inbox, InboxError, postgres::PostgresInbox};
+use onetribe_relay::inbox::{Inbox, InboxError, Lease, postgres::PostgresInbox};
 use sqlx::PgPool;
 
 use crate::{
@@ -51,8 +51,8 @@ impl Place {
         let inbox = PostgresInbox::open(&url.into()).await.unwrap_or_else(|error| panic!("{error}"));
         inbox.probe(START).await.unwrap();
         let connection = inbox.connection("bigcommerce", "abcde", START).await.unwrap();
-        assert!(inbox.lead(connection, std::time::Duration::from_secs(1)).await.unwrap());
-        inbox.resign(connection).await.unwrap();
+        assert!(inbox.lease(connection, Lease::Lead, std::time::Duration::from_secs(1)).await.unwrap().is_some());
+        inbox.release(connection, Lease::Lead).await.unwrap();
         inbox.summary(connection).await.unwrap();
         let sql = "SELECT count(*), count(*) FILTER (WHERE ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                    WHERE application_name = 'onetribe-relay'";

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use onetribe_relay::inbox::{Accepted, Inbox, InboxError, OrderState, Outcome, move_inbox};
+use onetribe_relay::inbox::{Accepted, Inbox, InboxError, Lease, OrderState, Outcome, move_inbox};
 use sqlx::{Connection, PgConnection, SqliteConnection, migrate::Migrator, sqlite::SqliteConnectOptions};
 
 use crate::{
@@ -64,13 +64,13 @@ async fn works(desk: &Desk, first: i64) {
     desk.end(first + 3, Outcome::Deferred { retry_at: at(60), error: "no".into(), until_recovery: true }, at(2)).await;
     assert_eq!(desk.inbox.want_all(desk.connection, OrderState::Failed, at(3)).await.unwrap(), 1);
     assert_eq!(desk.inbox.recover(desk.connection).await.unwrap(), 1);
-    assert!(desk.inbox.lead(desk.connection, Duration::from_secs(5)).await.unwrap());
+    assert!(desk.inbox.lease(desk.connection, Lease::Lead, Duration::from_secs(5)).await.unwrap().is_some());
     for id in first..first + 4 {
         let claim = desk.claim(id, at(70)).await;
         assert!(desk.settle(claim, delivered(7, at(70)), at(71)).await);
         assert_eq!(desk.row(id).await.state, OrderState::Delivered);
     }
-    desk.inbox.resign(desk.connection).await.unwrap();
+    desk.inbox.release(desk.connection, Lease::Lead).await.unwrap();
     assert_eq!(desk.inbox.known(desk.connection, vec![order(first)]).await.unwrap().len(), 1);
     assert_eq!(desk.inbox.next_due(desk.connection, START).await.unwrap(), None);
     desk.inbox.keep_note(desk.connection, "orders:watermark", Some("17".into())).await.unwrap();
@@ -118,7 +118,9 @@ pub async fn a_migration_that_is_not_what_it_was_is_refused(place: Place) {
 async fn who_is_left_behind_while_running_keeps_nothing_more_and_says_why() {
     let Some(place) = Place::postgres().await else { return };
     let (leader, other) = (place.desk().await, place.desk().await);
-    let lead = async |desk: &Desk| desk.inbox.lead(desk.connection, Duration::from_secs(5)).await.unwrap();
+    let lead = async |desk: &Desk| {
+        desk.inbox.lease(desk.connection, Lease::Lead, Duration::from_secs(5)).await.unwrap().is_some()
+    };
     assert!(lead(&leader).await);
     contract(&place).await;
     for desk in [&leader, &other] {

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use onetribe_relay::inbox::{
-    Inbox, InboxError,
+    Inbox, InboxError, Lease,
     sqlite::{ServeLock, SqliteInbox},
 };
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -120,4 +120,20 @@ fn one_relay_serves_a_file() {
     assert!(second.to_string().contains("another relay"), "{second}");
     drop(lock);
     ServeLock::take(&path).unwrap();
+}
+
+#[tokio::test]
+async fn who_serves_a_file_leads_and_nobody_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.db");
+    let span = Duration::from_secs(60);
+    for _ in 0..2 {
+        let inbox = SqliteInbox::open(&path).await.unwrap();
+        let connection = inbox.connection("bigcommerce", "abcde", START).await.unwrap();
+        assert!(inbox.lease(connection, Lease::Lead, span).await.unwrap().is_some());
+        inbox.release(connection, Lease::Lead).await.unwrap();
+        inbox.lease(connection, Lease::Lead, span).await.unwrap();
+    }
+    let leases: i64 = sqlx::query_scalar("SELECT count(*) FROM leases").fetch_one(&mut raw(&path).await).await.unwrap();
+    assert_eq!(leases, 0);
 }

@@ -6,9 +6,12 @@ mod admin;
 mod delivery;
 mod hooks;
 mod outages;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod privacy;
 mod process;
 mod quota;
 mod reconcile;
+mod turns;
 mod webhook;
 mod world;

@@ -6,7 +6,11 @@ use std::{
 };
 
 use rand::RngExt;
-use sandbox::{OneTribeSim, Sender, SenderOptions, StoreSim, audit, relay::variables};
+use reqwest::Method;
+use sandbox::{
+    OneTribeSim, Sender, SenderOptions, StoreSim, audit, http,
+    relay::{ADMIN_TOKEN, variables},
+};
 
 use crate::{
     postgres::{Cluster, Database, skip},
@@ -31,13 +35,11 @@ pub struct World {
 }
 
 impl World {
-    /// With this many relays, the first of them in the lead. `None` where there is no PostgreSQL.
+    /// With this many relays, the first of them in the lead, and the hook made. `None` where there is no PostgreSQL.
     pub async fn start(replicas: usize) -> Option<Self> {
         let mut world = Self::prepare().await?;
         for _ in 0..replicas {
-            let replica = world.replica().await;
-            world.replicas.push(replica);
-            world.led(Duration::from_secs(10)).await;
+            world.join().await;
         }
         world.hooked().await;
         Some(world)
@@ -66,6 +68,21 @@ impl World {
     pub async fn hooked(&self) {
         let hooked = |store: &StoreSim| store.hooks().iter().any(|hook| hook.is_active);
         self.store.wait_for(hooked, PATIENCE).await.unwrap();
+    }
+
+    /// One more relay of the world's own.
+    pub async fn join(&mut self) {
+        let replica = self.replica().await;
+        self.replicas.push(replica);
+        self.led(Duration::from_secs(10)).await;
+    }
+
+    /// What one relay answers the admin.
+    pub async fn admin(&self, relay: usize, method: Method, path: &str, accept: &str) -> (u16, String) {
+        let url = format!("http://127.0.0.1:{}{path}", self.replicas[relay].port);
+        let request = http::client().request(method, url).bearer_auth(ADMIN_TOKEN).header("accept", accept);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
     /// One more relay behind the load balancer.

@@ -58,6 +58,8 @@ pub struct HookRules {
     pub v2_created: u16,
     /// Whether an empty v2 list is a 204 without body; else it is a 200 with `[]`.
     pub v2_empty_is_204: bool,
+    /// Whether one scope and destination may have several hooks.
+    pub takes_duplicates: bool,
     /// What v2 answers a second hook of one scope and destination with.
     pub v2_duplicate: u16,
     /// The same for v3.
@@ -72,6 +74,7 @@ impl Default for HookRules {
             v2_gone: None,
             v2_created: 201,
             v2_empty_is_204: true,
+            takes_duplicates: false,
             v2_duplicate: 422,
             v3_duplicate: 409,
             per_scope: 10,
@@ -204,7 +207,7 @@ impl Hooks {
             return Err(Refusal::Invalid);
         }
         let mut of_scope = self.hooks.values().filter(|other| other.scope == hook.scope && other.id != hook.id);
-        if of_scope.clone().any(|other| other.destination == hook.destination) {
+        if !self.rules.takes_duplicates && of_scope.clone().any(|other| other.destination == hook.destination) {
             return Err(Refusal::Duplicate);
         }
         if of_scope.by_ref().count() >= self.rules.per_scope {

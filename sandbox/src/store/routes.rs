@@ -108,7 +108,7 @@ pub(crate) async fn serve(state: web::Data<State>, request: HttpRequest, body: B
     let (mut answer, fault) = match refusal {
         Some(refusal) => (refusal, None),
         None => {
-            let fault = state.faults.take(operation, route.order());
+            let fault = state.faults.take(operation, route.order(), request.method().as_str());
             (answer_under(fault.as_ref(), &state, route, &request, &body).await, fault)
         }
     };

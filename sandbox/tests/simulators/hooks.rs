@@ -28,6 +28,12 @@ async fn v2_shows_bare_objects_and_wants_full_ones() {
     assert_eq!(api.get(&format!("v2/hooks/{id}")).await.body, made.body);
     assert_eq!(api.send(Method::POST, "v2/hooks", hook("store/order/*", 1)).await.status, 422);
 
+    store.set_hook_rules(HookRules { takes_duplicates: true, ..HookRules::default() });
+    let second = api.send(Method::POST, "v2/hooks", hook("store/order/*", 1)).await;
+    assert_eq!((second.status, store.hooks().len()), (201, 2));
+    let second = format!("v2/hooks/{}", second.json()["id"]);
+    assert_eq!(api.request(Method::DELETE, &second).send().await.expect("an answer").status(), 200);
+
     let path = format!("v2/hooks/{id}");
     assert_eq!(api.send(Method::PUT, &path, json!({ "is_active": false })).await.status, 400);
     let full = json!({ "scope": "store/order/*", "destination": "https://relay.example/b", "is_active": false,

@@ -129,7 +129,7 @@ pub(super) async fn claim(
              SELECT order_id FROM orders
              WHERE connection_id = $1 AND order_id = ANY($2) AND due_at <= $5
                    AND NOT EXISTS (
-                       SELECT 1 FROM leads WHERE connection_id = $1 AND owner <> $6
+                       SELECT 1 FROM leases WHERE connection_id = $1 AND name = 'lead' AND owner <> $6
                               AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
              ORDER BY order_id FOR UPDATE SKIP LOCKED)
          UPDATE orders AS o SET lease_owner = $3, due_at = $4

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     check::{LONG_WAIT, Report, Status},
     clock::Timestamp,
-    http::Seen,
+    connection::Outage,
     inbox::Summary,
     words,
 };
@@ -23,10 +23,10 @@ const FRESH: Duration = Duration::from_secs(120);
 pub(crate) struct Facts {
     /// The inbox in numbers; `None` when the database cannot be read.
     pub summary: Option<Summary>,
-    /// For how long the store's API has been down, and what was seen last.
-    pub store_down: Option<(Duration, Seen)>,
+    /// Whether the store's API is down.
+    pub store_down: Option<Outage>,
     /// The same of the destination.
-    pub destination_down: Option<(Duration, Seen)>,
+    pub destination_down: Option<Outage>,
     /// Hooks that were as they should be when last looked at, and how many there should be.
     pub hooks: Option<(u64, u64)>,
     /// The last check.
@@ -77,21 +77,21 @@ pub(crate) fn verdict(facts: &Facts, now: Timestamp) -> Verdict {
 
 fn outage(facts: &Facts) -> Option<Verdict> {
     let not_arriving = |sentence| Verdict::new(Light::Red, "Orders are not arriving", sentence);
-    if let Some((span, seen)) = facts.destination_down {
-        let span = words::span(span);
+    if let Some((span, seen)) = &facts.destination_down {
+        let span = words::span(*span);
         return Some(not_arriving(format!(
             "One Tribe has not been taking orders for {span} ({seen}). They wait here and none is lost."
         )));
     }
-    let (span, seen) = facts.store_down?;
-    Some(not_arriving(match seen {
-        Seen::Status(401 | 403) => {
+    let (span, seen) = facts.store_down.as_ref()?;
+    Some(not_arriving(match seen.as_str() {
+        "HTTP 401" | "HTTP 403" => {
             "BigCommerce refuses the relay's access token, so orders cannot be fetched. They wait and none is lost."
                 .to_owned()
         }
         _ => format!(
             "BigCommerce has not been answering for {} ({seen}). Orders wait and none is lost.",
-            words::span(span)
+            words::span(*span)
         ),
     }))
 }
@@ -180,7 +180,7 @@ mod tests {
             hooks: Some((1, 1)),
             ..Facts::default()
         };
-        let down = Some((Duration::from_secs(300), Seen::Status(503)));
+        let down = || Some((Duration::from_secs(300), "HTTP 503".to_owned()));
         let with = |summary: Summary| Facts { summary: Some(summary), ..fine.clone() };
         let waiting = |seconds| {
             with(Summary {
@@ -200,14 +200,19 @@ mod tests {
             ),
             (Facts { summary: None, ..fine.clone() }, Light::Red, "Not working", "cannot be read"),
             (
-                Facts { destination_down: down, ..fine.clone() },
+                Facts { destination_down: down(), ..fine.clone() },
                 Light::Red,
                 "Orders are not arriving",
                 "5 minutes (HTTP 503)",
             ),
-            (Facts { store_down: down, ..fine.clone() }, Light::Red, "Orders are not arriving", "BigCommerce has not"),
             (
-                Facts { store_down: Some((Duration::ZERO, Seen::Status(401))), ..fine.clone() },
+                Facts { store_down: down(), ..fine.clone() },
+                Light::Red,
+                "Orders are not arriving",
+                "BigCommerce has not",
+            ),
+            (
+                Facts { store_down: Some((Duration::ZERO, "HTTP 401".to_owned())), ..fine.clone() },
                 Light::Red,
                 "Orders are not arriving",
                 "access token",
