@@ -2,7 +2,7 @@
 //!
 //! The decisions that need no database are made here, once for every kind of database.
 
-use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -25,31 +25,6 @@ impl Receipt {
     /// What the event is known by, each with its order.
     pub fn marks(&self) -> [(i64, i64, i64); 2] {
         [self.key, self.twin].map(|mark| (self.connection_id, self.order_id, mark))
-    }
-}
-
-/// One order to make wanted.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Raise {
-    pub connection_id: i64,
-    pub order_id: i64,
-    /// Forward in any case.
-    pub insist: bool,
-    /// Only if the order was last fetched before this (or never); nothing to do otherwise.
-    pub unless_fetched_at: i64,
-    pub at: i64,
-}
-
-impl Raise {
-    pub fn of(connection: ConnectionId, order: OrderId, insist: bool, now: Timestamp) -> Self {
-        let (connection_id, order_id) = (connection.0, order.get());
-        Self { connection_id, order_id, insist, unless_fetched_at: i64::MAX, at: now.millis() }
-    }
-
-    /// Of several orders, each once.
-    pub fn all(connection: ConnectionId, orders: &[OrderId], insist: bool, now: Timestamp) -> Vec<Self> {
-        let orders: HashSet<OrderId> = orders.iter().copied().collect();
-        orders.into_iter().map(|order| Self::of(connection, order, insist, now)).collect()
     }
 }
 
@@ -96,58 +71,37 @@ fn receipt(arrival: &Arrival) -> Option<Receipt> {
     Some(Receipt { connection_id, order_id, key: by_id.or(by_hash)?, twin: by_hash.or(by_id)? })
 }
 
-/// A batch of events.
-pub(super) struct Arrivals(pub Vec<Event>);
+/// One event of a batch, as its row has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbered {
+    /// Its place, from 0.
+    pub number: i64,
+    pub event: Event,
+    /// Whether an earlier one of the batch bears one of its marks.
+    pub again: bool,
+}
 
-impl Arrivals {
-    /// Every receipt once.
-    pub fn receipts(&self) -> HashSet<Receipt> {
-        self.0.iter().filter_map(|event| event.receipt).collect()
-    }
+/// Numbers a batch.
+pub(super) fn numbered(events: impl Iterator<Item = Event>) -> Vec<Numbered> {
+    let mut met = HashSet::new();
+    let one = |(number, event): (i64, Event)| {
+        let again = event.marks().any(|mark| met.contains(&mark));
+        met.extend(event.marks());
+        Numbered { number, event, again }
+    };
+    (0..).zip(events).map(one).collect()
+}
 
-    /// Tells first-time events from doubtful ones, given the receipts that were known before. One entry per event, and one
-    /// raise per order.
-    pub fn judge(&self, known: &[Receipt]) -> (Vec<bool>, Vec<Raise>) {
-        let mut met: HashSet<(i64, i64, i64)> = known.iter().flat_map(Receipt::marks).collect();
-        let mut raises: Vec<Raise> = Vec::new();
-        let mut place: HashMap<(i64, i64), usize> = HashMap::new();
-        let mut firsts = Vec::with_capacity(self.0.len());
-        for event in &self.0 {
-            // Of two equal events in one batch the second meets the marks of the first.
-            let first = event.marks().all(|mark| !met.contains(&mark));
-            met.extend(event.marks());
-            firsts.push(first);
-            let mut raise = Raise::of(event.connection, event.order, first, event.at);
-            raise.unless_fetched_at = event.unless_fetched_at;
-            match place.entry((raise.connection_id, raise.order_id)) {
-                Entry::Vacant(entry) => {
-                    entry.insert(raises.len());
-                    raises.push(raise);
-                }
-                Entry::Occupied(entry) => {
-                    let one = &mut raises[*entry.get()];
-                    one.insist |= raise.insist;
-                    one.unless_fetched_at = one.unless_fetched_at.max(raise.unless_fetched_at);
-                }
-            }
+/// What became of `count` events, given the numbers of those that had been met before, each with whether there is nothing
+/// more to do.
+pub(super) fn accepted(count: usize, met: impl IntoIterator<Item = (i64, bool)>) -> Vec<Accepted> {
+    let mut accepted = vec![Accepted::First; count];
+    for (number, idle) in met {
+        if let Some(accepted) = usize::try_from(number).ok().and_then(|place| accepted.get_mut(place)) {
+            *accepted = if idle { Accepted::Duplicate } else { Accepted::Doubt };
         }
-        (firsts, raises)
     }
-
-    /// What became of each event, given the orders that were in fact raised.
-    pub fn accepted(&self, firsts: &[bool], raised: &HashSet<(i64, i64)>) -> Vec<Accepted> {
-        let outcome = |(event, first): (&Event, &bool)| match (first, event.connection, event.order) {
-            (true, ..) => Accepted::First,
-            (false, connection, order) if raised.contains(&(connection.0, order.get())) => Accepted::Doubt,
-            _ => Accepted::Duplicate,
-        };
-        self.0.iter().zip(firsts).map(outcome).collect()
-    }
-
-    /// The latest event of each connection.
-    pub fn latest(&self) -> HashMap<i64, i64> {
-        latest(self.0.iter().map(|event| (event.connection, event.at)))
-    }
+    accepted
 }
 
 /// The latest time of each connection.

@@ -1,6 +1,5 @@
 //! The inbox in a SQLite file: one writer with group commit, a few readers beside it, settings read back.
 
-mod events;
 mod history;
 mod leases;
 mod script;

@@ -86,7 +86,7 @@ async fn relays_that_are_left_behind_end_and_nobody_like_them_starts() {
         let said = old.said();
         assert!(said.last().is_some_and(|line| line.contains("ERROR") && line.contains(LEFT_BEHIND)), "{said:?}");
     }
-    let last: i64 = sqlx::query_scalar("SELECT max(seen_at) FROM receipts").fetch_one(&look).await.unwrap();
+    let last: i64 = sqlx::query_scalar("SELECT last_event_at FROM connections").fetch_one(&look).await.unwrap();
     assert!(last - left < NOTICED.as_millis() as i64, "events were kept for {} ms", last - left);
 
     let ended = refused(&world).await;
@@ -112,8 +112,8 @@ async fn older_relay(world: &World, database: &PgPool, time: Duration) -> Vec<i6
         let order = world.store.place_order_silently(None, 11);
         let (now, mark) = (Timestamp::now().millis(), rand::random::<i64>());
         let mut batch = database.begin().await.unwrap();
-        let receipt = "INSERT INTO receipts (connection_id, order_id, key, twin, seen_at) VALUES (1, $1, $2, $2, $3)";
-        sqlx::query(receipt).bind(order).bind(mark).bind(now).execute(&mut *batch).await.unwrap();
+        let receipt = "INSERT INTO receipts (connection_id, order_id, key, twin) VALUES (1, $1, $2, $2)";
+        sqlx::query(receipt).bind(order).bind(mark).execute(&mut *batch).await.unwrap();
         let raise = "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
                                          first_event_at, last_event_at) VALUES (1, $1, 0, 1, 1, $2, $2, $2, $2)";
         sqlx::query(raise).bind(order).bind(now).execute(&mut *batch).await.unwrap();

@@ -13,7 +13,7 @@ use crate::{
     event::OrderId,
     inbox::{
         ConnectionId, OrderState,
-        rows::{Raise, Receipt, SettleRow},
+        rows::{Numbered, SettleRow},
     },
     one_tribe::Digest,
 };
@@ -25,83 +25,128 @@ pub(super) fn json<T: Serialize>(rows: T) -> String {
     serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
 }
 
-/// Keeps receipts; returns those that were known before by one of their marks. Each mark is unique for its order: of two
-/// relays that are told one thing at once, the later one waits here for the earlier one's commit.
-pub(super) async fn keep_receipts(
-    db: &mut PgConnection,
-    receipts: HashSet<Receipt>,
-) -> Result<Vec<Receipt>, sqlx::Error> {
-    if receipts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let new = sqlx::query(
-        "INSERT INTO receipts (connection_id, order_id, key, twin)
-         SELECT r.connection_id, r.order_id, r.key, r.twin
-         FROM json_to_recordset($1::text::json)
-              AS r(connection_id bigint, order_id bigint, key bigint, twin bigint)
-         ORDER BY 1, 2, 3, 4
-         ON CONFLICT DO NOTHING
-         RETURNING connection_id, order_id, key, twin",
-    )
-    .bind(json(&receipts))
-    .fetch_all(db)
-    .await?;
-    let mut kept = HashSet::new();
-    for row in &new {
-        let (connection_id, order_id) = (row.try_get(0)?, row.try_get(1)?);
-        kept.extend(Receipt { connection_id, order_id, key: row.try_get(2)?, twin: row.try_get(3)? }.marks());
-    }
-    // What gave way to another one of this batch was not known before.
-    let known = |receipt: &Receipt| receipt.marks().iter().all(|mark| !kept.contains(mark));
-    Ok(receipts.into_iter().filter(known).collect())
+/// How an order becomes wanted. A look that nobody insists on leaves the next try of an order that waits already where it is.
+const RAISE: &str = "
+    ON CONFLICT (connection_id, order_id) DO UPDATE SET
+        state = 0,
+        wanted = o.wanted + 1,
+        insisted = CASE WHEN excluded.insisted = 1 THEN o.wanted + 1 ELSE o.insisted END,
+        due_at = CASE
+            WHEN o.lease_owner IS NOT NULL THEN o.due_at
+            WHEN o.state = 0 AND excluded.insisted = 0 THEN o.due_at
+            ELSE least(o.due_at, excluded.due_at) END,
+        waiting_since = CASE WHEN o.state = 0 THEN o.waiting_since ELSE excluded.waiting_since END,
+        attempts = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.attempts ELSE 0 END,
+        refused_since = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.refused_since END,
+        missing_since = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.missing_since END,
+        settled_at = NULL,
+        last_event_at = excluded.last_event_at";
+
+/// One event, as its row in the batch has it.
+#[derive(Serialize)]
+struct EventRow {
+    number: i64,
+    connection_id: i64,
+    order_id: i64,
+    key: Option<i64>,
+    twin: Option<i64>,
+    unless_fetched_at: i64,
+    at: i64,
+    again: bool,
 }
 
-/// Makes orders wanted; returns those for which there was anything to do.
-pub(super) async fn raise(db: &mut PgConnection, raises: Vec<Raise>) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
-    // A look that nobody insists on leaves the next try of an order that waits already where it is.
-    let rows = sqlx::query(
+/// Keeps the receipts of a batch of events, makes their orders wanted, dates the connections' latest event, and has other
+/// relays told if `tell` names this one: all in one statement, one way to the server and back. Returns the numbers of those
+/// events that are not met for the first time, each with whether there is nothing more to do.
+///
+/// Each mark is unique for its order: of two relays that are told one thing at once, the later one waits here for the
+/// earlier one's commit. Whoever holds a connection's row just now is dating it alike: nobody waits for that.
+pub(super) async fn accept(
+    db: &mut PgConnection,
+    events: &[Numbered],
+    tell: Option<i64>,
+) -> Result<Vec<(i64, bool)>, sqlx::Error> {
+    let row = |Numbered { number, event, again }: &Numbered| EventRow {
+        number: *number,
+        connection_id: event.connection.0,
+        order_id: event.order.get(),
+        key: event.receipt.map(|receipt| receipt.key),
+        twin: event.receipt.map(|receipt| receipt.twin),
+        unless_fetched_at: event.unless_fetched_at,
+        at: event.at.millis(),
+        again: *again,
+    };
+    let sql = format!(
+        "WITH batch AS MATERIALIZED (
+             SELECT * FROM json_to_recordset($1::text::json) AS b(number bigint, connection_id bigint, order_id bigint,
+                 key bigint, twin bigint, unless_fetched_at bigint, at bigint, again boolean)),
+         kept AS (
+             INSERT INTO receipts (connection_id, order_id, key, twin)
+             SELECT connection_id, order_id, key, twin FROM batch WHERE key IS NOT NULL AND NOT again
+             ORDER BY connection_id, order_id, key, twin
+             ON CONFLICT DO NOTHING
+             RETURNING connection_id, order_id, key, twin),
+         judged AS (
+             SELECT b.*, again OR key IS NOT NULL AND NOT (connection_id, order_id, key, twin) IN
+                 (SELECT connection_id, order_id, key, twin FROM kept) AS doubt
+             FROM batch AS b),
+         standing AS MATERIALIZED (
+             SELECT j.*, j.doubt AND coalesce(known.fetched_at >= j.unless_fetched_at, FALSE) AS idle
+             FROM judged AS j LEFT JOIN orders AS known USING (connection_id, order_id)),
+         raised AS (
+             INSERT INTO orders AS o (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
+                                      first_event_at, last_event_at)
+             SELECT connection_id, order_id, 0, 1, CASE WHEN bool_or(NOT doubt) THEN 1 ELSE 0 END,
+                    min(at), min(at), min(at), max(at)
+             FROM standing WHERE NOT idle
+             GROUP BY connection_id, order_id ORDER BY connection_id, order_id
+             {RAISE}
+             RETURNING 1),
+         dated AS (
+             UPDATE connections AS c SET last_event_at = greatest(c.last_event_at, latest.at)
+             FROM (SELECT connection_id, max(at) AS at FROM batch GROUP BY connection_id) AS latest
+             WHERE c.id = latest.connection_id
+               AND c.id IN (SELECT id FROM connections WHERE id IN (SELECT connection_id FROM batch)
+                            FOR UPDATE SKIP LOCKED)),
+         told AS MATERIALIZED (
+             SELECT pg_notify($2, $3) WHERE $3 IS NOT NULL AND EXISTS (SELECT 1 FROM raised))
+         SELECT number, idle FROM standing WHERE doubt
+         UNION ALL SELECT -1, FALSE FROM told"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(json(events.iter().map(row).collect::<Vec<_>>()))
+        .bind(CHANNEL)
+        .bind(tell.map(|relay| relay.to_string()))
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Makes orders wanted.
+pub(super) async fn want(
+    db: &mut PgConnection,
+    connection: ConnectionId,
+    orders: &[OrderId],
+    insist: bool,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
         "INSERT INTO orders AS o (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
                                   first_event_at, last_event_at)
-         SELECT j.connection_id, j.order_id, 0, 1, CASE WHEN j.insist THEN 1 ELSE 0 END, j.at, j.at, j.at, j.at
-         FROM json_to_recordset($1::text::json)
-              AS j(connection_id bigint, order_id bigint, insist boolean, unless_fetched_at bigint, at bigint)
-              LEFT JOIN orders AS known ON known.connection_id = j.connection_id AND known.order_id = j.order_id
-         WHERE j.insist OR known.order_id IS NULL OR known.fetched_at IS NULL OR known.fetched_at < j.unless_fetched_at
-         ORDER BY j.connection_id, j.order_id
-         ON CONFLICT (connection_id, order_id) DO UPDATE SET
-             state = 0,
-             wanted = o.wanted + 1,
-             insisted = CASE WHEN excluded.insisted = 1 THEN o.wanted + 1 ELSE o.insisted END,
-             due_at = CASE
-                 WHEN o.lease_owner IS NOT NULL THEN o.due_at
-                 WHEN o.state = 0 AND excluded.insisted = 0 THEN o.due_at
-                 ELSE least(o.due_at, excluded.due_at) END,
-             waiting_since = CASE WHEN o.state = 0 THEN o.waiting_since ELSE excluded.waiting_since END,
-             attempts = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.attempts ELSE 0 END,
-             refused_since = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.refused_since END,
-             missing_since = CASE WHEN o.state = 0 AND excluded.insisted = 0 THEN o.missing_since END,
-             settled_at = NULL,
-             last_event_at = excluded.last_event_at
-         RETURNING connection_id, order_id",
-    )
-    .bind(json(&raises))
-    .fetch_all(db)
-    .await?;
-    pairs(&rows)
+         SELECT DISTINCT $1, order_id, 0, 1, CASE WHEN $3 THEN 1 ELSE 0 END, $4, $4, $4, $4
+         FROM unnest($2) AS wanted(order_id) ORDER BY order_id
+         {RAISE}"
+    );
+    let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(connection.0).bind(orders);
+    query.bind(insist).bind(now.millis()).execute(db).await.map(drop)
 }
 
 fn pairs(rows: &[PgRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Dates the connection's latest event. Whoever holds the row just now is dating it alike: nobody waits for that.
-pub(super) async fn touch_event(db: &mut PgConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE connections SET last_event_at = greatest(last_event_at, $2)
-               WHERE id IN (SELECT id FROM connections WHERE id = $1 FOR UPDATE SKIP LOCKED)";
-    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
-}
-
-/// Dates the connection's latest forward, likewise.
+/// Dates the connection's latest forward. Whoever holds the row just now is dating it alike: nobody waits for that.
 pub(super) async fn touch_forwarded(db: &mut PgConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
     let sql = "UPDATE connections SET last_forwarded_at = greatest(last_forwarded_at, $2)
                WHERE id IN (SELECT id FROM connections WHERE id = $1 FOR UPDATE SKIP LOCKED)";

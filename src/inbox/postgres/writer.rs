@@ -13,7 +13,7 @@ use crate::{
     inbox::{
         Accepted, Claim, ConnectionId, InboxError, Settlement,
         queue::{Change, Done, Job},
-        rows::{self, Arrivals, Event, Raise, SettleRow, Settled},
+        rows::{self, Event, SettleRow, Settled},
     },
 };
 
@@ -100,6 +100,10 @@ async fn commit(connection: &mut PgConnection, shared: &Shared, changes: &[Chang
 }
 
 async fn attempt(connection: &mut PgConnection, shared: &Shared, changes: &[Change]) -> Result<Vec<Done>, sqlx::Error> {
+    if changes.iter().all(|change| matches!(change, Change::Accept(_))) {
+        // One statement is a transaction of its own.
+        return apply(connection, shared, changes).await;
+    }
     let mut transaction = connection.begin().await?;
     let done = apply(&mut transaction, shared, changes).await?;
     transaction.commit().await?;
@@ -126,7 +130,7 @@ async fn alone(db: &mut PgConnection, shared: &Shared, change: &Change) -> Resul
     Ok(match change {
         Change::Accept(_) | Change::Settle(_) => Done::Nothing,
         Change::Want { connection, orders, insist, now } => {
-            statements::raise(db, Raise::all(*connection, orders, *insist, inward(now))).await?;
+            statements::want(db, *connection, orders, *insist, inward(now)).await?;
             statements::announce(db, shared.relay).await?;
             Done::Nothing
         }
@@ -179,25 +183,18 @@ async fn alone(db: &mut PgConnection, shared: &Shared, change: &Change) -> Resul
 }
 
 async fn accept(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> Result<Vec<Accepted>, sqlx::Error> {
-    let event = |change: &Change| match change {
+    let events = changes.iter().filter_map(|change| match change {
         Change::Accept(event) => Some(Event { at: shared.clock.inward(event.at), ..*event }),
         _ => None,
-    };
-    let batch = Arrivals(changes.iter().filter_map(event).collect());
-    if batch.0.is_empty() {
+    });
+    let events = rows::numbered(events);
+    if events.is_empty() {
         return Ok(Vec::new());
     }
-    let known = statements::keep_receipts(db, batch.receipts()).await?;
-    let (firsts, raises) = batch.judge(&known);
-    let raised = statements::raise(db, raises).await?;
-    for (connection, at) in batch.latest() {
-        statements::touch_event(db, connection, at).await?;
-    }
     // Whoever has the lead hears of its own events without a word from the server.
-    if !raised.is_empty() && !shared.leads_all(raised.iter().map(|(connection, _)| *connection)) {
-        statements::announce(db, shared.relay).await?;
-    }
-    Ok(batch.accepted(&firsts, &raised))
+    let led = shared.leads_all(events.iter().map(|one| one.event.connection.0));
+    let met = statements::accept(db, &events, (!led).then_some(shared.relay)).await?;
+    Ok(rows::accepted(events.len(), met))
 }
 
 async fn settle(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> Result<Settled, sqlx::Error> {

@@ -6,11 +6,14 @@ use std::collections::HashSet;
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::{events::Numbered, script::Script};
+use super::script::Script;
 use crate::{
     clock::Timestamp,
     event::OrderId,
-    inbox::{Claim, ConnectionId, OrderState, rows::SettleRow},
+    inbox::{
+        Claim, ConnectionId, OrderState,
+        rows::{Numbered, SettleRow},
+    },
     one_tribe::Digest,
 };
 
@@ -54,8 +57,8 @@ const RAISE: &str = "
         settled_at = NULL,
         last_event_at = excluded.last_event_at";
 
-/// Keeps the receipts of a batch of events and makes their orders wanted. The script's last rows are the numbers (from 0) and
-/// standings of those events that are not met for the first time: they are few.
+/// Keeps the receipts of a batch of events and makes their orders wanted. The script's next rows tell of those events that
+/// are not met for the first time, which are few: see [`standing`].
 pub(super) fn accept(script: &mut Script<'_>, events: &[Numbered]) {
     let query = script.then("INSERT INTO temp.batch SELECT * FROM (");
     query.rows_of(8, events, |row, Numbered { number, event, again }| {
@@ -74,7 +77,7 @@ pub(super) fn accept(script: &mut Script<'_>, events: &[Numbered]) {
              SELECT 1 FROM orders AS o
              WHERE o.connection_id = b.connection_id AND o.order_id = b.order_id AND o.fetched_at >= b.unless_fetched_at)",
     );
-    script.then("SELECT number, standing FROM batch WHERE standing > 0");
+    script.then("SELECT number, standing = 2 FROM batch WHERE standing > 0");
     let query = script.then(
         "INSERT INTO orders (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
                              first_event_at, last_event_at)
@@ -91,6 +94,11 @@ pub(super) fn accept(script: &mut Script<'_>, events: &[Numbered]) {
          FROM (SELECT connection_id, max(at) AS latest FROM batch GROUP BY connection_id) WHERE id = connection_id",
     );
     script.then("DELETE FROM batch");
+}
+
+/// A row of what [`accept`] asks for: the number, and whether there is nothing more to do.
+pub(super) fn standing(row: &SqliteRow) -> Result<(i64, bool), sqlx::Error> {
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// Makes orders wanted.

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{events, history, script::Script, statements};
+use super::{history, script::Script, statements};
 use crate::{
     clock::Timestamp,
     inbox::{
@@ -189,12 +189,13 @@ async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result
         Change::Accept(event) => Some(*event),
         _ => None,
     });
-    let events = events::numbered(events);
+    let events = rows::numbered(events);
     if !events.is_empty() {
         statements::accept(&mut script, &events);
     }
     let standings = script.commit().await?;
-    let accepted = events::accepted(events.len(), &standings)?;
+    let met = standings.iter().map(statements::standing).collect::<Result<Vec<_>, _>>()?;
+    let accepted = rows::accepted(events.len(), met);
     let places = changes.iter().zip(&mut done).filter(|(change, _)| matches!(change, Change::Accept(_)));
     for ((_, done), accepted) in places.zip(accepted) {
         *done = Done::Accepted(accepted);
