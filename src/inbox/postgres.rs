@@ -22,7 +22,10 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
 
 use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
@@ -44,6 +47,8 @@ struct Shared {
     /// The connections this relay had the lead of when it last asked.
     leads: Mutex<HashSet<i64>>,
     arrivals: watch::Sender<u64>,
+    /// Set while there are events that the leader, another relay, has not been told of.
+    untold: Notify,
     /// Why this relay must not use the database any more.
     outgrown: watch::Sender<Option<InboxError>>,
 }
@@ -91,6 +96,7 @@ impl PostgresInbox {
             clock,
             leads: Mutex::default(),
             arrivals,
+            untold: Notify::new(),
             outgrown: watch::Sender::default(),
         });
         let events = Queue::start(|jobs| writer::run(shared.clone(), for_events, jobs));
@@ -250,12 +256,13 @@ impl Inbox for PostgresInbox {
     async fn close(&self) {
         self.events.close().await;
         self.rest.close().await;
-        self.heartbeat.close().await;
-        self.readers.close().await;
         if let Some(listener) = self.listener.lock().await.take() {
             listener.abort();
             // It was told to end, or had nothing more to do.
             drop(listener.await);
+            listen::last_word(&self.shared, &self.readers).await;
         }
+        self.heartbeat.close().await;
+        self.readers.close().await;
     }
 }

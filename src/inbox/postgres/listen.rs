@@ -1,19 +1,53 @@
-//! Listening to what other relays announce. Polling is the net below: nothing depends on an announcement.
+//! Telling other relays of work that this one keeps, and hearing of theirs. Polling is the net below: nothing depends on it.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use sqlx::{PgPool, postgres::PgListener};
 
-use super::{Shared, statements::CHANNEL};
+use super::{
+    Shared,
+    statements::{self, CHANNEL},
+};
 
 /// The pause before listening is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two announcements. Each makes the server's commits wait for each other, so none goes with every batch.
+const BETWEEN: Duration = Duration::from_millis(10);
+/// A relay that ends does not wait longer than this to tell of the last.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// Listens until the pool is closed.
+/// Tells and listens until it is dropped, or the pool is closed.
 pub(super) async fn run(shared: Arc<Shared>, pool: PgPool) {
+    tokio::join!(tell(&shared, &pool), listen(&shared, &pool));
+}
+
+async fn tell(shared: &Shared, pool: &PgPool) {
+    while !pool.is_closed() {
+        shared.untold.notified().await;
+        announce(shared, pool).await;
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+async fn announce(shared: &Shared, pool: &PgPool) {
+    if let Err(error) = statements::announce(pool, shared.relay).await {
+        tracing::debug!(%error, "other relays find by looking what is to be done: {error}");
+    }
+}
+
+/// Tells of the last events, if nobody has been told yet.
+pub(super) async fn last_word(shared: &Shared, pool: &PgPool) {
+    if shared.untold.notified().now_or_never().is_some() {
+        // Whoever is not told finds it by looking.
+        drop(tokio::time::timeout(LAST_WORD, announce(shared, pool)).await);
+    }
+}
+
+async fn listen(shared: &Shared, pool: &PgPool) {
     let own = shared.relay.to_string();
     while !pool.is_closed() {
-        if let Err(error) = hear(&shared, &pool, &own).await {
+        if let Err(error) = hear(shared, pool, &own).await {
             tracing::debug!(%error, "announcements of other relays are not heard for now: {error}");
         }
         tokio::select! {

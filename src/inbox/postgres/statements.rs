@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{PgConnection, PgExecutor, Row, postgres::PgRow};
 
 use crate::{
     clock::Timestamp,
@@ -55,17 +55,13 @@ struct EventRow {
     again: bool,
 }
 
-/// Keeps the receipts of a batch of events, makes their orders wanted, dates the connections' latest event, and has other
-/// relays told if `tell` names this one: all in one statement, one way to the server and back. Returns the numbers of those
-/// events that are not met for the first time, each with whether there is nothing more to do.
+/// Keeps the receipts of a batch of events, makes their orders wanted and dates the connections' latest event: all in one
+/// statement, one way to the server and back. Returns the numbers of those events that are not met for the first time, each
+/// with whether there is nothing more to do.
 ///
 /// Each mark is unique for its order: of two relays that are told one thing at once, the later one waits here for the
 /// earlier one's commit. Whoever holds a connection's row just now is dating it alike: nobody waits for that.
-pub(super) async fn accept(
-    db: &mut PgConnection,
-    events: &[Numbered],
-    tell: Option<i64>,
-) -> Result<Vec<(i64, bool)>, sqlx::Error> {
+pub(super) async fn accept(db: &mut PgConnection, events: &[Numbered]) -> Result<Vec<(i64, bool)>, sqlx::Error> {
     let row = |Numbered { number, event, again }: &Numbered| EventRow {
         number: *number,
         connection_id: event.connection.0,
@@ -100,23 +96,17 @@ pub(super) async fn accept(
                     min(at), min(at), min(at), max(at)
              FROM standing WHERE NOT idle
              GROUP BY connection_id, order_id ORDER BY connection_id, order_id
-             {RAISE}
-             RETURNING 1),
+             {RAISE}),
          dated AS (
              UPDATE connections AS c SET last_event_at = greatest(c.last_event_at, latest.at)
              FROM (SELECT connection_id, max(at) AS at FROM batch GROUP BY connection_id) AS latest
              WHERE c.id = latest.connection_id
                AND c.id IN (SELECT id FROM connections WHERE id IN (SELECT connection_id FROM batch)
-                            FOR UPDATE SKIP LOCKED)),
-         told AS MATERIALIZED (
-             SELECT pg_notify($2, $3) WHERE $3 IS NOT NULL AND EXISTS (SELECT 1 FROM raised))
-         SELECT number, idle FROM standing WHERE doubt
-         UNION ALL SELECT -1, FALSE FROM told"
+                            FOR UPDATE SKIP LOCKED))
+         SELECT number, idle FROM standing WHERE doubt"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(json(events.iter().map(row).collect::<Vec<_>>()))
-        .bind(CHANNEL)
-        .bind(tell.map(|relay| relay.to_string()))
         .fetch_all(db)
         .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
@@ -154,7 +144,7 @@ pub(super) async fn touch_forwarded(db: &mut PgConnection, connection: i64, at: 
 }
 
 /// Tells the other relays that there may be work, once this is committed.
-pub(super) async fn announce(db: &mut PgConnection, relay: i64) -> Result<(), sqlx::Error> {
+pub(super) async fn announce<'c>(db: impl PgExecutor<'c>, relay: i64) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(relay.to_string()).execute(db).await.map(drop)
 }
 

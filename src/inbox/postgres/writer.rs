@@ -131,12 +131,12 @@ async fn alone(db: &mut PgConnection, shared: &Shared, change: &Change) -> Resul
         Change::Accept(_) | Change::Settle(_) => Done::Nothing,
         Change::Want { connection, orders, insist, now } => {
             statements::want(db, *connection, orders, *insist, inward(now)).await?;
-            statements::announce(db, shared.relay).await?;
+            statements::announce(&mut *db, shared.relay).await?;
             Done::Nothing
         }
         Change::WantAll { connection, state, now } => {
             let count = statements::want_all(db, *connection, *state, inward(now)).await?;
-            statements::announce(db, shared.relay).await?;
+            statements::announce(&mut *db, shared.relay).await?;
             Done::Count(count)
         }
         Change::Claim { connection, orders, until, now } => {
@@ -191,9 +191,11 @@ async fn accept(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> R
     if events.is_empty() {
         return Ok(Vec::new());
     }
+    let met = statements::accept(db, &events).await?;
     // Whoever has the lead hears of its own events without a word from the server.
-    let led = shared.leads_all(events.iter().map(|one| one.event.connection.0));
-    let met = statements::accept(db, &events, (!led).then_some(shared.relay)).await?;
+    if !shared.leads_all(events.iter().map(|one| one.event.connection.0)) {
+        shared.untold.notify_one();
+    }
     Ok(rows::accepted(events.len(), met))
 }
 
