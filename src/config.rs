@@ -96,7 +96,7 @@ pub struct Config {
     pub log_filter: String,
     /// How old a signed callback may be.
     pub webhook_tolerance: Duration,
-    /// How long receipts are kept.
+    /// How long settled orders are kept, each with the receipts of its events.
     pub event_retention: Duration,
 }
 
