@@ -191,8 +191,9 @@ async fn deliver_rest(parts: &Parts, bar: &ProgressBar) -> Result<End, InboxErro
             bar.set_message(format!("{} still to deliver", words::count(waiting, "order")));
             let query = OrderQuery { state: Some(OrderState::Pending), limit: LOOKED_AT, before: None };
             let pending = parts.inbox.orders(parts.connection.id, query).await?;
-            // What was waiting a moment ago may be delivered by now: an empty list says nothing of refusals.
-            if !pending.is_empty() && pending.iter().all(|row| row.attempts > 0 && row.last_error.is_some()) {
+            // What was waiting a moment ago may be delivered by now: only a list of all that waits tells of refusals.
+            let whole = pending.len() as u64 == waiting.min(u64::from(LOOKED_AT));
+            if whole && pending.iter().all(|row| row.attempts > 0 && row.last_error.is_some()) {
                 return Ok(End::Refused(waiting));
             }
             tokio::time::sleep(LOOK).await;
