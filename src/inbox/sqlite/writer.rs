@@ -27,7 +27,7 @@ const SMALL_BATCH: usize = 16;
 /// The longest wait for a batch to fill up: a fraction of what its sync takes.
 const GATHERING: Duration = Duration::from_micros(300);
 
-/// A batch that has been stored, or has not, while those who wait for it do not know yet.
+/// A batch that has been stored, while those who wait for it do not know yet.
 struct Stored {
     replies: Vec<oneshot::Sender<Result<Done, InboxError>>>,
     done: Vec<Done>,
