@@ -1,15 +1,17 @@
 //! What several relays on one PostgreSQL database do in a second, beside one relay on a SQLite file: acknowledgements kept,
 //! and orders delivered. Real processes, a real server, simulators and all on the same cores.
 //!
-//! `cargo bench --bench replicas`; quote the ratios, which come from one run, not the figures of one machine.
+//! `cargo bench --bench replicas`, or with certain numbers of relays: `cargo bench --bench replicas -- 1 4`. Quote the
+//! ratios, which come from one run, not the figures of one machine.
 
 #[allow(dead_code, reason = "made for the other benchmark as well")]
-#[path = "relay/load.rs"]
+#[path = "../relay/load.rs"]
 mod load;
-#[path = "../tests/support/postgres.rs"]
+#[path = "../../tests/support/postgres.rs"]
 mod postgres;
-#[path = "../tests/support/replica.rs"]
+#[path = "../../tests/support/replica.rs"]
 mod replica;
+mod share;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use sandbox::{
 
 use postgres::{Cluster, Database};
 use replica::Replica;
+use share::Ticks;
 
 /// Connections in all, whatever the number of relays.
 const LANES: usize = 64;
@@ -126,25 +129,37 @@ fn median(mut rates: Vec<f64>) -> f64 {
 #[tokio::main]
 async fn main() {
     let Some(cluster) = Cluster::start() else { return postgres::skip().unwrap_or_default() };
-    let mut measured = Vec::new();
-    for replicas in [0, 1, 2, 4] {
+    // Cargo adds `--bench` of its own.
+    let named: Vec<usize> = std::env::args().skip(1).filter_map(|count| count.parse().ok()).collect();
+    let counts = if named.is_empty() { vec![1, 2, 4] } else { named };
+    println!("{:<22} {:>30} {:>31}", "", "acknowledgements", "orders");
+    let columns = ["a second", "/ SQLite", "/ one", "database"];
+    let heads = || columns.map(|head| format!("{head:>9}")).join(" ");
+    println!("{:<20} {} {}", "", heads(), heads());
+    let (mut sqlite, mut one) = (None, None);
+    for replicas in std::iter::once(0).chain(counts) {
         let setup = async || match replicas {
             0 => Setup::sqlite().await,
             count => Setup::postgres(&cluster, count).await,
         };
         let kept = setup().await;
-        let acknowledged = kept.acknowledgements().await;
+        let ticks = Ticks::now();
+        let acknowledged = (kept.acknowledgements().await, ticks.database_percent());
         kept.stop().await;
         let sent = setup().await;
-        let delivered = sent.deliveries().await;
+        let ticks = Ticks::now();
+        let delivered = (sent.deliveries().await, ticks.database_percent());
         sent.stop().await;
-        measured.push((replicas, acknowledged, delivered));
-    }
-    let (_, base_acknowledged, base_delivered) = measured[0];
-    println!("{:<22} {:>14} {:>10} {:>14} {:>10}", "", "acks a second", "/ SQLite", "orders a second", "/ SQLite");
-    for (replicas, acknowledged, delivered) in measured {
-        let what = if replicas == 0 { "SQLite".to_owned() } else { format!("PostgreSQL, {replicas} relay(s)") };
-        let (acks, orders) = (acknowledged / base_acknowledged, delivered / base_delivered);
-        println!("{what:<22} {acknowledged:>14.0} {acks:>10.2} {delivered:>15.0} {orders:>10.2}");
+        let rates = [acknowledged.0, delivered.0];
+        let sqlite = *sqlite.get_or_insert(rates);
+        if replicas == 1 {
+            one = Some(rates);
+        }
+        let what = if replicas == 0 { "SQLite".to_owned() } else { format!("PostgreSQL, {replicas}") };
+        let shown = [acknowledged, delivered].into_iter().enumerate().map(|(at, (rate, share))| {
+            let beside_one = one.map_or_else(|| "-".to_owned(), |one| format!("{:.2}", rate / one[at]));
+            format!("{rate:>9.0} {:>9.2} {beside_one:>9} {share:>8.0}%", rate / sqlite[at])
+        });
+        println!("{what:<20} {}", shown.collect::<Vec<_>>().join(" "));
     }
 }
