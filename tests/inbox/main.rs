@@ -12,6 +12,7 @@ mod moving;
 #[path = "../support/schema.rs"]
 mod next;
 mod outcomes;
+mod postgres_plans;
 mod postgres_server;
 #[path = "../support/postgres.rs"]
 mod postgres_support;

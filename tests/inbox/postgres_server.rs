@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::{
     desk::{Desk, Place, START, at, delivered, order, told},
-    postgres_support::{Cluster, Database, skip},
+    postgres_support::{Cluster, Database, ended, skip},
 };
 
 /// How long a relay that stops answering keeps the lead here.
@@ -63,11 +63,14 @@ async fn relays_at_the_same_orders_never_wait_in_a_circle() {
             wanted.unwrap();
         }
     };
-    tokio::join!(work(one.clone(), 0), work(other, 3));
-    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    let deadlocks: i64 = sqlx::query_scalar(sql).fetch_one(&database.look().await).await.unwrap();
-    assert_eq!(deadlocks, 0);
+    tokio::join!(work(one.clone(), 0), work(other.clone(), 3));
     assert_eq!(one.rows(None).await.len(), ids.len());
+    tokio::join!(one.inbox.close(), other.inbox.close());
+    let look = database.look().await;
+    ended(&look).await;
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let deadlocks: i64 = sqlx::query_scalar(sql).fetch_one(&look).await.unwrap();
+    assert_eq!(deadlocks, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

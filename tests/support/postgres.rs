@@ -168,6 +168,16 @@ impl Drop for Database {
     }
 }
 
+/// Waits until the relays' connections to a database have ended: what they did is counted for certain only then.
+#[allow(dead_code, reason = "not every test looks at the server's counts")]
+pub async fn ended(look: &PgPool) {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'onetribe-relay'";
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(look).await.expect("the server answers") > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// Says that there is no server; under `CI=true` that is a failure.
 pub fn skip<T>() -> Option<T> {
     let said = "PostgreSQL is not tested: there is neither TEST_DATABASE_URL nor `initdb` and `pg_ctl`";

@@ -96,8 +96,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
         let timeouts = "SELECT set_config('statement_timeout', '10s', false),
                                set_config('idle_in_transaction_session_timeout', '5s', false)";
         sqlx::query(timeouts).execute(&mut connection).await?;
-        // Every change finds its rows by their keys. A plan made while the tables were small would go through all of them,
-        // and would be kept for as long as the connection.
+        // Every change finds its rows by their keys (see `statements`), even while the tables are small.
         let keyed = "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
                             set_config('enable_mergejoin', 'off', false)";
         sqlx::query(keyed).execute(&mut connection).await?;

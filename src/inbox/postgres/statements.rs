@@ -2,6 +2,10 @@
 //!
 //! Relays change the same rows at the same time. Every statement that locks several of them does so in the order of
 //! (connection, order), or passes over the locked ones, so that none waits in a circle.
+//!
+//! A plan is kept as long as the connection, and what the planner knew of a table when it was nearly empty must not decide
+//! how a backlog is gone through. So batches leave it no choice: each row is sought by its key in a `LATERAL` of its own,
+//! and changed by its place (`ctid`); `coalesce` hides a condition from the indexes.
 
 use std::collections::HashSet;
 
@@ -87,8 +91,9 @@ pub(super) async fn accept(db: &mut PgConnection, events: &[Numbered]) -> Result
                  (SELECT connection_id, order_id, key, twin FROM kept) AS doubt
              FROM batch AS b),
          standing AS MATERIALIZED (
-             SELECT j.*, j.doubt AND coalesce(known.fetched_at >= j.unless_fetched_at, FALSE) AS idle
-             FROM judged AS j LEFT JOIN orders AS known USING (connection_id, order_id)),
+             SELECT j.*, j.doubt AND coalesce((SELECT o.fetched_at FROM orders AS o
+                 WHERE (o.connection_id, o.order_id) = (j.connection_id, j.order_id)) >= j.unless_fetched_at, FALSE) AS idle
+             FROM judged AS j),
          raised AS (
              INSERT INTO orders AS o (connection_id, order_id, state, wanted, insisted, due_at, waiting_since,
                                       first_event_at, last_event_at)
@@ -160,17 +165,17 @@ pub(super) async fn claim(
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
     sqlx::query(
-        "WITH free AS (
-             SELECT order_id FROM orders
-             WHERE connection_id = $1 AND order_id = ANY($2) AND due_at <= $5
-                   AND NOT EXISTS (
-                       SELECT 1 FROM leases WHERE connection_id = $1 AND name = 'lead' AND owner <> $6
-                              AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
-             ORDER BY order_id FOR UPDATE SKIP LOCKED)
-         UPDATE orders AS o SET lease_owner = $3, due_at = $4
-         FROM free WHERE o.connection_id = $1 AND o.order_id = free.order_id AND o.due_at <= $5
-         RETURNING o.order_id, o.wanted, o.insisted > o.delivered, o.digest, o.attempts, o.refused_since,
-                   o.missing_since, o.waiting_since",
+        "UPDATE orders SET lease_owner = $3, due_at = $4
+         WHERE coalesce(due_at <= $5, FALSE) AND ctid = ANY (ARRAY(
+             SELECT free.ctid FROM unnest($2) AS asked(order_id)
+             CROSS JOIN LATERAL (
+                 SELECT ctid FROM orders
+                 WHERE connection_id = $1 AND order_id = asked.order_id AND coalesce(due_at <= $5, FALSE)
+                 FOR UPDATE SKIP LOCKED) AS free
+             WHERE NOT EXISTS (
+                 SELECT 1 FROM leases WHERE connection_id = $1 AND name = 'lead' AND owner <> $6
+                        AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)))
+         RETURNING order_id, wanted, insisted > delivered, digest, attempts, refused_since, missing_since, waiting_since",
     )
     .bind(connection.0)
     .bind(orders)
@@ -187,9 +192,10 @@ pub(super) async fn settle(db: &mut PgConnection, rows: &[SettleRow]) -> Result<
     let rows = json(rows);
     // Locked first and in order; the update then sees what the last holder left.
     sqlx::query(
-        "SELECT 1 FROM orders AS o
-         JOIN json_to_recordset($1::text::json) AS s(connection_id bigint, order_id bigint) USING (connection_id, order_id)
-         ORDER BY connection_id, order_id FOR UPDATE OF o",
+        "SELECT 1 FROM (SELECT * FROM json_to_recordset($1::text::json) AS b(connection_id bigint, order_id bigint)
+                        ORDER BY connection_id, order_id) AS s
+         CROSS JOIN LATERAL (SELECT 1 FROM orders AS o
+                             WHERE (o.connection_id, o.order_id) = (s.connection_id, s.order_id) FOR UPDATE) AS locked",
     )
     .bind(&rows)
     .execute(&mut *db)
@@ -225,7 +231,11 @@ pub(super) async fn settle(db: &mut PgConnection, rows: &[SettleRow]) -> Result<
               AS s(connection_id bigint, order_id bigint, owner bigint, seen bigint, at bigint, state smallint,
                    done boolean, forwarded boolean, retry_at bigint, deferred boolean, tried boolean,
                    untouched boolean, refused boolean, missing boolean, error text, digest text, fetched_at bigint)
-         WHERE o.connection_id = s.connection_id AND o.order_id = s.order_id AND o.lease_owner = s.owner
+         CROSS JOIN LATERAL (
+             SELECT ctid FROM orders AS k
+             WHERE (k.connection_id, k.order_id) = (s.connection_id, s.order_id) AND k.lease_owner = s.owner
+             OFFSET 0) AS held
+         WHERE o.ctid = held.ctid
          RETURNING o.connection_id, o.order_id",
     )
     .bind(&rows)
@@ -240,35 +250,26 @@ pub(super) async fn want_all(
     state: OrderState,
     now: Timestamp,
 ) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
-        "WITH chosen AS (
-             SELECT order_id FROM orders WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = $2
-             ORDER BY order_id FOR UPDATE)
-         UPDATE orders AS o SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = $3, waiting_since = $3,
-             attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL
-         FROM chosen WHERE o.connection_id = $1 AND o.order_id = chosen.order_id AND o.state = $2",
-    )
-    .bind(connection.0)
-    .bind(state.code())
-    .bind(now.millis())
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    let lock =
+        "SELECT count(*) FROM (SELECT 1 FROM orders WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = $2
+                                      ORDER BY order_id FOR UPDATE) AS locked";
+    sqlx::query(lock).bind(connection.0).bind(state.code()).execute(&mut *db).await?;
+    let sql =
+        "UPDATE orders SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = $3, waiting_since = $3,
+                   attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL
+               WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = $2";
+    let query = sqlx::query(sql).bind(connection.0).bind(state.code()).bind(now.millis());
+    Ok(query.execute(db).await?.rows_affected())
 }
 
 pub(super) async fn recover(db: &mut PgConnection, connection: ConnectionId) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
-        "WITH chosen AS (
-             SELECT order_id FROM orders WHERE connection_id = $1 AND deferred AND state = 0 AND lease_owner IS NULL
-             ORDER BY order_id FOR UPDATE)
-         UPDATE orders AS o SET deferred = FALSE, due_at = waiting_since
-         FROM chosen WHERE o.connection_id = $1 AND o.order_id = chosen.order_id
-                           AND o.deferred AND o.state = 0 AND o.lease_owner IS NULL",
-    )
-    .bind(connection.0)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    let lock = "SELECT count(*) FROM (SELECT 1 FROM orders
+                                      WHERE connection_id = $1 AND deferred AND due_at IS NOT NULL AND lease_owner IS NULL
+                                      ORDER BY order_id FOR UPDATE) AS locked";
+    sqlx::query(lock).bind(connection.0).execute(&mut *db).await?;
+    let sql = "UPDATE orders SET deferred = FALSE, due_at = waiting_since
+               WHERE connection_id = $1 AND deferred AND due_at IS NOT NULL AND lease_owner IS NULL";
+    Ok(sqlx::query(sql).bind(connection.0).execute(db).await?.rows_affected())
 }
 
 pub(super) async fn connection(
@@ -313,13 +314,16 @@ pub(super) async fn keep_note(
 pub(super) async fn prune(db: &mut PgConnection, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
     let pruned: i64 = sqlx::query_scalar(
         "WITH old AS (
-             DELETE FROM orders WHERE settled_at < $1 AND (connection_id, order_id) IN
-                 (SELECT connection_id, order_id FROM orders
-                  WHERE settled_at < $1 AND state <> 2 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+             DELETE FROM orders WHERE coalesce(settled_at < $1, FALSE) AND ctid = ANY (ARRAY(
+                 SELECT ctid FROM orders
+                 WHERE settled_at < $1 AND state <> 2 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED))
              RETURNING connection_id, order_id),
          forgotten AS (
-             DELETE FROM receipts AS r USING old
-             WHERE r.connection_id = old.connection_id AND r.order_id = old.order_id)
+             DELETE FROM receipts WHERE ctid = ANY (ARRAY(
+                 SELECT theirs.ctid FROM old
+                 CROSS JOIN LATERAL (SELECT ctid FROM receipts AS r
+                                     WHERE (r.connection_id, r.order_id) = (old.connection_id, old.order_id)
+                                     OFFSET 0) AS theirs)))
          SELECT count(*) FROM old",
     )
     .bind(before.millis())
