@@ -9,7 +9,10 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use futures_util::FutureExt;
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    net::TcpSocket,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -33,6 +36,8 @@ use crate::{
 const DRAIN_SECONDS: u64 = 20;
 /// Longer than the idle times of common proxies, so that none of them meets a connection that was just closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a second.
+const BACKLOG: u32 = 4096;
 /// Between rounds of clearing out what is old.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// Between the steps of one round: writes of webhooks go in between.
@@ -296,7 +301,7 @@ fn listen(
     routes: fn(&mut web::ServiceConfig),
 ) -> Result<(Server, u16), AppError> {
     let fail = |source| AppError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(fail)?;
+    let listener = bind(address).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
     let data = web::Data::new(relay);
     let server =
@@ -307,6 +312,15 @@ fn listen(
             .workers(workers);
     let server = server.listen(listener).map_err(fail)?.run();
     Ok((server, port))
+}
+
+/// A listener that takes in a burst of new connections before anybody looks at them.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A relay that starts again takes its port back at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Threads that answer: half of the processors. The others keep what was told, fetch and forward it.

@@ -7,6 +7,7 @@ use std::{
 
 use rand::RngExt;
 use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{PATIENCE, World};
 
@@ -190,6 +191,30 @@ async fn a_second_signal_ends_it_at_once() {
     process.signal("INT");
     assert_eq!(process.ended().await.code(), Some(1));
     world.sink.release();
+}
+
+#[actix_web::test]
+async fn a_burst_of_connections_is_taken_in_before_the_relay_can_look() {
+    let world = prepared();
+    let process = Process::start(&world).await;
+    process.signal("STOP");
+    let address = world.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut open = Vec::new();
+    for number in 0..800 {
+        // Whom the system turns away asks again after a second, and again after more.
+        let connect = tokio::net::TcpStream::connect(&address);
+        let connected = tokio::time::timeout(Duration::from_millis(900), connect).await;
+        open.push(connected.unwrap_or_else(|_| panic!("connection {number} has to wait")).unwrap());
+    }
+    process.signal("CONT");
+    let mut last = open.pop().unwrap();
+    last.write_all(b"GET /health/live HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    last.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(open);
+    process.signal("TERM");
+    assert!(process.ended().await.success());
 }
 
 #[actix_web::test]
