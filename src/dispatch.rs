@@ -172,6 +172,10 @@ impl Dispatch {
             let next = self.inbox.next_due(self.connection.id, wall).await?;
             return Ok(Some(Wait::For(next.map_or(SAFETY_POLL, |at| at.since(wall)))));
         }
+        // What was refused meanwhile is due again by now, and these tokens are older than the pause that it brought.
+        if let Some(until) = self.connection.api.quota().pause(Instant::now()) {
+            return Ok(Some(Wait::Until(until)));
+        }
         let planned = {
             let learned = self.learned();
             plan(&due, |order| learned.fetch_singly(order), learned.page(), tokens.len(), room)

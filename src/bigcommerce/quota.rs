@@ -120,7 +120,7 @@ impl Quota {
     /// The moment from which there may be a call.
     pub fn try_take(&mut self, now: Instant, want: u32) -> Result<u32, Instant> {
         self.fill(now);
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+        if let Some(until) = self.pause(now) {
             return Err(until);
         }
         let room = self.room(self.limit.saturating_sub(self.budget()));
@@ -142,7 +142,7 @@ impl Quota {
     /// The moment from which there may be a call.
     pub fn take_soon(&mut self, now: Instant) -> Result<(), Instant> {
         self.fill(now);
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+        if let Some(until) = self.pause(now) {
             return Err(until);
         }
         if self.room(0) < 1 {
@@ -150,6 +150,11 @@ impl Quota {
         }
         self.spend(1);
         Ok(())
+    }
+
+    /// Until when no call may be made after a 429.
+    pub fn pause(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| *until > now)
     }
 
     /// For how long the store itself would refuse even an urgent call.
