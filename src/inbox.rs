@@ -4,6 +4,7 @@
 //! Every method takes the time as an argument, so that a test can say what time it is.
 
 mod error;
+mod group;
 mod history;
 mod lease;
 mod moving;

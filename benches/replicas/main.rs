@@ -23,10 +23,10 @@ use postgres::{Cluster, Database};
 use replica::Replica;
 use share::Ticks;
 
-/// Connections in all, whatever the number of relays.
-const LANES: usize = 64;
+/// Connections in all, whatever the number of relays: each of four has as many as fill its batches.
+const LANES: usize = 256;
 /// Callbacks in one measurement.
-const EVENTS: usize = 8000;
+const EVENTS: usize = 16_000;
 /// Measurements of each kind, of which the median counts.
 const ROUNDS: usize = 3;
 

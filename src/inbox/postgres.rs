@@ -1,6 +1,7 @@
 //! The inbox in a PostgreSQL database, which several relays may share: two writers with group commit, a few readers
 //! beside them, and one relay at a time in the lead.
 
+mod dates;
 mod history;
 mod leases;
 mod listen;
@@ -11,8 +12,8 @@ mod writer;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -29,14 +30,19 @@ use tokio::{
 
 use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
-    OrderState, Settlement, Summary, Term,
+    OrderState, Settlement, Summary, Term, group,
     queue::{Change, Queue},
     schema,
 };
 use crate::{clock::Timestamp, event::OrderId};
+use dates::Diary;
 use session::ServerClock;
+use writer::Writer;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| schema::beside_newer(sqlx::migrate!("migrations/postgres")));
+
+/// So long ago another relay may have been heard of and still count as there.
+const COMPANY: Duration = Duration::from_secs(1);
 
 /// What the parts of one inbox share.
 struct Shared {
@@ -47,8 +53,13 @@ struct Shared {
     /// The connections this relay had the lead of when it last asked.
     leads: Mutex<HashSet<i64>>,
     arrivals: watch::Sender<u64>,
+    diary: Diary,
     /// Set while there are events that the leader, another relay, has not been told of.
-    untold: Notify,
+    untold: AtomicBool,
+    /// When another relay last told of events.
+    heard_at: Mutex<Option<Instant>>,
+    /// There is something to tell or to write in the diary's name.
+    news: Notify,
     /// Why this relay must not use the database any more.
     outgrown: watch::Sender<Option<InboxError>>,
 }
@@ -56,6 +67,12 @@ struct Shared {
 impl Shared {
     fn leads(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether other relays are at the database: one of them has the lead, or has told of events a short while ago.
+    fn has_company(&self) -> bool {
+        self.leads().is_empty()
+            || self.heard_at.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < COMPANY)
     }
 
     fn leads_all(&self, mut connections: impl Iterator<Item = i64>) -> bool {
@@ -68,7 +85,10 @@ impl Shared {
 pub struct PostgresInbox {
     shared: Arc<Shared>,
     events: Queue,
-    rest: Queue,
+    /// Claims, and how they end.
+    claims: Queue,
+    /// Whatever else is changed.
+    desk: Queue,
     readers: PgPool,
     /// For leases: slow reading must not cost the lead.
     heartbeat: PgPool,
@@ -85,8 +105,10 @@ impl PostgresInbox {
         let options = session::options(url)?;
         migrate(&options).await?;
         let clock = ServerClock::default();
-        let for_events = session::connect(&options, &clock).await?;
-        let for_rest = session::connect(&options, &clock).await?;
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(session::connect(&options, &clock).await?);
+        }
         let readers = session::pool(options.clone(), session::READERS);
         let heartbeat = session::pool(options.clone(), 1);
         let (arrivals, _) = watch::channel(0);
@@ -96,13 +118,19 @@ impl PostgresInbox {
             clock,
             leads: Mutex::default(),
             arrivals,
-            untold: Notify::new(),
+            diary: Diary::default(),
+            untold: AtomicBool::default(),
+            heard_at: Mutex::default(),
+            news: Notify::new(),
             outgrown: watch::Sender::default(),
         });
-        let events = Queue::start(|jobs| writer::run(shared.clone(), for_events, jobs));
-        let rest = Queue::start(|jobs| writer::run(shared.clone(), for_rest, jobs));
+        let mut start = |most| {
+            let writer = Writer::new(&shared, open.pop());
+            Queue::start(|jobs| group::run(writer, jobs, most, shared.arrivals.clone()))
+        };
+        let (events, claims, desk) = (start(group::MAX_BATCH), start(group::MAX_BATCH), start(1));
         let listener = tokio::spawn(listen::run(shared.clone(), readers.clone()));
-        Ok(Self { shared, events, rest, readers, heartbeat, listener: tokio::sync::Mutex::new(Some(listener)) })
+        Ok(Self { shared, events, claims, desk, readers, heartbeat, listener: tokio::sync::Mutex::new(Some(listener)) })
     }
 }
 
@@ -135,7 +163,7 @@ pub(super) async fn connection(url: &SecretString) -> Result<PgConnection, Inbox
 #[async_trait]
 impl Inbox for PostgresInbox {
     async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
-        self.rest.connection(kind, name, now).await
+        self.desk.connection(kind, name, now).await
     }
 
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
@@ -149,11 +177,11 @@ impl Inbox for PostgresInbox {
         insist: bool,
         now: Timestamp,
     ) -> Result<(), InboxError> {
-        self.rest.plain(Change::Want { connection, orders, insist, now }).await
+        self.desk.plain(Change::Want { connection, orders, insist, now }).await
     }
 
     async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError> {
-        self.rest.count(Change::WantAll { connection, state, now }).await
+        self.desk.count(Change::WantAll { connection, state, now }).await
     }
 
     async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError> {
@@ -171,15 +199,15 @@ impl Inbox for PostgresInbox {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Vec<Claim>, InboxError> {
-        self.rest.claim(connection, orders, now.after(lease), now).await
+        self.claims.claim(connection, orders, now.after(lease), now).await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError> {
-        self.rest.settle(settlement).await
+        self.claims.settle(settlement).await
     }
 
     async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError> {
-        self.rest.count(Change::Recover(connection)).await
+        self.desk.count(Change::Recover(connection)).await
     }
 
     async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError> {
@@ -191,7 +219,14 @@ impl Inbox for PostgresInbox {
     }
 
     async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError> {
-        Ok(reads::summary(&self.readers, &self.shared.clock, connection).await?)
+        let kept = reads::summary(&self.readers, &self.shared.clock, connection).await?;
+        let known = self.shared.diary.known(connection.0);
+        let ours = |millis: Option<i64>| millis.map(|millis| self.shared.clock.outward(millis));
+        Ok(Summary {
+            last_event_at: kept.last_event_at.max(ours(known.last_event_at)),
+            last_forwarded_at: kept.last_forwarded_at.max(ours(known.last_forwarded_at)),
+            ..kept
+        })
     }
 
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError> {
@@ -199,19 +234,19 @@ impl Inbox for PostgresInbox {
     }
 
     async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError> {
-        self.rest.plain(Change::KeepNote { connection, name: name.to_owned(), value }).await
+        self.desk.plain(Change::KeepNote { connection, name: name.to_owned(), value }).await
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
-        self.rest.count(Change::Prune { before, limit }).await
+        self.desk.count(Change::Prune { before, limit }).await
     }
 
     async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
-        self.rest.plain(Change::Probe(now)).await
+        self.desk.plain(Change::Probe(now)).await
     }
 
     async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
-        self.rest.plain(Change::Sample { connection, now }).await
+        self.desk.plain(Change::Sample { connection, now }).await
     }
 
     async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
@@ -255,7 +290,8 @@ impl Inbox for PostgresInbox {
 
     async fn close(&self) {
         self.events.close().await;
-        self.rest.close().await;
+        self.claims.close().await;
+        self.desk.close().await;
         if let Some(listener) = self.listener.lock().await.take() {
             listener.abort();
             // It was told to end, or had nothing more to do.

@@ -23,11 +23,12 @@ use tokio::sync::watch;
 
 use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
-    OrderState, Settlement, Summary, Term,
+    OrderState, Settlement, Summary, Term, group,
     queue::{Change, Queue},
     schema,
 };
 use crate::{clock::Timestamp, event::OrderId};
+use writer::Writer;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| schema::beside_newer(sqlx::migrate!("migrations/sqlite")));
 
@@ -139,7 +140,8 @@ impl SqliteInbox {
         schema::admits(sqlx::query_scalar(schema::FLOOR).fetch_one(&mut connection).await?, &MIGRATIONS)?;
         let readers = SqlitePoolOptions::new().max_connections(2).connect_lazy_with(options.clone());
         let (announce, arrivals) = watch::channel(0);
-        let queue = Queue::start(|jobs| writer::run(options, connection, jobs, announce));
+        let writer = Writer::new(options, connection);
+        let queue = Queue::start(|jobs| group::run(writer, jobs, group::MAX_BATCH, announce));
         Ok(Self { queue, readers, arrivals, owner: rand::random() })
     }
 }

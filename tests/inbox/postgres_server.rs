@@ -1,6 +1,9 @@
 //! What only a PostgreSQL inbox can meet: other relays at the same rows, a server that goes away, one that refuses.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use onetribe_relay::inbox::{Accepted, Inbox, InboxError, Lease, postgres::PostgresInbox};
@@ -84,6 +87,28 @@ async fn work_is_announced_to_other_relays() {
     arrivals.borrow_and_update();
     one.want(8, true, START).await;
     tokio::time::timeout(Duration::from_secs(10), arrivals.changed()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_relay_was_told_dates_the_connection_for_all() {
+    let Some((_place, one, other)) = two().await else { return };
+    one.end(7, delivered(1, at(3)), at(3)).await;
+    one.news(8, at(5)).await;
+    let dates = async |desk: &Desk| {
+        let summary = desk.inbox.summary(desk.connection).await.unwrap();
+        (summary.last_event_at, summary.last_forwarded_at)
+    };
+    assert_eq!(dates(&one).await, (Some(at(5)), Some(at(3))));
+    let began = Instant::now();
+    while dates(&other).await != (Some(at(5)), Some(at(3))) {
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", dates(&other).await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // An older one changes nothing, and the last word of a relay that ends is kept.
+    other.news(9, at(4)).await;
+    one.news(10, at(6)).await;
+    one.inbox.close().await;
+    assert_eq!(dates(&other).await, (Some(at(6)), Some(at(3))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! Telling other relays of work that this one keeps, and hearing of theirs. Polling is the net below: nothing depends on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
-use futures_util::FutureExt;
 use sqlx::{PgPool, postgres::PgListener};
 
 use super::{
@@ -12,8 +14,8 @@ use super::{
 
 /// The pause before listening is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two announcements. Each makes the server's commits wait for each other, so none goes with every batch.
-const BETWEEN: Duration = Duration::from_millis(10);
+/// Between two tellings. Each makes the server's commits wait for each other, so none goes with every batch.
+const BETWEEN: Duration = Duration::from_millis(50);
 /// A relay that ends does not wait longer than this to tell of the last.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -24,24 +26,30 @@ pub(super) async fn run(shared: Arc<Shared>, pool: PgPool) {
 
 async fn tell(shared: &Shared, pool: &PgPool) {
     while !pool.is_closed() {
-        shared.untold.notified().await;
-        announce(shared, pool).await;
+        shared.news.notified().await;
+        tell_all(shared, pool).await;
         tokio::time::sleep(BETWEEN).await;
     }
 }
 
-async fn announce(shared: &Shared, pool: &PgPool) {
-    if let Err(error) = statements::announce(pool, shared.relay).await {
+async fn tell_all(shared: &Shared, pool: &PgPool) {
+    if shared.untold.swap(false, Ordering::Relaxed)
+        && let Err(error) = statements::announce(pool, shared.relay).await
+    {
         tracing::debug!(%error, "other relays find by looking what is to be done: {error}");
+    }
+    for (connection, dates) in shared.diary.unwritten() {
+        match statements::date(pool, connection, dates).await {
+            Ok(()) => shared.diary.written(connection, dates),
+            Err(error) => tracing::debug!(%error, "a connection is dated with the next event: {error}"),
+        }
     }
 }
 
-/// Tells of the last events, if nobody has been told yet.
+/// Tells what nobody has been told yet.
 pub(super) async fn last_word(shared: &Shared, pool: &PgPool) {
-    if shared.untold.notified().now_or_never().is_some() {
-        // Whoever is not told finds it by looking.
-        drop(tokio::time::timeout(LAST_WORD, announce(shared, pool)).await);
-    }
+    // Whoever is not told finds it by looking.
+    drop(tokio::time::timeout(LAST_WORD, tell_all(shared, pool)).await);
 }
 
 async fn listen(shared: &Shared, pool: &PgPool) {
@@ -66,7 +74,11 @@ async fn hear(shared: &Shared, pool: &PgPool, own: &str) -> Result<(), sqlx::Err
         loop {
             match listener.try_recv().await? {
                 Some(news) if news.payload() == own => {}
-                Some(_) | None => break,
+                Some(_) => {
+                    *shared.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    break;
+                }
+                None => break,
             }
         }
     }

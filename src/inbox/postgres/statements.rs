@@ -10,7 +10,9 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
-use sqlx::{PgConnection, PgExecutor, Row, postgres::PgRow};
+use sqlx::{PgConnection, PgExecutor, PgPool, Row, postgres::PgRow};
+
+use super::dates::Dates;
 
 use crate::{
     clock::Timestamp,
@@ -59,12 +61,11 @@ struct EventRow {
     again: bool,
 }
 
-/// Keeps the receipts of a batch of events, makes their orders wanted and dates the connections' latest event: all in one
-/// statement, one way to the server and back. Returns the numbers of those events that are not met for the first time, each
-/// with whether there is nothing more to do.
+/// Keeps the receipts of a batch of events and makes their orders wanted, in one statement: one way to the server and back.
+/// Returns the numbers of those events that are not met for the first time, each with whether there is nothing more to do.
 ///
 /// Each mark is unique for its order: of two relays that are told one thing at once, the later one waits here for the
-/// earlier one's commit. Whoever holds a connection's row just now is dating it alike: nobody waits for that.
+/// earlier one's commit.
 pub(super) async fn accept(db: &mut PgConnection, events: &[Numbered]) -> Result<Vec<(i64, bool)>, sqlx::Error> {
     let row = |Numbered { number, event, again }: &Numbered| EventRow {
         number: *number,
@@ -101,13 +102,7 @@ pub(super) async fn accept(db: &mut PgConnection, events: &[Numbered]) -> Result
                     min(at), min(at), min(at), max(at)
              FROM standing WHERE NOT idle
              GROUP BY connection_id, order_id ORDER BY connection_id, order_id
-             {RAISE}),
-         dated AS (
-             UPDATE connections AS c SET last_event_at = greatest(c.last_event_at, latest.at)
-             FROM (SELECT connection_id, max(at) AS at FROM batch GROUP BY connection_id) AS latest
-             WHERE c.id = latest.connection_id
-               AND c.id IN (SELECT id FROM connections WHERE id IN (SELECT connection_id FROM batch)
-                            FOR UPDATE SKIP LOCKED))
+             {RAISE})
          SELECT number, idle FROM standing WHERE doubt"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -141,11 +136,13 @@ fn pairs(rows: &[PgRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Dates the connection's latest forward. Whoever holds the row just now is dating it alike: nobody waits for that.
-pub(super) async fn touch_forwarded(db: &mut PgConnection, connection: i64, at: i64) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE connections SET last_forwarded_at = greatest(last_forwarded_at, $2)
-               WHERE id IN (SELECT id FROM connections WHERE id = $1 FOR UPDATE SKIP LOCKED)";
-    sqlx::query(sql).bind(connection).bind(at).execute(db).await.map(drop)
+/// Dates a connection, and syncs nothing for it: its orders have their own dates.
+pub(super) async fn date(db: &PgPool, connection: i64, dates: Dates) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE connections SET last_event_at = greatest(last_event_at, $2),
+                                      last_forwarded_at = greatest(last_forwarded_at, $3)
+               WHERE id = $1 AND set_config('synchronous_commit', 'off', true) = 'off'";
+    let query = sqlx::query(sql).bind(connection).bind(dates.last_event_at).bind(dates.last_forwarded_at);
+    query.execute(db).await.map(drop)
 }
 
 /// Tells the other relays that there may be work, once this is committed.

@@ -1,88 +1,69 @@
-//! The writers of a PostgreSQL inbox: each takes whatever has come in, changes it all in one transaction, and only then
-//! answers everybody (group commit).
+//! The writers of a PostgreSQL inbox.
 //!
 //! Events have a writer of their own, so that one transaction never holds orders that it raised while it waits for orders
-//! that it settles: two relays that did so would wait for each other.
+//! that it settles: two relays that did so would wait for each other. Claims and their ends have one as well; whatever else
+//! there is has a third, and a transaction of its own.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use sqlx::{Connection as _, PgConnection};
-use tokio::sync::{mpsc, oneshot};
 
-use super::{Shared, history, reads, session, statements};
+use super::{Shared, dates::Dates, history, reads, session, statements};
 use crate::{
     clock::Timestamp,
     inbox::{
         Accepted, Claim, ConnectionId, InboxError, Settlement,
-        queue::{Change, Done, Job},
+        group::Ledger,
+        queue::{Change, Done},
         rows::{self, Event, SettleRow, Settled},
     },
 };
 
-/// Changes in one transaction, at most: keeps one batch's time in bounds.
-const MAX_BATCH: usize = 512;
+/// How long a server may take to let a connection go.
+const GOODBYE: Duration = Duration::from_secs(1);
 
-type Reply = oneshot::Sender<Result<Done, InboxError>>;
+/// Keeps batches on a connection of its own.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    connection: Option<PgConnection>,
+}
 
-/// Serves jobs until every sender is gone.
-pub(super) async fn run(shared: std::sync::Arc<Shared>, connection: PgConnection, mut jobs: mpsc::Receiver<Job>) {
-    let mut connection = Some(connection);
-    let mut batch = Vec::with_capacity(MAX_BATCH);
-    while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        for (changes, replies) in portions(batch.drain(..)) {
-            let done = match usable(&shared, &mut connection).await {
-                Ok(connection) => session::in_time(commit(connection, &shared, &changes)).await,
-                Err(error) => Err(error),
-            };
-            match done {
-                Ok(all) => {
-                    if changes.iter().any(Change::brings_work) {
-                        shared.arrivals.send_modify(|count| *count += 1);
-                    }
-                    // Whoever no longer waits (a dropped request) needs no answer.
-                    replies.into_iter().zip(all).for_each(|(reply, done)| drop(reply.send(Ok(done))));
-                }
-                Err(error) => {
-                    tracing::error!(%error, changes = replies.len(), "a batch could not be stored: {error}");
-                    // The connection may be gone or within a transaction: begin with a new one.
-                    connection = None;
-                    replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
-                }
-            }
-        }
+impl Writer {
+    pub fn new(shared: &Arc<Shared>, connection: Option<PgConnection>) -> Self {
+        Self { shared: shared.clone(), connection }
     }
-    if let Some(connection) = connection {
-        // The server notices a closed socket as well.
-        let goodbye = async { connection.close().await.map_err(InboxError::from) };
-        drop(session::in_time(goodbye).await);
+
+    async fn usable(&mut self) -> Result<&mut PgConnection, InboxError> {
+        if let Some(reason) = self.shared.outgrown.borrow().clone() {
+            return Err(reason);
+        }
+        let open = match self.connection.take() {
+            Some(open) => open,
+            None => session::connect(&self.shared.options, &self.shared.clock).await?,
+        };
+        Ok(self.connection.insert(open))
     }
 }
 
-/// What goes into one transaction each: events, settlings and claims together, anything else alone.
-fn portions(jobs: impl Iterator<Item = Job>) -> Vec<(Vec<Change>, Vec<Reply>)> {
-    let mut portions = vec![(Vec::new(), Vec::new())];
-    for Job { change, reply } in jobs {
-        if matches!(change, Change::Accept(_) | Change::Settle(_) | Change::Claim { .. }) {
-            portions[0].0.push(change);
-            portions[0].1.push(reply);
-        } else {
-            portions.push((vec![change], vec![reply]));
+impl Ledger for Writer {
+    async fn keep(&mut self, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
+        let shared = self.shared.clone();
+        session::in_time(commit(self.usable().await?, &shared, changes)).await
+    }
+
+    fn has_company(&self) -> bool {
+        self.shared.has_company()
+    }
+
+    async fn part(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // A server that does not hear it notices the closed socket.
+            drop(tokio::time::timeout(GOODBYE, connection.close()).await);
         }
     }
-    portions.retain(|(changes, _)| !changes.is_empty());
-    portions
-}
-
-async fn usable<'a>(
-    shared: &Shared,
-    connection: &'a mut Option<PgConnection>,
-) -> Result<&'a mut PgConnection, InboxError> {
-    if let Some(reason) = shared.outgrown.borrow().clone() {
-        return Err(reason);
-    }
-    let open = match connection.take() {
-        Some(open) => open,
-        None => session::connect(&shared.options, &shared.clock).await?,
-    };
-    Ok(connection.insert(open))
 }
 
 async fn commit(connection: &mut PgConnection, shared: &Shared, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
@@ -110,7 +91,6 @@ async fn attempt(connection: &mut PgConnection, shared: &Shared, changes: &[Chan
     Ok(done)
 }
 
-/// Applies a batch. The order within it is free, since nobody has been answered yet.
 async fn apply(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> Result<Vec<Done>, sqlx::Error> {
     let mut accepted = accept(db, shared, changes).await?.into_iter();
     let mut settled = settle(db, shared, changes).await?;
@@ -192,10 +172,14 @@ async fn accept(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> R
         return Ok(Vec::new());
     }
     let met = statements::accept(db, &events).await?;
+    for (connection, at) in rows::latest(events.iter().map(|one| (one.event.connection, one.event.at))) {
+        shared.diary.note(connection, Dates { last_event_at: Some(at), ..Dates::default() });
+    }
     // Whoever has the lead hears of its own events without a word from the server.
     if !shared.leads_all(events.iter().map(|one| one.event.connection.0)) {
-        shared.untold.notify_one();
+        shared.untold.store(true, Ordering::Relaxed);
     }
+    shared.news.notify_one();
     Ok(rows::accepted(events.len(), met))
 }
 
@@ -226,7 +210,8 @@ async fn settle(db: &mut PgConnection, shared: &Shared, changes: &[Change]) -> R
         settled.note(&round, &orders);
     }
     for (connection, at) in latest {
-        statements::touch_forwarded(db, connection, at).await?;
+        shared.diary.note(connection, Dates { last_forwarded_at: Some(at), ..Dates::default() });
+        shared.news.notify_one();
     }
     Ok(settled)
 }

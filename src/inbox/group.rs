@@ -1,0 +1,109 @@
+//! Group commit: whatever has come in is changed together, in one transaction, and only then is everybody answered. A sync,
+//! and a way to a server and back, costs as much for one change as for hundreds.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    InboxError,
+    queue::{Change, Done, Jobs},
+};
+
+/// Changes in one transaction, at most: keeps one batch's time in bounds.
+pub(super) const MAX_BATCH: usize = 512;
+/// The longest wait for a batch to fill up.
+const GATHERING: Duration = Duration::from_millis(1);
+/// Up to so many are not worth dividing.
+const SMALL_BATCH: usize = 16;
+
+/// Where batches are kept.
+pub(super) trait Ledger: Send {
+    /// Makes all of these changes, durably, or none. Their order is free, since nobody has been answered yet. Returns what
+    /// each came to.
+    fn keep(&mut self, changes: &[Change]) -> impl Future<Output = Result<Vec<Done>, InboxError>> + Send;
+
+    /// Whether others keep the database busy as well.
+    fn has_company(&self) -> bool {
+        false
+    }
+
+    /// Parts with its connection: after a failure, when it may be in any state, and at the end.
+    fn part(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Whether nothing more can be kept after this failure.
+    fn is_over(_: &InboxError) -> bool {
+        false
+    }
+}
+
+/// A batch that has been kept, while those who wait for it do not know yet.
+struct Kept {
+    replies: Vec<oneshot::Sender<Result<Done, InboxError>>>,
+    done: Vec<Done>,
+    brings_work: bool,
+}
+
+impl Kept {
+    fn tell(self, arrivals: &watch::Sender<u64>) {
+        if self.brings_work {
+            arrivals.send_modify(|count| *count += 1);
+        }
+        // Whoever no longer waits (a dropped request) needs no answer.
+        self.replies.into_iter().zip(self.done).for_each(|(reply, done)| drop(reply.send(Ok(done))));
+    }
+}
+
+/// Serves jobs until every sender is gone, up to `most` of them at once.
+///
+/// While one half of those who come again and again waits for the disk, the other half is answered and comes back: neither
+/// the disk nor the processors wait for each other. So a batch takes no more than half, and sets out before the last one's
+/// answers do, since these bring the work that it would have to compete with. Where others see to it that the database does
+/// not wait, all come along: fewer batches are less work for it.
+pub(super) async fn run<L: Ledger>(mut ledger: L, mut jobs: Jobs, most: usize, arrivals: watch::Sender<u64>) {
+    let mut batch = Vec::with_capacity(most);
+    let mut kept: Option<Kept> = None;
+    loop {
+        let last = kept.as_ref().map_or(0, |kept| kept.replies.len());
+        let about = last + jobs.waiting();
+        let share = if ledger.has_company() { about } else { about / 2 }.min(most);
+        let most = share.max(SMALL_BATCH).min(most);
+        if let Some(kept) = kept.take_if(|_| jobs.waiting() < share.max(1)) {
+            kept.tell(&arrivals);
+        }
+        if jobs.take(&mut batch, most).await == 0 {
+            break;
+        }
+        // Those who were answered together come back together: the first one back has no batch to itself while all the others
+        // wait for the next.
+        jobs.gather(&mut batch, share, most, GATHERING).await;
+        let (changes, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|job| (job.change, job.reply)).unzip();
+        let done = {
+            let mut keeping = pin!(ledger.keep(&changes));
+            let at_once = keeping.as_mut().now_or_never();
+            if let Some(kept) = kept.take() {
+                kept.tell(&arrivals);
+            }
+            match at_once {
+                Some(done) => done,
+                None => keeping.await,
+            }
+        };
+        match done {
+            Ok(done) => {
+                let brings_work = changes.iter().any(Change::brings_work);
+                kept = Some(Kept { replies, done, brings_work });
+            }
+            Err(error) => {
+                tracing::error!(%error, changes = replies.len(), "a batch could not be stored: {error}");
+                replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+                ledger.part().await;
+                if L::is_over(&error) {
+                    return;
+                }
+            }
+        }
+    }
+    ledger.part().await;
+}
