@@ -180,7 +180,7 @@ impl Application {
         let (host, port, metrics_port) = (config.host, config.port, config.metrics_port);
         let relay = Arc::new(Relay { config, connection, inbox, metrics, registrar, checker, verifier, guesses });
 
-        let (server, port) = listen(SocketAddr::new(host, port), relay.clone(), workers(), routes)?;
+        let (server, port) = listen(SocketAddr::new(host, port), relay.clone(), half_of_processors(), routes)?;
         let metrics = metrics_port.map(|port| listen(SocketAddr::new(host, port), relay.clone(), 1, metrics_routes));
         let (metrics_server, metrics_port) = metrics.transpose()?.unzip();
         Ok(Self { relay, server, metrics_server, port, metrics_port, _lock: lock })
@@ -323,8 +323,9 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
-/// Threads that answer: half of the processors. The others keep what was told, fetch and forward it.
-fn workers() -> usize {
+/// Half of the processors answer; so many threads keep what was told, fetch and forward it. More of them would only wake
+/// each other.
+pub fn half_of_processors() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 

@@ -4,7 +4,7 @@ use std::{fs, io, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use onetribe_relay::{
-    app::{Application, Parts},
+    app::{Application, Parts, half_of_processors},
     cli::{self, Cli, Command, PartsCommand, WRONG},
     config::{Config, ConfigError},
     telemetry::{self, Output},
@@ -28,7 +28,8 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(half_of_processors()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: {error}");
