@@ -4,6 +4,7 @@
 
 mod admin;
 mod delivery;
+mod durable;
 mod hooks;
 mod outages;
 #[path = "../support/postgres.rs"]

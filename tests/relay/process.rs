@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::world::{PATIENCE, World};
 
 /// A relay as a process of its own. Killed when dropped.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -21,7 +21,7 @@ impl Drop for Process {
     }
 }
 
-fn command(world: &World) -> Command {
+pub fn command(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
     command.env_clear().envs(world.variables()).current_dir(world.folder.path());
     command
@@ -29,8 +29,12 @@ fn command(world: &World) -> Command {
 
 impl Process {
     /// Starts it and waits until it answers.
-    async fn start(world: &World) -> Self {
-        let mut command = command(world);
+    pub async fn start(world: &World) -> Self {
+        Self::of(command(world), world).await
+    }
+
+    /// The same, of a command that has been prepared.
+    pub async fn of(mut command: Command, world: &World) -> Self {
         command.env("RUST_LOG", "warn").env("FETCH_TIMEOUT", "2s").env("FORWARD_TIMEOUT", "2s");
         let process = Self(command.stdin(Stdio::null()).spawn().unwrap());
         let client = http::client();
@@ -42,17 +46,17 @@ impl Process {
         process
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
-    async fn ended(mut self) -> ExitStatus {
+    pub async fn ended(mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
@@ -64,7 +68,7 @@ impl Process {
     }
 }
 
-fn prepared() -> World {
+pub fn prepared() -> World {
     // BigCommerce's retries in milliseconds, and so many of them that the restarts do not use them up.
     let sender = SenderOptions { time_factor: 0.002, ..SenderOptions::default() };
     World::prepare(StoreConfig { quota: sandbox::QuotaRule::unlimited(), ..StoreConfig::default() }, sender, &[])
