@@ -1,4 +1,5 @@
-//! Moving an inbox from a SQLite file into an empty PostgreSQL database: every table, in one transaction, or nothing.
+//! Moving an inbox from a SQLite file into an empty PostgreSQL database: every table, in one transaction, or nothing. Only
+//! leases stay behind, which end by themselves.
 
 use std::path::Path;
 
@@ -23,7 +24,7 @@ struct Table {
     key: &'static str,
 }
 
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     Table {
         name: "connections",
         columns: &[
@@ -72,6 +73,11 @@ const TABLES: [Table; 4] = [
         columns: &[("connection_id", "bigint"), ("name", "text"), ("value", "text")],
         key: "connection_id, name",
     },
+    Table {
+        name: "hours",
+        columns: &[("connection_id", "bigint"), ("hour", "bigint"), ("forwarded", "bigint"), ("waiting", "bigint")],
+        key: "connection_id, hour",
+    },
 ];
 
 /// How far the move has come within one table.
@@ -113,7 +119,7 @@ pub async fn move_inbox(
     let mut target = postgres::connection(to).await?;
     let mut reading = source.begin().await?;
     let mut writing = target.begin().await?;
-    sqlx::query("LOCK TABLE connections, orders, receipts, notes, leases").execute(&mut *writing).await?;
+    sqlx::query("LOCK TABLE connections, orders, receipts, notes, hours, leases").execute(&mut *writing).await?;
     let used =
         "SELECT EXISTS (SELECT 1 FROM connections) OR EXISTS (SELECT 1 FROM orders) OR EXISTS (SELECT 1 FROM receipts)";
     if sqlx::query_scalar(used).fetch_one(&mut *writing).await? {

@@ -3,12 +3,15 @@
 use std::{
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use onetribe_relay::inbox::{Accepted, InboxError, OrderState, Outcome, move_inbox, sqlite::ServeLock};
 
+use sqlx::{Connection, SqliteConnection};
+
 use crate::{
-    desk::{Place, START, at, delivered, digest, order, told},
+    desk::{Desk, Place, START, at, delivered, digest, order, told},
     postgres_support::Database,
 };
 
@@ -28,6 +31,7 @@ async fn filled() -> Place {
     desk.inbox.keep_note(desk.connection, "orders:watermark", Some("17".into())).await.unwrap();
     let other = desk.inbox.connection("bigcommerce", "other", at(6)).await.unwrap();
     desk.inbox.keep_note(other, "hook:store/order/*", Some("18".into())).await.unwrap();
+    desk.inbox.sample(desk.connection, at(7)).await.unwrap();
     desk.inbox.close().await;
     place
 }
@@ -56,8 +60,24 @@ async fn everything_is_moved() {
     assert!(said.contains("orders: 5004 rows moved"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 
+    let mut old = SqliteConnection::connect(file(&place).to_str().unwrap()).await.unwrap();
+    let new = database.look().await;
+    let all = "SELECT name FROM sqlite_master
+               WHERE type = 'table' AND name NOT IN ('leases', '_sqlx_migrations', 'schema_floor')";
+    let tables: Vec<String> = sqlx::query_scalar(all).fetch_all(&mut old).await.unwrap();
+    assert!(tables.len() >= 5, "{tables:?}");
+    for table in tables {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let here: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone())).fetch_one(&mut old).await.unwrap();
+        let there: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&new).await.unwrap();
+        assert!(here > 0, "{table}: nothing of it was tried");
+        assert_eq!(there, here, "{table}");
+    }
     let target = Place::Postgres(database);
     let (before, after) = (place.desk().await, target.desk().await);
+    let hours =
+        async |desk: &Desk| desk.inbox.history(desk.connection, START.before(Duration::from_secs(3600))).await.unwrap();
+    assert_eq!(hours(&after).await, hours(&before).await);
     assert_eq!(after.connection, before.connection);
     assert_eq!(after.rows(None).await, before.rows(None).await);
     let known = after.inbox.known(after.connection, vec![order(1)]).await.unwrap();
