@@ -47,6 +47,12 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
+/// What every session is set to, whatever the server's own defaults are: nothing takes long, and a row that another relay
+/// has changed meanwhile is looked at again instead of breaking off the transaction.
+const MANNERS: &str = "SELECT set_config('statement_timeout', '10s', false),
+                              set_config('idle_in_transaction_session_timeout', '5s', false),
+                              set_config('default_transaction_isolation', 'read committed', false)";
+
 /// Reads the URL. Nothing of it is ever repeated in an error.
 pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError> {
     let unfit = || InboxError::Unfit("DATABASE_URL is not a `postgres://` URL that can be used".into());
@@ -93,9 +99,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
         let durable = "SELECT set_config('synchronous_commit', 'on', false)
                        WHERE current_setting('synchronous_commit') IN ('off', 'local')";
         sqlx::query(durable).execute(&mut connection).await?;
-        let timeouts = "SELECT set_config('statement_timeout', '10s', false),
-                               set_config('idle_in_transaction_session_timeout', '5s', false)";
-        sqlx::query(timeouts).execute(&mut connection).await?;
+        sqlx::query(MANNERS).execute(&mut connection).await?;
         // Every change finds its rows by their keys (see `statements`), even while the tables are small.
         let keyed = "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
                             set_config('enable_mergejoin', 'off', false)";
@@ -136,10 +140,7 @@ pub(super) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         .max_connections(connections)
         .acquire_timeout(ANSWER_TIME)
         .after_connect(|connection, _| {
-            Box::pin(async move {
-                let set = "SELECT set_config('statement_timeout', '10s', false)";
-                sqlx::query(set).execute(connection).await.map(drop)
-            })
+            Box::pin(async move { sqlx::query(MANNERS).execute(connection).await.map(drop) })
         })
         .connect_lazy_with(options)
 }
