@@ -172,10 +172,6 @@ impl Dispatch {
             let next = self.inbox.next_due(self.connection.id, wall).await?;
             return Ok(Some(Wait::For(next.map_or(SAFETY_POLL, |at| at.since(wall)))));
         }
-        // What was refused meanwhile is due again by now, and these tokens are older than the pause that it brought.
-        if let Some(until) = self.connection.api.quota().pause(Instant::now()) {
-            return Ok(Some(Wait::Until(until)));
-        }
         let planned = {
             let learned = self.learned();
             plan(&due, |order| learned.fetch_singly(order), learned.page(), tokens.len(), room)
@@ -183,6 +179,12 @@ impl Dispatch {
         let claims = self.claim(&planned, wall).await?;
         if claims.iter().all(Vec::is_empty) {
             return Ok(Some(Wait::For(OTHERS_PAUSE)));
+        }
+        // What was refused meanwhile may be among them, and these tokens are older than the pause that it brought.
+        let pause = self.connection.api.quota().pause(Instant::now());
+        if let Some(until) = pause {
+            self.release(claims.into_iter().flatten().collect()).await;
+            return Ok(Some(Wait::Until(until)));
         }
         if probing {
             self.connection.store_breaker().begin_probe();

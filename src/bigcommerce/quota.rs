@@ -174,7 +174,9 @@ impl Quota {
     /// A call that was taken is not made after all.
     pub fn refund(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.tokens = (self.tokens + 1.0).min(self.burst());
+        // After a 429 what comes back makes no burst either.
+        let most = if self.refusals > 0 { self.tokens.max(1.0) } else { self.burst() };
+        self.tokens = (self.tokens + 1.0).min(most);
         self.left = self.left.map(|left| left + 1);
     }
 

@@ -11,10 +11,24 @@ use super::{
     queue::{Change, Done, Jobs},
 };
 
-/// Changes in one transaction, at most: keeps one batch's time in bounds.
-pub(super) const MAX_BATCH: usize = 512;
-/// The longest wait for a batch to fill up.
-const GATHERING: Duration = Duration::from_millis(1);
+/// How a writer makes up its batches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Batches {
+    /// Changes in one transaction, at most: keeps one batch's time in bounds.
+    most: usize,
+    /// The longest wait for a batch to fill up.
+    gathering: Duration,
+}
+
+impl Batches {
+    /// For those who come again and again.
+    pub const GATHERED: Self = Self { most: 512, gathering: Duration::from_millis(1) };
+    /// Of what is there.
+    pub const AS_THEY_COME: Self = Self { most: 512, gathering: Duration::ZERO };
+    /// Each change for itself.
+    pub const OF_ONE: Self = Self { most: 1, gathering: Duration::ZERO };
+}
+
 /// Up to so many are not worth dividing.
 const SMALL_BATCH: usize = 16;
 
@@ -55,29 +69,35 @@ impl Kept {
     }
 }
 
-/// Serves jobs until every sender is gone, up to `most` of them at once.
+/// Serves jobs until every sender is gone.
 ///
 /// While one half of those who come again and again waits for the disk, the other half is answered and comes back: neither
 /// the disk nor the processors wait for each other. So a batch takes no more than half, and sets out before the last one's
 /// answers do, since these bring the work that it would have to compete with. Where others see to it that the database does
 /// not wait, all come along: fewer batches are less work for it.
-pub(super) async fn run<L: Ledger>(mut ledger: L, mut jobs: Jobs, most: usize, arrivals: watch::Sender<u64>) {
-    let mut batch = Vec::with_capacity(most);
+pub(super) async fn run<L: Ledger>(mut ledger: L, mut jobs: Jobs, batches: Batches, arrivals: watch::Sender<u64>) {
+    let mut batch = Vec::with_capacity(batches.most);
     let mut kept: Option<Kept> = None;
     loop {
         let last = kept.as_ref().map_or(0, |kept| kept.replies.len());
-        let about = last + jobs.waiting();
-        let share = if ledger.has_company() { about } else { about / 2 }.min(most);
-        let most = share.max(SMALL_BATCH).min(most);
+        let all = last + jobs.waiting();
+        let share = if ledger.has_company() { all } else { all / 2 }.min(batches.most);
+        let room = share.max(SMALL_BATCH).min(batches.most);
+        // The answers go first where the next batch is not there yet; where nobody waits, it may never be.
         if let Some(kept) = kept.take_if(|_| jobs.waiting() < share.max(1)) {
             kept.tell(&arrivals);
         }
-        if jobs.take(&mut batch, most).await == 0 {
+        if jobs.take(&mut batch, room).await == 0 {
             break;
         }
         // Those who were answered together come back together: the first one back has no batch to itself while all the others
         // wait for the next.
-        jobs.gather(&mut batch, share, most, GATHERING).await;
+        jobs.gather(&mut batch, share, room, batches.gathering).await;
+        // Whoever gave up while the database did not answer must not hold up those who have not.
+        batch.retain(|job| job.counts());
+        if batch.is_empty() {
+            continue;
+        }
         let (changes, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|job| (job.change, job.reply)).unzip();
         let done = {
             let mut keeping = pin!(ledger.keep(&changes));

@@ -1,5 +1,5 @@
-//! The inbox in a PostgreSQL database, which several relays may share: two writers with group commit, a few readers
-//! beside them, and one relay at a time in the lead.
+//! The inbox in a PostgreSQL database, which several relays may share: writers for events, for claims and for all else, a
+//! few readers beside them, and one relay at a time in the lead.
 
 mod dates;
 mod history;
@@ -30,7 +30,8 @@ use tokio::{
 
 use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
-    OrderState, Settlement, Summary, Term, group,
+    OrderState, Settlement, Summary, Term,
+    group::{self, Batches},
     queue::{Change, Queue},
     schema,
 };
@@ -69,7 +70,7 @@ impl Shared {
         self.leads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether other relays are at the database: one of them has the lead, or has told of events a short while ago.
+    /// Whether other relays seem to be at the database: this one has no lead, or one has told of events a short while ago.
     fn has_company(&self) -> bool {
         self.leads().is_empty()
             || self.heard_at.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < COMPANY)
@@ -124,11 +125,11 @@ impl PostgresInbox {
             news: Notify::new(),
             outgrown: watch::Sender::default(),
         });
-        let mut start = |most| {
+        let mut start = |batches| {
             let writer = Writer::new(&shared, open.pop());
-            Queue::start(|jobs| group::run(writer, jobs, most, shared.arrivals.clone()))
+            Queue::start(|jobs| group::run(writer, jobs, batches, shared.arrivals.clone()))
         };
-        let (events, claims, desk) = (start(group::MAX_BATCH), start(group::MAX_BATCH), start(1));
+        let (events, claims, desk) = (start(Batches::GATHERED), start(Batches::AS_THEY_COME), start(Batches::OF_ONE));
         let listener = tokio::spawn(listen::run(shared.clone(), readers.clone()));
         Ok(Self { shared, events, claims, desk, readers, heartbeat, listener: tokio::sync::Mutex::new(Some(listener)) })
     }
@@ -298,7 +299,9 @@ impl Inbox for PostgresInbox {
             drop(listener.await);
             listen::last_word(&self.shared, &self.readers).await;
         }
-        self.heartbeat.close().await;
-        self.readers.close().await;
+        // A pool waits for each of its connections, and one of a server that hangs does not come back.
+        for pool in [&self.heartbeat, &self.readers] {
+            drop(tokio::time::timeout(session::GOODBYE, pool.close()).await);
+        }
     }
 }

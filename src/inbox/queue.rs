@@ -103,6 +103,13 @@ impl Jobs {
     }
 }
 
+impl Job {
+    /// Whether somebody waits for it, or it is to be kept all the same: what was told, and what has been done already.
+    pub fn counts(&self) -> bool {
+        !self.reply.is_closed() || matches!(self.change, Change::Accept(_) | Change::Settle(_))
+    }
+}
+
 /// One writer's queue, and the writer.
 pub(super) struct Queue {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
@@ -123,10 +130,12 @@ impl Queue {
         Self { sender: sender.downgrade(), jobs: Mutex::new(Some(sender)), crowd, writer: Mutex::new(Some(writer)) }
     }
 
+    /// Hands a change in and waits for its end. If nobody does any more, it may be left undone (see [`Job::counts`]).
     async fn change(&self, change: Change) -> Result<Done, InboxError> {
         let (reply, done) = oneshot::channel();
         let sender = self.sender.upgrade().ok_or(InboxError::Closed)?;
         sender.send(Job { change, reply }).await.map_err(|_| InboxError::Closed)?;
+        // These are all that wait, and places that others hold for what they are about to hand in: never too few.
         if sender.max_capacity() - sender.capacity() >= self.crowd.enough.load(Ordering::SeqCst) {
             self.crowd.there.notify_one();
         }

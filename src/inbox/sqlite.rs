@@ -23,7 +23,8 @@ use tokio::sync::watch;
 
 use super::{
     Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
-    OrderState, Settlement, Summary, Term, group,
+    OrderState, Settlement, Summary, Term,
+    group::{self, Batches},
     queue::{Change, Queue},
     schema,
 };
@@ -141,7 +142,7 @@ impl SqliteInbox {
         let readers = SqlitePoolOptions::new().max_connections(2).connect_lazy_with(options.clone());
         let (announce, arrivals) = watch::channel(0);
         let writer = Writer::new(options, connection);
-        let queue = Queue::start(|jobs| group::run(writer, jobs, group::MAX_BATCH, announce));
+        let queue = Queue::start(|jobs| group::run(writer, jobs, Batches::GATHERED, announce));
         Ok(Self { queue, readers, arrivals, owner: rand::random() })
     }
 }

@@ -20,6 +20,7 @@ mod postgres_tls;
 mod reading;
 mod schema;
 mod sqlite_file;
+mod storm;
 #[path = "../support/tls.rs"]
 mod tls;
 mod upkeep;
@@ -50,6 +51,7 @@ macro_rules! contract {
 }
 
 contract! {
+    storm::nothing_told_is_lost_and_nothing_claimed_twice,
     accept::a_new_event_is_a_first,
     accept::the_same_webhook_id_is_a_doubt,
     accept::the_same_hash_and_second_is_a_doubt,

@@ -77,9 +77,48 @@ async fn relays_at_the_same_orders_never_wait_in_a_circle() {
     tokio::join!(one.inbox.close(), other.inbox.close());
     let look = database.look().await;
     ended(&look).await;
+    assert_eq!(deadlocks(&look).await, 0);
+}
+
+async fn deadlocks(look: &PgPool) -> i64 {
     let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    let deadlocks: i64 = sqlx::query_scalar(sql).fetch_one(&look).await.unwrap();
-    assert_eq!(deadlocks, 0);
+    sqlx::query_scalar(sql).fetch_one(look).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hooks_that_tell_of_the_same_events_at_two_relays_never_wait_in_a_circle() {
+    let Some((place, one, other)) = two().await else { return };
+    let Place::Postgres(database) = &place else { unreachable!("it was made so") };
+    const IDS: [[&str; 8]; 2] =
+        [["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"], ["b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8"]];
+    const HASHES: [&str; 8] = ["h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8"];
+    for round in 0..60 {
+        let hook = async |desk: &Desk, ids: [&'static str; 8]| {
+            join_all((0..8).map(|n| desk.accept(told(100 + round, ids[n], HASHES[n], n as u64), at(1)))).await
+        };
+        let (here, there) = tokio::join!(hook(&one, IDS[0]), hook(&other, IDS[1]));
+        let firsts = here.into_iter().chain(there).filter(|accepted| *accepted == Accepted::First);
+        assert_eq!(firsts.count(), 8);
+    }
+    tokio::join!(one.inbox.close(), other.inbox.close());
+    let look = database.look().await;
+    ended(&look).await;
+    assert_eq!(deadlocks(&look).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_keeps_no_relay_from_ending() {
+    let Some(cluster) = Cluster::start() else { return skip().unwrap_or_default() };
+    let desk = Place::Postgres(cluster.database().await).desk().await;
+    desk.news(1, START).await;
+    cluster.signal("STOP");
+    // As health checks come and go.
+    for _ in 0..6 {
+        assert!(tokio::time::timeout(Duration::from_millis(100), desk.inbox.probe(START)).await.is_err());
+    }
+    let closed = tokio::time::timeout(Duration::from_secs(40), desk.inbox.close()).await;
+    cluster.signal("CONT");
+    assert!(closed.is_ok(), "it waits for the server");
 }
 
 #[tokio::test(flavor = "multi_thread")]

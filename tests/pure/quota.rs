@@ -293,3 +293,18 @@ fn odd_headers_count_as_missing() {
     }
     assert_eq!(format!("{:?}", QuotaHeaders::read(&map)), format!("{:?}", QuotaHeaders::default()));
 }
+
+#[test]
+fn calls_that_are_given_back_after_a_429_make_no_burst() {
+    let now = Instant::now();
+    let mut quota = Quota::new(0.8, now);
+    let taken = quota.try_take(now, 9).unwrap();
+    assert!(taken > 2);
+    quota.refused(now, &QuotaHeaders::default(), Some(ms(10_000)), 0.0);
+    (1..taken).for_each(|_| quota.refund());
+    assert_eq!(drain(&mut quota, now + ms(10_001)), 1, "one finds out first");
+    quota.observed(now + ms(10_001), &QuotaHeaders::default());
+    quota.try_take(now + ms(13_000), 2).unwrap();
+    quota.refund();
+    assert!(quota.try_take(now + ms(13_000), 1).is_ok(), "what is given back after an answer counts");
+}

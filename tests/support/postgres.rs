@@ -70,6 +70,28 @@ impl Cluster {
         self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
     }
 
+    /// Sends a signal to the server and all its processes.
+    #[allow(dead_code, reason = "not every test that uses clusters freezes one")]
+    pub fn signal(&self, name: &str) {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
+        let server = file.lines().next().expect("its first line is the process");
+        let of_server = |process: &Path| {
+            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)) == Some(server)
+        };
+        let processes = fs::read_dir("/proc").expect("this is Linux").flatten().map(|entry| entry.path());
+        let children = processes.filter(|process| of_server(process));
+        let ids = children.filter_map(|process| Some(process.file_name()?.to_str()?.to_owned()));
+        let kill = || {
+            let mut kill = Command::new("kill");
+            kill.arg(format!("-{name}"));
+            kill
+        };
+        assert!(kill().arg(server).status().expect("there is a `kill`").success());
+        // One that served a single connection may have ended.
+        drop(kill().args(ids).stderr(Stdio::null()).status());
+    }
+
     /// Stops the server in order and starts it again, as a change of its settings may need.
     #[allow(dead_code, reason = "not every test that uses clusters changes their settings")]
     pub fn restart(&self) {

@@ -22,32 +22,38 @@ impl Dates {
     }
 }
 
+#[derive(Debug, Clone, Copy, Default)]
+struct Page {
+    known: Dates,
+    written: Dates,
+}
+
 /// What this relay knows of them, by connection, and what of it has been written.
 #[derive(Debug, Default)]
-pub(super) struct Diary(Mutex<HashMap<i64, (Dates, Dates)>>);
+pub(super) struct Diary(Mutex<HashMap<i64, Page>>);
 
 impl Diary {
-    fn pages(&self) -> MutexGuard<'_, HashMap<i64, (Dates, Dates)>> {
+    fn pages(&self) -> MutexGuard<'_, HashMap<i64, Page>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn note(&self, connection: i64, dates: Dates) {
         let mut pages = self.pages();
-        let (known, _) = pages.entry(connection).or_default();
-        *known = known.later(dates);
+        let page = pages.entry(connection).or_default();
+        page.known = page.known.later(dates);
     }
 
     pub fn known(&self, connection: i64) -> Dates {
-        self.pages().get(&connection).map(|(known, _)| *known).unwrap_or_default()
+        self.pages().get(&connection).map(|page| page.known).unwrap_or_default()
     }
 
     /// What is not written yet.
     pub fn unwritten(&self) -> Vec<(i64, Dates)> {
         let pages = self.pages();
-        pages.iter().filter(|(_, (known, written))| known != written).map(|(id, (known, _))| (*id, *known)).collect()
+        pages.iter().filter(|(_, page)| page.known != page.written).map(|(id, page)| (*id, page.known)).collect()
     }
 
     pub fn written(&self, connection: i64, dates: Dates) {
-        self.pages().entry(connection).or_default().1 = dates;
+        self.pages().entry(connection).or_default().written = dates;
     }
 }

@@ -12,7 +12,7 @@ use super::{
     statements::{self, CHANNEL},
 };
 
-/// The pause before listening is tried again.
+/// The pause before listening or writing is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two tellings. Each makes the server's commits wait for each other, so none goes with every batch.
 const BETWEEN: Duration = Duration::from_millis(50);
@@ -27,12 +27,17 @@ pub(super) async fn run(shared: Arc<Shared>, pool: PgPool) {
 async fn tell(shared: &Shared, pool: &PgPool) {
     while !pool.is_closed() {
         shared.news.notified().await;
-        tell_all(shared, pool).await;
-        tokio::time::sleep(BETWEEN).await;
+        if tell_all(shared, pool).await {
+            tokio::time::sleep(BETWEEN).await;
+        } else {
+            tokio::time::sleep(PAUSE).await;
+            shared.news.notify_one();
+        }
     }
 }
 
-async fn tell_all(shared: &Shared, pool: &PgPool) {
+/// Returns whether nothing is left to write.
+async fn tell_all(shared: &Shared, pool: &PgPool) -> bool {
     if shared.untold.swap(false, Ordering::Relaxed)
         && let Err(error) = statements::announce(pool, shared.relay).await
     {
@@ -41,9 +46,13 @@ async fn tell_all(shared: &Shared, pool: &PgPool) {
     for (connection, dates) in shared.diary.unwritten() {
         match statements::date(pool, connection, dates).await {
             Ok(()) => shared.diary.written(connection, dates),
-            Err(error) => tracing::debug!(%error, "a connection is dated with the next event: {error}"),
+            Err(error) => {
+                tracing::debug!(%error, "a connection is dated later: {error}");
+                return false;
+            }
         }
     }
+    true
 }
 
 /// Tells what nobody has been told yet.

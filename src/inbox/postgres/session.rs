@@ -21,6 +21,8 @@ use crate::{
 
 /// How long a server may take to answer: to a new connection, and to a batch.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long a server may take to let a connection go.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 /// How often what the server broke off for another's sake is begun again.
 pub(super) const TRIES: u32 = 5;
 /// Connections for reading, of which listening takes one.

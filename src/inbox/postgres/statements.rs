@@ -1,7 +1,8 @@
 //! The changing SQL of the PostgreSQL inbox, one function a statement. Batches travel as one JSON text.
 //!
 //! Relays change the same rows at the same time. Every statement that locks several of them does so in the order of
-//! (connection, order), or passes over the locked ones, so that none waits in a circle.
+//! (connection, order), or passes over the locked ones, so that none waits in a circle; what the server breaks off all the
+//! same begins again.
 //!
 //! A plan is kept as long as the connection, and what the planner knew of a table when it was nearly empty must not decide
 //! how a backlog is gone through. So batches leave it no choice: each row is sought by its key in a `LATERAL` of its own,
@@ -48,6 +49,13 @@ const RAISE: &str = "
         settled_at = NULL,
         last_event_at = excluded.last_event_at";
 
+/// The orders `$2` of the connection `$1`, which are locked already.
+const THESE: &str = "
+    FROM unnest($2) AS locked(order_id)
+    CROSS JOIN LATERAL (SELECT ctid FROM orders AS k WHERE k.connection_id = $1 AND k.order_id = locked.order_id
+                        OFFSET 0) AS held
+    WHERE o.ctid = held.ctid";
+
 /// One event, as its row in the batch has it.
 #[derive(Serialize)]
 struct EventRow {
@@ -65,7 +73,7 @@ struct EventRow {
 /// Returns the numbers of those events that are not met for the first time, each with whether there is nothing more to do.
 ///
 /// Each mark is unique for its order: of two relays that are told one thing at once, the later one waits here for the
-/// earlier one's commit.
+/// earlier one's commit. What two hooks tell of one event shares its twin, so by that they are kept in order.
 pub(super) async fn accept(db: &mut PgConnection, events: &[Numbered]) -> Result<Vec<(i64, bool)>, sqlx::Error> {
     let row = |Numbered { number, event, again }: &Numbered| EventRow {
         number: *number,
@@ -84,7 +92,7 @@ pub(super) async fn accept(db: &mut PgConnection, events: &[Numbered]) -> Result
          kept AS (
              INSERT INTO receipts (connection_id, order_id, key, twin)
              SELECT connection_id, order_id, key, twin FROM batch WHERE key IS NOT NULL AND NOT again
-             ORDER BY connection_id, order_id, key, twin
+             ORDER BY connection_id, order_id, twin, key
              ON CONFLICT DO NOTHING
              RETURNING connection_id, order_id, key, twin),
          judged AS (
@@ -136,7 +144,8 @@ fn pairs(rows: &[PgRow]) -> Result<HashSet<(i64, i64)>, sqlx::Error> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Dates a connection, and syncs nothing for it: its orders have their own dates.
+/// Dates a connection, and syncs nothing for it: its orders have their own dates, and a server that crashes within the second
+/// may have an older one for the connection until the next event.
 pub(super) async fn date(db: &PgPool, connection: i64, dates: Dates) -> Result<(), sqlx::Error> {
     let sql = "UPDATE connections SET last_event_at = greatest(last_event_at, $2),
                                       last_forwarded_at = greatest(last_forwarded_at, $3)
@@ -150,8 +159,8 @@ pub(super) async fn announce<'c>(db: impl PgExecutor<'c>, relay: i64) -> Result<
     sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(relay.to_string()).execute(db).await.map(drop)
 }
 
-/// Claims those of `orders` that are due and that nobody is changing just now, unless another relay has the lead. The rows
-/// are those of [`super::reads::claim`].
+/// Claims those of `orders` that are due and that nobody is changing just now, unless another relay has the lead. One that was
+/// changed since this statement began is left for the next. The rows are those of [`super::reads::claim`].
 pub(super) async fn claim(
     db: &mut PgConnection,
     connection: ConnectionId,
@@ -160,7 +169,8 @@ pub(super) async fn claim(
     until: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
+    let mut orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
+    orders.sort_unstable();
     sqlx::query(
         "UPDATE orders SET lease_owner = $3, due_at = $4
          WHERE coalesce(due_at <= $5, FALSE) AND ctid = ANY (ARRAY(
@@ -247,26 +257,25 @@ pub(super) async fn want_all(
     state: OrderState,
     now: Timestamp,
 ) -> Result<u64, sqlx::Error> {
-    let lock =
-        "SELECT count(*) FROM (SELECT 1 FROM orders WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = $2
-                                      ORDER BY order_id FOR UPDATE) AS locked";
-    sqlx::query(lock).bind(connection.0).bind(state.code()).execute(&mut *db).await?;
-    let sql =
-        "UPDATE orders SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = $3, waiting_since = $3,
-                   attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL
-               WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = $2";
-    let query = sqlx::query(sql).bind(connection.0).bind(state.code()).bind(now.millis());
+    let lock = "SELECT order_id FROM orders WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = $2
+                ORDER BY order_id FOR UPDATE";
+    let lock = sqlx::query_scalar(lock).bind(connection.0).bind(state.code());
+    let locked: Vec<i64> = lock.fetch_all(&mut *db).await?;
+    let sql = format!(
+        "UPDATE orders AS o SET state = 0, wanted = wanted + 1, insisted = wanted + 1, due_at = $3, waiting_since = $3,
+             attempts = 0, refused_since = NULL, missing_since = NULL, settled_at = NULL {THESE}"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(connection.0).bind(locked).bind(now.millis());
     Ok(query.execute(db).await?.rows_affected())
 }
 
 pub(super) async fn recover(db: &mut PgConnection, connection: ConnectionId) -> Result<u64, sqlx::Error> {
-    let lock = "SELECT count(*) FROM (SELECT 1 FROM orders
-                                      WHERE connection_id = $1 AND deferred AND due_at IS NOT NULL AND lease_owner IS NULL
-                                      ORDER BY order_id FOR UPDATE) AS locked";
-    sqlx::query(lock).bind(connection.0).execute(&mut *db).await?;
-    let sql = "UPDATE orders SET deferred = FALSE, due_at = waiting_since
-               WHERE connection_id = $1 AND deferred AND due_at IS NOT NULL AND lease_owner IS NULL";
-    Ok(sqlx::query(sql).bind(connection.0).execute(db).await?.rows_affected())
+    let lock = "SELECT order_id FROM orders WHERE connection_id = $1 AND deferred AND due_at IS NOT NULL AND lease_owner IS NULL
+                ORDER BY order_id FOR UPDATE";
+    let locked: Vec<i64> = sqlx::query_scalar(lock).bind(connection.0).fetch_all(&mut *db).await?;
+    let sql = format!("UPDATE orders AS o SET deferred = FALSE, due_at = waiting_since {THESE}");
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(connection.0).bind(locked);
+    Ok(query.execute(db).await?.rows_affected())
 }
 
 pub(super) async fn connection(

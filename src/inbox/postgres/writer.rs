@@ -4,10 +4,7 @@
 //! that it settles: two relays that did so would wait for each other. Claims and their ends have one as well; whatever else
 //! there is has a third, and a transaction of its own.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use sqlx::{Connection as _, PgConnection};
 
@@ -21,9 +18,6 @@ use crate::{
         rows::{self, Event, SettleRow, Settled},
     },
 };
-
-/// How long a server may take to let a connection go.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Keeps batches on a connection of its own.
 pub(super) struct Writer {
@@ -61,7 +55,7 @@ impl Ledger for Writer {
     async fn part(&mut self) {
         if let Some(connection) = self.connection.take() {
             // A server that does not hear it notices the closed socket.
-            drop(tokio::time::timeout(GOODBYE, connection.close()).await);
+            drop(tokio::time::timeout(session::GOODBYE, connection.close()).await);
         }
     }
 }
