@@ -1,63 +1,13 @@
 //! Alerts at a receiver of the test's own: one message, one when it is over, none lost while the receiver is away.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
-use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
 use onetribe_relay::{alerts::Watcher, app::Parts, clock::Timestamp};
 use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig};
 use secrecy::SecretString;
-use serde_json::Value;
 
+use crate::receiver::Receiver;
 use crate::world::{PATIENCE, World};
-
-/// Takes alerts, or answers with another status.
-#[derive(Clone)]
-struct Receiver {
-    url: String,
-    heard: Arc<Mutex<(u16, Vec<String>, u32)>>,
-    server: ServerHandle,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let heard = Arc::new(Mutex::new((200, Vec::new(), 0)));
-        let shared = heard.clone();
-        let server = HttpServer::new(move || {
-            let heard = shared.clone();
-            App::new().default_service(web::to(move |body: web::Json<Value>| {
-                let mut heard = heard.lock().unwrap();
-                heard.2 += 1;
-                if heard.0 == 200 {
-                    assert_eq!(body.as_object().unwrap().len(), 1);
-                    heard.1.push(body["text"].as_str().unwrap().to_owned());
-                }
-                let status = StatusCode::from_u16(heard.0).unwrap();
-                async move { HttpResponse::new(status) }
-            }))
-        });
-        let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
-        let url = format!("http://{}/services/secret-of-the-receiver", server.addrs()[0]);
-        let server = server.run();
-        let handle = server.handle();
-        actix_web::rt::spawn(server);
-        Self { url, heard, server: handle }
-    }
-
-    fn answer(&self, status: u16) {
-        self.heard.lock().unwrap().0 = status;
-    }
-
-    fn texts(&self) -> Vec<String> {
-        self.heard.lock().unwrap().1.clone()
-    }
-
-    fn requests(&self) -> u32 {
-        self.heard.lock().unwrap().2
-    }
-}
 
 fn later(seconds: u64) -> Timestamp {
     Timestamp::now().after(Duration::from_secs(seconds))

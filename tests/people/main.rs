@@ -10,6 +10,8 @@ mod metrics;
 mod page;
 #[path = "../support/postgres.rs"]
 mod postgres_support;
+#[path = "../support/receiver.rs"]
+mod receiver;
 #[path = "../relay/world.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod world;

@@ -11,6 +11,8 @@ mod pages;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/receiver.rs"]
+mod receiver;
 #[path = "../support/replica.rs"]
 mod replica;
 mod schema;
@@ -18,12 +20,17 @@ mod world;
 
 use std::time::Duration;
 
-use world::World;
+use receiver::Receiver;
+use reqwest::Method;
+use sandbox::Action;
+use world::{PATIENCE, World};
 
 /// Longer than any lease of these relays: those of a list outlast the timeouts of 2 s by 12 s.
 const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(18);
 /// Within this a relay that has died is replaced: the lead's span, a beat, and time for a slow machine.
 const SOON: Duration = Duration::from_secs(10);
+/// Longer than it is between two looks at what there is to tell.
+const A_LOOK: Duration = Duration::from_secs(7);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_relays_share_the_work_of_acknowledging_and_one_does_the_rest() {
@@ -50,6 +57,36 @@ async fn a_killed_leader_is_replaced_within_seconds() {
         let another = world.replica().await;
         world.replicas.push(another);
     }
+    world.settled().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_is_told_once_whoever_leads() {
+    let Some(mut world) = World::prepare().await else { return };
+    let receiver = Receiver::start();
+    world.set("ALERT_URL", &receiver.url);
+    world.set("RETRY_MAX_AGE", "1s");
+    for _ in 0..3 {
+        world.join().await;
+    }
+    world.hooked().await;
+    let order = world.store.place_order_silently(None, 11);
+    world.sink.fault_order(order, Action::Status(422));
+    world.store.change_order(order, 2);
+    world.until("the alert is told", PATIENCE, || !receiver.texts().is_empty()).await;
+    // Whoever comes next looks as well.
+    for _ in 0..2 {
+        let killed = world.replicas.remove(world.leader());
+        world.proxy.remove(killed.port);
+        killed.signal("KILL");
+        world.led(SOON).await;
+        tokio::time::sleep(A_LOOK).await;
+    }
+    let texts = receiver.texts();
+    assert!(texts.len() == 1 && texts[0].contains("could not be delivered"), "{texts:?}");
+    world.sink.clear_faults();
+    assert_eq!(world.admin(0, Method::POST, "/orders/resend?state=failed", "application/json").await.0, 202);
     world.settled().await;
     world.finish().await;
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Far longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between changes in the store while there is load.
 const PAUSE: Duration = Duration::from_millis(8);
 
@@ -30,6 +30,7 @@ pub struct World {
     pub proxy: Proxy,
     pub replicas: Vec<Replica>,
     orders: Mutex<Vec<i64>>,
+    extra: Vec<(String, String)>,
     database: Database,
     cluster: Cluster,
 }
@@ -58,10 +59,16 @@ impl World {
             proxy: Proxy::start().await,
             replicas: Vec::new(),
             orders: Mutex::default(),
+            extra: Vec::new(),
             store,
             database,
             cluster,
         })
+    }
+
+    /// Sets a variable of the relays to come.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.extra.push((name.to_owned(), value.to_owned()));
     }
 
     /// Waits until the store would tell a relay of its orders.
@@ -105,6 +112,7 @@ impl World {
             all.retain(|(known, _)| known != name);
             all.push((name.to_owned(), value));
         }
+        all.extend(self.extra.iter().cloned());
         all
     }
 
