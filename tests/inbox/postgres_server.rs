@@ -11,7 +11,7 @@ use sqlx::PgPool;
 
 use crate::{
     desk::{Desk, Place, START, at, delivered, order, told},
-    postgres_support::{Cluster, Database, ended, skip},
+    postgres_support::{Cluster, Database, deadlocks, skip},
 };
 
 /// How long a relay that stops answering keeps the lead here.
@@ -75,14 +75,7 @@ async fn relays_at_the_same_orders_never_wait_in_a_circle() {
     tokio::join!(work(one.clone(), 0), work(other.clone(), 3));
     assert_eq!(one.rows(None).await.len(), ids.len());
     tokio::join!(one.inbox.close(), other.inbox.close());
-    let look = database.look().await;
-    ended(&look).await;
-    assert_eq!(deadlocks(&look).await, 0);
-}
-
-async fn deadlocks(look: &PgPool) -> i64 {
-    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    sqlx::query_scalar(sql).fetch_one(look).await.unwrap()
+    assert_eq!(deadlocks(&database.look().await).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,9 +94,7 @@ async fn two_hooks_that_tell_of_the_same_events_at_two_relays_never_wait_in_a_ci
         assert_eq!(firsts.count(), 8);
     }
     tokio::join!(one.inbox.close(), other.inbox.close());
-    let look = database.look().await;
-    ended(&look).await;
-    assert_eq!(deadlocks(&look).await, 0);
+    assert_eq!(deadlocks(&database.look().await).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

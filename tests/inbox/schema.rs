@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection, migrate::Migrator, sqlite
 use crate::{
     desk::{Desk, Place, START, at, delivered, order, serve, told},
     next::{self, LEFT_BEHIND},
-    postgres_support::{Database, ended},
+    postgres_support::{Database, deadlocks},
 };
 
 async fn file(place: &Place) -> Option<SqliteConnection> {
@@ -180,9 +180,7 @@ async fn a_migration_that_is_broken_off_for_a_running_relays_sake_begins_again()
     inbox.probe(START).await.unwrap();
     inbox.close().await;
     let Place::Postgres(database) = &place else { unreachable!("it was made so") };
-    ended(&database.look().await).await;
-    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut look).await.unwrap(), 1);
+    assert_eq!(deadlocks(&database.look().await).await, 1);
 }
 
 fn migrate(place: &Place, to: String) -> Output {

@@ -200,6 +200,14 @@ pub async fn ended(look: &PgPool) {
     }
 }
 
+/// How many deadlocks the server has broken off in a database whose relays are about to end.
+#[allow(dead_code, reason = "not every test looks at the server's counts")]
+pub async fn deadlocks(look: &PgPool) -> i64 {
+    ended(look).await;
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    sqlx::query_scalar(sql).fetch_one(look).await.expect("the server answers")
+}
+
 /// Says that there is no server; under `CI=true` that is a failure.
 pub fn skip<T>() -> Option<T> {
     let said = "PostgreSQL is not tested: there is neither TEST_DATABASE_URL nor `initdb` and `pg_ctl`";
