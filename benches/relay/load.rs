@@ -1,6 +1,9 @@
 //! A load generator that costs little itself: requests rendered beforehand, one connection a lane, answers read to their end.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use onetribe_relay::signature;
 use tokio::{
@@ -49,18 +52,18 @@ impl Lane {
     }
 }
 
-/// Sends everything over `lanes` connections, each as fast as it is answered. Returns requests a second.
-pub async fn flood(port: u16, requests: Vec<Vec<u8>>, lanes: usize) -> f64 {
+/// Sends everything over `lanes` connections, shared out among the ports. Each takes the next request when its last one is
+/// answered, so that a slow one delays none of the others' at the end. Returns requests a second.
+pub async fn flood(ports: &[u16], requests: Vec<Vec<u8>>, lanes: usize) -> f64 {
     let count = requests.len();
-    let mut shares: Vec<Vec<Vec<u8>>> = vec![Vec::new(); lanes];
-    for (at, request) in requests.into_iter().enumerate() {
-        shares[at % lanes].push(request);
-    }
+    let requests = Arc::new(Mutex::new(requests.into_iter()));
     let began = Instant::now();
-    let lanes = shares.into_iter().map(|share| {
+    let lanes = ports.iter().copied().cycle().take(lanes).map(|port| {
+        let requests = Arc::clone(&requests);
+        let next = move || requests.lock().expect("no lane panics while it takes a request").next();
         tokio::spawn(async move {
             let mut lane = Lane::open(port).await;
-            for request in share {
+            while let Some(request) = next() {
                 lane.send(&request).await;
             }
         })

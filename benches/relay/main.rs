@@ -114,9 +114,9 @@ async fn acknowledgements() {
     let bare = bare(setup.secret());
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
-        let without = load::flood(bare, load::callbacks(&setup.secret(), 1, EACH), LANES).await;
+        let without = load::flood(&[bare], load::callbacks(&setup.secret(), 1, EACH), LANES).await;
         let first = 1 + round * EACH as i64;
-        let kept = load::flood(setup.port, load::callbacks(&setup.secret(), first, EACH), LANES).await;
+        let kept = load::flood(&[setup.port], load::callbacks(&setup.secret(), first, EACH), LANES).await;
         rounds.push((kept / without, kept, without));
     }
     rounds.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -147,7 +147,7 @@ async fn end_to_end() {
     let relay = setup.relay().await;
     let requests = setup.place(1, ORDERS);
     let began = Instant::now();
-    load::flood(setup.port, requests, LANES).await;
+    load::flood(&[setup.port], requests, LANES).await;
     let all = |sink: &OneTribeSim| sink.accepted_orders() == ORDERS;
     setup.sink.wait_for(all, Duration::from_secs(120)).await.expect("all orders arrive");
     let rate = ORDERS as f64 / began.elapsed().as_secs_f64();
@@ -177,7 +177,7 @@ async fn process() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = resident_mib(&relay);
     show("resident memory, idle", format!("{idle:.1} MiB"), "< 20 MiB", idle < 20.0);
-    load::flood(setup.port, setup.place(1, WEBHOOKS), LANES).await;
+    load::flood(&[setup.port], setup.place(1, WEBHOOKS), LANES).await;
     let all = |sink: &OneTribeSim| sink.accepted_orders() == WEBHOOKS;
     setup.sink.wait_for(all, Duration::from_secs(300)).await.expect("all orders arrive");
     let after = resident_mib(&relay);

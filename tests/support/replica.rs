@@ -67,9 +67,14 @@ impl Replica {
         self.said().iter().filter(|line| line.contains(LEADS)).count()
     }
 
+    #[allow(dead_code, reason = "not everybody who starts replicas looks at their processes")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     #[allow(dead_code, reason = "not everybody who starts replicas sends signals")]
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("there is a `kill`");
         assert!(sent.success());
     }
