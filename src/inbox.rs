@@ -3,11 +3,13 @@
 //! Here are the trait and its types; `sqlite` keeps it in a file, `postgres` in a server's database. Nothing personal goes in: ids, times, states, digests.
 //! Every method takes the time as an argument, so that a test can say what time it is.
 
+mod change;
 mod error;
 mod group;
 mod history;
 mod lease;
 mod moving;
+mod order;
 pub mod postgres;
 mod queue;
 mod rows;
@@ -17,11 +19,11 @@ pub mod sqlite;
 pub use error::InboxError;
 pub use lease::{Lease, Term};
 pub use moving::{Moved, move_inbox};
+pub use order::{NotAState, OrderQuery, OrderRow, OrderState};
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
@@ -33,6 +35,9 @@ use crate::{
 
 pub(crate) use history::hour_of;
 pub use history::{HISTORY, Hour};
+
+use change::{Change, Done};
+use rows::Event;
 
 /// Which connection (one store and its destination) a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,99 +172,6 @@ pub struct Settlement {
     pub at: Timestamp,
 }
 
-/// Where an order stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OrderState {
-    /// There is work: waiting, under way, or to be tried again.
-    Pending,
-    /// The destination has its newest known state.
-    Delivered,
-    /// Refused for too long. Can be resent.
-    Failed,
-    /// The store does not know it. Can be resent.
-    Gone,
-    /// Its status is one that is not forwarded.
-    Skipped,
-}
-
-impl OrderState {
-    const ALL: [Self; 5] = [Self::Pending, Self::Delivered, Self::Failed, Self::Gone, Self::Skipped];
-
-    /// As the database keeps it.
-    pub(crate) fn code(self) -> i64 {
-        match self {
-            Self::Pending => 0,
-            Self::Delivered => 1,
-            Self::Failed => 2,
-            Self::Gone => 3,
-            Self::Skipped => 4,
-        }
-    }
-
-    pub(crate) fn from_code(code: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.code() == code)
-    }
-
-    /// As people and URLs name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::Gone => "gone",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-impl std::str::FromStr for OrderState {
-    type Err = NotAState;
-
-    fn from_str(text: &str) -> Result<Self, NotAState> {
-        Self::ALL.into_iter().find(|state| state.name() == text).ok_or(NotAState)
-    }
-}
-
-/// Said of a text that names no state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a state is one of pending, delivered, failed, gone, skipped")]
-pub struct NotAState;
-
-/// One order's row, as shown to people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OrderRow {
-    /// Which order.
-    pub order_id: OrderId,
-    /// Where it stands.
-    pub state: OrderState,
-    /// Tries for its newest state.
-    pub attempts: u32,
-    /// What was seen last, if it was no success. No personal data.
-    pub last_error: Option<String>,
-    /// When the relay first heard of it.
-    pub first_event_at: Timestamp,
-    /// When the relay last heard of it.
-    pub last_event_at: Timestamp,
-    /// Since when it waits, if it does.
-    pub waiting_since: Option<Timestamp>,
-    /// When it is tried next, or its lease ends.
-    pub next_attempt_at: Option<Timestamp>,
-    /// When it was last forwarded.
-    pub delivered_at: Option<Timestamp>,
-}
-
-/// Which rows are wanted.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OrderQuery {
-    /// Only this state.
-    pub state: Option<OrderState>,
-    /// At most this many.
-    pub limit: u32,
-    /// Only ids below this one: the last page's `next`.
-    pub before: Option<OrderId>,
-}
-
 /// The whole inbox of one connection in a few numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -293,11 +205,19 @@ pub async fn open(database: &Database) -> Result<Arc<dyn Inbox>, InboxError> {
 /// The inbox. All changes are durable when their future is done.
 #[async_trait]
 pub trait Inbox: Send + Sync {
+    /// Makes a change, by whichever writer makes those of its kind. All that change anything below go through here.
+    #[doc(hidden)]
+    async fn change(&self, change: Change) -> Result<Done, InboxError>;
+
     /// The connection of this kind and name, made if it is new.
-    async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError>;
+    async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
+        self.change(Change::Connection { kind: kind.to_owned(), name: name.to_owned(), now }).await?.connection()
+    }
 
     /// Keeps an event. Done means synced to disk.
-    async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError>;
+    async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
+        self.change(Change::Accept(Event::of(&arrival))).await?.accepted()
+    }
 
     /// Makes orders wanted: to be looked at (fetched, forwarded if they differ), or, with `insist`, to be forwarded in any case.
     async fn want(
@@ -306,10 +226,14 @@ pub trait Inbox: Send + Sync {
         orders: Vec<OrderId>,
         insist: bool,
         now: Timestamp,
-    ) -> Result<(), InboxError>;
+    ) -> Result<(), InboxError> {
+        self.change(Change::Want { connection, orders, insist, now }).await.map(drop)
+    }
 
     /// Makes all orders of one settled state wanted, insisting. Returns how many.
-    async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError>;
+    async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError> {
+        self.change(Change::WantAll { connection, state, now }).await?.count()
+    }
 
     /// Orders that may be claimed now, those due longest first.
     async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError>;
@@ -324,13 +248,19 @@ pub trait Inbox: Send + Sync {
         orders: Vec<OrderId>,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Vec<Claim>, InboxError>;
+    ) -> Result<Vec<Claim>, InboxError> {
+        self.change(Change::Claim { connection, orders, until: now.after(lease), now }).await?.claims()
+    }
 
     /// Ends a claim. False if it was no longer the owner's to end; nothing has changed then.
-    async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError>;
+    async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError> {
+        self.change(Change::Settle(settlement)).await?.settled()
+    }
 
     /// An outage is over: what was deferred for it is due as it was before.
-    async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError>;
+    async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError> {
+        self.change(Change::Recover(connection)).await?.count()
+    }
 
     /// Rows by descending id.
     async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError>;
@@ -342,7 +272,9 @@ pub trait Inbox: Send + Sync {
     async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError>;
 
     /// Notes how many orders wait now, for [`Inbox::history`], and drops hours older than [`HISTORY`].
-    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError>;
+    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
+        self.change(Change::Sample { connection, now }).await.map(drop)
+    }
 
     /// The hours from `since` on in which there was anything to note, the oldest first.
     async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError>;
@@ -351,13 +283,19 @@ pub trait Inbox: Send + Sync {
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError>;
 
     /// Keeps a note; `None` removes it.
-    async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError>;
+    async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError> {
+        self.change(Change::KeepNote { connection, name: name.to_owned(), value }).await.map(drop)
+    }
 
     /// Removes at most `limit` orders that have been settled since before `before`, each with its receipts. Returns how many.
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError>;
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
+        self.change(Change::Prune { before, limit }).await?.count()
+    }
 
     /// Proves that the database can be written.
-    async fn probe(&self, now: Timestamp) -> Result<(), InboxError>;
+    async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
+        self.change(Change::Probe(now)).await.map(drop)
+    }
 
     /// Changes whenever work may have come in.
     fn arrivals(&self) -> watch::Receiver<u64>;

@@ -8,7 +8,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     InboxError,
-    queue::{Change, Done, Jobs},
+    change::{Change, Done},
+    queue::Jobs,
 };
 
 /// How a writer makes up its batches.

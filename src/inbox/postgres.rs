@@ -29,10 +29,10 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
-    OrderState, Settlement, Summary, Term,
+    ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow, Summary, Term,
+    change::{Change, Done},
     group::{self, Batches},
-    queue::{Change, Queue},
+    queue::Queue,
     schema,
 };
 use crate::{clock::Timestamp, event::OrderId};
@@ -163,26 +163,13 @@ pub(super) async fn connection(url: &SecretString) -> Result<PgConnection, Inbox
 
 #[async_trait]
 impl Inbox for PostgresInbox {
-    async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
-        self.desk.connection(kind, name, now).await
-    }
-
-    async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
-        self.events.accept(arrival).await
-    }
-
-    async fn want(
-        &self,
-        connection: ConnectionId,
-        orders: Vec<OrderId>,
-        insist: bool,
-        now: Timestamp,
-    ) -> Result<(), InboxError> {
-        self.desk.plain(Change::Want { connection, orders, insist, now }).await
-    }
-
-    async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError> {
-        self.desk.count(Change::WantAll { connection, state, now }).await
+    async fn change(&self, change: Change) -> Result<Done, InboxError> {
+        let writer = match change {
+            Change::Accept(_) => &self.events,
+            Change::Claim { .. } | Change::Settle(_) => &self.claims,
+            _ => &self.desk,
+        };
+        writer.change(change).await
     }
 
     async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError> {
@@ -191,24 +178,6 @@ impl Inbox for PostgresInbox {
 
     async fn next_due(&self, connection: ConnectionId, now: Timestamp) -> Result<Option<Timestamp>, InboxError> {
         Ok(reads::next_due(&self.readers, &self.shared.clock, connection, now).await?)
-    }
-
-    async fn claim(
-        &self,
-        connection: ConnectionId,
-        orders: Vec<OrderId>,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<Vec<Claim>, InboxError> {
-        self.claims.claim(connection, orders, now.after(lease), now).await
-    }
-
-    async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError> {
-        self.claims.settle(settlement).await
-    }
-
-    async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError> {
-        self.desk.count(Change::Recover(connection)).await
     }
 
     async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError> {
@@ -232,22 +201,6 @@ impl Inbox for PostgresInbox {
 
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError> {
         Ok(reads::note(&self.readers, connection, name).await?)
-    }
-
-    async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError> {
-        self.desk.plain(Change::KeepNote { connection, name: name.to_owned(), value }).await
-    }
-
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
-        self.desk.count(Change::Prune { before, limit }).await
-    }
-
-    async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
-        self.desk.plain(Change::Probe(now)).await
-    }
-
-    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
-        self.desk.plain(Change::Sample { connection, now }).await
     }
 
     async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {

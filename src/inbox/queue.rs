@@ -14,44 +14,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Accepted, Arrival, Claim, ConnectionId, InboxError, OrderState, Settlement, rows::Event};
-use crate::{clock::Timestamp, event::OrderId};
+use super::{
+    InboxError,
+    change::{Change, Done},
+};
 
 /// Changes waiting for the writer; beyond that, callers wait to hand theirs in.
 const QUEUE: usize = 4096;
-
-/// One change.
-pub(super) enum Change {
-    Accept(Event),
-    Settle(Settlement),
-    Want { connection: ConnectionId, orders: Vec<OrderId>, insist: bool, now: Timestamp },
-    WantAll { connection: ConnectionId, state: OrderState, now: Timestamp },
-    Claim { connection: ConnectionId, orders: Vec<OrderId>, until: Timestamp, now: Timestamp },
-    Recover(ConnectionId),
-    Connection { kind: String, name: String, now: Timestamp },
-    KeepNote { connection: ConnectionId, name: String, value: Option<String> },
-    Prune { before: Timestamp, limit: u32 },
-    Sample { connection: ConnectionId, now: Timestamp },
-    Probe(Timestamp),
-}
-
-impl Change {
-    /// Whether there may be work for the dispatch afterwards.
-    pub fn brings_work(&self) -> bool {
-        matches!(self, Self::Accept(_) | Self::Settle(_) | Self::Want { .. } | Self::WantAll { .. } | Self::Recover(_))
-    }
-}
-
-/// What a change came to.
-#[derive(Clone)]
-pub(super) enum Done {
-    Accepted(Accepted),
-    Settled(bool),
-    Claimed(Vec<Claim>),
-    Count(u64),
-    Connection(ConnectionId),
-    Nothing,
-}
 
 /// A change and who waits for it.
 pub(super) struct Job {
@@ -131,7 +100,7 @@ impl Queue {
     }
 
     /// Hands a change in and waits for its end. If nobody does any more, it may be left undone (see [`Job::counts`]).
-    async fn change(&self, change: Change) -> Result<Done, InboxError> {
+    pub async fn change(&self, change: Change) -> Result<Done, InboxError> {
         let (reply, done) = oneshot::channel();
         let sender = self.sender.upgrade().ok_or(InboxError::Closed)?;
         sender.send(Job { change, reply }).await.map_err(|_| InboxError::Closed)?;
@@ -141,53 +110,6 @@ impl Queue {
         }
         drop(sender);
         done.await.map_err(|_| InboxError::Closed)?
-    }
-
-    pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
-        match self.change(Change::Accept(Event::of(&arrival))).await? {
-            Done::Accepted(accepted) => Ok(accepted),
-            _ => Err(InboxError::Closed),
-        }
-    }
-
-    pub async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError> {
-        match self.change(Change::Settle(settlement)).await? {
-            Done::Settled(settled) => Ok(settled),
-            _ => Err(InboxError::Closed),
-        }
-    }
-
-    pub async fn claim(
-        &self,
-        connection: ConnectionId,
-        orders: Vec<OrderId>,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<Claim>, InboxError> {
-        match self.change(Change::Claim { connection, orders, until, now }).await? {
-            Done::Claimed(claims) => Ok(claims),
-            _ => Err(InboxError::Closed),
-        }
-    }
-
-    pub async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
-        match self.change(Change::Connection { kind: kind.to_owned(), name: name.to_owned(), now }).await? {
-            Done::Connection(id) => Ok(id),
-            _ => Err(InboxError::Closed),
-        }
-    }
-
-    /// A change that comes to a number.
-    pub async fn count(&self, change: Change) -> Result<u64, InboxError> {
-        match self.change(change).await? {
-            Done::Count(count) => Ok(count),
-            _ => Err(InboxError::Closed),
-        }
-    }
-
-    /// A change that comes to nothing but its being done.
-    pub async fn plain(&self, change: Change) -> Result<(), InboxError> {
-        self.change(change).await.map(drop)
     }
 
     /// Has the writer finish what was handed in, and waits until it has.

@@ -12,7 +12,7 @@ use crate::{clock::Timestamp, event::OrderId};
 
 /// One receipt to keep: an event is known again by either of its marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub(super) struct Receipt {
+pub struct Receipt {
     pub connection_id: i64,
     pub order_id: i64,
     /// Of its `webhook-id`; without one, the same as `twin`.
@@ -30,7 +30,7 @@ impl Receipt {
 
 /// What the databases need to know of an event.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Event {
+pub struct Event {
     pub connection: ConnectionId,
     pub order: OrderId,
     /// None for an event with nothing to be known by.

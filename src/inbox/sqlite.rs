@@ -22,10 +22,10 @@ use sqlx::{
 use tokio::sync::watch;
 
 use super::{
-    Accepted, Arrival, Claim, ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow,
-    OrderState, Settlement, Summary, Term,
+    ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow, OrderState, Summary, Term,
+    change::{Change, Done},
     group::{self, Batches},
-    queue::{Change, Queue},
+    queue::Queue,
     schema,
 };
 use crate::{clock::Timestamp, event::OrderId};
@@ -171,26 +171,8 @@ fn order_row(row: &SqliteRow) -> Result<OrderRow, sqlx::Error> {
 
 #[async_trait]
 impl Inbox for SqliteInbox {
-    async fn connection(&self, kind: &str, name: &str, now: Timestamp) -> Result<ConnectionId, InboxError> {
-        self.queue.connection(kind, name, now).await
-    }
-
-    async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError> {
-        self.queue.accept(arrival).await
-    }
-
-    async fn want(
-        &self,
-        connection: ConnectionId,
-        orders: Vec<OrderId>,
-        insist: bool,
-        now: Timestamp,
-    ) -> Result<(), InboxError> {
-        self.queue.plain(Change::Want { connection, orders, insist, now }).await
-    }
-
-    async fn want_all(&self, connection: ConnectionId, state: OrderState, now: Timestamp) -> Result<u64, InboxError> {
-        self.queue.count(Change::WantAll { connection, state, now }).await
+    async fn change(&self, change: Change) -> Result<Done, InboxError> {
+        self.queue.change(change).await
     }
 
     async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError> {
@@ -213,24 +195,6 @@ impl Inbox for SqliteInbox {
         let at: Option<i64> =
             sqlx::query_scalar(sql).bind(connection.0).bind(now.millis()).fetch_one(&self.readers).await?;
         Ok(at.map(Timestamp::from_millis))
-    }
-
-    async fn claim(
-        &self,
-        connection: ConnectionId,
-        orders: Vec<OrderId>,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<Vec<Claim>, InboxError> {
-        self.queue.claim(connection, orders, now.after(lease), now).await
-    }
-
-    async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError> {
-        self.queue.settle(settlement).await
-    }
-
-    async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError> {
-        self.queue.count(Change::Recover(connection)).await
     }
 
     async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError> {
@@ -301,10 +265,6 @@ impl Inbox for SqliteInbox {
         })
     }
 
-    async fn sample(&self, connection: ConnectionId, now: Timestamp) -> Result<(), InboxError> {
-        self.queue.plain(Change::Sample { connection, now }).await
-    }
-
     async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
         history::read(&self.readers, connection, since).await.map_err(Into::into)
     }
@@ -312,18 +272,6 @@ impl Inbox for SqliteInbox {
     async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError> {
         let sql = "SELECT value FROM notes WHERE connection_id = ?1 AND name = ?2";
         Ok(sqlx::query_scalar(sql).bind(connection.0).bind(name).fetch_optional(&self.readers).await?)
-    }
-
-    async fn keep_note(&self, connection: ConnectionId, name: &str, value: Option<String>) -> Result<(), InboxError> {
-        self.queue.plain(Change::KeepNote { connection, name: name.to_owned(), value }).await
-    }
-
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
-        self.queue.count(Change::Prune { before, limit }).await
-    }
-
-    async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
-        self.queue.plain(Change::Probe(now)).await
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {

@@ -13,8 +13,8 @@ use crate::{
     clock::Timestamp,
     inbox::{
         Accepted, Claim, ConnectionId, InboxError, Settlement,
+        change::{Change, Done},
         group::Ledger,
-        queue::{Change, Done},
         rows::{self, Event, SettleRow, Settled},
     },
 };

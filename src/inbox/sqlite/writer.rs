@@ -7,8 +7,8 @@ use crate::{
     clock::Timestamp,
     inbox::{
         ConnectionId, InboxError, Settlement,
+        change::{Change, Done},
         group::Ledger,
-        queue::{Change, Done},
         rows::{self, SettleRow, Settled},
     },
 };
