@@ -9,7 +9,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{check::LONG_WAIT, clock::Timestamp, http::Seen, words};
+use crate::{
+    check::{LONG_WAIT, meanwhile},
+    clock::Timestamp,
+    http::Seen,
+    retry::Standing,
+    words,
+};
 
 pub use watcher::Watcher;
 
@@ -64,12 +70,14 @@ impl Condition {
 /// What is known when somebody looks.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The status with which the store refuses the credentials, if it does.
-    pub credentials_refused: Option<u16>,
-    /// Since when the hooks cannot be looked after, and why.
-    pub hooks_failing: Option<(Timestamp, String)>,
-    /// Since when the destination is down, and what was seen last.
-    pub destination_down: Option<(Timestamp, Seen)>,
+    /// Whether the store takes the credentials, or the status with which it refuses them.
+    pub credentials: Standing<u16>,
+    /// Whether the hooks can be looked after, or since when they cannot, and why.
+    pub hooks: Standing<(Timestamp, String)>,
+    /// Whether orders are found by polling.
+    pub polling: bool,
+    /// Whether the destination takes orders, or since when it does not, and what was seen last.
+    pub destination: Standing<(Timestamp, Seen)>,
     /// Orders refused for too long.
     pub failed: u64,
     /// Orders that wait.
@@ -78,33 +86,61 @@ pub struct Facts {
     pub oldest_waiting: Option<Timestamp>,
 }
 
-/// The conditions that hold at `now`, each with its sentence. Nothing in them is secret or personal.
-pub fn conditions(facts: &Facts, now: Timestamp) -> BTreeMap<Condition, String> {
+/// What is to be thought of each condition at some time; of those that are not here, that they do not hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Worth telling, each with its sentence. Nothing in them is secret or personal.
+    pub holding: BTreeMap<Condition, String>,
+    /// Neither worth telling nor known to be over: seen for a short while only, or not looked at since the start.
+    pub open: BTreeSet<Condition>,
+}
+
+impl Conditions {
+    fn may_hold(&self, condition: Condition) -> bool {
+        self.holding.contains_key(&condition) || self.open.contains(&condition)
+    }
+}
+
+/// What is to be thought of `facts` at `now`.
+pub fn conditions(facts: &Facts, now: Timestamp) -> Conditions {
     let mut found = BTreeMap::new();
+    let mut open = BTreeSet::new();
     let waiting = words::count(facts.waiting, "order");
     let are = words::are(facts.waiting);
-    if let Some(status) = facts.credentials_refused {
-        let said = format!(
-            "BigCommerce refuses the relay's access token (HTTP {status}): orders cannot be fetched. Set BIGCOMMERCE_ACCESS_TOKEN anew."
-        );
-        found.insert(Condition::CredentialsRefused, said);
+    match facts.credentials {
+        Standing::Well => {}
+        Standing::Unknown => drop(open.insert(Condition::CredentialsRefused)),
+        Standing::Trouble(status) => {
+            let said = format!(
+                "BigCommerce refuses the relay's access token (HTTP {status}): orders cannot be fetched. Set BIGCOMMERCE_ACCESS_TOKEN anew."
+            );
+            found.insert(Condition::CredentialsRefused, said);
+        }
     }
     // Refused credentials are reason enough for hooks that cannot be mended.
-    if let Some((since, why)) = facts.hooks_failing.as_ref().filter(|_| facts.credentials_refused.is_none())
-        && now.since(*since) >= HOOKS_TOO_LONG
-    {
-        let span = words::span(now.since(*since));
-        let said =
-            format!("The webhooks could not be put right for {span}: {why}. Orders are found by polling meanwhile.");
-        found.insert(Condition::HooksNotMendable, said);
+    let refused = matches!(facts.credentials, Standing::Trouble(_));
+    match &facts.hooks {
+        Standing::Well => {}
+        Standing::Trouble((since, why)) if !refused && now.since(*since) >= HOOKS_TOO_LONG => {
+            let span = words::span(now.since(*since));
+            let meanwhile = meanwhile(facts.polling);
+            found.insert(
+                Condition::HooksNotMendable,
+                format!("The webhooks could not be put right for {span}: {why}. {meanwhile}"),
+            );
+        }
+        Standing::Unknown | Standing::Trouble(_) => drop(open.insert(Condition::HooksNotMendable)),
     }
-    if let Some((since, seen)) = facts.destination_down
-        && now.since(since) >= DOWN_TOO_LONG
-    {
-        let span = words::span(now.since(since));
-        let said =
-            format!("One Tribe has not been taking orders for {span} ({seen}). {waiting} {are} waiting; none is lost.");
-        found.insert(Condition::DestinationDown, said);
+    match facts.destination {
+        Standing::Well => {}
+        Standing::Trouble((since, seen)) if now.since(since) >= DOWN_TOO_LONG => {
+            let span = words::span(now.since(since));
+            let said = format!(
+                "One Tribe has not been taking orders for {span} ({seen}). {waiting} {are} waiting; none is lost."
+            );
+            found.insert(Condition::DestinationDown, said);
+        }
+        Standing::Unknown | Standing::Trouble(_) => drop(open.insert(Condition::DestinationDown)),
     }
     if facts.failed > 0 {
         let failed = words::count(facts.failed, "order");
@@ -117,7 +153,7 @@ pub fn conditions(facts: &Facts, now: Timestamp) -> BTreeMap<Condition, String> 
         let said = format!("{waiting} {are} waiting, the oldest for {}. None is lost.", words::span(waited));
         found.insert(Condition::WaitingLong, said);
     }
-    found
+    Conditions { holding: found, open }
 }
 
 /// One message to post.
@@ -151,12 +187,12 @@ impl Ledger {
     }
 
     /// What has to be told now. The same again, until [`Ledger::tell`] says that it was.
-    pub fn due(&mut self, holding: &BTreeMap<Condition, String>, now: Timestamp) -> Vec<Message> {
-        self.quiet_since.retain(|condition, _| self.told.contains(condition) && !holding.contains_key(condition));
-        let begun = holding.iter().filter(|(condition, _)| !self.told.contains(condition));
+    pub fn due(&mut self, found: &Conditions, now: Timestamp) -> Vec<Message> {
+        self.quiet_since.retain(|condition, _| self.told.contains(condition) && !found.may_hold(*condition));
+        let begun = found.holding.iter().filter(|(condition, _)| !self.told.contains(condition));
         let begun = begun.map(|(condition, text)| Message { condition: *condition, over: false, text: text.clone() });
         let mut due: Vec<Message> = begun.collect();
-        for condition in self.told.iter().filter(|condition| !holding.contains_key(condition)) {
+        for condition in self.told.iter().filter(|condition| !found.may_hold(**condition)) {
             let since = *self.quiet_since.entry(*condition).or_insert(now);
             if now.since(since) >= QUIET {
                 due.push(Message { condition: *condition, over: true, text: condition.over().to_owned() });
@@ -189,32 +225,50 @@ mod tests {
     #[test]
     fn each_condition_begins_where_it_should() {
         use Condition::*;
-        let failing = |seconds| Some((ago(seconds), "BigCommerce: HTTP 422".to_owned()));
-        let down = |seconds| Some((ago(seconds), Seen::Status(503)));
+        let failing = |seconds| Standing::Trouble((ago(seconds), "BigCommerce: HTTP 422".to_owned()));
+        let down = |seconds| Standing::Trouble((ago(seconds), Seen::Status(503)));
+        let refused = Standing::Trouble(401);
         let none = Facts::default();
         let cases = [
             (none.clone(), vec![]),
-            (Facts { credentials_refused: Some(401), ..none.clone() }, vec![CredentialsRefused]),
-            (
-                Facts { credentials_refused: Some(401), hooks_failing: failing(900), ..none.clone() },
-                vec![CredentialsRefused],
-            ),
-            (Facts { hooks_failing: failing(299), ..none.clone() }, vec![]),
-            (Facts { hooks_failing: failing(300), ..none.clone() }, vec![HooksNotMendable]),
-            (Facts { destination_down: down(299), ..none.clone() }, vec![]),
-            (Facts { destination_down: down(300), ..none.clone() }, vec![DestinationDown]),
+            (Facts { credentials: refused.clone(), ..none.clone() }, vec![CredentialsRefused]),
+            (Facts { credentials: refused, hooks: failing(900), ..none.clone() }, vec![CredentialsRefused]),
+            (Facts { hooks: failing(299), ..none.clone() }, vec![]),
+            (Facts { hooks: failing(300), ..none.clone() }, vec![HooksNotMendable]),
+            (Facts { destination: down(299), ..none.clone() }, vec![]),
+            (Facts { destination: down(300), ..none.clone() }, vec![DestinationDown]),
             (Facts { failed: 1, ..none.clone() }, vec![OrderFailed]),
             (Facts { waiting: 1, oldest_waiting: Some(ago(899)), ..none.clone() }, vec![]),
             (Facts { waiting: 1, oldest_waiting: Some(ago(900)), ..none.clone() }, vec![WaitingLong]),
-            (Facts { failed: 2, destination_down: down(400), ..none.clone() }, vec![DestinationDown, OrderFailed]),
+            (Facts { failed: 2, destination: down(400), ..none.clone() }, vec![DestinationDown, OrderFailed]),
         ];
         for (facts, wanted) in cases {
-            let found: Vec<_> = conditions(&facts, NOW).into_keys().collect();
+            let found: Vec<_> = conditions(&facts, NOW).holding.into_keys().collect();
             assert_eq!(found, wanted, "{facts:?}");
         }
-        let facts = Facts { destination_down: down(400), waiting: 1, ..none };
+        let facts = Facts { destination: down(400), waiting: 1, ..none };
         let said = "One Tribe has not been taking orders for 6 minutes (HTTP 503). 1 order is waiting; none is lost.";
-        assert_eq!(conditions(&facts, NOW)[&DestinationDown], said);
+        assert_eq!(conditions(&facts, NOW).holding[&DestinationDown], said);
+    }
+
+    #[test]
+    fn what_was_told_is_over_once_it_is_known_to_be_and_not_before() {
+        let at = |seconds| NOW.after(Duration::from_secs(seconds));
+        let facts = |destination| Facts { destination, hooks: Standing::Well, ..Facts::default() };
+        let down = |since| facts(Standing::Trouble((since, Seen::Status(503))));
+        let mut ledger = Ledger::default();
+        let told = ledger.due(&conditions(&down(ago(400)), NOW), NOW);
+        ledger.tell(&told[0]);
+        // Another process looks now: it has seen nothing yet, then sees the same for a short while.
+        for seconds in [0, 100] {
+            assert_eq!(ledger.due(&conditions(&facts(Standing::Unknown), at(seconds)), at(seconds)), []);
+        }
+        for seconds in [105, 200, 404, 405, 900] {
+            assert_eq!(ledger.due(&conditions(&down(at(105)), at(seconds)), at(seconds)), []);
+        }
+        assert_eq!(ledger.due(&conditions(&facts(Standing::Well), at(905)), at(905)), []);
+        let over = ledger.due(&conditions(&facts(Standing::Well), at(965)), at(965));
+        assert_eq!((over.len(), over[0].over), (1, true));
     }
 
     #[test]
@@ -249,7 +303,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let failed = conditions(&Facts { failed: 1, ..Facts::default() }, NOW);
         assert_eq!(ledger.due(&failed, NOW).len(), 1);
-        assert_eq!(ledger.due(&BTreeMap::new(), NOW.after(QUIET * 2)), []);
+        assert_eq!(ledger.due(&Conditions::default(), NOW.after(QUIET * 2)), []);
     }
 
     #[test]

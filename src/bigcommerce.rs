@@ -21,8 +21,12 @@ use crate::{
     config::{ConnectionConfig, HooksApi},
     http::{self, CallError, Seen, Transport},
     metrics::Metrics,
+    retry::Standing,
 };
 use quota::{Quota, QuotaHeaders};
+
+/// How long a call that somebody waits for may wait for the quota.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a call is for; metrics tell calls apart by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,8 +56,8 @@ pub struct Api {
     base: Url,
     config: ConnectionConfig,
     quota: Mutex<Quota>,
-    /// The status with which the store last refused the credentials, until it takes them again.
-    refused: Mutex<Option<u16>>,
+    /// Whether the store takes the credentials, or the status with which it last refused them.
+    credentials: Mutex<Standing<u16>>,
     /// Set once the store has answered that V2's hooks are gone.
     hooks_v3: AtomicBool,
     metrics: Arc<Metrics>,
@@ -97,7 +101,7 @@ impl Api {
             base,
             config: config.clone(),
             quota: Mutex::new(Quota::new(config.quota_share, Instant::now())),
-            refused: Mutex::default(),
+            credentials: Mutex::default(),
             hooks_v3: AtomicBool::new(config.hooks_api == HooksApi::V3),
             metrics,
         })
@@ -129,11 +133,18 @@ impl Api {
     }
 
     /// Waits only while the store itself would refuse: for rare calls that somebody waits for, such as checks.
-    pub async fn take_soon(self: &Arc<Self>) -> Token {
+    ///
+    /// # Errors
+    /// What the store would answer, a 429, when that lasts for longer than anybody would wait.
+    pub async fn take_soon(self: &Arc<Self>) -> Result<Token, CallError> {
         loop {
-            let taken = self.quota().take_soon(Instant::now());
+            let now = Instant::now();
+            let taken = self.quota().take_soon(now);
             match taken {
-                Ok(()) => return Token { api: self.clone(), spent: Spent::Not },
+                Ok(()) => return Ok(Token { api: self.clone(), spent: Spent::Not }),
+                Err(until) if until.saturating_duration_since(now) > PATIENCE => {
+                    return Err(Seen::Status(429).into());
+                }
                 Err(until) => tokio::time::sleep_until(until.into()).await,
             }
         }
@@ -180,20 +191,20 @@ impl Api {
         outcome
     }
 
-    /// The status with which the store refuses the credentials, if it does: 401, or 403 where orders are read.
-    pub fn credentials_refused(&self) -> Option<u16> {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the store takes the credentials, or the status with which it refuses them: 401, or 403 where orders are read.
+    pub fn credentials(&self) -> Standing<u16> {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and a success there proves no right
     /// to read orders.
     fn note_credentials(&self, operation: Operation, status: u16) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
         let hooks = operation == Operation::Hooks;
         match status {
-            401 => *refused = Some(401),
-            403 if !hooks => *refused = Some(403),
-            200..=299 if !hooks || *refused == Some(401) => *refused = None,
+            401 => *credentials = Standing::Trouble(401),
+            403 if !hooks => *credentials = Standing::Trouble(403),
+            200..=299 if !hooks || *credentials == Standing::Trouble(401) => *credentials = Standing::Well,
             _ => {}
         }
     }

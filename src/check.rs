@@ -27,6 +27,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// An order that waits longer than this deserves a look.
 pub const LONG_WAIT: Duration = Duration::from_secs(15 * 60);
 
+/// What becomes of new orders while no webhooks come.
+pub(crate) fn meanwhile(polling: bool) -> &'static str {
+    if polling {
+        "Orders are found by polling meanwhile."
+    } else {
+        "Polling is switched off (RECONCILE_INTERVAL is 0): new orders are not found meanwhile."
+    }
+}
+
 /// How one check, or all of them, came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -136,20 +145,20 @@ impl Checker {
     /// Runs all checks side by side, each within ten seconds. Sends no order anywhere.
     pub async fn run(&self) -> Arc<Report> {
         let checks = [
-            ("configuration", "Configuration", self.configuration().boxed()),
-            ("storage", "Storage", self.storage().boxed()),
-            ("bigcommerce_api", "BigCommerce: access to orders", self.bigcommerce_api().boxed()),
-            ("bigcommerce_hooks", "BigCommerce: webhooks", self.bigcommerce_hooks().boxed()),
-            ("public_url", "Public address", self.public_url().boxed()),
-            ("one_tribe_destination", "One Tribe: destination", self.one_tribe_destination().boxed()),
-            ("deliveries", "Deliveries", self.deliveries().boxed()),
+            ("configuration", "Configuration", "The relay", self.configuration().boxed()),
+            ("storage", "Storage", "The database", self.storage().boxed()),
+            ("bigcommerce_api", "BigCommerce: access to orders", "BigCommerce", self.bigcommerce_api().boxed()),
+            ("bigcommerce_hooks", "BigCommerce: webhooks", "BigCommerce", self.bigcommerce_hooks().boxed()),
+            ("public_url", "Public address", "The public address", self.public_url().boxed()),
+            ("one_tribe_destination", "One Tribe: destination", "One Tribe", self.one_tribe_destination().boxed()),
+            ("deliveries", "Deliveries", "The database", self.deliveries().boxed()),
         ];
-        let checks = join_all(checks.map(|(id, title, check)| async move {
+        let checks = join_all(checks.map(|(id, title, asked, check)| async move {
             let began = Instant::now();
             let finding = tokio::time::timeout(LIMIT, check).await.unwrap_or_else(|_| {
                 Finding::fail(
-                    format!("No answer within {} seconds.", LIMIT.as_secs()),
-                    "Check again in a minute. If it stays like this, ask the people who run the relay to look at its network.",
+                    format!("{asked} has not answered within {} seconds.", LIMIT.as_secs()),
+                    "Check again in a minute. If it stays like this, tell the people who run the relay.",
                 )
             });
             let Finding { status, detail, remedy } = finding;

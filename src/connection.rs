@@ -87,7 +87,8 @@ impl Connection {
         self.destination_breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn breaker(&self, side: Side) -> MutexGuard<'_, Breaker> {
+    /// Whether a side takes calls.
+    pub fn breaker(&self, side: Side) -> MutexGuard<'_, Breaker> {
         match side {
             Side::Store => self.store_breaker(),
             Side::Destination => self.destination_breaker(),
@@ -133,7 +134,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Forgets the outages of a time in which this process delivered.
+    /// Removes the notes of outages, where no relay runs that could do so.
+    ///
+    /// # Errors
+    /// When the inbox cannot be written.
+    pub async fn forget_noted(&self, inbox: &dyn Inbox) -> Result<(), InboxError> {
+        for side in Side::ALL {
+            inbox.keep_note(self.id, side.note(), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was seen of both sides: for the end of the time in which this process delivers, and where nobody waits
+    /// any more who could see that a side is back.
     pub fn forget_outages(&self) {
         for side in Side::ALL {
             *self.breaker(side) = Breaker::default();

@@ -170,6 +170,10 @@ impl Dispatch {
         }
         if due.is_empty() {
             let next = self.inbox.next_due(self.connection.id, wall).await?;
+            if next.is_none() && self.under_way().is_empty() {
+                // No order is left that could find out whether an outage is over: the next one is simply tried.
+                self.connection.forget_outages();
+            }
             return Ok(Some(Wait::For(next.map_or(SAFETY_POLL, |at| at.since(wall)))));
         }
         let planned = {

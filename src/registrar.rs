@@ -9,20 +9,21 @@ mod turn;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use secrecy::ExposeSecret;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     bigcommerce::hooks::{Hook, WantedHook},
     callback::TOKEN_HEADER,
     connection::Connection,
-    http::CallError,
+    http::{CallError, Seen},
     inbox::{Inbox, InboxError},
-    retry::Backoff,
+    retry::{Backoff, Standing},
 };
 pub use report::{Done, HookReport, HookState};
 use turn::{Turn, Unsettled};
@@ -45,12 +46,21 @@ pub enum RegistrarError {
     /// It is somebody else's turn to change hooks, and stays so for longer than anybody waits.
     #[error("the hooks are being changed by another relay or command just now: try again in a minute")]
     Busy,
+    /// The store's request quota is used up.
+    #[error("the store's API limit is used up, perhaps by another app: the relay waits its turn")]
+    Quota,
     /// BigCommerce did not do as asked.
     #[error("BigCommerce: {0}")]
-    Call(#[from] CallError),
+    Call(CallError),
     /// The numbers of the hooks cannot be noted.
     #[error(transparent)]
     Inbox(#[from] InboxError),
+}
+
+impl From<CallError> for RegistrarError {
+    fn from(error: CallError) -> Self {
+        if error.seen == Seen::Status(429) { Self::Quota } else { Self::Call(error) }
+    }
 }
 
 /// Looks after one connection's hooks.
@@ -58,8 +68,10 @@ pub struct Registrar {
     connection: Arc<Connection>,
     inbox: Arc<dyn Inbox>,
     healthy: Mutex<Option<u64>>,
-    /// Since when the hooks cannot be looked after, and why.
-    trouble: Mutex<Option<(Instant, String)>>,
+    /// Whether the hooks can be looked after, or since when they cannot, and why.
+    standing: Mutex<Standing<(Instant, String)>>,
+    /// Somebody else's try has failed: the next one is not left to them.
+    failed: Notify,
     /// One change at a time: two at once would make two hooks.
     unsettled: Unsettled,
 }
@@ -71,7 +83,8 @@ impl Registrar {
             connection,
             inbox,
             healthy: Mutex::default(),
-            trouble: Mutex::default(),
+            standing: Mutex::default(),
+            failed: Notify::new(),
             unsettled: Unsettled::default(),
         }
     }
@@ -105,9 +118,13 @@ impl Registrar {
         }
     }
 
-    /// Since when the hooks cannot be looked after, and why; `None` if they could be the last time.
-    pub fn trouble(&self) -> Option<(Instant, String)> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether the hooks can be looked after, or since when they cannot, and why.
+    pub fn standing(&self) -> Standing<(Instant, String)> {
+        self.stands().clone()
+    }
+
+    fn stands(&self) -> MutexGuard<'_, Standing<(Instant, String)>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many hooks there should be: none without a public address.
@@ -122,10 +139,16 @@ impl Registrar {
             tracing::warn!("{}", RegistrarError::NoPublicUrl);
             return stop.cancelled().await;
         }
+        self.look_again_and_again(&stop).await;
+        // From now on another may see more of them than this one.
+        *self.stands() = Standing::Unknown;
+    }
+
+    async fn look_again_and_again(&self, stop: &CancellationToken) {
         let mut failures = 0;
         loop {
             let looked = async {
-                self.ensure().await?;
+                self.look_after().await?;
                 self.warn_if_blocked().await;
                 Ok::<_, RegistrarError>(())
             };
@@ -145,10 +168,16 @@ impl Registrar {
                     Some(RETRY.wait(failures, rand::random()))
                 }
             };
-            let Some(pause) = pause else { return stop.cancelled().await };
+            let pause = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = self.failed.notified() => {}
+                () = pause => {}
             }
         }
     }
@@ -190,6 +219,9 @@ impl Registrar {
             reports.push(HookReport::of(&wanted, &ours));
         }
         let healthy = reports.iter().filter(|report| report.state == HookState::Healthy).count();
+        if healthy == reports.len() {
+            *self.stands() = Standing::Well;
+        }
         self.saw(healthy).await;
         Ok(reports)
     }
@@ -199,6 +231,14 @@ impl Registrar {
     /// # Errors
     /// [`RegistrarError`]; what was done before it stays done.
     pub async fn ensure(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
+        let done = self.look_after().await;
+        if done.is_err() {
+            self.failed.notify_one();
+        }
+        done
+    }
+
+    async fn look_after(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
         let done = async {
             let wanted = self.wanted()?;
             let mut turn = self.turn().await?;
@@ -207,14 +247,16 @@ impl Registrar {
             done
         };
         let done = done.await;
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        *trouble = match &done {
-            Ok(_) | Err(RegistrarError::NoPublicUrl) => None,
-            // Somebody else sees to it.
-            Err(RegistrarError::Busy) => trouble.take(),
-            Err(error) => Some((trouble.take().map_or_else(Instant::now, |(since, _)| since), error.to_string())),
-        };
-        drop(trouble);
+        match &done {
+            Ok(_) => *self.stands() = Standing::Well,
+            // Somebody else sees to it; there is nothing to see to; or it is the inbox that is in trouble, not the hooks.
+            Err(RegistrarError::Busy | RegistrarError::NoPublicUrl | RegistrarError::Inbox(_)) => {}
+            Err(error @ (RegistrarError::Quota | RegistrarError::Call(_))) => {
+                let mut stands = self.stands();
+                let since = stands.clone().trouble().map_or_else(Instant::now, |(since, _)| since);
+                *stands = Standing::Trouble((since, error.to_string()));
+            }
+        }
         done
     }
 
@@ -245,6 +287,7 @@ impl Registrar {
         for wanted in self.wanted().unwrap_or_default() {
             ours.extend(self.ours(&hooks, &wanted).await?.into_iter().map(|hook| hook.id));
         }
+        ours.extend(self.obsolete(&hooks).await?.into_iter().map(|hook| hook.id));
         Ok(hooks.into_iter().map(|hook| (ours.contains(&hook.id), hook)).map(|(ours, hook)| (hook, ours)).collect())
     }
 
@@ -267,12 +310,30 @@ impl Registrar {
     async fn ours<'a>(&self, hooks: &'a [Hook], wanted: &WantedHook) -> Result<Vec<&'a Hook>, InboxError> {
         let here = |hook: &&Hook| hook.scope == wanted.scope && hook.destination == wanted.destination;
         let Some(first) = hooks.iter().filter(here).min_by_key(|hook| hook.id) else {
-            let noted = self.inbox.note(self.connection.id, &note_name(&wanted.scope)).await?;
-            let noted: Option<i64> = noted.and_then(|id| id.parse().ok());
+            let noted = self.made_for(&wanted.scope).await?;
             return Ok(hooks.iter().filter(|hook| Some(hook.id) == noted).collect());
         };
         let more = hooks.iter().filter(here).filter(|hook| hook.id != first.id && self.carries_token(hook));
         Ok([first].into_iter().chain(more).collect())
+    }
+
+    /// The relay's hooks for scopes that are not wanted: those that point here with its token, and those that it made.
+    async fn obsolete<'a>(&self, hooks: &'a [Hook]) -> Result<Vec<&'a Hook>, InboxError> {
+        let (scopes, destination) = (&self.connection.config.scopes, self.connection.hook_destination());
+        let mut obsolete = Vec::new();
+        for hook in hooks.iter().filter(|hook| !scopes.contains(&hook.scope)) {
+            let here = Some(&hook.destination) == destination.as_ref() && self.carries_token(hook);
+            if here || self.made_for(&hook.scope).await? == Some(hook.id) {
+                obsolete.push(hook);
+            }
+        }
+        Ok(obsolete)
+    }
+
+    /// The number of the hook that the relay made, or took for its own, for a scope.
+    async fn made_for(&self, scope: &str) -> Result<Option<i64>, InboxError> {
+        let noted = self.inbox.note(self.connection.id, &note_name(scope)).await?;
+        Ok(noted.and_then(|id| id.parse().ok()))
     }
 
     fn carries_token(&self, hook: &Hook) -> bool {

@@ -90,10 +90,40 @@ pub fn next_try(
     Verdict::Retry(wait.max(asked.unwrap_or_default()))
 }
 
+/// What is known of something that may be in trouble. Having seen no trouble is not the same as having seen that all is well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Standing<T> {
+    /// Not tried yet.
+    #[default]
+    Unknown,
+    /// It worked the last time.
+    Well,
+    /// It did not.
+    Trouble(T),
+}
+
+impl<T> Standing<T> {
+    /// What the trouble is, if there is any.
+    pub fn trouble(self) -> Option<T> {
+        if let Self::Trouble(trouble) = self { Some(trouble) } else { None }
+    }
+
+    /// The same, the trouble told in other words.
+    pub fn map<U>(self, words: impl FnOnce(T) -> U) -> Standing<U> {
+        match self {
+            Self::Unknown => Standing::Unknown,
+            Self::Well => Standing::Well,
+            Self::Trouble(trouble) => Standing::Trouble(words(trouble)),
+        }
+    }
+}
+
 /// Whether one far side is taking calls.
 #[derive(Debug, Default)]
 pub struct Breaker {
     down: Option<Down>,
+    /// Set once a call has gone through.
+    has_answered: bool,
 }
 
 #[derive(Debug)]
@@ -145,6 +175,7 @@ impl Breaker {
 
     /// A call went through. True if the far side had been down: an outage is over.
     pub fn succeeded(&mut self) -> bool {
+        self.has_answered = true;
         self.down.take().is_some()
     }
 
@@ -169,5 +200,14 @@ impl Breaker {
     /// Since when the far side is down and what was last seen of it.
     pub fn outage(&self) -> Option<(Instant, Seen)> {
         self.down.as_ref().map(|down| (down.since, down.reason))
+    }
+
+    /// The same, and whether it is known to be up.
+    pub fn standing(&self) -> Standing<(Instant, Seen)> {
+        match self.outage() {
+            Some(outage) => Standing::Trouble(outage),
+            None if self.has_answered => Standing::Well,
+            None => Standing::Unknown,
+        }
     }
 }

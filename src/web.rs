@@ -62,7 +62,7 @@ impl Relay {
             destination_down: self.connection.destination_breaker().outage().is_some(),
             hooks_healthy: self.registrar.healthy(),
             hooks_wanted: self.registrar.wanted_count(),
-            credentials_refused: self.connection.api.credentials_refused().is_some(),
+            credentials_refused: self.connection.api.credentials().trouble().is_some(),
             last_webhook_at: summary.last_event_at,
             last_forwarded_at: summary.last_forwarded_at,
         })

@@ -26,6 +26,8 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(5);
 /// Between tries of an `ALERT_URL` that does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
+/// How long a look may go on when the relay stops.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long one message may take.
 const POST_TIME: Duration = Duration::from_secs(10);
 /// The note in which the ledger is kept: a restart tells nothing twice, and tells the end of what it has told before.
@@ -40,6 +42,8 @@ pub struct Watcher {
     client: Client,
     url: SecretString,
     ledger: Option<Ledger>,
+    /// The ledger as the inbox has it.
+    kept: String,
     failures: u32,
     not_before: Timestamp,
 }
@@ -62,16 +66,26 @@ impl Watcher {
     ) -> reqwest::Result<Self> {
         let base = Url::parse(url.expose_secret()).expect("the configuration holds a checked URL");
         let client = http::client(&base, POST_TIME)?;
-        let (url, ledger, failures) = (url.clone(), None, 0);
-        Ok(Self { connection, inbox, registrar, client, url, ledger, failures, not_before: Timestamp::from_millis(0) })
+        Ok(Self {
+            connection,
+            inbox,
+            registrar,
+            client,
+            url: url.clone(),
+            ledger: None,
+            kept: String::new(),
+            failures: 0,
+            not_before: Timestamp::from_millis(0),
+        })
     }
 
     /// Looks until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            // A message that has been taken is noted before the end.
             tokio::select! {
-                () = stop.cancelled() => return,
                 () = self.look(Timestamp::now()) => {}
+                () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -93,13 +107,14 @@ impl Watcher {
         let mut ledger = match self.ledger.take() {
             Some(ledger) => ledger,
             None => {
-                let kept = self.inbox.note(self.connection.id, NOTE).await?;
-                Ledger::read(&kept.unwrap_or_default())
+                self.kept = self.inbox.note(self.connection.id, NOTE).await?.unwrap_or_default();
+                Ledger::read(&self.kept)
             }
         };
-        let before = ledger.write();
         let due = ledger.due(&conditions(&facts, now), now);
-        for message in due.iter().filter(|_| now >= self.not_before) {
+        let mut kept = self.keep(&ledger).await;
+        let due = if now >= self.not_before { due } else { Vec::new() };
+        for message in &due {
             match self.post(message).await {
                 Ok(()) => {
                     self.failures = 0;
@@ -110,6 +125,7 @@ impl Watcher {
                         "alert sent: {}",
                         message.text
                     );
+                    kept = self.keep(&ledger).await;
                 }
                 Err(error) => {
                     self.failures = self.failures.saturating_add(1);
@@ -120,10 +136,16 @@ impl Watcher {
                 }
             }
         }
-        let kept = ledger.write();
         self.ledger = Some(ledger);
-        if kept != before {
-            self.inbox.keep_note(self.connection.id, NOTE, Some(kept)).await?;
+        kept
+    }
+
+    /// Keeps the ledger, unless the inbox has it like this. What cannot be kept now is kept at a later look.
+    async fn keep(&mut self, ledger: &Ledger) -> Result<(), InboxError> {
+        let text = ledger.write();
+        if text != self.kept {
+            self.inbox.keep_note(self.connection.id, NOTE, Some(text.clone())).await?;
+            self.kept = text;
         }
         Ok(())
     }
@@ -131,11 +153,12 @@ impl Watcher {
     async fn facts(&self) -> Result<Facts, InboxError> {
         let summary = self.inbox.summary(self.connection.id).await?;
         let ago = |since: Instant| Timestamp::now().before(since.elapsed());
-        let outage = self.connection.destination_breaker().outage();
+        let destination = self.connection.destination_breaker().standing();
         Ok(Facts {
-            credentials_refused: self.connection.api.credentials_refused(),
-            hooks_failing: self.registrar.trouble().map(|(since, why)| (ago(since), why)),
-            destination_down: outage.map(|(since, seen)| (ago(since), seen)),
+            credentials: self.connection.api.credentials(),
+            hooks: self.registrar.standing().map(|(since, why)| (ago(since), why)),
+            polling: self.connection.config.reconcile_interval.is_some(),
+            destination: destination.map(|(since, seen)| (ago(since), seen)),
             failed: summary.failed,
             waiting: summary.waiting,
             oldest_waiting: summary.oldest_waiting,

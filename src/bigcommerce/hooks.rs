@@ -31,7 +31,7 @@ pub struct Hook {
     /// Where it posts to.
     pub destination: String,
     /// Whether the store uses it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "is_true")]
     pub is_active: bool,
     /// Sent along with each callback. Secret.
     #[serde(default, deserialize_with = "headers")]
@@ -48,6 +48,11 @@ impl fmt::Debug for Hook {
             .field("is_active", is_active)
             .finish_non_exhaustive()
     }
+}
+
+/// Anything but `true` counts as false.
+fn is_true<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Value::deserialize(deserializer)? == Value::Bool(true))
 }
 
 /// `null`, a list, or anything else that is no object counts as none.
@@ -122,7 +127,7 @@ impl Api {
     /// Whatever went wrong with a call.
     pub async fn hooks(self: &Arc<Self>) -> Result<Vec<Hook>, CallError> {
         if self.hooks_api() == HooksApi::V2 {
-            match self.hooks_call(self.take_soon().await, Method::GET, "v2/hooks", None).await {
+            match self.hooks_call(self.take_soon().await?, Method::GET, "v2/hooks", None).await {
                 Err(CallError { seen: Seen::Status(404 | 410), .. }) => {
                     tracing::info!("the store answers /v2/hooks no longer: using /v3/hooks");
                     self.use_hooks_v3();
@@ -133,7 +138,7 @@ impl Api {
         let mut hooks: Vec<Hook> = Vec::new();
         for page in 1..=MAX_PAGES {
             let path = format!("v3/hooks?page={page}&limit={PAGE}");
-            let more = read_hooks(self.hooks_call(self.take_soon().await, Method::GET, &path, None).await?)?;
+            let more = read_hooks(self.hooks_call(self.take_soon().await?, Method::GET, &path, None).await?)?;
             let known = hooks.len();
             for hook in more {
                 if !hooks.iter().any(|other| other.id == hook.id) {
@@ -182,7 +187,7 @@ impl Api {
     /// # Errors
     /// Whatever went wrong with the call.
     pub async fn blocked_domains(self: &Arc<Self>) -> Result<Vec<BlockedDomain>, CallError> {
-        let mut admin = self.hooks_call(self.take_soon().await, Method::GET, "v3/hooks/admin", None).await?;
+        let mut admin = self.hooks_call(self.take_soon().await?, Method::GET, "v3/hooks/admin", None).await?;
         let domains = admin.get_mut("blocked_domains").map(Value::take).unwrap_or_default();
         match domains {
             Value::Null => Ok(Vec::new()),
@@ -198,12 +203,17 @@ impl Api {
     }
 }
 
-/// A list, or nothing for an empty one (V2 answers 204 to some empty lists).
+/// A list, or nothing for an empty one (V2 answers 204 to some empty lists). A row that is no hook is passed over, as long as
+/// there are others: it must not hide them.
 fn read_hooks(answer: Value) -> Result<Vec<Hook>, CallError> {
-    match answer {
-        Value::Null => Ok(Vec::new()),
-        list => serde_json::from_value(list).map_err(|_| Unusable::NotJson.into()),
-    }
+    let rows = match answer {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(rows) => rows,
+        _ => return Err(Unusable::NotJson.into()),
+    };
+    let count = rows.len();
+    let hooks: Vec<Hook> = rows.into_iter().filter_map(|row| serde_json::from_value(row).ok()).collect();
+    if hooks.is_empty() && count > 0 { Err(Unusable::NotJson.into()) } else { Ok(hooks) }
 }
 
 fn read_hook(answer: Value) -> Result<Hook, CallError> {

@@ -171,9 +171,10 @@ impl Api {
     /// # Errors
     /// Whatever went wrong with the call.
     pub async fn can_read_orders(self: &Arc<Self>) -> Result<(), CallError> {
-        let token = self.take_soon().await;
+        let token = self.take_soon().await?;
         let response = self.call(token, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
-        read_body(response, MAX_LIST).await.map(drop)
+        cut_list(&read_body(response, MAX_LIST).await?)?;
+        Ok(())
     }
 }
 

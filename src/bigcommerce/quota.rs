@@ -202,7 +202,8 @@ impl Quota {
             self.widest_burst = self.burst();
         }
         if let (Some(left), Some(reset)) = (seen.left, seen.reset) {
-            self.learn_left(i64::from(left) - i64::from(self.in_flight), now + reset);
+            // No window ends later than a whole one from now.
+            self.learn_left(i64::from(left) - i64::from(self.in_flight), now + reset.min(self.window));
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Checker, Finding, LONG_WAIT};
+use super::{Checker, Finding, LONG_WAIT, meanwhile};
 use crate::{
+    bigcommerce,
     clock::Timestamp,
     connection::Side,
     http::{CallError, Seen, Transport},
@@ -11,14 +12,19 @@ use crate::{
     words,
 };
 
-/// A quota that opens again within this time is waited for; a check has ten seconds in all.
-const QUOTA_PATIENCE: Duration = Duration::from_secs(5);
 /// What a gateway answers while there is nothing behind it.
-const NOBODY_BEHIND: [u16; 3] = [502, 503, 504];
+pub(super) const NOBODY_BEHIND: [u16; 3] = [502, 503, 504];
 
 impl Checker {
     pub(super) async fn configuration(&self) -> Finding {
         let config = &self.config;
+        let polling = config.connection.reconcile_interval.is_some();
+        if config.connection.public_url.is_none() && !polling {
+            return Finding::fail(
+                "PUBLIC_URL is not set and RECONCILE_INTERVAL is 0: nothing tells the relay of new orders.",
+                "Set PUBLIC_URL to the https address under which the relay can be reached, or remove RECONCILE_INTERVAL.",
+            );
+        }
         if config.connection.public_url.is_none() {
             return Finding::warn(
                 "PUBLIC_URL is not set: BigCommerce cannot call the relay, orders are found by polling alone.",
@@ -31,7 +37,7 @@ impl Checker {
                 "Set ADMIN_TOKEN to a long random text, and keep it.",
             );
         }
-        if config.connection.reconcile_interval.is_none() {
+        if !polling {
             return Finding::warn(
                 "RECONCILE_INTERVAL is 0: an order whose webhook is lost is not found by polling.",
                 "Remove RECONCILE_INTERVAL, or set it to a duration such as 15m.",
@@ -86,7 +92,7 @@ impl Checker {
     /// What would wait for the quota longer than a check may take is not even tried.
     fn quota_used_up(&self) -> Option<Finding> {
         let wait = self.connection.api.quota().closed_for(Instant::now());
-        (wait > QUOTA_PATIENCE).then(|| quota_used_up(&format!(" for {} more", words::span(wait))))
+        (wait > bigcommerce::PATIENCE).then(|| quota_used_up(&format!(" for {} more", words::span(wait))))
     }
 
     pub(super) async fn bigcommerce_hooks(&self) -> Finding {
@@ -99,17 +105,25 @@ impl Checker {
         let (inspected, blocked) = tokio::join!(self.registrar.inspect(), self.registrar.blocked());
         let reports = match inspected {
             Ok(reports) => reports,
-            Err(RegistrarError::Call(CallError { seen: Seen::Status(429), .. })) => return quota_used_up(""),
+            Err(RegistrarError::Quota) => return quota_used_up(""),
             Err(RegistrarError::Call(CallError { seen: Seen::Status(401 | 403), .. })) => {
                 return Finding::fail(
                     "BigCommerce refuses to show the webhooks with this access token.",
                     "Check BIGCOMMERCE_ACCESS_TOKEN, then click Update Integration.",
                 );
             }
+            Err(RegistrarError::Inbox(error)) => {
+                tracing::warn!(%error, "which hooks are the relay's cannot be read: {error}");
+                return Finding::fail(
+                    "The relay cannot tell its own webhooks from others, since the database cannot be read.",
+                    "See the check of the storage.",
+                );
+            }
             Err(error) => {
+                let polling = self.connection.config.reconcile_interval.is_some();
                 return Finding::fail(
                     format!("The webhooks cannot be read: {error}."),
-                    "Check again in a minute. Orders are found by polling meanwhile.",
+                    format!("Check again in a minute. {}", meanwhile(polling)),
                 );
             }
         };

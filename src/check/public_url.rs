@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::{Checker, Finding};
+use super::{Checker, Finding, probes::NOBODY_BEHIND};
 use crate::{
     clock::Timestamp,
     http::{self, CallError, Seen, Transport},
@@ -37,16 +37,12 @@ impl Checker {
         };
         let nonce = format!("{:032x}", rand::random::<u128>());
         match ask_echo(base, &nonce).await {
-            Answer::Came(StatusCode::OK, answer) if self.is_own_echo(&nonce, &answer).await => {
-                Finding::pass("The public address reaches this relay.")
-            }
-            Answer::Came(status, _) => {
-                let status = status.as_u16();
-                Finding::fail(
-                    format!("Something answers at the public address (HTTP {status}), and it is not this relay."),
-                    REMEDY,
-                )
-            }
+            Answer::Came(StatusCode::OK, answer) => self.judge(&nonce, answer.trim()).await,
+            Answer::Came(status, _) if NOBODY_BEHIND.contains(&status.as_u16()) => Finding::fail(
+                format!("The public address answers that it is not available (HTTP {}).", status.as_u16()),
+                REMEDY,
+            ),
+            Answer::Came(status, _) => not_this_relay(status),
             Answer::BadCertificate(problem) => Finding::fail(
                 format!("The certificate of the public address is not valid: {problem}."),
                 "Install a valid certificate with its whole chain: BigCommerce calls no address without one.",
@@ -70,10 +66,26 @@ impl Checker {
         }
     }
 
-    async fn is_own_echo(&self, nonce: &str, answer: &str) -> bool {
-        let Ok(ours) = self.echo(nonce).await else { return false };
-        ours.iter().any(|ours| signature::same_secret(ours.expose_secret(), answer.trim()))
+    async fn judge(&self, nonce: &str, answer: &str) -> Finding {
+        match self.echo(nonce).await {
+            Ok(ours) if ours.iter().any(|ours| signature::same_secret(ours.expose_secret(), answer)) => {
+                Finding::pass("The public address reaches this relay.")
+            }
+            Ok(_) => not_this_relay(StatusCode::OK),
+            Err(error) => {
+                tracing::warn!(%error, "the relay's own identity cannot be read: {error}");
+                Finding::fail(
+                    "Something answers at the public address. Whether it is this relay cannot be told, since the database cannot be read.",
+                    "See the check of the storage.",
+                )
+            }
+        }
     }
+}
+
+fn not_this_relay(status: StatusCode) -> Finding {
+    let status = status.as_u16();
+    Finding::fail(format!("Something answers at the public address (HTTP {status}), and it is not this relay."), REMEDY)
 }
 
 /// Asks the public address to prove that it is this relay.

@@ -6,6 +6,12 @@ use super::{Failure, output};
 use crate::{app::Parts, check::Status};
 
 pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> {
+    let served = parts.is_served().await;
+    if let Ok(false) = served
+        && let Err(error) = parts.connection.forget_noted(parts.inbox.as_ref()).await
+    {
+        tracing::debug!(%error, "what the last relay has noted is taken for the present: {error}");
+    }
     let report = parts.checker().run().await;
     if json {
         output::json(&*report)?;
@@ -26,7 +32,7 @@ pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> 
             }
         }
     }
-    if !parts.is_served().await? {
+    if !served? {
         eprintln!("note: no relay is running on this database");
     }
     Ok(if report.status == Status::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })

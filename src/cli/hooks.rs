@@ -99,7 +99,7 @@ pub(super) async fn run(parts: &Parts, command: HooksCommand) -> Result<ExitCode
                     .into_iter()
                     .map(|hook| {
                         let id = hook.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-                        [id, hook.scope, format!("{:?}", hook.done).to_lowercase()]
+                        [id, hook.scope, hook.done.name().to_owned()]
                     })
                     .collect();
                 output::table(["ID", "SCOPE", "DONE"], &rows);

@@ -20,6 +20,7 @@ use crate::{
         orders::{Selection, Snapshot},
     },
     clock::Timestamp,
+    connection::Side,
     event::OrderId,
     http::{CallError, Seen, Unusable},
     inbox::{Claim, Outcome, Settlement},
@@ -30,19 +31,11 @@ use crate::{
 /// The pause before a settling that could not be stored is tried again.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// The two sides an order passes between.
-#[derive(Clone, Copy)]
-enum Side {
-    Store,
-    Destination,
-}
-
-impl Side {
-    fn said(self, seen: Seen) -> String {
-        match self {
-            Self::Store => format!("store: {seen}"),
-            Self::Destination => format!("destination: {seen}"),
-        }
+/// What was seen of a side, as an order's row tells it.
+fn said(side: Side, seen: Seen) -> String {
+    match side {
+        Side::Store => format!("store: {seen}"),
+        Side::Destination => format!("destination: {seen}"),
     }
 }
 
@@ -172,7 +165,7 @@ impl Dispatch {
     }
 
     fn fetch_failed(&self, claim: &Claim, error: CallError) -> Outcome {
-        let said = Side::Store.said(error.seen);
+        let said = said(Side::Store, error.seen);
         match retry::blame_fetch(error.seen) {
             Blame::Quota => Outcome::Released,
             Blame::Missing => {
@@ -214,13 +207,10 @@ impl Dispatch {
     fn outage(&self, side: Side, order: Option<OrderId>, error: CallError) -> Outcome {
         let now = Instant::now();
         let (opened, permit) = {
-            let mut breaker = match side {
-                Side::Store => self.connection.store_breaker(),
-                Side::Destination => self.connection.destination_breaker(),
-            };
+            let mut breaker = self.connection.breaker(side);
             (breaker.failed(now, error.seen, error.retry_after, rand::random()), breaker.permit(now))
         };
-        let said = side.said(error.seen);
+        let said = said(side, error.seen);
         if opened {
             tracing::warn!("{said}: waiting for it to come back");
         }
@@ -267,7 +257,7 @@ impl Dispatch {
             }
             Err(error) => match retry::blame_forward(error.seen) {
                 Blame::Order => {
-                    let said = Side::Destination.said(error.seen);
+                    let said = said(Side::Destination, error.seen);
                     // It answers, and it judged the order: it is up.
                     let recovered = self.connection.destination_breaker().succeeded();
                     self.recover(recovered, "the destination answers again").await;

@@ -34,7 +34,10 @@ impl Registrar {
             }
             reports.push((report, done));
         }
-        self.remove_obsolete(turn, &hooks, all_wanted).await?;
+        for hook in self.obsolete(&hooks).await? {
+            tracing::info!(scope = %hook.scope, hook = hook.id, "the hook for {} is no longer wanted: removed", hook.scope);
+            self.retire(turn, hook).await?;
+        }
         self.saw(reports.len()).await;
         Ok(reports)
     }
@@ -49,10 +52,14 @@ impl Registrar {
         let mut removed = 0;
         for wanted in all_wanted {
             for hook in self.ours(&hooks, wanted).await? {
-                self.remove_one(turn, hook).await?;
+                self.retire(turn, hook).await?;
                 removed += 1;
             }
             self.inbox.keep_note(self.connection.id, &note_name(&wanted.scope), None).await?;
+        }
+        for hook in self.obsolete(&hooks).await? {
+            self.retire(turn, hook).await?;
+            removed += 1;
         }
         self.saw(0).await;
         Ok(removed)
@@ -126,20 +133,9 @@ impl Registrar {
         Ok(())
     }
 
-    /// Hooks that point here with the relay's token, for scopes that are no longer wanted, would only repeat events.
-    async fn remove_obsolete(
-        &self,
-        turn: &mut Turn<'_>,
-        hooks: &[Hook],
-        wanted: &[WantedHook],
-    ) -> Result<(), RegistrarError> {
-        let here = |hook: &&Hook| wanted.iter().any(|wanted| hook.destination == wanted.destination);
-        let unwanted = |hook: &&Hook| wanted.iter().all(|wanted| wanted.scope != hook.scope);
-        for hook in hooks.iter().filter(here).filter(unwanted).filter(|hook| self.carries_token(hook)) {
-            tracing::info!(scope = %hook.scope, hook = hook.id, "the hook for {} is no longer wanted: removed", hook.scope);
-            self.remove_one(turn, hook).await?;
-            self.inbox.keep_note(self.connection.id, &note_name(&hook.scope), None).await?;
-        }
-        Ok(())
+    /// Removes a hook, and the note that it is the relay's.
+    async fn retire(&self, turn: &mut Turn<'_>, hook: &Hook) -> Result<(), RegistrarError> {
+        self.remove_one(turn, hook).await?;
+        Ok(self.inbox.keep_note(self.connection.id, &note_name(&hook.scope), None).await?)
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Turn<'a> {
         C: Future<Output = Result<T, CallError>>,
     {
         // Whatever may take long comes before the question, so that nothing is between its answer and the call.
-        let token = self.connection.api.take_soon().await;
+        let token = self.connection.api.take_soon().await?;
         let until = loop {
             let asked = Instant::now();
             if self.inbox.lease(self.connection.id, Lease::Hooks, span(self.connection)).await? != Some(self.term) {

@@ -1,10 +1,12 @@
 //! Alerts at a receiver of the test's own: one message, one when it is over, none lost while the receiver is away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use onetribe_relay::{alerts::Watcher, app::Parts, clock::Timestamp};
+use onetribe_relay::{alerts::Watcher, app::Parts, clock::Timestamp, http::Seen, retry::Standing};
 use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig};
 use secrecy::SecretString;
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio_util::sync::CancellationToken;
 
 use crate::receiver::Receiver;
 use crate::world::{PATIENCE, World};
@@ -110,6 +112,124 @@ async fn hooks_that_cannot_be_mended_and_orders_that_wait_are_told_when_it_lasts
     assert_eq!(texts.len(), 2, "{texts:?}");
     assert!(texts[0].contains("webhooks could not be put right for 5 minutes: BigCommerce: HTTP 422"), "{texts:?}");
     assert!(texts[1].contains("1 order is waiting, the oldest for 15 minutes"), "{texts:?}");
+    parts.inbox.close().await;
+    world.finish().await;
+    receiver.server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_restart_in_the_middle_of_a_trouble_neither_ends_it_nor_tells_it_again() {
+    let receiver = Receiver::start();
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    world.store.fault(Fault::new(Operation::Hooks, Action::Status(422)));
+    for since in [400, 0] {
+        let (parts, mut watcher) = watcher(&world, &receiver).await;
+        // This process has seen nothing yet.
+        for seconds in [0, 100] {
+            watcher.look(later(seconds)).await;
+        }
+        assert!(parts.registrar.ensure().await.is_err());
+        let down = Instant::now() - Duration::from_secs(since);
+        parts.connection.destination_breaker().failed(down, Seen::Status(503), None, 0.5);
+        for seconds in [105, 130, 200, 310, 900] {
+            watcher.look(later(seconds)).await;
+        }
+        parts.inbox.close().await;
+    }
+    let texts = receiver.texts();
+    assert_eq!(texts.len(), 2, "{texts:#?}");
+    assert!(texts.iter().all(|text| text.starts_with("Alert: ")), "{texts:#?}");
+
+    let (parts, mut watcher) = watcher(&world, &receiver).await;
+    world.store.clear_faults();
+    parts.registrar.ensure().await.unwrap();
+    parts.connection.destination_breaker().succeeded();
+    for seconds in [1000, 1061] {
+        watcher.look(later(seconds)).await;
+    }
+    let texts = receiver.texts();
+    assert!(texts.len() == 4 && texts[2..].iter().all(|text| text.starts_with("Over: ")), "{texts:#?}");
+    parts.inbox.close().await;
+    world.finish().await;
+    receiver.server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn what_was_told_is_kept_as_soon_as_the_database_takes_it_and_its_trouble_is_not_the_hooks() {
+    let receiver = Receiver::start();
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    let (parts, mut told) = watcher(&world, &receiver).await;
+    world.store.fault(Fault::new(Operation::Hooks, Action::Status(401)).times(1));
+    assert!(parts.registrar.ensure().await.is_err());
+    let file = SqliteConnectOptions::new().filename(world.database());
+    let mut lock = SqliteConnection::connect_with(&file).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
+    assert!(parts.registrar.ensure().await.is_err(), "a turn is kept in the database");
+    told.look(later(0)).await;
+    assert_eq!(receiver.texts().len(), 1);
+    sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
+    lock.close().await.unwrap();
+    told.look(later(600)).await;
+    let (_, mut another) = watcher(&world, &receiver).await;
+    world.store.fault(Fault::new(Operation::Hooks, Action::Status(401)).times(1));
+    assert!(parts.registrar.ensure().await.is_err());
+    another.look(later(605)).await;
+    told.look(later(610)).await;
+    let texts = receiver.texts();
+    assert_eq!(texts.len(), 1, "{texts:#?}");
+    parts.inbox.close().await;
+    world.finish().await;
+    receiver.server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_click_that_fails_once_is_followed_up_and_no_alert() {
+    let receiver = Receiver::start();
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[("HOOK_CHECK_INTERVAL", "0")]);
+    let (parts, mut watcher) = watcher(&world, &receiver).await;
+    let stop = CancellationToken::new();
+    let run = actix_web::rt::spawn(parts.registrar.clone().run(stop.clone()));
+    let well = async || {
+        while parts.registrar.standing() != Standing::Well {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, well()).await.unwrap();
+    world.store.fault(Fault::new(Operation::Hooks, Action::Status(503)).times(1));
+    assert!(parts.registrar.ensure().await.is_err());
+    tokio::time::timeout(PATIENCE, well()).await.unwrap();
+    watcher.look(later(310)).await;
+    assert!(receiver.texts().is_empty());
+    stop.cancel();
+    run.await.unwrap();
+    assert_eq!(parts.registrar.standing(), Standing::Unknown, "another may see more from now on");
+    parts.inbox.close().await;
+    world.finish().await;
+    receiver.server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_stop_in_the_middle_of_the_second_message_keeps_that_the_first_was_told() {
+    let receiver = Receiver::start();
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    let (parts, watcher) = watcher(&world, &receiver).await;
+    world.store.fault(Fault::new(Operation::Hooks, Action::Status(401)));
+    assert!(parts.registrar.ensure().await.is_err());
+    let long_ago = Instant::now() - Duration::from_secs(400);
+    parts.connection.destination_breaker().failed(long_ago, Seen::Status(503), None, 0.5);
+    receiver.hold_from(2);
+    let stop = CancellationToken::new();
+    let run = actix_web::rt::spawn(watcher.run(stop.clone()));
+    let second = async {
+        while receiver.requests() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, second).await.unwrap();
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(8), run).await.unwrap().unwrap();
+    let kept = parts.inbox.note(parts.connection.id, "alerts:told").await.unwrap();
+    assert_eq!(kept.as_deref(), Some("credentials_refused"));
     parts.inbox.close().await;
     world.finish().await;
     receiver.server.stop(false).await;

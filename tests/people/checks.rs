@@ -18,7 +18,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 async fn report(world: &World) -> (u16, Value) {
     world.get("/integration/check").await
@@ -249,7 +249,7 @@ async fn one_check_that_hangs_holds_up_no_other() {
     assert_eq!(code, 503);
     assert!(took < Duration::from_secs(12), "{took:?}");
     assert_eq!(found(&report, "bigcommerce_api"), ("fail", found(&report, "bigcommerce_api").1));
-    assert!(found(&report, "bigcommerce_api").1.contains("No answer within 10 seconds"));
+    assert!(found(&report, "bigcommerce_api").1.contains("BigCommerce has not answered within 10 seconds"));
     for check in report["checks"].as_array().unwrap() {
         let slow = check["id"] == "bigcommerce_api";
         assert_eq!(check["status"] == "fail", slow, "{check}");
@@ -268,5 +268,44 @@ async fn what_is_not_set_is_a_warning_or_skipped() {
     world.finish().await;
     let world = World::start_with(&[("RECONCILE_INTERVAL", "0")]).await;
     look(&world, "configuration", "warn", "not found by polling").await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_page_instead_of_orders_proves_no_right_to_read_them() {
+    let world = World::start().await;
+    world.store.fault(Fault::new(Operation::OrderList, Action::NotJson));
+    look(&world, "bigcommerce_api", "fail", "BigCommerce does not answer as it should").await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn an_outage_that_no_order_is_left_to_find_over_is_not_told_for_ever() {
+    let mut world = World::start_with(&[("SKIP_ORDER_STATUSES", "5")]).await;
+    world.sink.fault_all(Action::Status(503));
+    let order = crate::put_off(&world).await;
+    look(&world, "one_tribe_destination", "fail", "One Tribe has not been taking orders").await;
+    world.store.change_order(order, 5);
+    world.settled(order, "skipped").await;
+    world.sink.clear_faults();
+    let forgotten = async {
+        while found(&report(&world).await.1, "one_tribe_destination").0 != "pass" {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.unwrap();
+    // The store knows an order that the destination never got: by its status, rightly.
+    world.stop_relay().await;
+}
+
+#[actix_web::test]
+async fn a_relay_that_nothing_can_tell_of_orders_says_so() {
+    let mut world = World::prepare(
+        StoreConfig::default(),
+        SenderOptions::default(),
+        &[("PUBLIC_URL", ""), ("RECONCILE_INTERVAL", "0")],
+    );
+    world.start_relay().await;
+    look(&world, "configuration", "fail", "nothing tells the relay of new orders").await;
     world.finish().await;
 }

@@ -16,7 +16,7 @@ use onetribe_relay::{
 use sandbox::{Action, QuotaRule, SenderOptions, StoreConfig, store::Clock};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 const DAY: i64 = 86_400;
 
@@ -298,5 +298,23 @@ async fn lists_are_plain_when_piped_and_json_when_asked_for() {
     assert_eq!(errors, "note: no relay is running on this database\n");
     let (_, said, _) = run(&world, &["hooks", "remove"]).await;
     assert_eq!((&*said, world.store.hooks().len()), ("removed 1 webhook\n", 0));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn what_a_dead_relay_noted_is_asked_again() {
+    let mut world = World::start().await;
+    world.sink.fault_all(Action::Status(503));
+    crate::put_off(&world).await;
+    let noted = async {
+        while !run(&world, &["check"]).await.1.contains("fail\tone_tribe_destination\t") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noted).await.unwrap();
+    world.stop_relay().await;
+    world.sink.clear_faults();
+    let (_, output, _) = run(&world, &["check"]).await;
+    assert!(output.contains("pass\tone_tribe_destination\t"), "{output}");
     world.finish().await;
 }

@@ -24,7 +24,7 @@ async fn a_call_that_is_given_up_on_the_way_is_not_under_way_for_ever() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let config = read(&[("BIGCOMMERCE_API_URL", &url)]).unwrap().connection;
     let api = Arc::new(Api::new(&config, Arc::default()).unwrap());
-    let token = api.take_soon().await;
+    let token = api.take_soon().await.unwrap();
     tokio::select! {
         answer = api.order(token, OrderId::new(1).unwrap()) => panic!("{answer:?} from a store that never answers"),
         connection = listener.accept() => drop(connection.map(|_| "the call has gone out")),

@@ -308,3 +308,21 @@ fn calls_that_are_given_back_after_a_429_make_no_burst() {
     quota.refund();
     assert!(quota.try_take(now + ms(13_000), 1).is_ok(), "what is given back after an answer counts");
 }
+
+#[test]
+fn one_answer_with_an_end_far_away_shuts_nobody_out_for_longer_than_a_window() {
+    let start = Instant::now();
+    let mut quota = Quota::new(0.8, start);
+    quota.try_take(start, 1).unwrap();
+    quota.observed(start, &headers(0, 150, 30_000, u64::from(u32::MAX)));
+    let later = start + ms(30_001);
+    let sane = headers(149, 150, 30_000, 30_000);
+    let mut calls = 0;
+    for _ in 0..5 {
+        while quota.try_take(later, 1).is_ok() {
+            calls += 1;
+            quota.observed(later, &sane);
+        }
+    }
+    assert!(calls >= 12, "{calls}");
+}

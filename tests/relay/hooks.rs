@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use sandbox::{Action, Fault, HookRules, Operation, SenderOptions, StoreConfig};
 
+use onetribe_relay::{app::Parts, registrar::RegistrarError};
+
 use crate::world::{PATIENCE, World};
 
 fn prepared(extra: &[(&str, &str)]) -> World {
@@ -150,5 +152,61 @@ async fn a_hook_that_somebody_changed_is_put_right_after_the_interval() {
         world.store.wait_for(right, PATIENCE).await.unwrap();
         assert_eq!(world.store.hooks().len(), 1, "{destination} {headers}");
     }
+    world.finish().await;
+}
+
+/// The scopes of the hooks that are left.
+fn scopes(world: &World) -> Vec<String> {
+    world.store.hooks().into_iter().map(|hook| hook.scope).collect()
+}
+
+#[actix_web::test]
+async fn hooks_of_earlier_settings_are_the_relays_still() {
+    let both = "store/order/created,store/order/updated";
+    // Retired under fewer scopes than it was started with.
+    let mut world = prepared(&[("BIGCOMMERCE_SCOPES", both)]);
+    let stranger = world.store.add_hook("store/order/archived", "https://example.com/hook").unwrap();
+    let parts = Parts::open(world.config()).await.unwrap();
+    parts.registrar.ensure().await.unwrap();
+    parts.inbox.close().await;
+    world.set("BIGCOMMERCE_SCOPES", "store/order/created");
+    let parts = Parts::open(world.config()).await.unwrap();
+    let listed = parts.registrar.list().await.unwrap();
+    assert_eq!(listed.iter().filter(|(_, ours)| *ours).count(), 2, "{listed:?}");
+    assert_eq!(parts.registrar.remove().await.unwrap(), 2);
+    assert_eq!(world.store.hooks().iter().map(|hook| hook.id).collect::<Vec<_>>(), [stranger]);
+
+    // Moved and narrowed at once.
+    world.set("BIGCOMMERCE_SCOPES", both);
+    parts.inbox.close().await;
+    let parts = Parts::open(world.config()).await.unwrap();
+    parts.registrar.ensure().await.unwrap();
+    parts.inbox.close().await;
+    world.set("BIGCOMMERCE_SCOPES", "store/order/created");
+    world.set("PUBLIC_URL", "http://127.0.0.1:9/new");
+    let parts = Parts::open(world.config()).await.unwrap();
+    parts.registrar.ensure().await.unwrap();
+    assert_eq!(scopes(&world), ["store/order/archived", "store/order/created"]);
+    parts.inbox.close().await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_quota_that_is_used_up_holds_nobodys_turn() {
+    let world = prepared(&[("FETCH_TIMEOUT", "2s")]);
+    let parts = Parts::open(world.config()).await.unwrap();
+    let refusal = Fault::new(Operation::Hooks, Action::Status(429)).method("POST").times(1);
+    world.store.fault(refusal.header("Retry-After", "3600"));
+    for _ in 0..2 {
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), parts.registrar.ensure()).await;
+        assert!(matches!(ended, Ok(Err(RegistrarError::Quota))), "{ended:?}");
+    }
+    assert!(parts.registrar.standing().trouble().is_some_and(|(_, why)| why.contains("API limit is used up")));
+    // Another process does not know of the pause, and finds nobody in its way.
+    let another = Parts::open(world.config()).await.unwrap();
+    another.registrar.ensure().await.unwrap();
+    assert_eq!(world.store.hooks().len(), 1);
+    parts.inbox.close().await;
+    another.inbox.close().await;
     world.finish().await;
 }

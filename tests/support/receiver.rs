@@ -5,30 +5,43 @@ use std::sync::{Arc, Mutex};
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
 use serde_json::Value;
 
+struct Heard {
+    answer: u16,
+    texts: Vec<String>,
+    requests: u32,
+    /// The first request that gets no answer.
+    held: u32,
+}
+
 /// Takes alerts, or answers with another status.
 #[derive(Clone)]
 pub struct Receiver {
     pub url: String,
-    heard: Arc<Mutex<(u16, Vec<String>, u32)>>,
+    heard: Arc<Mutex<Heard>>,
     #[allow(dead_code, reason = "not everybody stops it before the end")]
     pub server: ServerHandle,
 }
 
 impl Receiver {
     pub fn start() -> Self {
-        let heard = Arc::new(Mutex::new((200, Vec::new(), 0)));
+        let heard = Arc::new(Mutex::new(Heard { answer: 200, texts: Vec::new(), requests: 0, held: u32::MAX }));
         let shared = heard.clone();
         let server = HttpServer::new(move || {
             let heard = shared.clone();
             App::new().default_service(web::to(move |body: web::Json<Value>| {
                 let mut heard = heard.lock().unwrap();
-                heard.2 += 1;
-                if heard.0 == 200 {
+                heard.requests += 1;
+                if heard.answer == 200 {
                     assert_eq!(body.as_object().unwrap().len(), 1);
-                    heard.1.push(body["text"].as_str().unwrap().to_owned());
+                    heard.texts.push(body["text"].as_str().unwrap().to_owned());
                 }
-                let status = StatusCode::from_u16(heard.0).unwrap();
-                async move { HttpResponse::new(status) }
+                let (status, held) = (StatusCode::from_u16(heard.answer).unwrap(), heard.requests >= heard.held);
+                async move {
+                    if held {
+                        std::future::pending::<()>().await;
+                    }
+                    HttpResponse::new(status)
+                }
             }))
         });
         let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
@@ -41,15 +54,21 @@ impl Receiver {
 
     #[allow(dead_code, reason = "not every receiver refuses")]
     pub fn answer(&self, status: u16) {
-        self.heard.lock().unwrap().0 = status;
+        self.heard.lock().unwrap().answer = status;
+    }
+
+    /// Leaves the `first` request, counted from one, and all later ones without an answer.
+    #[allow(dead_code, reason = "not every receiver hangs")]
+    pub fn hold_from(&self, first: u32) {
+        self.heard.lock().unwrap().held = first;
     }
 
     pub fn texts(&self) -> Vec<String> {
-        self.heard.lock().unwrap().1.clone()
+        self.heard.lock().unwrap().texts.clone()
     }
 
     #[allow(dead_code, reason = "not everybody counts what was refused")]
     pub fn requests(&self) -> u32 {
-        self.heard.lock().unwrap().2
+        self.heard.lock().unwrap().requests
     }
 }
