@@ -278,11 +278,11 @@ fn singular(relay: &Arc<Relay>) -> Result<Vec<Part>, AppError> {
         }),
     ];
     if let Some(interval) = config.connection.reconcile_interval {
-        let (connection, inbox) = (connection.clone(), inbox.clone());
+        let (connection, inbox, retention) = (connection.clone(), inbox.clone(), config.event_retention);
         parts.push(part(
             "reconciliation",
             Box::new(move |over| {
-                let orders = Orders::new(connection.clone(), inbox.clone());
+                let orders = Orders::new(connection.clone(), inbox.clone(), retention);
                 Poll::new(orders, connection.clone(), inbox.clone()).run(interval, over).boxed()
             }),
         ));

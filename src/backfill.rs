@@ -2,7 +2,6 @@
 //! `reconcile`'s; here is what becomes of each order, and the count of it.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,12 +13,14 @@ use crate::{
     clock::Timestamp,
     connection::Connection,
     event::OrderId,
-    inbox::{Inbox, InboxError, Known, OrderState},
-    reconcile::{Feed, Poll, PollError, Row, changed_orders, is_missed},
+    inbox::{Inbox, InboxError, OrderQuery, OrderState},
+    reconcile::{Feed, Notes, Poll, PollError, Row, Stands, changed_orders},
 };
 
 /// New orders should not wait behind years of old ones: no more than this many are put into the inbox ahead.
-const AHEAD: u64 = 500;
+const AHEAD: usize = 500;
+/// Waiting orders that are looked at to see how many have not been tried yet.
+const LOOKED_AT: u32 = 2000;
 /// Between looks at whether there is room for more.
 const ROOM_PAUSE: Duration = Duration::from_millis(500);
 
@@ -74,14 +75,13 @@ impl Backfill {
         retention: Duration,
     ) -> Result<Self, InboxError> {
         let now = Timestamp::now();
-        let first_start = inbox.summary(connection.id).await?.first_start.unwrap_or(now);
         let until = span.until.map_or_else(|| "now".to_owned(), |until| until.to_string());
         let feed = Arc::new(PastOrders {
             connection: connection.clone(),
             inbox: inbox.clone(),
             span,
             note: format!("backfill:{}..{until}", span.since),
-            pruned: first_start..now.before(retention),
+            retention,
             tally: Mutex::default(),
         });
         let until = span.until.unwrap_or(now).min(now);
@@ -130,8 +130,7 @@ struct PastOrders {
     inbox: Arc<dyn Inbox>,
     span: Span,
     note: String,
-    /// What changed in here and has no row was relayed once: its row has been cleared out since.
-    pruned: std::ops::Range<Timestamp>,
+    retention: Duration,
     tally: Mutex<Tally>,
 }
 
@@ -141,30 +140,34 @@ impl PastOrders {
     }
 
     /// Counts one order. True if it is to be put into the inbox.
-    fn judge(&self, row: &Row<Snapshot>, known: Option<&Known>, tally: &mut Tally) -> bool {
+    fn judge(&self, row: &Row<Snapshot>, stands: Stands, tally: &mut Tally) -> bool {
         tally.seen += 1;
         tally.reached = tally.reached.max(Some(row.modified));
         let skipped = row.value.status.is_some_and(|status| self.connection.config.skip_statuses.contains(&status));
-        let (count, wanted) = match known {
+        let (count, wanted) = match stands {
             _ if skipped => (&mut tally.skipped, false),
-            None if self.pruned.contains(&row.modified) => (&mut tally.presumed, false),
-            None => (&mut tally.wanted, true),
-            Some(known) if is_missed(known, row.modified, row.digest) => (&mut tally.wanted, true),
-            Some(known) => match known.state {
-                OrderState::Pending => (&mut tally.waiting, false),
-                OrderState::Failed | OrderState::Gone => (&mut tally.given_up, false),
-                OrderState::Delivered | OrderState::Skipped => (&mut tally.relayed, false),
-            },
+            Stands::Missed => (&mut tally.wanted, true),
+            Stands::Waiting => (&mut tally.waiting, true),
+            Stands::Presumed => (&mut tally.presumed, false),
+            Stands::GivenUp => (&mut tally.given_up, false),
+            Stands::Relayed => (&mut tally.relayed, false),
         };
         *count += 1;
         wanted
     }
 
+    /// Waits until few orders wait for their first try. Those that were refused wait for days, and hold up no others.
     async fn wait_for_room(&self) -> Result<(), InboxError> {
-        while self.inbox.summary(self.connection.id).await?.waiting >= AHEAD {
+        while self.untried().await? >= AHEAD {
             tokio::time::sleep(ROOM_PAUSE).await;
         }
         Ok(())
+    }
+
+    async fn untried(&self) -> Result<usize, InboxError> {
+        let query = OrderQuery { state: Some(OrderState::Pending), limit: LOOKED_AT, before: None };
+        let pending = self.inbox.orders(self.connection.id, query).await?;
+        Ok(pending.iter().filter(|order| order.attempts == 0).count())
     }
 }
 
@@ -186,16 +189,14 @@ impl Feed for Arc<PastOrders> {
 
     async fn take(&self, rows: Vec<Row<Snapshot>>) -> Result<usize, PollError> {
         let rows: Vec<_> = rows.into_iter().filter(|row| row.modified >= self.span.since).collect();
-        let ids = rows.iter().map(|row| row.value.id).collect();
-        let known = self.inbox.known(self.connection.id, ids).await?;
-        let known: HashMap<OrderId, Known> = known.into_iter().map(|known| (known.order, known)).collect();
+        let ids = rows.iter().map(|row| row.value.id);
+        let notes = Notes::read(self.inbox.as_ref(), self.connection.id, ids).await?;
+        let pruned = notes.pruned(Timestamp::now().before(self.retention));
+        let stands = |row: &Row<Snapshot>| notes.standing(row.value.id, row.modified, row.digest, &pruned);
         // Counted only once it is kept: a walk that is broken off here looks at the page again.
         let mut tally = *self.tally();
-        let wanted: Vec<OrderId> = rows
-            .iter()
-            .filter(|row| self.judge(row, known.get(&row.value.id), &mut tally))
-            .map(|row| row.value.id)
-            .collect();
+        let wanted: Vec<OrderId> =
+            rows.iter().filter(|row| self.judge(row, stands(row), &mut tally)).map(|row| row.value.id).collect();
         let count = wanted.len();
         if count > 0 && !self.span.dry_run {
             self.wait_for_room().await?;

@@ -213,8 +213,13 @@ impl Api {
         if self.hooks_v3.load(Ordering::Relaxed) { HooksApi::V3 } else { HooksApi::V2 }
     }
 
-    fn use_hooks_v3(&self) {
-        self.hooks_v3.store(true, Ordering::Relaxed);
+    /// Leaves V2's hooks for V3's, from now on. False if they have been left already.
+    pub fn leave_hooks_v2(&self) -> bool {
+        let left = !self.hooks_v3.swap(true, Ordering::Relaxed);
+        if left {
+            tracing::info!("the store answers /v2/hooks no longer: using /v3/hooks");
+        }
+        left
     }
 
     /// How long one call may take.

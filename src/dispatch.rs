@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, Semaphore},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +64,15 @@ enum Wait {
     Moved,
 }
 
+/// Ends the whole dispatch with a delivery that panicked: whatever it had under way would never be touched again.
+fn end_with(ended: Result<(), JoinError>) {
+    if let Err(panicked) = ended
+        && panicked.is_panic()
+    {
+        std::panic::resume_unwind(panicked.into_panic());
+    }
+}
+
 impl Dispatch {
     /// For one connection; nothing runs yet.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, metrics: Arc<Metrics>) -> Arc<Self> {
@@ -110,9 +119,13 @@ impl Dispatch {
                 () = self.moved.notified() => {}
                 () = tokio::time::sleep(span.min(SAFETY_POLL)) => {}
             }
-            while deliveries.try_join_next().is_some() {}
+            while let Some(ended) = deliveries.try_join_next() {
+                end_with(ended);
+            }
         }
-        while deliveries.join_next().await.is_some() {}
+        while let Some(ended) = deliveries.join_next().await {
+            end_with(ended);
+        }
         // From now on another may see more of them than this one.
         self.connection.forget_outages();
     }
@@ -233,7 +246,13 @@ impl Dispatch {
         let mut claimed = Vec::new();
         for (orders, lease) in [(singles, single), (listed, single + LIST_DRAIN)] {
             if !orders.is_empty() {
-                claimed.extend(self.inbox.claim(self.connection.id, orders, lease, now).await?);
+                match self.inbox.claim(self.connection.id, orders, lease, now).await {
+                    Ok(claims) => claimed.extend(claims),
+                    Err(error) => {
+                        self.release(claimed).await;
+                        return Err(error);
+                    }
+                }
             }
         }
         let mut claimed: HashMap<OrderId, Claim> = claimed.into_iter().map(|claim| (claim.order, claim)).collect();

@@ -3,25 +3,25 @@
 //! `Poll` walks any list that can be asked for changes since a time; `Orders` is the store's list, looked at every few
 //! minutes. `backfill` walks the same list over a span of the past.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bigcommerce::orders::{Selection, Snapshot, Sort},
+    bigcommerce::orders::{PAGE, SMALLEST_PAGE, Selection, Snapshot, Sort},
     clock::Timestamp,
     connection::Connection,
     event::OrderId,
-    http::CallError,
-    inbox::{Inbox, InboxError, Known, OrderState},
+    http::{CallError, Seen, Transport, Unusable},
+    inbox::{ConnectionId, Inbox, InboxError, Known, OrderState},
     one_tribe::Digest,
 };
 
 /// How far behind the last row seen each poll begins: the store's clock may jump, and rows may show up late.
 const OVERLAP: Duration = Duration::from_secs(120);
-/// What clients ask for; the store's own maximum is not documented, and nothing here relies on one.
-const PAGE: u32 = 250;
+/// So many small pages are read before wider ones are tried again.
+const WIDEN_AFTER: u32 = 20;
 /// A change this fresh is left to its webhook, if the interval is long enough for that.
 const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
 /// A second has to be over before it counts as seen.
@@ -41,6 +41,42 @@ pub enum PollError {
     /// Rows came back that were not asked for.
     #[error("the list is not filtered and sorted by date as it was asked to be")]
     NotAsAsked,
+}
+
+/// Whether a call for fewer rows may do better.
+fn may_be_too_much(seen: Seen) -> bool {
+    matches!(seen, Seen::Unusable(Unusable::TooLarge) | Seen::Transport(Transport::Timeout | Transport::Broken))
+}
+
+/// The inbox's note of since when (milliseconds since 1970) polling does not work, and why.
+const TROUBLE: &str = "polling:trouble";
+
+/// Notes how the last poll went.
+async fn tell(connection: &Connection, inbox: &dyn Inbox, failed: Option<PollError>) -> Result<(), InboxError> {
+    let noted = inbox.note(connection.id, TROUBLE).await?;
+    let now = match (failed, &noted) {
+        (None, None) => return Ok(()),
+        (None, Some(_)) => None,
+        // The inbox has told of itself.
+        (Some(PollError::Inbox(_)), _) => return Ok(()),
+        (Some(error), noted) => {
+            let since = noted.as_ref().and_then(|noted| noted.split_once(' ')).map(|(since, _)| since.to_owned());
+            Some(format!("{} {error}", since.unwrap_or_else(|| Timestamp::now().millis().to_string())))
+        }
+    };
+    if now == noted { Ok(()) } else { inbox.keep_note(connection.id, TROUBLE, now).await }
+}
+
+/// For how long polling has not worked, and why, if so.
+///
+/// # Errors
+/// When the inbox cannot be read.
+pub async fn trouble(connection: &Connection, inbox: &dyn Inbox) -> Result<Option<(Duration, String)>, InboxError> {
+    let read = |noted: String| {
+        let (since, why) = noted.split_once(' ')?;
+        Some((Timestamp::now().since(Timestamp::from_millis(since.parse().ok()?)), why.to_owned()))
+    };
+    Ok(inbox.note(connection.id, TROUBLE).await?.and_then(read))
 }
 
 /// One row of a list of changes.
@@ -99,25 +135,33 @@ pub struct Poll<F> {
     inbox: Arc<dyn Inbox>,
     /// The rows of earlier polls that lie within the overlap: not news.
     seen: HashMap<i64, (Timestamp, Digest)>,
+    /// How many rows a page asks for: fewer where a whole page is more than the store, or the relay, can take.
+    limit: u32,
 }
 
 impl<F: Feed> Poll<F> {
     /// Of one connection's feed.
     pub fn new(feed: F, connection: Arc<Connection>, inbox: Arc<dyn Inbox>) -> Self {
-        Self { feed, connection, inbox, seen: HashMap::new() }
+        Self { feed, connection, inbox, seen: HashMap::new(), limit: PAGE }
     }
 
     /// Polls at `interval` until told to stop.
     pub async fn run(mut self, interval: Duration, stop: CancellationToken) {
         let grace = (interval / 15).clamp(SETTLING, WEBHOOK_FIRST);
         loop {
-            tokio::select! {
+            let polled = tokio::select! {
                 () = stop.cancelled() => return,
-                polled = self.once(Timestamp::now().before(grace)) => match polled {
-                    Ok(Polled { missed: 0, calls }) => tracing::debug!(calls, "polled: nothing was missed"),
-                    Ok(Polled { missed, calls }) => tracing::info!(missed, calls, "polled: found {missed} that no webhook brought"),
-                    Err(error) => tracing::warn!(%error, "polling stopped early, and goes on next time: {error}"),
+                polled = self.once(Timestamp::now().before(grace)) => polled,
+            };
+            match &polled {
+                Ok(Polled { missed: 0, calls }) => tracing::debug!(calls, "polled: nothing was missed"),
+                Ok(Polled { missed, calls }) => {
+                    tracing::info!(missed, calls, "polled: found {missed} that no webhook brought");
                 }
+                Err(error) => tracing::warn!(%error, "polling stopped early, and goes on next time: {error}"),
+            }
+            if let Err(error) = tell(&self.connection, self.inbox.as_ref(), polled.err()).await {
+                tracing::debug!(%error, "how polling went could not be noted: {error}");
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -146,12 +190,20 @@ impl<F: Feed> Poll<F> {
     /// [`PollError`]; the watermark stands at the last page that was taken whole.
     pub async fn once(&mut self, until: Timestamp) -> Result<Polled, PollError> {
         let since = self.watermark().await?.before(OVERLAP);
-        let newest = self.page(since, Sort::NewestFirst, 1).await?;
+        let mut polled = Polled::default();
+        let newest = self.page(since, Sort::NewestFirst, 1, &mut polled).await?;
         if newest.last().is_none_or(|oldest| self.has_seen(oldest)) {
-            return Ok(Polled { calls: 1, missed: self.take(newest, until).await? });
+            polled.missed += self.take(newest, since, until).await?;
+        } else {
+            self.walk(since, until, &mut polled).await?;
         }
-        let walked = self.walk(since, until).await?;
-        Ok(Polled { calls: walked.calls + 1, ..walked })
+        self.widen();
+        Ok(polled)
+    }
+
+    /// What kept the pages small may be over.
+    fn widen(&mut self) {
+        self.limit = (self.limit * 2).min(PAGE);
     }
 
     /// Every change from the watermark up to `until`, the oldest first.
@@ -160,29 +212,79 @@ impl<F: Feed> Poll<F> {
     /// [`PollError`]; the watermark stands at the last page that was taken whole.
     pub async fn all(&mut self, until: Timestamp) -> Result<Polled, PollError> {
         let since = self.watermark().await?.before(OVERLAP);
-        self.walk(since, until).await
+        let mut polled = Polled::default();
+        self.walk(since, until, &mut polled).await?;
+        Ok(polled)
     }
 
     /// From the oldest change to the newest, ending on an empty page. Page numbers over a list that moves skip rows, so each
     /// page begins at the last row of the one before; pages are counted only through rows that share one second.
-    async fn walk(&mut self, since: Timestamp, until: Timestamp) -> Result<Polled, PollError> {
-        let (mut since, mut page) = (since, 1);
-        let mut polled = Polled::default();
-        loop {
-            let rows = self.page(since, Sort::OldestFirst, page).await?;
-            polled.calls += 1;
-            let Some(last) = rows.last().map(|row| row.modified) else { return Ok(polled) };
-            polled.missed += self.take(rows, until).await?;
-            if last > until {
-                return Ok(polled);
+    async fn walk(&mut self, since: Timestamp, until: Timestamp, polled: &mut Polled) -> Result<(), PollError> {
+        let (mut since, mut page, mut steps) = (since, 1, 0);
+        // Whether more may stand behind a page that was counted.
+        let mut is_whole = false;
+        'pages: loop {
+            let limit = self.limit;
+            let rows = self.page(since, Sort::OldestFirst, page, polled).await?;
+            if self.limit != limit && page > 1 {
+                // Smaller pages are counted anew.
+                page = 1;
+                continue 'pages;
             }
-            let anchor = last.before(RESOLUTION);
-            (since, page) = if anchor > since { (anchor, 1) } else { (since, page + 1) };
+            let last = rows.last().map(|row| row.modified);
+            is_whole |= rows.len() >= self.limit.min(SMALLEST_PAGE) as usize;
+            polled.missed += self.take(rows, since, until).await?;
+            let anchor = last.map_or(since, |last| last.before(RESOLUTION));
+            let ended = last.is_none_or(|last| last > until);
+            if !ended && anchor <= since {
+                page += 1;
+                continue;
+            }
+            // A row that changed while whole pages were counted has moved those behind it up, perhaps into a page that was read
+            // before. They move up only, so going back meets them all.
+            for again in (1..page).rev().take_while(|_| is_whole) {
+                let rows = self.page(since, Sort::OldestFirst, again, polled).await?;
+                polled.missed += self.take(rows, since, until).await?;
+                if self.limit != limit {
+                    page = 1;
+                    continue 'pages;
+                }
+            }
+            if ended {
+                return Ok(());
+            }
+            (since, page, is_whole) = (anchor, 1, false);
+            steps += 1;
+            if steps % WIDEN_AFTER == 0 {
+                self.widen();
+            }
         }
     }
 
-    async fn page(&self, since: Timestamp, sort: Sort, page: u32) -> Result<Vec<Row<F::Value>>, PollError> {
-        let rows = self.feed.page(since, sort, page, PAGE).await?;
+    /// One page, or a smaller one where the store, or the relay, cannot take so many rows at once. Then `page` is counted in
+    /// smaller pages as well: see [`Poll::walk`].
+    async fn page(
+        &mut self,
+        since: Timestamp,
+        sort: Sort,
+        page: u32,
+        polled: &mut Polled,
+    ) -> Result<Vec<Row<F::Value>>, PollError> {
+        let whole = self.limit;
+        let rows = loop {
+            polled.calls += 1;
+            match self.feed.page(since, sort, page, self.limit).await {
+                Ok(rows) => break rows,
+                Err(PollError::Call(error)) if self.limit > 1 && may_be_too_much(error.seen) => {
+                    self.limit = (self.limit / 4).max(1);
+                }
+                Err(error) => {
+                    // What happens to a single row as well is no matter of how many there are.
+                    self.limit = whole;
+                    return Err(error);
+                }
+            }
+        };
         let sorted = match sort {
             Sort::OldestFirst => rows.is_sorted_by_key(|row| row.modified),
             Sort::NewestFirst => rows.is_sorted_by_key(|row| std::cmp::Reverse(row.modified)),
@@ -196,8 +298,8 @@ impl<F: Feed> Poll<F> {
         self.seen.get(&row.id) == Some(&(row.modified, row.digest))
     }
 
-    /// Hands on what is new of `rows` up to `until`, and moves the watermark.
-    async fn take(&mut self, rows: Vec<Row<F::Value>>, until: Timestamp) -> Result<usize, PollError> {
+    /// Hands on what is new of `rows` up to `until`, and moves the watermark. What changed from `since` on may be read again.
+    async fn take(&mut self, rows: Vec<Row<F::Value>>, since: Timestamp, until: Timestamp) -> Result<usize, PollError> {
         let fresh: Vec<_> = rows.into_iter().filter(|row| row.modified <= until && !self.has_seen(row)).collect();
         let Some(reached) = fresh.iter().map(|row| row.modified).max() else { return Ok(0) };
         let seen: Vec<_> = fresh.iter().map(|row| (row.id, (row.modified, row.digest))).collect();
@@ -208,7 +310,7 @@ impl<F: Feed> Poll<F> {
             self.inbox.keep_note(self.connection.id, name, Some(kept)).await?;
         }
         self.seen.extend(seen);
-        let horizon = watermark.before(OVERLAP + RESOLUTION);
+        let horizon = watermark.before(OVERLAP).min(since).before(RESOLUTION);
         self.seen.retain(|_, (modified, _)| *modified >= horizon);
         Ok(missed)
     }
@@ -218,12 +320,13 @@ impl<F: Feed> Poll<F> {
 pub struct Orders {
     connection: Arc<Connection>,
     inbox: Arc<dyn Inbox>,
+    retention: Duration,
 }
 
 impl Orders {
-    /// Of one connection.
-    pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>) -> Self {
-        Self { connection, inbox }
+    /// Of one connection. Rows of orders are kept for `retention` after the last that happened to them.
+    pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, retention: Duration) -> Self {
+        Self { connection, inbox, retention }
     }
 }
 
@@ -249,17 +352,78 @@ impl Feed for Orders {
         if rows.is_empty() {
             return Ok(0);
         }
-        let known = self.inbox.known(self.connection.id, rows.iter().map(|row| row.0).collect()).await?;
-        let known: HashMap<OrderId, Known> = known.into_iter().map(|known| (known.order, known)).collect();
-        let missed: Vec<OrderId> = rows
-            .into_iter()
-            .filter(|(id, modified, digest)| known.get(id).is_none_or(|known| is_missed(known, *modified, *digest)))
-            .map(|row| row.0)
-            .collect();
-        if !missed.is_empty() {
-            self.inbox.want(self.connection.id, missed.clone(), false, Timestamp::now()).await?;
+        let notes = Notes::read(self.inbox.as_ref(), self.connection.id, rows.iter().map(|row| row.0)).await?;
+        let now = Timestamp::now();
+        let pruned = notes.pruned(now.before(self.retention));
+        let (mut wanted, mut missed) = (Vec::new(), 0);
+        for (id, modified, digest) in rows {
+            match notes.standing(id, modified, digest, &pruned) {
+                Stands::Missed => missed += 1,
+                Stands::Waiting => {}
+                Stands::Presumed | Stands::GivenUp | Stands::Relayed => continue,
+            }
+            wanted.push(id);
         }
-        Ok(missed.len())
+        if !wanted.is_empty() {
+            self.inbox.want(self.connection.id, wanted, false, now).await?;
+        }
+        Ok(missed)
+    }
+}
+
+/// What the inbox knows of some orders.
+pub(crate) struct Notes {
+    known: HashMap<OrderId, Known>,
+    first_start: Option<Timestamp>,
+}
+
+/// How one state of an order, as the store's list has it, stands in the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// Nobody has told of it.
+    Missed,
+    /// There is work for the order. What is under way may be older than this state, so it is to be looked at once more;
+    /// where nothing is, that costs no call.
+    Waiting,
+    /// There is no row. It may have been cleared out: the order counts as relayed.
+    Presumed,
+    /// The relay has given up on just this state, or found it gone, well after it had come to be.
+    GivenUp,
+    /// The destination has just this state, or it is not to be forwarded.
+    Relayed,
+}
+
+impl Notes {
+    pub async fn read(
+        inbox: &dyn Inbox,
+        connection: ConnectionId,
+        orders: impl Iterator<Item = OrderId>,
+    ) -> Result<Self, InboxError> {
+        let known = inbox.known(connection, orders.collect()).await?;
+        let known = known.into_iter().map(|known| (known.order, known)).collect();
+        Ok(Self { known, first_start: inbox.summary(connection).await?.first_start })
+    }
+
+    /// What changed in here and has no row may have been relayed: its row may have been cleared out since. The first poll
+    /// looked back a little.
+    pub fn pruned(&self, before: Timestamp) -> Range<Timestamp> {
+        self.first_start.map_or(before, |first| first.before(OVERLAP))..before
+    }
+
+    pub fn standing(&self, order: OrderId, modified: Timestamp, digest: Digest, pruned: &Range<Timestamp>) -> Stands {
+        let Some(known) = self.known.get(&order) else {
+            return if pruned.contains(&modified) { Stands::Presumed } else { Stands::Missed };
+        };
+        match known.state {
+            OrderState::Pending => Stands::Waiting,
+            OrderState::Delivered | OrderState::Skipped if known.digest == Some(digest) => Stands::Relayed,
+            OrderState::Failed | OrderState::Gone
+                if known.settled_at.is_some_and(|at| at > modified.after(OVERLAP)) =>
+            {
+                Stands::GivenUp
+            }
+            _ => Stands::Missed,
+        }
     }
 }
 
@@ -272,21 +436,42 @@ pub(crate) async fn changed_orders(
     limit: u32,
 ) -> Result<Vec<Row<Snapshot>>, PollError> {
     let token = connection.api.take().await;
-    let rows = connection.api.orders(token, &Selection::Modified { since, sort }, page, limit).await?;
-    rows.into_iter()
-        .map(|value| {
-            let modified = value.modified.ok_or(PollError::NotAsAsked)?;
-            Ok(Row { id: value.id.get(), modified, digest: Digest::of(&value.body), value })
-        })
-        .collect()
+    dated(connection.api.orders(token, &Selection::Modified { since, sort }, page, limit).await?)
 }
 
-/// An order that the relay knows is missed if there is no work for it, the destination has another state, and the relay has
-/// not given up on (or found gone) just this state well after it had come to be.
-pub(crate) fn is_missed(known: &Known, modified: Timestamp, digest: Digest) -> bool {
-    match known.state {
-        OrderState::Pending => false,
-        OrderState::Delivered | OrderState::Skipped => known.digest != Some(digest),
-        OrderState::Failed | OrderState::Gone => known.settled_at.is_none_or(|at| at <= modified.after(OVERLAP)),
+/// Rows of a list that is sorted by date. One without a date holds up no other: it stands beside its neighbour.
+fn dated(rows: Vec<Snapshot>) -> Result<Vec<Row<Snapshot>>, PollError> {
+    let Some(first) = rows.iter().find_map(|row| row.modified) else {
+        return if rows.is_empty() { Ok(Vec::new()) } else { Err(PollError::NotAsAsked) };
+    };
+    let mut last = first;
+    let row = |value: Snapshot| {
+        last = value.modified.unwrap_or(last);
+        Row { id: value.id.get(), modified: last, digest: Digest::of(&value.body), value }
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn rows(list: &[(i64, &str)]) -> Vec<Snapshot> {
+        let order = |(id, date): &(i64, &str)| format!(r#"{{"id":{id},"date_modified":"{date}"}}"#);
+        list.iter().map(|row| Snapshot::read(Bytes::from(order(row))).expect("an order")).collect()
+    }
+
+    #[test]
+    fn a_row_without_a_date_stands_beside_its_neighbour() {
+        let (one, two) = ("Tue, 05 Mar 2019 21:40:11 +0000", "Tue, 05 Mar 2019 21:40:12 +0000");
+        let seconds = |list| -> Vec<i64> {
+            let rows = dated(rows(list)).expect("dates can be told");
+            rows.iter().map(|row| row.modified.millis() / 1000 - 1_551_822_000).collect()
+        };
+        assert_eq!(seconds(&[(1, ""), (2, one), (3, "soon"), (4, two), (5, "")]), [11, 11, 11, 12, 12]);
+        assert!(dated(Vec::new()).is_ok_and(|rows| rows.is_empty()));
+        assert!(matches!(dated(rows(&[(1, ""), (2, "")])), Err(PollError::NotAsAsked)));
     }
 }

@@ -23,7 +23,9 @@ pub fn init(format: LogFormat, filter: &str, output: Output) {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("actix_server=warn,{filter}")))
-        .with_writer(writer);
+        .with_writer(writer)
+        // Where no line can be written, none can say so either; telling of it would panic.
+        .log_internal_errors(false);
     // Already started (by a test) is as good as started now.
     let _ = match format {
         LogFormat::Pretty => builder.with_ansi(colours).with_target(false).try_init(),

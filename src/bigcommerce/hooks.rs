@@ -129,8 +129,7 @@ impl Api {
         if self.hooks_api() == HooksApi::V2 {
             match self.hooks_call(self.take_soon().await?, Method::GET, "v2/hooks", None).await {
                 Err(CallError { seen: Seen::Status(404 | 410), .. }) => {
-                    tracing::info!("the store answers /v2/hooks no longer: using /v3/hooks");
-                    self.use_hooks_v3();
+                    self.leave_hooks_v2();
                 }
                 answer => return read_hooks(answer?),
             }

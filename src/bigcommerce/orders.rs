@@ -3,7 +3,7 @@
 //! An order is never modelled: its types wobble (money as texts, `zip` a text or a number), so only `id`, `status_id` and
 //! `date_modified` are read. Source: BigCommerce, "Orders V2" OpenAPI file.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -21,6 +21,11 @@ use crate::{
 pub const MAX_ORDER: usize = 8 * 1024 * 1024;
 /// The largest list that is taken.
 pub const MAX_LIST: usize = 32 * 1024 * 1024;
+
+/// How many rows of a list clients ask for; the store's own maximum is not documented.
+pub const PAGE: u32 = 250;
+/// The documented default: no store's page holds fewer.
+pub const SMALLEST_PAGE: u32 = 50;
 
 /// One order as the store sent it.
 #[derive(Clone)]
@@ -74,7 +79,8 @@ fn parse_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// Cuts a list of orders into snapshots that share its memory. A row that is no order is left out.
+/// Cuts a list of orders into snapshots that share its memory. A row that is no order is left out; one whose texts are not
+/// UTF-8 is an order like any other.
 ///
 /// # Errors
 /// [`Unusable::NotJson`] when it is not an array.
@@ -82,9 +88,26 @@ pub fn cut_list(list: &Bytes) -> Result<Vec<Snapshot>, Unusable> {
     if list.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<&RawValue> = serde_json::from_slice(list).map_err(|_| Unusable::NotJson)?;
-    let snapshot = |row: &RawValue| Snapshot::read(list.slice_ref(row.get().as_bytes())).ok();
+    let readable = readable(list);
+    let rows: Vec<&RawValue> = serde_json::from_str(&readable).map_err(|_| Unusable::NotJson)?;
+    let snapshot = |row: &RawValue| {
+        let begin = row.get().as_ptr() as usize - readable.as_ptr() as usize;
+        Snapshot::read(list.slice(begin..begin + row.get().len())).ok()
+    };
     Ok(rows.into_iter().filter_map(snapshot).collect())
+}
+
+/// The same text byte by byte, but for what is not UTF-8: no such byte can end a value.
+fn readable(list: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(list) {
+        return text.into();
+    }
+    let mut text = String::with_capacity(list.len());
+    for chunk in list.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text.into()
 }
 
 /// Which orders a list asks for.
@@ -148,7 +171,7 @@ impl Api {
     }
 
     /// Fetches one page of orders, at most `limit` (and perhaps fewer: the store's own maximum is not documented). Orders
-    /// that are archived or deleted are not among them. An order over the single limit is not taken either.
+    /// that are archived or deleted are not among them.
     ///
     /// # Errors
     /// The call's failure, or [`Unusable`] for an answer that is no list of orders.
@@ -161,9 +184,7 @@ impl Api {
     ) -> Result<Vec<Snapshot>, CallError> {
         let path = format!("v2/orders?{}&page={page}&limit={limit}", selection.query());
         let response = self.call(token, Operation::Orders, Method::GET, &path, None).await?;
-        let mut rows = cut_list(&read_body(response, MAX_LIST).await?)?;
-        rows.retain(|row| row.body.len() <= MAX_ORDER);
-        Ok(rows)
+        Ok(cut_list(&read_body(response, MAX_LIST).await?)?)
     }
 
     /// Asks for one order, any: proves that the credentials are right and may read orders.

@@ -8,6 +8,7 @@ use crate::{
     clock::Timestamp,
     connection::Side,
     http::{CallError, Seen, Transport},
+    reconcile,
     registrar::{HookReport, HookState, RegistrarError},
     words,
 };
@@ -188,6 +189,17 @@ impl Checker {
             return Finding::warn(
                 format!("{failed} could not be delivered. {}", late.unwrap_or_default()).trim_end(),
                 "Look at the failed orders, and resend them once the reason is gone.",
+            );
+        }
+        if let Ok(Some((span, why))) = reconcile::trouble(&self.connection, self.inbox.as_ref()).await
+            && span > LONG_WAIT
+        {
+            return Finding::warn(
+                format!(
+                    "Polling has not worked for {}: {why}. An order whose webhook is lost is not found meanwhile.",
+                    words::span(span)
+                ),
+                "If the other checks are well, tell the people who run the relay.",
             );
         }
         if let Some(late) = late {

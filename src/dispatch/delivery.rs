@@ -10,14 +10,11 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Dispatch,
-    learned::{PAGE, SMALLEST_PAGE},
-};
+use super::Dispatch;
 use crate::{
     bigcommerce::{
         Token,
-        orders::{Selection, Snapshot},
+        orders::{MAX_ORDER, PAGE, SMALLEST_PAGE, Selection, Snapshot},
     },
     clock::Timestamp,
     connection::Side,
@@ -49,7 +46,7 @@ impl Dispatch {
                 self.store_answered().await;
                 self.forward(&claim, snapshot, fetched_at, probing).await
             }
-            Err(error) => self.fetch_failed(&claim, error),
+            Err(error) => self.fetch_failed(&claim, error).await,
         };
         // Nothing is under way to the far sides any more: while this is stored, the next order may go out.
         drop(slot);
@@ -77,9 +74,14 @@ impl Dispatch {
         let fetched = self.connection.api.orders(token, &Selection::Ids { min, max }, 1, limit).await;
         drop(slot);
         match fetched {
-            Ok(rows) => {
+            Ok(mut rows) => {
                 self.store_answered().await;
+                self.learned().list_answered();
                 self.learn_page(&rows, ids(), limit);
+                // What is too large for an order is refused where it is fetched singly.
+                let (taken, large): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.body.len() <= MAX_ORDER);
+                self.learned().note_singly(large.into_iter().map(|row| row.id));
+                rows = taken;
                 let mut rows: HashMap<OrderId, Snapshot> = rows.into_iter().map(|row| (row.id, row)).collect();
                 let found: Vec<_> = claims.into_iter().map(|claim| (rows.remove(&claim.order), claim)).collect();
                 stream::iter(found)
@@ -114,7 +116,7 @@ impl Dispatch {
             .partition(|order| cut_short && last.is_some_and(|last| *order > last));
         let mut learned = self.learned();
         if !beyond.is_empty() {
-            learned.narrow(count);
+            learned.cut_short(count);
         }
         learned.note_singly(lacking);
     }
@@ -124,13 +126,13 @@ impl Dispatch {
         match retry::blame_fetch(error.seen) {
             Blame::Quota => {}
             Blame::Store => {
-                self.store_failed(None, error);
+                self.outage(Side::Store, None, error);
             }
             Blame::Order | Blame::Missing | Blame::Destination => {
+                self.store_answered().await;
                 let mut learned = self.learned();
                 if error.seen == Seen::Unusable(Unusable::TooLarge) && learned.page() > 2 {
-                    let half = learned.page() / 2;
-                    learned.narrow(half);
+                    learned.halve();
                 } else {
                     learned.note_singly(claims.iter().map(|claim| claim.order));
                 }
@@ -152,6 +154,9 @@ impl Dispatch {
 
     async fn store_answered(&self) {
         let recovered = self.connection.store_breaker().succeeded();
+        if recovered {
+            self.learned().store_is_back();
+        }
         self.recover(recovered, "BigCommerce answers again").await;
     }
 
@@ -164,9 +169,14 @@ impl Dispatch {
         }
     }
 
-    fn fetch_failed(&self, claim: &Claim, error: CallError) -> Outcome {
+    async fn fetch_failed(&self, claim: &Claim, error: CallError) -> Outcome {
         let said = said(Side::Store, error.seen);
-        match retry::blame_fetch(error.seen) {
+        let blame = retry::blame_fetch(error.seen);
+        if matches!(blame, Blame::Missing | Blame::Order) {
+            // It answers, and it judged the order: it is up.
+            self.store_answered().await;
+        }
+        match blame {
             Blame::Quota => Outcome::Released,
             Blame::Missing => {
                 let now = Timestamp::now();
@@ -184,7 +194,7 @@ impl Dispatch {
                 }
             }
             Blame::Order => self.refused(claim, said, error.retry_after),
-            Blame::Store | Blame::Destination => self.store_failed(Some(claim.order), error),
+            Blame::Store | Blame::Destination => self.outage(Side::Store, Some(claim.order), error),
         }
     }
 
@@ -198,10 +208,6 @@ impl Dispatch {
         }
     }
 
-    fn store_failed(&self, order: Option<OrderId>, error: CallError) -> Outcome {
-        self.outage(Side::Store, order, error)
-    }
-
     /// One side is down: its breaker opens, and the order waits for its recovery. An order that begins one outage after
     /// another, which others end, is what the side cannot take: it gets a backoff of its own and holds up nobody.
     fn outage(&self, side: Side, order: Option<OrderId>, error: CallError) -> Outcome {
@@ -213,6 +219,9 @@ impl Dispatch {
         let said = said(side, error.seen);
         if opened {
             tracing::warn!("{said}: waiting for it to come back");
+        }
+        if side == Side::Store && (opened || order.is_some()) {
+            self.learned().store_failed(opened.then_some(order.is_none()));
         }
         let wait = match permit {
             Permit::Until(at) => at.saturating_duration_since(now),

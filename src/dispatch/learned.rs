@@ -5,19 +5,26 @@ use std::{
     time::Duration,
 };
 
-use crate::event::OrderId;
+use crate::{bigcommerce::orders::PAGE, event::OrderId};
 
-/// What clients ask for; the store's own maximum is not documented.
-pub(super) const PAGE: u32 = 250;
-/// The documented default: no store's page holds fewer.
-pub(super) const SMALLEST_PAGE: u32 = 50;
+/// So many lists are answered before wider ones are tried again.
+const WIDEN_AFTER: u32 = 20;
 /// More than this many notes on single orders are not worth keeping: they only save a call each.
 const MOST_NOTES: usize = 10_000;
 
 /// What has been learned of the two sides since the start. Losing it costs a few calls.
 #[derive(Debug)]
 pub(super) struct Learned {
+    /// The widest window that lists ask for now.
     page: u32,
+    /// The most that the store's pages hold.
+    most: u32,
+    /// How many rows the last list had that seemed to be cut short.
+    cut_at: Option<u32>,
+    /// Set while the store is down since a list, and nothing but lists, has failed.
+    list_failed: bool,
+    /// Lists that have been answered since the page last changed.
+    answered: u32,
     singly: HashSet<OrderId>,
     /// How often an order's failure began an outage that others ended.
     suspects: HashMap<OrderId, u32>,
@@ -26,7 +33,16 @@ pub(super) struct Learned {
 
 impl Default for Learned {
     fn default() -> Self {
-        Self { page: PAGE, singly: HashSet::new(), suspects: HashMap::new(), forward_time: Duration::from_millis(100) }
+        Self {
+            page: PAGE,
+            most: PAGE,
+            cut_at: None,
+            list_failed: false,
+            answered: 0,
+            singly: HashSet::new(),
+            suspects: HashMap::new(),
+            forward_time: Duration::from_millis(100),
+        }
     }
 }
 
@@ -35,9 +51,40 @@ impl Learned {
         self.page
     }
 
-    /// The store's pages hold no more than this.
-    pub fn narrow(&mut self, page: u32) {
-        self.page = self.page.min(page);
+    /// A list had so many rows and lacked the last ones: the store's pages hold no more, or those orders are archived or
+    /// deleted. Two lists of just as many rows are no chance.
+    pub fn cut_short(&mut self, rows: u32) {
+        if self.cut_at.replace(rows) == Some(rows) {
+            self.most = self.most.min(rows);
+            self.page = self.page.min(rows);
+        }
+    }
+
+    /// A list was more than the store, or the relay, can take.
+    pub fn halve(&mut self) {
+        self.page = (self.page / 2).max(1);
+        self.answered = 0;
+    }
+
+    /// A list was answered. A narrow page widens again after many: what kept it narrow may be over.
+    pub fn list_answered(&mut self) {
+        self.answered += 1;
+        if self.answered >= WIDEN_AFTER {
+            self.page = (self.page * 2).min(self.most);
+            self.answered = 0;
+        }
+    }
+
+    /// The store has failed. `by_list` if it was a list that began it, `None` if it goes on for whatever else.
+    pub fn store_failed(&mut self, by_list: Option<bool>) {
+        self.list_failed = by_list.unwrap_or(false);
+    }
+
+    /// The store is back. If nothing but a list had failed, lists are too much for it.
+    pub fn store_is_back(&mut self) {
+        if std::mem::take(&mut self.list_failed) {
+            self.halve();
+        }
     }
 
     /// One forward took this long.

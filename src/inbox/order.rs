@@ -96,3 +96,10 @@ pub struct OrderQuery {
     /// Only ids below this one: the last page's `next`.
     pub before: Option<OrderId>,
 }
+
+impl OrderQuery {
+    /// The highest id that is wanted.
+    pub(super) fn last(self) -> i64 {
+        self.before.map_or(i64::MAX, |before| before.get() - 1)
+    }
+}

@@ -81,7 +81,13 @@ impl Registrar {
         report: &mut HookReport,
     ) -> Result<Done, RegistrarError> {
         let api = &self.connection.api;
-        match turn.change(|token| api.create_hook(token, wanted)).await {
+        let mut made = turn.change(|token| api.create_hook(token, wanted)).await;
+        if let Err(RegistrarError::Call(CallError { seen: Seen::Status(404 | 410), .. })) = made
+            && api.leave_hooks_v2()
+        {
+            made = turn.change(|token| api.create_hook(token, wanted)).await;
+        }
+        match made {
             Ok(hook) => {
                 report.id = Some(hook.id);
                 self.note(wanted, hook.id).await?;

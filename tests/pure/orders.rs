@@ -190,3 +190,15 @@ proptest! {
         prop_assert_eq!(cut(format!("[{}]", list.join(","))), expected);
     }
 }
+
+#[test]
+fn texts_that_are_not_utf_8_keep_no_list_from_being_cut() {
+    let list = Bytes::from_static(
+        b"[{\"id\":1,\"n\":\"\xff\xfe\"}, {\"id\":2,\"n\":\"\xc3\"} ,{\"id\":3,\"n\":\"\xc3\xa9\"}]",
+    );
+    let rows = cut_list(&list).unwrap();
+    let bodies: Vec<&[u8]> = rows.iter().map(|row| &*row.body).collect();
+    let whole: [&[u8]; 3] =
+        [b"{\"id\":1,\"n\":\"\xff\xfe\"}", b"{\"id\":2,\"n\":\"\xc3\"}", b"{\"id\":3,\"n\":\"\xc3\xa9\"}"];
+    assert_eq!(bodies, whole);
+}

@@ -210,3 +210,18 @@ async fn a_quota_that_is_used_up_holds_nobodys_turn() {
     another.inbox.close().await;
     world.finish().await;
 }
+
+#[actix_web::test]
+async fn a_v2_that_takes_no_new_hook_is_left_for_v3() {
+    for status in [404, 410] {
+        let world = prepared(&[]);
+        let parts = Parts::open(world.config()).await.unwrap();
+        world.store.fault(Fault::new(Operation::Hooks, Action::Status(status)).method("POST").times(1));
+        parts.registrar.ensure().await.unwrap();
+        assert_eq!(world.store.hooks().len(), 1);
+        let made = world.store.calls().into_iter().rfind(|call| call.method == "POST").unwrap();
+        assert!(made.path_and_query.contains("/v3/hooks"), "{made:?}");
+        parts.inbox.close().await;
+        world.finish().await;
+    }
+}

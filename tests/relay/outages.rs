@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sandbox::{Action, Fault, Operation};
+use sandbox::{Action, Fault, Operation, QuotaRule, SenderOptions, StoreConfig};
 
 use crate::world::{PATIENCE, World};
 
@@ -172,4 +172,47 @@ async fn a_slow_destination_does_not_slow_the_acknowledgement() {
     world.sink.release();
     world.arrived(20).await;
     world.finish().await;
+}
+
+#[actix_web::test]
+async fn lists_that_are_too_slow_where_single_calls_are_not_do_not_hold_up_a_backlog() {
+    let store = StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() };
+    let extra = [("RECONCILE_INTERVAL", "0"), ("FETCH_TIMEOUT", "1s")];
+    let mut world = World::prepare(store, SenderOptions::default(), &extra);
+    world.start_relay().await;
+    world.hooked().await;
+    world.sink.fault_all(Action::Status(503));
+    for _ in 0..200 {
+        world.store.place_order_as(None, 11);
+    }
+    world.sender.idle(PATIENCE).await.unwrap();
+    world.store.fault(Fault::new(Operation::OrderList, Action::Slow(Duration::from_secs(2))));
+    world.sink.clear_faults();
+    world.sink.wait_for(|sink| sink.accepted_orders() == 200, Duration::from_secs(60)).await.unwrap();
+    let lists = world.store.call_count(Operation::OrderList);
+    assert!(lists < 100, "{lists} lists, each in vain");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_store_that_judges_an_order_is_up() {
+    let world = World::start_with(&[("RECONCILE_INTERVAL", "0")]).await;
+    let deleted = world.store.place_order_silently(None, 11);
+    world.store.delete_order(deleted);
+    world.store.fault(Fault::new(Operation::OrderSingle, Action::Status(503)).times(1));
+    world.tell(deleted).await;
+    let parts = async {
+        loop {
+            let (_, rows) = world.get("/orders?state=pending").await;
+            if rows["orders"][0]["last_error"] == "store: HTTP 404" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, parts).await.unwrap();
+    let page = world.client.get(world.url("/integration")).bearer_auth(sandbox::relay::ADMIN_TOKEN);
+    let page = page.send().await.unwrap().text().await.unwrap();
+    assert!(!page.contains("BigCommerce has not been answering"), "{page}");
+    drop(world);
 }

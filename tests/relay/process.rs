@@ -393,3 +393,21 @@ async fn a_full_disk_acknowledges_nothing_that_it_does_not_keep_and_all_goes_on_
     assert!(Command::new("umount").arg(&disk).status().unwrap().success());
     world.finish().await;
 }
+
+#[actix_web::test]
+async fn logs_that_cannot_be_written_cost_no_order() {
+    let world = prepared();
+    let mut silent = command(&world);
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    silent.stdout(full()).stderr(full());
+    let process = Process::of(silent, &world).await;
+    let order = world.store.place_order_silently(None, 11);
+    world.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(1));
+    world.tell(order).await;
+    world.arrived_at(order, 1).await;
+    world.store.change_order(order, 2);
+    world.arrived_at(order, 2).await;
+    process.signal("TERM");
+    assert_eq!(process.ended().await.code(), Some(0));
+    world.finish().await;
+}

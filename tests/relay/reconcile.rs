@@ -1,7 +1,19 @@
 //! What webhooks missed is found by polling, at the cost of one call when nothing was.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use onetribe_relay::{
+    app::Parts,
+    bigcommerce::orders::Sort,
+    clock::Timestamp,
+    http::{Seen, Transport},
+    one_tribe::Digest,
+    reconcile::{Feed, Poll, PollError, Row},
+};
 use sandbox::{Action, Fault, Operation, QuotaRule, SenderOptions, StoreConfig};
 
 use crate::world::{PATIENCE, World};
@@ -115,5 +127,156 @@ async fn skipped_statuses_are_not_fetched_for_every_poll() {
     polls(&world, 4).await;
     assert_eq!(world.store.call_count(Operation::OrderSingle), 0);
     assert_eq!(world.sink.attempts(), 0);
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn what_was_cleared_out_is_not_forwarded_again_by_a_later_start() {
+    let mut world = polling(StoreConfig::default());
+    world.set("EVENT_RETENTION", "3s");
+    world.set("WEBHOOK_TOLERANCE", "3s");
+    world.start_relay().await;
+    world.hooked().await;
+    let order = world.store.place_order_silently(None, 11);
+    world.arrived(1).await;
+    world.settled(order, "delivered").await;
+    // The row ages; the watermark stays at it.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.stop_relay().await;
+    let parts = Parts::open(world.config()).await.unwrap();
+    let removed = parts.inbox.prune(Timestamp::now().before(Duration::from_secs(3)), 500).await.unwrap();
+    parts.inbox.close().await;
+    assert!(removed <= 1);
+    world.start_relay().await;
+    polls(&world, 3).await;
+    let fresh = world.store.place_order_silently(None, 11);
+    world.arrived_at(fresh, 1).await;
+    assert_eq!(world.sink.accepted_count(), 2, "each of two orders once");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_change_that_is_polled_while_an_older_state_is_under_way_arrives() {
+    let mut world = polling(StoreConfig::default());
+    world.start_relay().await;
+    world.hooked().await;
+    world.sink.fault(Fault::new(Operation::Delivery, Action::Hold).times(1));
+    let order = world.store.place_order_silently(None, 11);
+    world.sink.wait_for(|sink| sink.held() == 1, PATIENCE).await.unwrap();
+    world.store.change_order_silently(order, 2);
+    // Past the grace that is left to webhooks.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    polls(&world, 2).await;
+    world.sink.release();
+    world.arrived_at(order, 2).await;
+    world.finish().await;
+}
+
+/// A list of its own, which changes while it is read and gives no more than some rows at once.
+#[derive(Clone)]
+struct List(Arc<Mutex<Listed>>);
+
+struct Listed {
+    /// Ids and seconds of changes.
+    rows: Vec<(i64, i64)>,
+    taken: BTreeSet<i64>,
+    most: u32,
+    /// The page number whose reading changes the first row, to this second.
+    moves: Option<(u32, i64)>,
+    asked: Vec<u32>,
+}
+
+impl List {
+    fn new(rows: Vec<(i64, i64)>, most: u32, moves: Option<(u32, i64)>) -> Self {
+        Self(Arc::new(Mutex::new(Listed { rows, taken: BTreeSet::new(), most, moves, asked: Vec::new() })))
+    }
+
+    fn untaken(&self) -> Vec<i64> {
+        let list = self.0.lock().unwrap();
+        list.rows.iter().map(|row| row.0).filter(|id| !list.taken.contains(id)).collect()
+    }
+}
+
+#[async_trait::async_trait]
+impl Feed for List {
+    type Value = ();
+
+    fn watermark(&self) -> Option<&str> {
+        Some("list")
+    }
+
+    fn begin(&self) -> Option<Timestamp> {
+        Some(Timestamp::from_seconds(1_600_000_000))
+    }
+
+    async fn page(&self, since: Timestamp, sort: Sort, page: u32, limit: u32) -> Result<Vec<Row<()>>, PollError> {
+        let mut list = self.0.lock().unwrap();
+        list.asked.push(limit);
+        if limit > list.most {
+            return Err(PollError::Call(Seen::Transport(Transport::Timeout).into()));
+        }
+        let mut rows: Vec<_> = list.rows.iter().copied().filter(|row| row.1 * 1000 >= since.millis()).collect();
+        rows.sort_unstable_by_key(|row| (row.1, row.0));
+        if sort == Sort::NewestFirst {
+            rows.reverse();
+        }
+        if sort == Sort::OldestFirst
+            && let Some((_, second)) = list.moves.take_if(|(at, _)| *at == page)
+        {
+            list.rows[0].1 = second;
+        }
+        let row = |(id, at): (i64, i64)| Row {
+            id,
+            modified: Timestamp::from_seconds(at),
+            digest: Digest::of(format!("{id} {at}").as_bytes()),
+            value: (),
+        };
+        let (first, count) = ((page - 1) * limit, limit);
+        Ok(rows.into_iter().skip(first as usize).take(count as usize).map(row).collect())
+    }
+
+    async fn take(&self, rows: Vec<Row<()>>) -> Result<usize, PollError> {
+        self.0.lock().unwrap().taken.extend(rows.iter().map(|row| row.id));
+        Ok(rows.len())
+    }
+}
+
+#[actix_web::test]
+async fn a_row_that_moves_while_pages_are_counted_loses_no_other() {
+    let world = polling(StoreConfig::default());
+    let parts = Parts::open(world.config()).await.unwrap();
+    let now = 1_600_001_000;
+    for moves in 1..=3 {
+        let list = List::new((1..=600).map(|id| (id, now - 200)).collect(), 250, Some((moves, now)));
+        let mut poll = Poll::new(list.clone(), parts.connection.clone(), parts.inbox.clone());
+        parts.inbox.keep_note(parts.connection.id, "list", None).await.unwrap();
+        let polled = poll.once(Timestamp::from_seconds(now - 60)).await.unwrap();
+        // The one that moved is read again by the next poll, in its new state.
+        assert_eq!(list.untaken(), [] as [i64; 0], "{moves}: {polled:?}");
+    }
+    parts.inbox.close().await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn pages_that_are_too_much_are_read_in_smaller_ones() {
+    let world = polling(StoreConfig::default());
+    let parts = Parts::open(world.config()).await.unwrap();
+    let now = 1_600_001_000;
+    for most in [1, 20, 100] {
+        // Some of them share a second.
+        let list = List::new((1..=90).map(|id| (id, now - 300 + id / 4)).collect(), most, None);
+        let mut poll = Poll::new(list.clone(), parts.connection.clone(), parts.inbox.clone());
+        parts.inbox.keep_note(parts.connection.id, "list", None).await.unwrap();
+        poll.once(Timestamp::from_seconds(now)).await.unwrap();
+        assert_eq!(list.untaken(), [] as [i64; 0], "{most}");
+    }
+    // A store that does not answer at all is not asked for ever, nor for small pages afterwards.
+    let list = List::new(vec![(1, now - 10)], 0, None);
+    let mut poll = Poll::new(list.clone(), parts.connection.clone(), parts.inbox.clone());
+    assert!(poll.once(Timestamp::from_seconds(now)).await.is_err());
+    assert!(poll.once(Timestamp::from_seconds(now)).await.is_err());
+    assert_eq!(list.0.lock().unwrap().asked, [250, 62, 15, 3, 1, 250, 62, 15, 3, 1]);
+    parts.inbox.close().await;
     world.finish().await;
 }

@@ -87,11 +87,11 @@ pub(super) async fn orders(
     };
     let sql = format!(
         "SELECT order_id, state, attempts, last_error, first_event_at, last_event_at, waiting_since, due_at, delivered_at
-         FROM orders WHERE connection_id = $1 AND order_id < $2{condition} ORDER BY order_id DESC LIMIT $3"
+         FROM orders WHERE connection_id = $1 AND order_id <= $2{condition} ORDER BY order_id DESC LIMIT $3"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(connection.0)
-        .bind(query.before.map_or(i64::MAX, OrderId::get))
+        .bind(query.last())
         .bind(i64::from(query.limit))
         .fetch_all(db)
         .await?;
