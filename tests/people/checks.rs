@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use onetribe_relay::{app::Parts, clock::Timestamp};
 use rcgen::{CertificateParams, KeyPair};
 use sandbox::{Action, Fault, HookRules, Operation, QuotaRule, SenderOptions, StoreConfig};
 use serde_json::Value;
@@ -307,5 +308,32 @@ async fn a_relay_that_nothing_can_tell_of_orders_says_so() {
     );
     world.start_relay().await;
     look(&world, "configuration", "fail", "nothing tells the relay of new orders").await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn polling_that_does_not_work_is_told_once_it_lasts() {
+    let mut world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[("RECONCILE_INTERVAL", "1s")]);
+    let parts = Parts::open(world.config()).await.unwrap();
+    world.store.fault(Fault::new(Operation::OrderList, Action::NotJson));
+    world.start_relay().await;
+    let noted = async || parts.inbox.note(parts.connection.id, "polling:trouble").await.unwrap();
+    let mut began = None;
+    while began.is_none() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        began = noted().await;
+    }
+    look(&world, "deliveries", "pass", "No order has come yet").await;
+    let long_ago = Timestamp::now().before(Duration::from_secs(3600)).millis();
+    parts.inbox.keep_note(parts.connection.id, "polling:trouble", Some(format!("{long_ago} why"))).await.unwrap();
+    look(&world, "deliveries", "warn", "Polling has not worked for 1 hour").await;
+    world.store.clear_faults();
+    let over = async {
+        while noted().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, over).await.unwrap();
+    parts.inbox.close().await;
     world.finish().await;
 }
