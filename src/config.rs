@@ -275,8 +275,8 @@ impl Inputs {
         let public_url = self.public_url.optional(faults, |text| parse::public_url(text, api_is_local));
         let skip_statuses = self.skip_order_statuses.optional(faults, parse::statuses).unwrap_or_default();
         let concurrency = self.delivery_concurrency.required(faults, parse::concurrency);
-        let fetch_timeout = self.fetch_timeout.required(faults, parse::span);
-        let forward_timeout = self.forward_timeout.required(faults, parse::span);
+        let fetch_timeout = self.fetch_timeout.required(faults, parse::timeout);
+        let forward_timeout = self.forward_timeout.required(faults, parse::timeout);
         let retry_max_age = self.retry_max_age.required(faults, parse::span);
         let reconcile_interval = self.reconcile_interval.required(faults, parse::interval);
         let hook_check_interval = self.hook_check_interval.required(faults, parse::interval);

@@ -62,7 +62,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Vec<String>> {
     let mut scopes = Vec::new();
     for scope in list(text) {
         let path = |b: u8| b.is_ascii_alphanumeric() || b"/*_-".contains(&b);
-        if !scope.starts_with("store/") || !scope.bytes().all(path) {
+        if scope.strip_prefix("store/").is_none_or(str::is_empty) || !scope.bytes().all(path) {
             return Err(format!("`{scope}` is not a scope such as `store/order/*`"));
         }
         if !scopes.iter().any(|known| known == scope) {
@@ -119,7 +119,11 @@ fn base_url(mut url: Url) -> Parsed<Url> {
 }
 
 pub(super) fn service_url(text: &str) -> Parsed<Url> {
-    secure_url(text, is_loopback).and_then(base_url)
+    let url = secure_url(text, is_loopback).and_then(base_url)?;
+    if url.path().contains("/stores/") {
+        return err("must not hold the path of a store: BIGCOMMERCE_STORE_HASH says which it is");
+    }
+    Ok(url)
 }
 
 pub(super) fn public_url(text: &str, api_is_local: bool) -> Parsed<Url> {
@@ -127,6 +131,9 @@ pub(super) fn public_url(text: &str, api_is_local: bool) -> Parsed<Url> {
     let local = api_is_local || is_loopback(&url);
     if !local && url.port().is_some() {
         return err("must be on port 443: BigCommerce calls no other");
+    }
+    if url.path().ends_with("/webhooks/bigcommerce") {
+        return err("must end before `/webhooks/bigcommerce`, which the relay adds");
     }
     Ok(url)
 }
@@ -239,6 +246,17 @@ pub(super) fn span(text: &str) -> Parsed<Duration> {
     match interval(text)? {
         Some(span) => Ok(span),
         None => err("must be longer than nothing"),
+    }
+}
+
+/// Longest time that a call is waited for: so long an order may be under way, and is left alone, after a crash.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long one call may take.
+pub(super) fn timeout(text: &str) -> Parsed<Duration> {
+    match span(text)? {
+        timeout if timeout <= MAX_TIMEOUT => Ok(timeout),
+        _ => err("must be at most one hour"),
     }
 }
 

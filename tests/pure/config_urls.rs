@@ -119,3 +119,25 @@ fn alerts_may_go_to_any_web_address() {
         assert_eq!(faults(&[("ALERT_URL", url)]), ["ALERT_URL"], "{url}");
     }
 }
+
+#[test]
+fn what_the_relay_adds_itself_is_not_taken_twice() {
+    for url in ["https://api.bigcommerce.com/stores/abcde/v3/", "https://api.bigcommerce.com/stores/abcde"] {
+        assert_eq!(faults(&[("BIGCOMMERCE_API_URL", url)]), ["BIGCOMMERCE_API_URL"], "{url}");
+    }
+    for url in ["https://relay.example/webhooks/bigcommerce", "https://relay.example/base/webhooks/bigcommerce/"] {
+        assert_eq!(faults(&[("PUBLIC_URL", url)]), ["PUBLIC_URL"], "{url}");
+    }
+    assert_eq!(faults(&[("BIGCOMMERCE_API_URL", "https://proxy.example/bigcommerce")]), [""; 0]);
+    assert_eq!(faults(&[("PUBLIC_URL", "https://relay.example/base")]), [""; 0]);
+    assert_eq!(faults(&[("BIGCOMMERCE_SCOPES", "store/")]), ["BIGCOMMERCE_SCOPES"]);
+}
+
+#[test]
+fn a_call_is_waited_for_an_hour_at_most() {
+    for name in ["FETCH_TIMEOUT", "FORWARD_TIMEOUT"] {
+        assert_eq!(faults(&[(name, "1h")]), [""; 0], "{name}");
+        assert_eq!(faults(&[(name, "61m")]), [name], "{name}");
+        assert_eq!(faults(&[(name, "3650d")]), [name], "{name}");
+    }
+}
