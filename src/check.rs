@@ -22,6 +22,8 @@ use crate::{
     registrar::Registrar,
 };
 
+pub(crate) use probes::Known;
+
 /// How long one check may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// An order that waits longer than this deserves a look.

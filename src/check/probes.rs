@@ -1,13 +1,15 @@
-//! The single checks. None of them sends anything to the destination that could be taken for an order.
+//! The single checks. None of them sends anything to the destination that could be taken for an order. What is known of
+//! their subjects without running them is said in the same words.
 
 use std::time::{Duration, Instant};
 
-use super::{Checker, Finding, LONG_WAIT, meanwhile};
+use super::{Check, Checker, Finding, LONG_WAIT, Status, meanwhile};
 use crate::{
     bigcommerce,
     clock::Timestamp,
-    connection::Side,
+    connection::{Outage, Side},
     http::{CallError, Seen, Transport},
+    inbox::Summary,
     reconcile,
     registrar::{HookReport, HookState, RegistrarError},
     words,
@@ -15,6 +17,55 @@ use crate::{
 
 /// What a gateway answers while there is nothing behind it.
 pub(super) const NOBODY_BEHIND: [u16; 3] = [502, 503, 504];
+
+/// What mends a hook.
+const MEND: &str =
+    "Click Update Integration (or run `onetribe-relay hooks update`): the relay puts its webhooks right.";
+
+/// What is known of the checks' subjects without asking anybody.
+pub(crate) struct Known<'a> {
+    /// The inbox in numbers; `None` when it cannot be read.
+    pub summary: Option<&'a Summary>,
+    /// Whether the store's API is down.
+    pub store_down: Option<&'a Outage>,
+    /// The same of the destination.
+    pub destination_down: Option<&'a Outage>,
+    /// Whether the hooks were as they should be when last looked at.
+    pub hooks_well: Option<bool>,
+}
+
+impl Known<'_> {
+    /// A check of some time ago as it would come out now, where that is known; `None` where only asking again would tell.
+    pub(crate) fn instead_of(&self, check: &Check, checked_at: Timestamp, now: Timestamp) -> Option<Check> {
+        let forwarded = self.summary.and_then(|summary| summary.last_forwarded_at);
+        // An order that has gone through since has been fetched and taken.
+        let gone_through = || {
+            let at = forwarded.filter(|at| *at > checked_at && matches!(check.status, Status::Fail | Status::Warn))?;
+            Some(Finding::pass(format!("Orders go through: the last one was forwarded {}.", words::ago(now.since(at)))))
+        };
+        let Finding { status, detail, remedy } = match (check.id, self.summary) {
+            ("storage", None) => Some(unusable("The database cannot be read. The relay's log says why.")),
+            ("deliveries", None) => Some(no_list()),
+            ("deliveries", Some(summary)) => Some(deliveries(summary, now)),
+            ("bigcommerce_api", _) => self.store_down.map(|(_, seen)| no_orders_given(seen)).or_else(gone_through),
+            ("one_tribe_destination", _) => {
+                self.destination_down.map(|(span, seen)| not_taking_orders(*span, seen)).or_else(gone_through)
+            }
+            ("bigcommerce_hooks", _) => self.hooks(check),
+            _ => None,
+        }?;
+        Some(Check { status, detail, remedy, ..check.clone() })
+    }
+
+    fn hooks(&self, check: &Check) -> Option<Finding> {
+        match (self.hooks_well?, check.status) {
+            (false, Status::Pass) => Some(Finding::warn("A webhook is missing or altered.", MEND)),
+            // Only what was wrong with a hook is known to be right again.
+            (true, Status::Fail) if check.remedy.as_deref() == Some(MEND) => Some(hooks_there()),
+            _ => None,
+        }
+    }
+}
 
 impl Checker {
     pub(super) async fn configuration(&self) -> Finding {
@@ -53,10 +104,7 @@ impl Checker {
             Err(error) => {
                 // The database's own words may name users and hosts: they are for the log.
                 tracing::warn!(%error, "the database cannot be written: {error}");
-                Finding::fail(
-                    "The database cannot be written. The relay's log says why.",
-                    "Make room on the disk, or give the relay the right to write there. Until then BigCommerce keeps new orders' webhooks for up to 48 hours.",
-                )
+                unusable("The database cannot be written. The relay's log says why.")
             }
         }
     }
@@ -68,25 +116,8 @@ impl Checker {
         }
         match api.can_read_orders().await {
             Ok(()) => Finding::pass("The access token is right and may read orders."),
-            Err(error) => match error.seen {
-                Seen::Status(401) => Finding::fail(
-                    "BigCommerce refuses the access token.",
-                    "In BigCommerce, make an API account with the scope Orders: read-only, and set BIGCOMMERCE_ACCESS_TOKEN (and BIGCOMMERCE_CLIENT_SECRET) from it.",
-                ),
-                Seen::Status(403) => Finding::fail(
-                    "The access token may not read orders.",
-                    "In BigCommerce, give the API account the scope Orders: read-only (or make a new one that has it).",
-                ),
-                Seen::Status(404) => Finding::fail(
-                    "BigCommerce does not know this store.",
-                    "Check BIGCOMMERCE_STORE_HASH: it is the part after `stores/` in the API path.",
-                ),
-                Seen::Status(429) => quota_used_up(""),
-                seen => Finding::fail(
-                    format!("BigCommerce does not answer as it should: {seen}."),
-                    "Usually this passes. Orders wait meanwhile and none is lost. If it lasts, look at BigCommerce's status page.",
-                ),
-            },
+            Err(CallError { seen: Seen::Status(429), .. }) => quota_used_up(""),
+            Err(error) => no_orders_given(&error.seen.to_string()),
         }
     }
 
@@ -130,10 +161,7 @@ impl Checker {
         };
         let wrong: Vec<String> = reports.iter().filter_map(fault).collect();
         if !wrong.is_empty() {
-            return Finding::fail(
-                wrong.join(" "),
-                "Click Update Integration (or run `onetribe-relay hooks update`): the relay puts its webhooks right.",
-            );
+            return Finding::fail(wrong.join(" "), MEND);
         }
         match blocked {
             Ok(Some(seconds)) => Finding::warn(
@@ -144,7 +172,7 @@ impl Checker {
                 "It comes off by itself. If it happens again, the relay has been answering too slowly or not at all.",
             ),
             // Not every account may ask for the blocklist.
-            Ok(None) | Err(_) => Finding::pass("The webhooks are there, active, and point to this relay."),
+            Ok(None) | Err(_) => hooks_there(),
         }
     }
 
@@ -170,48 +198,73 @@ impl Checker {
     }
 
     pub(super) async fn deliveries(&self) -> Finding {
-        let summary = match self.inbox.summary(self.connection.id).await {
-            Ok(summary) => summary,
+        match self.inbox.summary(self.connection.id).await {
+            Ok(summary) => deliveries(&summary, Timestamp::now()),
             Err(error) => {
                 tracing::warn!(%error, "the inbox cannot be read: {error}");
-                return Finding::fail("The list of orders cannot be read.", "See the check of the storage.");
+                no_list()
             }
-        };
-        let now = Timestamp::now();
-        let waited = summary.oldest_waiting.map_or(Duration::ZERO, |since| now.since(since));
-        let waiting = words::count(summary.waiting, "order");
-        let late = (waited > LONG_WAIT).then(|| {
-            let are = words::are(summary.waiting);
-            format!("{waiting} {are} waiting, the oldest for {}.", words::span(waited))
-        });
-        if summary.failed > 0 {
-            let failed = words::count(summary.failed, "order");
-            return Finding::warn(
-                format!("{failed} could not be delivered. {}", late.unwrap_or_default()).trim_end(),
-                "Look at the failed orders, and resend them once the reason is gone.",
-            );
         }
-        if let Ok(Some((span, why))) = reconcile::trouble(&self.connection, self.inbox.as_ref()).await
-            && span > LONG_WAIT
-        {
-            return Finding::warn(
-                format!(
-                    "Polling has not worked for {}: {why}. An order whose webhook is lost is not found meanwhile.",
-                    words::span(span)
-                ),
-                "If the other checks are well, tell the people who run the relay.",
-            );
+    }
+}
+
+fn deliveries(summary: &Summary, now: Timestamp) -> Finding {
+    let waited = summary.oldest_waiting.map_or(Duration::ZERO, |since| now.since(since));
+    let waiting = words::count(summary.waiting, "order");
+    let late = (waited > LONG_WAIT).then(|| {
+        let are = words::are(summary.waiting);
+        format!("{waiting} {are} waiting, the oldest for {}.", words::span(waited))
+    });
+    if summary.failed > 0 {
+        let failed = words::count(summary.failed, "order");
+        return Finding::warn(
+            format!("{failed} could not be delivered. {}", late.unwrap_or_default()).trim_end(),
+            "Look at the failed orders, and resend them once the reason is gone.",
+        );
+    }
+    if let Some(late) = late {
+        return Finding::warn(late, "See the other checks for the reason. Nothing is lost meanwhile.");
+    }
+    match (summary.waiting, summary.last_forwarded_at) {
+        (0, None) => Finding::pass("No order has come yet."),
+        (0, Some(at)) => {
+            Finding::pass(format!("All orders are delivered, the last one {}.", words::ago(now.since(at))))
         }
-        if let Some(late) = late {
-            return Finding::warn(late, "See the other checks for the reason. Nothing is lost meanwhile.");
-        }
-        match (summary.waiting, summary.last_forwarded_at) {
-            (0, None) => Finding::pass("No order has come yet."),
-            (0, Some(at)) => {
-                Finding::pass(format!("All orders are delivered, the last one {}.", words::ago(now.since(at))))
-            }
-            _ => Finding::pass(format!("{waiting} under way or waiting for a turn.")),
-        }
+        _ => Finding::pass(format!("{waiting} under way or waiting for a turn.")),
+    }
+}
+
+fn no_list() -> Finding {
+    Finding::fail("The list of orders cannot be read.", "See the check of the storage.")
+}
+
+fn unusable(what: &str) -> Finding {
+    let remedy = "Make room on the disk, or give the relay the right to write there. Until then BigCommerce keeps new orders' webhooks for up to 48 hours.";
+    Finding::fail(what, remedy)
+}
+
+fn hooks_there() -> Finding {
+    Finding::pass("The webhooks are there, active, and point to this relay.")
+}
+
+fn no_orders_given(seen: &str) -> Finding {
+    match seen {
+        "HTTP 401" => Finding::fail(
+            "BigCommerce refuses the access token.",
+            "In BigCommerce, make an API account with the scope Orders: read-only, and set BIGCOMMERCE_ACCESS_TOKEN (and BIGCOMMERCE_CLIENT_SECRET) from it.",
+        ),
+        "HTTP 403" => Finding::fail(
+            "The access token may not read orders.",
+            "In BigCommerce, give the API account the scope Orders: read-only (or make a new one that has it).",
+        ),
+        "HTTP 404" => Finding::fail(
+            "BigCommerce does not know this store.",
+            "Check BIGCOMMERCE_STORE_HASH: it is the part after `stores/` in the API path.",
+        ),
+        seen => Finding::fail(
+            format!("BigCommerce does not answer as it should: {seen}."),
+            "Usually this passes. Orders wait meanwhile and none is lost. If it lasts, look at BigCommerce's status page.",
+        ),
     }
 }
 

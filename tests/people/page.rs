@@ -82,6 +82,47 @@ async fn programs_get_json_and_people_get_pages() {
     world.finish().await;
 }
 
+/// The status page as a browser gets it.
+async fn page(world: &World) -> String {
+    browse(world, Method::GET, "/integration").await.text().await.unwrap()
+}
+
+#[actix_web::test]
+async fn an_older_check_does_not_contradict_what_is_known_now() {
+    let world = World::start().await;
+    assert_eq!(world.get("/integration/check").await.0, 200);
+    world.sink.fault_all(Action::Status(404));
+    crate::put_off(&world).await;
+    let during = page(&world).await;
+    assert!(during.contains("Orders are not arriving") && during.contains("Copy the payload URL"), "{during}");
+    assert!(during.contains("1 order under way") && !during.contains("One Tribe can be reached"), "{during}");
+    // And the other way round: found in the outage, and over since.
+    assert_eq!(world.get("/integration/check").await.0, 503);
+    world.sink.clear_faults();
+    world.arrived(1).await;
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.settled(order, "delivered").await;
+    let after = page(&world).await;
+    assert!(after.contains("<title>Connected") && after.contains("Orders go through"), "{after}");
+    assert!(after.contains("since then is shown as it is now") && !after.contains("Copy the payload URL"), "{after}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_restart_does_not_make_the_page_forget_that_orders_go_through() {
+    let mut world = World::start().await;
+    assert!(page(&world).await.contains("Not checked yet"));
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.settled(order, "delivered").await;
+    world.stop_relay().await;
+    world.start_relay().await;
+    let page = page(&world).await;
+    assert!(page.contains("<title>Connected") && page.contains("Not checked since the relay started"), "{page}");
+    world.finish().await;
+}
+
 #[actix_web::test]
 async fn a_resend_answers_programs_to_the_letter_and_leads_forms_back() {
     let world = World::start_with(&[("RETRY_MAX_AGE", "1s")]).await;

@@ -138,15 +138,20 @@ impl Status {
         }
     }
 
-    /// What the last check found, one by one.
+    /// What the last check found, one by one, and what is known to be otherwise by now.
     pub(super) fn checks(&self) -> Markup {
         html! {
             section aria-labelledby="checks" {
                 h2 id="checks" { "Checks" }
                 @match &self.facts.report {
                     Some(report) => {
-                        p class="muted" { "Run " (self.ago(report.checked_at)) ", " (moment(report.checked_at)) "." }
-                        ul class="list" { @for check in &report.checks { (item(check)) } }
+                        @let checks: Vec<_> = self.facts.checks(report, self.now).collect();
+                        @let changed = checks.iter().any(|(then, now)| now.as_ref().is_some_and(|now| now.status != then.status));
+                        p class="muted" {
+                            "Run " (self.ago(report.checked_at)) ", " (moment(report.checked_at)) "."
+                            @if changed { " What is known to have changed since then is shown as it is now." }
+                        }
+                        ul class="list" { @for (then, now) in &checks { (item(now.as_ref().unwrap_or(then))) } }
                     }
                     None => {
                         p { "No check has been run since the relay started. " b { "Check Integration" } " asks BigCommerce, One Tribe and the relay's own address; no order is sent for it." }

@@ -1,19 +1,19 @@
 //! The one sentence at the top of the status page: is the store connected to One Tribe? Pure.
 //!
-//! What is known this moment (a far side is down, orders wait) outranks what a check found some time ago, and nothing is
-//! called connected that nobody has checked.
+//! What is known this moment (a far side is down, orders wait, one has gone through) outranks what a check found some time
+//! ago, and nothing is called connected that no order has gone through and nobody has checked.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    check::{LONG_WAIT, Report, Status},
+    check::{Check, Known, LONG_WAIT, Report, Status},
     clock::Timestamp,
     connection::Outage,
     inbox::Summary,
     words,
 };
 
-/// A check older than this no longer vouches for anything.
+/// A check older than this no longer vouches for what no order has gone through.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 /// A check younger than this is what somebody is looking at just now.
 const FRESH: Duration = Duration::from_secs(120);
@@ -31,6 +31,27 @@ pub(crate) struct Facts {
     pub hooks: Option<(u64, u64)>,
     /// The last check.
     pub report: Option<Arc<Report>>,
+}
+
+impl Facts {
+    fn known(&self) -> Known<'_> {
+        Known {
+            summary: self.summary.as_ref(),
+            store_down: self.store_down.as_ref(),
+            destination_down: self.destination_down.as_ref(),
+            hooks_well: self.hooks.map(|(healthy, wanted)| healthy >= wanted),
+        }
+    }
+
+    /// The last check's parts, each with what is known of it now instead.
+    pub fn checks<'a>(
+        &'a self,
+        report: &'a Report,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&'a Check, Option<Check>)> {
+        let known = self.known();
+        report.checks.iter().map(move |check| (check, known.instead_of(check, report.checked_at, now)))
+    }
 }
 
 /// Green, amber or red.
@@ -71,7 +92,7 @@ pub(crate) fn verdict(facts: &Facts, now: Timestamp) -> Verdict {
         .or_else(|| backlog(summary, now))
         .or_else(|| hooks(facts))
         .or_else(|| checked(facts, Status::Warn, Light::Amber, "Needs a look", now))
-        .or_else(|| unchecked(facts, now))
+        .or_else(|| unproven(facts, summary, now))
         .unwrap_or_else(|| connected(summary, now))
 }
 
@@ -96,10 +117,10 @@ fn outage(facts: &Facts) -> Option<Verdict> {
     }))
 }
 
-/// What the last check found, if it came out as `status`.
+/// What the last check found, if a part of it came out as `status` and nothing else is known since.
 fn checked(facts: &Facts, status: Status, light: Light, title: &'static str, now: Timestamp) -> Option<Verdict> {
-    let report = facts.report.as_ref().filter(|report| report.status == status)?;
-    let found = report.checks.iter().find(|check| check.status == status)?;
+    let report = facts.report.as_ref()?;
+    let (found, _) = facts.checks(report, now).find(|(check, now)| check.status == status && now.is_none())?;
     let age = now.since(report.checked_at);
     let sentence = if age < FRESH {
         found.detail.clone()
@@ -128,7 +149,11 @@ fn hooks(facts: &Facts) -> Option<Verdict> {
     })
 }
 
-fn unchecked(facts: &Facts, now: Timestamp) -> Option<Verdict> {
+/// Where no order has gone through yet, only a check can tell.
+fn unproven(facts: &Facts, summary: &Summary, now: Timestamp) -> Option<Verdict> {
+    if summary.last_forwarded_at.is_some() {
+        return None;
+    }
     let Some(report) = &facts.report else {
         return Some(Verdict::new(
             Light::Amber,
@@ -160,10 +185,14 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
     fn report(status: Status, age: u64) -> Option<Arc<Report>> {
+        report_of("public_url", status, age)
+    }
+
+    fn report_of(id: &'static str, status: Status, age: u64) -> Option<Arc<Report>> {
         let check = |status, detail: &str| Check {
-            id: "public_url",
+            id,
             status,
-            title: "Public address",
+            title: "A title",
             detail: detail.into(),
             remedy: None,
             duration_ms: 1,
@@ -190,14 +219,25 @@ mod tests {
             })
         };
         let failed = Summary { failed: 1, ..Summary::default() };
+        let forwarded = Summary { last_forwarded_at: Some(NOW.before(Duration::from_secs(120))), ..Summary::default() };
         for (facts, light, title, said) in [
             (fine.clone(), Light::Green, "Connected", "No order has come yet."),
+            (with(forwarded), Light::Green, "Connected", "forwarded 2 minutes ago"),
+            (Facts { report: None, ..with(forwarded) }, Light::Green, "Connected", "forwarded 2 minutes ago"),
+            (Facts { report: report(Status::Pass, 200_000), ..with(forwarded) }, Light::Green, "Connected", ""),
             (
-                with(Summary { last_forwarded_at: Some(NOW.before(Duration::from_secs(120))), ..Summary::default() }),
+                Facts { report: report_of("one_tribe_destination", Status::Fail, 300), ..with(forwarded) },
                 Light::Green,
                 "Connected",
-                "forwarded 2 minutes ago",
+                "",
             ),
+            (
+                Facts { report: report_of("one_tribe_destination", Status::Fail, 60), ..with(forwarded) },
+                Light::Red,
+                "Not connected",
+                "Found.",
+            ),
+            (Facts { report: report(Status::Fail, 300), ..with(forwarded) }, Light::Red, "Not connected", "Found."),
             (Facts { summary: None, ..fine.clone() }, Light::Red, "Not working", "cannot be read"),
             (
                 Facts { destination_down: down(), ..fine.clone() },
@@ -241,6 +281,50 @@ mod tests {
             let verdict = verdict(&facts, NOW);
             assert_eq!((verdict.light, verdict.title), (light, title), "{facts:?}");
             assert!(verdict.sentence.contains(said), "{verdict:?} does not say `{said}`");
+        }
+    }
+    #[test]
+    fn a_check_gives_way_to_what_is_known_now_and_to_nothing_else() {
+        let down = |seen: &str| Some((Duration::from_secs(300), seen.to_owned()));
+        let fine = Facts { summary: Some(Summary::default()), hooks: Some((1, 1)), ..Facts::default() };
+        let waiting = Summary { waiting: 2, ..Summary::default() };
+        for (id, was, facts, is) in [
+            ("storage", Status::Pass, Facts::default(), Some((Status::Fail, "The database cannot be read."))),
+            ("storage", Status::Fail, fine.clone(), None),
+            ("deliveries", Status::Pass, Facts::default(), Some((Status::Fail, "The list of orders"))),
+            (
+                "deliveries",
+                Status::Warn,
+                Facts { summary: Some(waiting), ..fine.clone() },
+                Some((Status::Pass, "2 orders under way")),
+            ),
+            ("bigcommerce_api", Status::Pass, fine.clone(), None),
+            (
+                "bigcommerce_api",
+                Status::Pass,
+                Facts { store_down: down("HTTP 401"), ..fine.clone() },
+                Some((Status::Fail, "BigCommerce refuses")),
+            ),
+            (
+                "one_tribe_destination",
+                Status::Pass,
+                Facts { destination_down: down("HTTP 404"), ..fine.clone() },
+                Some((Status::Fail, "One Tribe has not been taking orders for 5 minutes (HTTP 404).")),
+            ),
+            (
+                "bigcommerce_hooks",
+                Status::Pass,
+                Facts { hooks: Some((0, 1)), ..fine.clone() },
+                Some((Status::Warn, "A webhook is missing")),
+            ),
+            ("bigcommerce_hooks", Status::Fail, fine.clone(), None),
+            ("configuration", Status::Pass, Facts { destination_down: down("HTTP 404"), ..fine }, None),
+        ] {
+            let report = report_of(id, was, 600).expect("a report");
+            let (_, now) = facts.checks(&report, NOW).nth(1).expect("the second check");
+            assert_eq!(now.as_ref().map(|now| now.status), is.map(|(status, _)| status), "{id}: {facts:?}");
+            let said = now.as_ref().map_or("", |now| &now.detail);
+            assert!(said.starts_with(is.map_or("", |(_, said)| said)), "{said}");
         }
     }
 }
