@@ -144,8 +144,9 @@ pub fn conditions(facts: &Facts, now: Timestamp) -> Conditions {
     }
     if facts.failed > 0 {
         let failed = words::count(facts.failed, "order");
+        let themselves = if facts.failed == 1 { "itself" } else { "themselves" };
         let said = format!(
-            "{failed} could not be delivered and will not be tried again by themselves. Resend from the status page."
+            "{failed} could not be delivered and will not be tried again by {themselves}. Resend from the status page."
         );
         found.insert(Condition::OrderFailed, said);
     }
@@ -245,6 +246,15 @@ mod tests {
         for (facts, wanted) in cases {
             let found: Vec<_> = conditions(&facts, NOW).holding.into_keys().collect();
             assert_eq!(found, wanted, "{facts:?}");
+        }
+        for (failed, said) in [
+            (1, "1 order could not be delivered and will not be tried again by itself. Resend from the status page."),
+            (
+                2,
+                "2 orders could not be delivered and will not be tried again by themselves. Resend from the status page.",
+            ),
+        ] {
+            assert_eq!(conditions(&Facts { failed, ..none.clone() }, NOW).holding[&OrderFailed], said);
         }
         let facts = Facts { destination: down(400), waiting: 1, ..none };
         let said = "One Tribe has not been taking orders for 6 minutes (HTTP 503). 1 order is waiting; none is lost.";
