@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     web,
 };
 use secrecy::ExposeSecret;
@@ -112,6 +112,7 @@ async fn answer(
     // Another check may have ended meanwhile: the page shows the one that was asked for.
     status.facts.report = Some(report);
     status.notice = notice.map(str::to_owned);
+    status.renewed = request.method() == Method::GET;
     status::respond(code, &status.render())
 }
 
@@ -145,7 +146,8 @@ async fn look(relay: &Relay, root: &'static str) -> Status {
         }
     };
     facts.report = relay.checker.last();
-    Status { store: connection.config.store.to_string(), now, facts, failed, history, notice: None, root }
+    let store = connection.config.store.to_string();
+    Status { store, now, facts, failed, history, notice: None, root, renewed: true }
 }
 
 #[derive(Deserialize)]

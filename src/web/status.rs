@@ -53,7 +53,18 @@ pub(super) struct Status {
     pub notice: Option<String>,
     /// The way from the page's own address to the relay's root: the relay may live below a path.
     pub root: &'static str,
+    /// Whether the page comes anew while it is left open.
+    pub renewed: bool,
 }
+
+/// Where a browser goes from a page by itself, and after how many seconds.
+pub(super) struct Onward {
+    pub seconds: u32,
+    pub to: String,
+}
+
+/// A page left open tells what is so a minute later.
+const RENEWAL_SECONDS: u32 = 60;
 
 impl Status {
     /// The whole page.
@@ -80,7 +91,9 @@ impl Status {
                 "onetribe-relay " (env!("CARGO_PKG_VERSION")) " · " (sections::moment(self.now))
             }
         };
-        document(&title, &content)
+        // To the page itself: a check is not run again, and what was just done not told again.
+        let onward = self.renewed.then(|| Onward { seconds: RENEWAL_SECONDS, to: format!("{}integration", self.root) });
+        document(&title, onward, &content)
     }
 }
 
@@ -106,7 +119,7 @@ fn class(light: Light) -> &'static str {
     }
 }
 
-fn document(title: &str, content: &Markup) -> Markup {
+fn document(title: &str, onward: Option<Onward>, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -115,6 +128,9 @@ fn document(title: &str, content: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
+                @if let Some(Onward { seconds, to }) = onward {
+                    meta http-equiv="refresh" content={ (seconds) "; url=" (to) };
+                }
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
@@ -129,7 +145,7 @@ pub(super) fn sentence(status: StatusCode, title: &str, sentence: &str) -> HttpR
         header class="top" { h1 { (title) } }
         p { (sentence) }
     };
-    respond(status, &document(title, &content))
+    respond(status, &document(title, None, &content))
 }
 
 /// A page with everything that keeps other sites out of it. `Referrer-Policy: no-referrer` would make browsers send

@@ -124,6 +124,27 @@ async fn a_restart_does_not_make_the_page_forget_that_orders_go_through() {
 }
 
 #[actix_web::test]
+async fn a_page_left_open_comes_anew_and_runs_nothing_again() {
+    let world = World::start().await;
+    for (method, path, onward) in [
+        (Method::GET, "/integration", Some("./integration")),
+        (Method::GET, "/integration?order=5", Some("./integration")),
+        (Method::GET, "/integration/check", Some("../integration")),
+        (Method::POST, "/integration/update", None),
+    ] {
+        let page = browse(&world, method, path).await.text().await.unwrap();
+        let renewal = "<meta http-equiv=\"refresh\"";
+        match onward {
+            Some(to) => assert!(page.contains(&format!("{renewal} content=\"60; url={to}\">")), "{path}: {page}"),
+            None => assert!(!page.contains(renewal), "{path}: {page}"),
+        }
+        let (_, made) = page.split_once("As of <time").unwrap();
+        assert!(made.split_once('<').unwrap().0.ends_with(" UTC"), "{made}");
+    }
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn a_resend_answers_programs_to_the_letter_and_leads_forms_back() {
     let world = World::start_with(&[("RETRY_MAX_AGE", "1s")]).await;
     let order = world.store.place_order_silently(None, 11);

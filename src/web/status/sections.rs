@@ -18,6 +18,14 @@ pub(super) fn moment(at: Timestamp) -> Markup {
     html! { time datetime=(at) { (said) } }
 }
 
+/// The time of day at which a page was made.
+fn time_of_day(at: Timestamp) -> Markup {
+    let said = jiff::Timestamp::from_millisecond(at.millis())
+        .map(|at| at.strftime("%H:%M:%S UTC").to_string())
+        .unwrap_or_default();
+    html! { time datetime=(at) { (said) } }
+}
+
 /// What the inbox noted of a failure, without its abbreviations.
 fn reason(row: &OrderRow) -> String {
     let noted = row.last_error.as_deref().unwrap_or("no reason was noted");
@@ -54,8 +62,8 @@ impl Status {
     /// The verdict and the two buttons.
     pub(super) fn head(&self, verdict: &Verdict) -> Markup {
         let checked = match &self.facts.report {
-            Some(report) => format!("Checked {}", self.ago(report.checked_at)),
-            None => "Not checked since the relay started".to_owned(),
+            Some(report) => format!("Checked {}.", self.ago(report.checked_at)),
+            None => "Not checked since the relay started.".to_owned(),
         };
         html! {
             section class={ "verdict " (class(verdict.light)) } aria-labelledby="verdict" {
@@ -63,7 +71,7 @@ impl Status {
                 div class="words" {
                     h2 id="verdict" { (verdict.title) }
                     p { (verdict.sentence) }
-                    p class="muted" { (checked) }
+                    p class="muted" { "As of " (time_of_day(self.now)) ". " (checked) }
                 }
                 div class="actions" {
                     form method="get" action={ (self.root) "integration/check" } {
