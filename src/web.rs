@@ -9,7 +9,10 @@ pub(crate) mod requests;
 mod status;
 mod webhook;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
@@ -21,9 +24,12 @@ use crate::{
     config::Config,
     connection::Connection,
     inbox::{Inbox, InboxError},
-    metrics::{Gauges, Metrics},
+    metrics::{Gauges, Metrics, OrderGauges},
     registrar::Registrar,
 };
+
+/// How long the metrics wait for the database: whoever collects them does not wait for long either.
+const GAUGES_TIME: Duration = Duration::from_secs(2);
 
 /// What the routes work with.
 pub struct Relay {
@@ -47,22 +53,36 @@ pub struct Relay {
 
 impl Relay {
     /// The numbers that are read when somebody asks.
-    ///
-    /// # Errors
-    /// When the inbox cannot be read.
-    pub async fn gauges(&self) -> Result<Gauges, InboxError> {
-        let summary = self.inbox.summary(self.connection.id).await?;
-        let now = Timestamp::now();
-        Ok(Gauges {
-            waiting: summary.waiting,
-            oldest_waiting: summary.oldest_waiting.map(|since| now.since(since)).unwrap_or_default(),
-            failed: summary.failed,
+    pub async fn gauges(&self) -> Gauges {
+        Gauges {
+            orders: self.order_gauges().await,
             quota_left: self.connection.api.quota().left_at(Instant::now()),
             store_down: self.connection.store_breaker().outage().is_some(),
             destination_down: self.connection.destination_breaker().outage().is_some(),
             hooks_healthy: self.registrar.healthy(),
             hooks_wanted: self.registrar.wanted_count(),
             credentials_refused: self.connection.api.credentials().trouble().is_some(),
+        }
+    }
+
+    /// Those of the database; `None` when it cannot be read, or not in time.
+    async fn order_gauges(&self) -> Option<OrderGauges> {
+        let summary = match tokio::time::timeout(GAUGES_TIME, self.inbox.summary(self.connection.id)).await {
+            Ok(Ok(summary)) => summary,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the metrics of the orders are left out: {error}");
+                return None;
+            }
+            Err(_) => {
+                tracing::warn!("the metrics of the orders are left out: the database does not answer");
+                return None;
+            }
+        };
+        let now = Timestamp::now();
+        Some(OrderGauges {
+            waiting: summary.waiting,
+            oldest_waiting: summary.oldest_waiting.map(|since| now.since(since)).unwrap_or_default(),
+            failed: summary.failed,
             last_webhook_at: summary.last_event_at,
             last_forwarded_at: summary.last_forwarded_at,
         })

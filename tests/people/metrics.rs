@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sandbox::{Event, Scope, SendOptions};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
 use crate::world::World;
 
@@ -81,6 +83,30 @@ async fn the_text_is_openmetrics_and_everything_that_names_a_metric_agrees() {
     for name in names(rules).iter().chain(&names(dashboard)) {
         assert!(samples.contains(name), "{name} is not rendered");
     }
+}
+
+#[actix_web::test]
+async fn what_is_counted_is_told_while_the_database_cannot_be_read() {
+    let world = World::start_with(&[("METRICS_PORT", "0")]).await;
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.settled(order, "delivered").await;
+    let database = SqliteConnectOptions::new().filename(world.database());
+    let mut database = database.connect().await.unwrap();
+    sqlx::query("ALTER TABLE orders RENAME TO away").execute(&mut database).await.unwrap();
+    assert_eq!(world.send(&Event::new(Scope::Created, order), &SendOptions::default()).await, 503);
+    let during = world.metrics().await;
+    sqlx::query("ALTER TABLE away RENAME TO orders").execute(&mut database).await.unwrap();
+    for line in ["onetribe_relay_database_unreadable 1", r#"onetribe_relay_webhooks_total{result="unavailable"} 1"#] {
+        assert!(during.contains(line), "{line}: {during}");
+    }
+    for family in ["orders_waiting", "oldest_waiting", "orders_failed", "last_webhook", "last_forwarded"] {
+        assert!(!during.contains(&format!("{PREFIX}{family}")), "{family}: {during}");
+    }
+    assert!(during.ends_with("# EOF\n") && during.matches("# EOF").count() == 1, "{during}");
+    let after = world.metrics().await;
+    assert!(after.contains("onetribe_relay_database_unreadable 0") && after.contains("onetribe_relay_orders_waiting"));
+    world.finish().await;
 }
 
 #[test]
