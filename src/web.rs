@@ -14,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpResponse, http::StatusCode, web};
-use serde::Serialize;
+use actix_web::{HttpRequest, HttpResponse, error::QueryPayloadError, http::StatusCode, web};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     callback::Verifier,
@@ -109,6 +109,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
 /// The one route of the metrics port.
 pub fn metrics_routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/metrics").route(web::get().to(health::metrics)));
+}
+
+/// What a request's query says. Read in a route's body, where the admin is known: an extractor beside [`admin::Admin`]
+/// would refuse before the password is looked at.
+fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, QueryPayloadError> {
+    web::Query::from_query(request.query_string()).map(web::Query::into_inner)
 }
 
 /// An error's answer: the status, and one sentence as JSON.

@@ -39,8 +39,8 @@ const BUSY: &str = "The webhooks are being changed by another relay or command j
 const LATE: &str = "The webhooks could not be put right in time. Click Update Integration again in a minute.";
 
 /// What a form that led back here has done.
-#[derive(Deserialize)]
-pub(super) struct Done {
+#[derive(Default, Deserialize)]
+struct Done {
     order: Option<String>,
     resent: Option<String>,
 }
@@ -50,21 +50,25 @@ impl Done {
         // Only numbers are believed: anybody may write a link.
         let order = self.order.as_ref().and_then(|order| order.parse::<OrderId>().ok());
         let resent = self.resent.as_ref().and_then(|count| count.parse::<u64>().ok());
-        match (order, resent) {
-            (Some(order), _) => Some(format!("Order {order} is fetched again and sent to One Tribe.")),
-            (_, Some(count)) => {
-                let (orders, are) = (words::count(count, "failed order"), words::are(count));
-                Some(format!("{orders} {are} fetched again and sent to One Tribe."))
-            }
-            (None, None) => None,
-        }
+        order.map(order_resent).or_else(|| resent.map(orders_resent))
     }
 }
 
+/// What becomes of one order that is resent.
+pub(super) fn order_resent(order: OrderId) -> String {
+    format!("Order {order} is fetched again and sent to One Tribe.")
+}
+
+/// The same of all failed orders.
+pub(super) fn orders_resent(count: u64) -> String {
+    let (orders, are) = (words::count(count, "failed order"), words::are(count));
+    format!("{orders} {are} fetched again and sent to One Tribe.")
+}
+
 /// The page, from what is known already: it asks nobody but the database.
-pub(super) async fn page(_: Admin, done: web::Query<Done>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+pub(super) async fn page(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let mut status = look(&relay, "./").await;
-    status.notice = done.sentence();
+    status.notice = super::query::<Done>(&request).unwrap_or_default().sentence();
     status::respond(StatusCode::OK, &status.render())
 }
 

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Relay,
     accept::{self, Format},
     admin::Admin,
-    refuse, unavailable,
+    integration::{order_resent, orders_resent},
+    query, refuse, status, unavailable,
 };
 use crate::{
     clock::Timestamp,
@@ -25,7 +22,7 @@ const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 
 #[derive(Deserialize)]
-pub(super) struct ListQuery {
+struct ListQuery {
     state: Option<String>,
     limit: Option<String>,
     before: Option<String>,
@@ -50,8 +47,9 @@ struct Page {
     next: Option<OrderId>,
 }
 
-pub(super) async fn list(_: Admin, query: web::Query<ListQuery>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let query = match query.read() {
+pub(super) async fn list(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let query: Result<ListQuery, _> = query(&request).map_err(|error| error.to_string());
+    let query = match query.and_then(|query| query.read()) {
         Ok(query) => query,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
@@ -70,10 +68,11 @@ struct Resent {
     resent: u64,
 }
 
-/// 202 with the count for a program; a browser's form is led back to the page, by a way relative to its own address.
-fn resent(request: &HttpRequest, count: u64, page: String) -> HttpResponse {
+/// 202 in any case: the count for a program, and for a browser's form a page that leads back to the status page, by a way
+/// relative to its own address.
+fn resent(request: &HttpRequest, count: u64, sentence: &str, back: String) -> HttpResponse {
     match accept::preferred(request) {
-        Some(Format::Html) => HttpResponse::SeeOther().insert_header((header::LOCATION, page)).finish(),
+        Some(Format::Html) => status::done(StatusCode::ACCEPTED, sentence, back),
         _ => HttpResponse::Accepted().json(Resent { resent: count }),
     }
 }
@@ -91,32 +90,28 @@ pub(super) async fn resend(
     match relay.inbox.want(relay.connection.id, vec![order], true, Timestamp::now()).await {
         Ok(()) => {
             tracing::info!(order_id = %order, "order {order}: to be sent again, by request");
-            resent(&request, 1, format!("../../integration?order={order}"))
+            resent(&request, 1, &order_resent(order), format!("../../integration?order={order}"))
         }
         Err(error) => unavailable(&error),
     }
 }
 
 #[derive(Deserialize)]
-pub(super) struct ResendQuery {
+struct ResendQuery {
     state: Option<String>,
 }
 
-pub(super) async fn resend_all(
-    _: Admin,
-    query: web::Query<ResendQuery>,
-    request: HttpRequest,
-    relay: web::Data<Arc<Relay>>,
-) -> HttpResponse {
+pub(super) async fn resend_all(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let query: Option<ResendQuery> = query(&request).ok();
     // What is delivered is not resent in bulk: each order sent again may be money asked for again.
-    let state = match query.state.as_deref().map(str::parse) {
+    let state = match query.and_then(|query| query.state).as_deref().map(str::parse) {
         Some(Ok(state @ (OrderState::Failed | OrderState::Gone))) => state,
         _ => return refuse(StatusCode::BAD_REQUEST, "state: `failed` or `gone`"),
     };
     match relay.inbox.want_all(relay.connection.id, state, Timestamp::now()).await {
         Ok(resent) => {
             tracing::info!(resent, "orders that were {}: {resent} to be sent again, by request", state.name());
-            self::resent(&request, resent, format!("../integration?resent={resent}"))
+            self::resent(&request, resent, &orders_resent(resent), format!("../integration?resent={resent}"))
         }
         Err(error) => unavailable(&error),
     }

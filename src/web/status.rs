@@ -148,6 +148,16 @@ pub(super) fn sentence(status: StatusCode, title: &str, sentence: &str) -> HttpR
     respond(status, &document(title, None, &content))
 }
 
+/// A page that says what has been done, and leads on at once; with a link for a browser that does not go by itself.
+pub(super) fn done(status: StatusCode, sentence: &str, to: String) -> HttpResponse {
+    let content = html! {
+        header class="top" { h1 { "Done" } }
+        p class="notice" role="status" { (sentence) }
+        p { a href=(to) { "Back to the status page" } }
+    };
+    respond(status, &document("Done · One Tribe relay", Some(Onward { seconds: 0, to }), &content))
+}
+
 /// A page with everything that keeps other sites out of it. `Referrer-Policy: no-referrer` would make browsers send
 /// `Origin: null` with the page's own forms, so it is `same-origin`.
 pub(super) fn respond(status: StatusCode, page: &Markup) -> HttpResponse {

@@ -134,7 +134,9 @@ impl Tab {
     async fn changed(&self) {
         let asked = async {
             loop {
-                let script = "window.before === undefined && document.readyState === 'complete'";
+                // A page that leads on at once is not the one that was waited for.
+                let script = "window.before === undefined && document.readyState === 'complete' \
+                    && !document.querySelector('meta[http-equiv=refresh][content^=\"0;\"]')";
                 if let Ok(answer) = self.0.evaluate(script).await
                     && answer.into_value::<bool>().unwrap_or(false)
                 {

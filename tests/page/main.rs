@@ -74,6 +74,7 @@ async fn a_merchant_sees_checks_mends_and_resends() {
     world.sink.clear_faults();
     tab.click(&format!("form[action$='orders/{}/resend'] button", refused[0])).await;
     assert!(tab.text().await.contains(&format!("Order {} is fetched again", refused[0])));
+    assert!(tab.address().await.ends_with(&format!("/integration?order={}", refused[0])));
     world.arrived(2).await;
     tab.click("form[action$='orders/resend?state=failed'] button").await;
     assert!(tab.text().await.contains("1 failed order is fetched again"));

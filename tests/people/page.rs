@@ -159,12 +159,19 @@ async fn a_resend_answers_programs_to_the_letter_and_leads_forms_back() {
     let plain = request(&world, Method::POST, &format!("/orders/{order}/resend")).header("accept", "*/*");
     let plain = plain.send().await.unwrap();
     assert_eq!((plain.status().as_u16(), header(&plain, "content-type")), (202, "application/json"));
-    let back = browse(&world, Method::POST, &format!("/orders/{order}/resend")).await;
-    assert_eq!(back.status(), 303);
-    let to = back.url().join(header(&back, "location")).unwrap();
-    assert_eq!(to.as_str(), world.url(&format!("/integration?order={order}")));
-    let all = browse(&world, Method::POST, "/orders/resend?state=failed").await;
-    assert_eq!(all.url().join(header(&all, "location")).unwrap().path(), "/integration");
+    let resends = [
+        (format!("/orders/{order}/resend"), format!("../../integration?order={order}")),
+        ("/orders/resend?state=gone".to_owned(), "../integration?resent=0".to_owned()),
+    ];
+    for (path, back) in resends {
+        let answer = browse(&world, Method::POST, &path).await;
+        assert_eq!((answer.status().as_u16(), header(&answer, "content-type")), (202, "text/html; charset=utf-8"));
+        let there = answer.url().join(&back).unwrap();
+        assert!(there.as_str().starts_with(&world.url("/integration?")), "{there}");
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(&format!("<meta http-equiv=\"refresh\" content=\"0; url={back}\">")), "{page}");
+        assert!(page.contains("fetched again and sent to One Tribe."), "{page}");
+    }
     let notice = browse(&world, Method::GET, "/integration?order=%3Cb%3E&resent=x").await.text().await.unwrap();
     assert!(!notice.contains("role=\"status\""), "{notice}");
     world.sink.clear_faults();

@@ -46,6 +46,24 @@ async fn only_the_right_password_opens_them_as_bearer_or_basic() {
 }
 
 #[actix_web::test]
+async fn the_password_is_looked_at_before_anything_else() {
+    let world = World::start().await;
+    for (method, path, status) in [
+        (Method::GET, "/orders?limit=1&limit=2", 400),
+        (Method::GET, "/integration?order=1&order=2", 200),
+        (Method::POST, "/orders/resend?state=failed&state=gone", 400),
+        (Method::POST, "/orders/%FF/resend", 400),
+    ] {
+        let ask = |password| world.client.request(method.clone(), world.url(path)).bearer_auth(password).send();
+        let began = Instant::now();
+        assert_eq!(ask("wrong").await.unwrap().status().as_u16(), 401, "{path}");
+        assert!(began.elapsed() >= Duration::from_secs(1), "{path}");
+        assert_eq!(ask(ADMIN_TOKEN).await.unwrap().status().as_u16(), status, "{path}");
+    }
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn wrong_passwords_are_slow_side_by_side_too_and_right_ones_are_not() {
     let world = World::start().await;
     let began = Instant::now();
