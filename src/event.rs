@@ -4,8 +4,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{
+    Deserializer as _, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
 
 /// A store's hash, `abcde` in `stores/abcde`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -51,8 +54,8 @@ impl OrderId {
         self.0
     }
 
-    fn from_json(value: &Value) -> Option<Self> {
-        match value {
+    fn from_json(raw: &RawValue) -> Option<Self> {
+        match read(raw)? {
             Value::Number(number) => number.as_i64().and_then(Self::new),
             Value::String(text) => text.parse().ok(),
             _ => None,
@@ -122,16 +125,60 @@ pub enum PayloadError {
     AnotherStore,
 }
 
-#[derive(Deserialize)]
-struct LightPayload {
-    scope: String,
-    producer: String,
-    #[serde(default)]
-    data: Value,
-    #[serde(default)]
-    hash: Value,
-    #[serde(default)]
-    created_at: Value,
+/// The named fields of a JSON object, each as it is written there; of one that is repeated, the last. What else there is
+/// only has to be JSON: no number is too large, no escape too odd, and nothing nested too deep, since it is skipped without
+/// recursion.
+struct Fields<'n, const N: usize>([&'n str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = [None; N];
+        while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            let name: Option<String> = read(name);
+            if let Some(at) = self.0.iter().position(|wanted| Some(*wanted) == name.as_deref()) {
+                found[at] = Some(value);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl<const N: usize> Fields<'_, N> {
+    fn of(self, text: &str) -> serde_json::Result<[Option<&RawValue>; N]> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let found = json.deserialize_map(self)?;
+        json.end()?;
+        Ok(found)
+    }
+}
+
+/// A value that is used; `None` when it is not what it should be. `serde_json` takes nothing nested deeper than 128 here.
+fn read<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// What tells which order an event is about.
+#[derive(Default)]
+struct Data<'a> {
+    kind: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    order_id: Option<&'a RawValue>,
+    resource_id: Option<&'a RawValue>,
+}
+
+impl<'a> Data<'a> {
+    /// Anything but an object holds nothing.
+    fn of(raw: Option<&'a RawValue>) -> Self {
+        let fields = raw.and_then(|raw| Fields(["type", "id", "order_id", "resource_id"]).of(raw.get()).ok());
+        let [kind, id, order_id, resource_id] = fields.unwrap_or_default();
+        Self { kind, id, order_id, resource_id }
+    }
 }
 
 /// Where a scope keeps the order's id.
@@ -153,23 +200,31 @@ impl IdField {
         })
     }
 
-    fn read(self, data: &Value) -> Option<OrderId> {
-        let name = match self {
-            Self::Id => "id",
-            Self::OrderId => "order_id",
-            Self::ResourceId => "resource_id",
+    fn read(self, data: &Data<'_>) -> Option<OrderId> {
+        let field = match self {
+            Self::Id => data.id,
+            Self::OrderId => data.order_id,
+            Self::ResourceId => data.resource_id,
         };
-        data.get(name).and_then(OrderId::from_json)
+        field.and_then(OrderId::from_json)
     }
 }
 
 /// `data.id` is the order's only where `data` says it speaks of an order, or says nothing.
-fn guess_order_id(data: &Value) -> Option<OrderId> {
-    let about_an_order = data.get("type").is_none_or(|kind| kind == "order");
+fn guess_order_id(data: &Data<'_>) -> Option<OrderId> {
+    let about_an_order = data.kind.is_none_or(|kind| read::<String>(kind).as_deref() == Some("order"));
     IdField::OrderId
         .read(data)
         .or_else(|| IdField::ResourceId.read(data))
         .or_else(|| IdField::Id.read(data).filter(|_| about_an_order))
+}
+
+/// Unix seconds, as a number or as text.
+fn seconds(raw: &RawValue) -> Option<i64> {
+    match read(raw)? {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_i64(),
+    }
 }
 
 /// Longest piece of a sender's text that goes into a log.
@@ -180,32 +235,31 @@ const LOGGED_SCOPE: usize = 80;
 /// # Errors
 /// [`PayloadError`], in the order of the contract: malformed (or a known order scope without an id) before another store's.
 pub fn parse(store: &StoreHash, body: &[u8]) -> Result<Payload, PayloadError> {
-    // An array of the right values in the right order would be read as an object too.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(PayloadError::Malformed);
-    }
-    let light: LightPayload = serde_json::from_slice(body).map_err(|_| PayloadError::Malformed)?;
-    let order = match light.scope.strip_prefix("store/order/") {
+    // What is skipped is not looked at for this: JSON is UTF-8 throughout.
+    let text = std::str::from_utf8(body).map_err(|_| PayloadError::Malformed)?;
+    let fields = Fields(["scope", "producer", "data", "hash", "created_at"]);
+    let [scope, producer, data, hash, created_at] = fields.of(text).map_err(|_| PayloadError::Malformed)?;
+    let text = |field: Option<&RawValue>| field.and_then(read::<String>);
+    let (Some(scope), Some(producer)) = (text(scope), text(producer)) else { return Err(PayloadError::Malformed) };
+    let data = Data::of(data);
+    let order = match scope.strip_prefix("store/order/") {
         None => None,
         Some(event) => match IdField::of_scope(event) {
-            Some(field) => Some(field.read(&light.data).ok_or(PayloadError::NoOrderId)?),
-            None => guess_order_id(&light.data),
+            Some(field) => Some(field.read(&data).ok_or(PayloadError::NoOrderId)?),
+            None => guess_order_id(&data),
         },
     };
-    if !store.is_producer(&light.producer) {
+    if !store.is_producer(&producer) {
         return Err(PayloadError::AnotherStore);
     }
-    let scope = || light.scope.chars().filter(|c| !c.is_control()).take(LOGGED_SCOPE).collect();
+    let logged = || scope.chars().filter(|c| !c.is_control()).take(LOGGED_SCOPE).collect();
     Ok(match order {
         Some(order) => Payload::Order(OrderEvent {
             order,
-            hash: light.hash.as_str().filter(|hash| !hash.is_empty()).map(str::to_owned),
-            created_at: match &light.created_at {
-                Value::String(text) => text.parse().ok(),
-                number => number.as_i64(),
-            },
+            hash: text(hash).filter(|hash| !hash.is_empty()),
+            created_at: created_at.and_then(seconds),
         }),
-        None if light.scope.starts_with("store/order/") => Payload::Unreadable { scope: scope() },
-        None => Payload::NotAboutOrders { scope: scope() },
+        None if scope.starts_with("store/order/") => Payload::Unreadable { scope: logged() },
+        None => Payload::NotAboutOrders { scope: logged() },
     })
 }

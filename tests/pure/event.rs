@@ -227,6 +227,53 @@ fn what_else_a_payload_holds_never_costs_the_event() {
 }
 
 #[test]
+fn what_is_not_utf_8_is_not_json_wherever_it_stands() {
+    let good = r#"{"producer":"stores/abcde","scope":"store/order/created","data":{"id":5,"x":"?"},"y":"?","?":1}"#;
+    assert_eq!(parse(good), order(5));
+    for (at, _) in good.match_indices('?') {
+        let mut bad = good.as_bytes().to_vec();
+        bad[at] = 0xff;
+        assert_eq!(parse(bad), Err(PayloadError::Malformed));
+    }
+}
+
+#[test]
+fn json_that_is_only_odd_is_taken_where_it_is_not_used() {
+    let deep = |levels| format!("{}1{}", r#"{"a":["#.repeat(levels), "]}".repeat(levels));
+    for odd in ["1e999", "-1E+999", r#""\ud800""#, r#""\udc00\ud800""#, &"9".repeat(1000), &deep(100), &deep(9_000)] {
+        for body in [
+            format!(r#"{{"odd":{odd},"producer":"stores/abcde","scope":"store/order/created","data":{{"id":5}}}}"#),
+            format!(r#"{{"producer":"stores/abcde","scope":"store/order/created","data":{{"odd":{odd},"id":5}}}}"#),
+            format!(r#"{{"producer":"stores/abcde","scope":"store/order/created","hash":{odd},"data":{{"id":5}}}}"#),
+            format!(
+                r#"{{"producer":"stores/abcde","scope":"store/order/created","created_at":{odd},"data":{{"id":5}}}}"#
+            ),
+        ] {
+            let Ok(Payload::Order(event)) = parse(&body) else { panic!("{body}") };
+            assert_eq!((event.order, event.created_at), (OrderId::new(5).unwrap(), None), "{body}");
+        }
+        for body in [
+            format!(r#"{{"producer":"stores/abcde","scope":"store/order/created","data":{{"id":{odd}}}}}"#),
+            format!(r#"{{"producer":"stores/abcde","scope":"store/order/created","data":{odd}}}"#),
+        ] {
+            assert_eq!(parse(&body), Err(PayloadError::NoOrderId), "{body}");
+        }
+        let scope = format!(r#"{{"producer":"stores/abcde","scope":{odd},"data":{{"id":5}}}}"#);
+        assert_eq!(parse(&scope), Err(PayloadError::Malformed), "{scope}");
+    }
+    let named = r#"{"\ud800":1,"producer":"stores/abcde","scope":"store/order/created","data":{"\ud800":1,"id":5}}"#;
+    assert_eq!(parse(named), order(5));
+}
+
+#[test]
+fn of_a_repeated_field_the_last_one_counts() {
+    let body = r#"{"hash":"a","scope":"x","producer":5,"data":7,"hash":"b","scope":"store/order/created",
+        "producer":"stores/abcde","data":{"id":0,"id":5}}"#;
+    let event = OrderEvent { order: OrderId::new(5).unwrap(), hash: Some("b".into()), created_at: None };
+    assert_eq!(parse(body), Ok(Payload::Order(event)));
+}
+
+#[test]
 fn the_guides_own_payload_is_an_event_of_its_order() {
     let expected = OrderEvent {
         order: OrderId::new(173_331).unwrap(),
@@ -277,6 +324,11 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(body);
+    }
+
+    #[test]
+    fn no_text_of_jsons_own_signs_makes_the_parser_panic(body in r#"\{("(scope|data|\\ud800|id)"|[\[\]{}:,"\\e+.0-9-]){0,80}"#) {
         let _ = parse(body);
     }
 

@@ -14,12 +14,12 @@ async fn raw(world: &World, body: impl Into<reqwest::Body>, headers: &[(&str, &s
 }
 
 /// A rightly signed request with any body.
-async fn signed(world: &World, body: &str) -> u16 {
-    let now = system_clock();
-    let signature = onetribe_relay::signature::sign(&world.store.config().client_secret, "id-1", now, body.as_bytes());
+async fn signed(world: &World, body: impl AsRef<[u8]>) -> u16 {
+    let (now, body) = (system_clock(), body.as_ref());
+    let signature = onetribe_relay::signature::sign(&world.store.config().client_secret, "id-1", now, body);
     let now = now.to_string();
     let headers = [("webhook-id", "id-1"), ("webhook-timestamp", &now), ("webhook-signature", &signature)];
-    raw(world, body.to_owned(), &headers).await.0
+    raw(world, body.to_vec(), &headers).await.0
 }
 
 fn token(world: &World) -> String {
@@ -111,6 +111,13 @@ async fn what_cannot_be_used_is_a_400_and_another_stores_a_403() {
         &format!(r#"{{"scope":"store/order/transaction/created",{ours},"data":{{"id":5}}}}"#),
     ] {
         assert_eq!(signed(&world, body).await, 400, "{body}");
+    }
+    let event = |odd: &str| format!(r#"{{"scope":"store/order/created",{ours},"data":{{"id":1,"odd":{odd}}}}}"#);
+    let not_utf_8: Vec<u8> = event("\"?\"").bytes().map(|b| if b == b'?' { 0xff } else { b }).collect();
+    assert_eq!(signed(&world, not_utf_8).await, 400);
+    let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+    for odd in ["1e999", r#""\ud800""#, &deep] {
+        assert_eq!(signed(&world, event(odd)).await, 200, "{odd}");
     }
     let other = r#"{"scope":"store/order/created","producer":"stores/other","data":{"id":1}}"#;
     assert_eq!(signed(&world, other).await, 403);
