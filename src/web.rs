@@ -97,6 +97,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/health/ready").route(web::get().to(health::ready)).route(web::head().to(health::ready)),
         )
+        .service(
+            web::resource("/")
+                .route(web::get().to(integration::front))
+                .default_service(web::to(HttpResponse::NotFound)),
+        )
         .service(web::resource("/integration").route(web::get().to(integration::page)))
         .service(web::resource("/integration/check").route(web::get().to(integration::check)))
         .service(web::resource("/integration/update").route(web::post().to(integration::update)))

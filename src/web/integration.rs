@@ -65,6 +65,11 @@ pub(super) fn orders_resent(count: u64) -> String {
     format!("{orders} {are} fetched again and sent to One Tribe.")
 }
 
+/// Whoever opens the bare address finds the page, by a way relative to it: the relay may live below a path.
+pub(super) async fn front() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "./integration")).finish()
+}
+
 /// The page, from what is known already: it asks nobody but the database.
 pub(super) async fn page(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let mut status = look(&relay, "./").await;

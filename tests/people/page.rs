@@ -110,6 +110,19 @@ async fn an_older_check_does_not_contradict_what_is_known_now() {
 }
 
 #[actix_web::test]
+async fn the_bare_address_leads_to_the_page() {
+    let world = World::start().await;
+    let led = world.client.get(world.url("/")).send().await.unwrap();
+    assert_eq!(led.status(), 307);
+    assert_eq!(led.url().join(header(&led, "location")).unwrap().as_str(), world.url("/integration"));
+    for (method, path) in [(Method::HEAD, "/"), (Method::POST, "/"), (Method::GET, "/x"), (Method::GET, "//")] {
+        let other = world.client.request(method.clone(), world.url(path)).send().await.unwrap();
+        assert_eq!(other.status(), 404, "{method} {path}");
+    }
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn a_restart_does_not_make_the_page_forget_that_orders_go_through() {
     let mut world = World::start().await;
     assert!(page(&world).await.contains("Not checked yet"));
