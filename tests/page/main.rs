@@ -51,6 +51,12 @@ async fn a_merchant_sees_checks_mends_and_resends() {
     let text = tab.text().await;
     assert!(text.contains("2 orders could not be delivered"), "{text}");
     assert!(text.contains("No check has been run since the relay started"), "{text}");
+    for width in [1280, 390] {
+        tab.size(width, 900).await;
+        let broken = "[...document.querySelectorAll('.numbers time')].filter(t => t.getClientRects().length !== 1 || t.getBoundingClientRect().right > t.closest('div').getBoundingClientRect().right).length";
+        tab.evaluate("document.querySelectorAll('.numbers time').forEach(t => t.textContent = '59 minutes ago')").await;
+        assert_eq!(tab.evaluate(broken).await, 0, "{width}");
+    }
 
     tab.click("form[action$='integration/check'] button").await;
     tab.size(1000, 900).await;

@@ -110,6 +110,27 @@ async fn an_older_check_does_not_contradict_what_is_known_now() {
 }
 
 #[actix_web::test]
+async fn the_page_speaks_to_a_merchant() {
+    let world = World::start().await;
+    world.store.deactivate_hook(world.store.hooks()[0].id);
+    let found = browse(&world, Method::GET, "/integration/check").await.text().await.unwrap();
+    assert!(found.contains("<code>onetribe-relay hooks update</code>") && !found.contains('`'), "{found}");
+    assert!(found.contains("makes missing webhooks anew and mends altered ones"), "{found}");
+    assert_eq!(world.post("/integration/update").await.0, 200);
+    world.sink.fault_all(Action::Status(503));
+    crate::put_off(&world).await;
+    let waiting = page(&world).await;
+    assert!(waiting.contains("<dt>Under way or waiting</dt><dd>1</dd>"), "{waiting}");
+    assert!(waiting.contains("1 order under way or waiting for a turn."), "{waiting}");
+    let (_, at) = waiting.split_once("<dt>Last webhook</dt>").unwrap();
+    let title = at.split_once("title=\"").unwrap().1.split_once('"').unwrap().0;
+    assert!(title.ends_with(" UTC"), "{title}");
+    world.sink.clear_faults();
+    world.arrived(1).await;
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn the_bare_address_leads_to_the_page() {
     let world = World::start().await;
     let led = world.client.get(world.url("/")).send().await.unwrap();
@@ -166,6 +187,8 @@ async fn a_resend_answers_programs_to_the_letter_and_leads_forms_back() {
     world.settled(order, "failed").await;
     let failed = browse(&world, Method::GET, "/integration").await.text().await.unwrap();
     assert!(failed.contains(&format!("Resend order {order}")), "{failed}");
+    let said = "One Tribe refused this order (HTTP 422). Tell One Tribe, with the order's number.";
+    assert!(failed.contains(said), "{failed}");
     assert_eq!(world.post("/orders/resend?state=failed").await, (202, serde_json::json!({ "resent": 1 })));
     world.settled(order, "failed").await;
     // `curl` says `*/*`: a program.

@@ -10,26 +10,41 @@ use crate::{
     words,
 };
 
+fn written(at: Timestamp, format: &str) -> String {
+    jiff::Timestamp::from_millisecond(at.millis()).map(|at| at.strftime(format).to_string()).unwrap_or_default()
+}
+
+/// `21 November 2026, 15:14 UTC`
+fn date_and_time(at: Timestamp) -> String {
+    written(at, "%-d %B %Y, %H:%M UTC")
+}
+
 /// A moment as people read it, exact in the `datetime` for machines.
 pub(super) fn moment(at: Timestamp) -> Markup {
-    let said = jiff::Timestamp::from_millisecond(at.millis())
-        .map(|at| at.strftime("%-d %B %Y, %H:%M UTC").to_string())
-        .unwrap_or_default();
-    html! { time datetime=(at) { (said) } }
+    html! { time datetime=(at) { (date_and_time(at)) } }
 }
 
 /// The time of day at which a page was made.
 fn time_of_day(at: Timestamp) -> Markup {
-    let said = jiff::Timestamp::from_millisecond(at.millis())
-        .map(|at| at.strftime("%H:%M:%S UTC").to_string())
-        .unwrap_or_default();
-    html! { time datetime=(at) { (said) } }
+    html! { time datetime=(at) { (written(at, "%H:%M:%S UTC")) } }
 }
 
-/// What the inbox noted of a failure, without its abbreviations.
+/// What stands between backticks is for a terminal.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// What the inbox noted of a failure, without its abbreviations, and what it means.
 fn reason(row: &OrderRow) -> String {
     let noted = row.last_error.as_deref().unwrap_or("no reason was noted");
     match (noted.strip_prefix("destination: "), noted.strip_prefix("store: ")) {
+        (Some(seen), _) if seen.starts_with("HTTP 4") => {
+            format!("One Tribe refused this order ({seen}). Tell One Tribe, with the order's number.")
+        }
         (Some(seen), _) => format!("One Tribe did not take it: {seen}"),
         (_, Some(seen)) => format!("BigCommerce did not give it: {seen}"),
         _ => noted.to_owned(),
@@ -53,7 +68,7 @@ impl Status {
     fn moment_ago(&self, at: Option<Timestamp>, never: &str) -> Markup {
         html! {
             @match at {
-                Some(at) => { dd { time datetime=(at) title=(at) { (self.ago(at)) } } }
+                Some(at) => { dd { time datetime=(at) title=(date_and_time(at)) { (self.ago(at)) } } }
                 None => { dd class="none" { (never) } }
             }
         }
@@ -78,8 +93,9 @@ impl Status {
                         button class="first" type="submit" { "Check Integration" }
                     }
                     form method="post" action={ (self.root) "integration/update" } {
-                        button type="submit" { "Update Integration" }
+                        button type="submit" aria-describedby="update" { "Update Integration" }
                     }
+                    p id="update" class="muted" { "Update Integration makes missing webhooks anew and mends altered ones." }
                 }
             }
         }
@@ -95,7 +111,7 @@ impl Status {
                     div { dt { "Last webhook" } (self.moment_ago(summary.last_event_at, "none yet")) }
                     div { dt { "Last order forwarded" } (self.moment_ago(summary.last_forwarded_at, "none yet")) }
                     div {
-                        dt { "Waiting" }
+                        dt { "Under way or waiting" }
                         dd { (words::number(summary.waiting)) }
                         @if let Some(since) = summary.oldest_waiting {
                             dd class="muted" { "the oldest for " (words::span(self.now.since(since))) }
@@ -180,9 +196,9 @@ fn item(check: &Check) -> Markup {
             }
             div {
                 h3 { (check.title) span class="word" { span class="apart" { ": " } (word) } }
-                p { (check.detail) }
+                p { (prose(&check.detail)) }
                 @if let Some(remedy) = &check.remedy {
-                    p class="next" { b { "What to do: " } (remedy) }
+                    p class="next" { b { "What to do: " } (prose(remedy)) }
                 }
             }
         }
