@@ -1,6 +1,9 @@
 //! The metrics as Prometheus reads them, and the three documents that name them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use sandbox::{Event, Scope, SendOptions};
 use saphyr::{LoadableYamlNode, Yaml};
@@ -106,6 +109,21 @@ async fn what_is_counted_is_told_while_the_database_cannot_be_read() {
     assert!(during.ends_with("# EOF\n") && during.matches("# EOF").count() == 1, "{during}");
     let after = world.metrics().await;
     assert!(after.contains("onetribe_relay_database_unreadable 0") && after.contains("onetribe_relay_orders_waiting"));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_database_that_does_not_answer_holds_the_metrics_up_for_two_seconds() {
+    let Some(database) = crate::postgres_support::Database::fresh().await else { return };
+    let world = World::start_with(&[("METRICS_PORT", "0"), ("DATABASE_URL", &database.url())]).await;
+    let mut lock = database.look().await.begin().await.unwrap();
+    sqlx::query("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let began = Instant::now();
+    let during = world.metrics().await;
+    let took = began.elapsed();
+    lock.rollback().await.unwrap();
+    assert!(during.contains("onetribe_relay_database_unreadable 1"), "{during}");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(4), "{took:?}");
     world.finish().await;
 }
 
