@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bigcommerce::orders::{PAGE, SMALLEST_PAGE, Sort},
     clock::Timestamp,
-    connection::Connection,
+    connection::{Connection, Outage},
     http::{CallError, Seen, Transport, Unusable},
     inbox::{Inbox, InboxError},
     one_tribe::Digest,
@@ -75,7 +75,7 @@ async fn tell(connection: &Connection, inbox: &dyn Inbox, failed: Option<PollErr
 ///
 /// # Errors
 /// When the inbox cannot be read.
-pub async fn trouble(connection: &Connection, inbox: &dyn Inbox) -> Result<Option<(Duration, String)>, InboxError> {
+pub async fn trouble(connection: &Connection, inbox: &dyn Inbox) -> Result<Option<Outage>, InboxError> {
     let read = |noted: String| {
         let (since, why) = noted.split_once(' ')?;
         Some((Timestamp::now().since(Timestamp::from_millis(since.parse().ok()?)), why.to_owned()))

@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     connection::{Outage, Side},
     http::{CallError, Seen, Transport},
-    inbox::Summary,
+    inbox::{InboxError, Summary},
     reconcile,
     registrar::{HookReport, HookState, RegistrarError},
     words,
@@ -30,6 +30,8 @@ pub(crate) struct Known<'a> {
     pub store_down: Option<&'a Outage>,
     /// The same of the destination.
     pub destination_down: Option<&'a Outage>,
+    /// Whether polling does not work.
+    pub polling_fails: Option<&'a Outage>,
     /// Whether the hooks were as they should be when last looked at.
     pub hooks_well: Option<bool>,
 }
@@ -46,7 +48,7 @@ impl Known<'_> {
         let Finding { status, detail, remedy } = match (check.id, self.summary) {
             ("storage", None) => Some(unusable("The database cannot be read. The relay's log says why.")),
             ("deliveries", None) => Some(no_list()),
-            ("deliveries", Some(summary)) => Some(deliveries(summary, now)),
+            ("deliveries", Some(summary)) => Some(deliveries(summary, self.polling_fails, now)),
             ("bigcommerce_api", _) => self.store_down.map(|(_, seen)| no_orders_given(seen)).or_else(gone_through),
             ("one_tribe_destination", _) => {
                 self.destination_down.map(|(span, seen)| not_taking_orders(*span, seen)).or_else(gone_through)
@@ -198,8 +200,12 @@ impl Checker {
     }
 
     pub(super) async fn deliveries(&self) -> Finding {
-        match self.inbox.summary(self.connection.id).await {
-            Ok(summary) => deliveries(&summary, Timestamp::now()),
+        let read = async {
+            let polling = reconcile::trouble(&self.connection, self.inbox.as_ref()).await?;
+            Ok::<_, InboxError>((self.inbox.summary(self.connection.id).await?, polling))
+        };
+        match read.await {
+            Ok((summary, polling_fails)) => deliveries(&summary, polling_fails.as_ref(), Timestamp::now()),
             Err(error) => {
                 tracing::warn!(%error, "the inbox cannot be read: {error}");
                 no_list()
@@ -208,7 +214,7 @@ impl Checker {
     }
 }
 
-fn deliveries(summary: &Summary, now: Timestamp) -> Finding {
+fn deliveries(summary: &Summary, polling_fails: Option<&Outage>, now: Timestamp) -> Finding {
     let waited = summary.oldest_waiting.map_or(Duration::ZERO, |since| now.since(since));
     let waiting = words::count(summary.waiting, "order");
     let late = (waited > LONG_WAIT).then(|| {
@@ -220,6 +226,13 @@ fn deliveries(summary: &Summary, now: Timestamp) -> Finding {
         return Finding::warn(
             format!("{failed} could not be delivered. {}", late.unwrap_or_default()).trim_end(),
             "Look at the failed orders, and resend them once the reason is gone.",
+        );
+    }
+    if let Some((span, why)) = polling_fails.filter(|(span, _)| *span > LONG_WAIT) {
+        let span = words::span(*span);
+        return Finding::warn(
+            format!("Polling has not worked for {span}: {why}. An order whose webhook is lost is not found meanwhile."),
+            "If the other checks are well, tell the people who run the relay.",
         );
     }
     if let Some(late) = late {

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub store_down: Option<Outage>,
     /// The same of the destination.
     pub destination_down: Option<Outage>,
+    /// Whether polling does not work.
+    pub polling_fails: Option<Outage>,
     /// Hooks that were as they should be when last looked at, and how many there should be.
     pub hooks: Option<(u64, u64)>,
     /// The last check.
@@ -39,6 +41,7 @@ impl Facts {
             summary: self.summary.as_ref(),
             store_down: self.store_down.as_ref(),
             destination_down: self.destination_down.as_ref(),
+            polling_fails: self.polling_fails.as_ref(),
             hooks_well: self.hooks.map(|(healthy, wanted)| healthy >= wanted),
         }
     }
