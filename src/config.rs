@@ -5,13 +5,13 @@
 
 mod parse;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use crate::event::StoreHash;
+use crate::{event::StoreHash, words};
 
 /// One environment variable that the relay knows.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +32,18 @@ macro_rules! variables {
         pub const VARIABLES: &[Variable] = &[$(Variable { name: $name, default: $default },)*];
 
         impl Raw {
-            fn inputs(self) -> Inputs {
+            fn inputs(self, garbled: &[String]) -> Inputs {
                 let fill = |given: Option<String>, default: Option<&str>| {
                     given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).or(default.map(str::to_owned))
                 };
-                Inputs { $($field: parse::Input { name: $name, text: fill(self.$field, $default) },)* }
+                let garbled = |name: &str| garbled.iter().any(|other| other == name);
+                Inputs {
+                    $($field: parse::Input {
+                        name: $name,
+                        text: fill(self.$field, $default),
+                        garbled: garbled($name),
+                    },)*
+                }
             }
         }
 
@@ -199,17 +206,18 @@ pub struct ConfigError(pub Vec<Fault>);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} fault(s):", self.0.len())?;
+        write!(f, "the configuration has {}:", words::count(self.0.len() as u64, "fault"))?;
         self.0.iter().try_for_each(|fault| write!(f, "\n  {}: {}", fault.variable, fault.message))
     }
 }
 
 impl Config {
-    /// Reads and checks all variables. Unknown ones are left alone; an empty one counts as unset.
+    /// Reads and checks all variables. Unknown ones are left alone; an empty one counts as unset, one that is no text is a
+    /// fault.
     ///
     /// # Errors
     /// Every fault at once, each by its variable's name.
-    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+    pub fn from_vars(vars: impl IntoIterator<Item = (String, impl Into<OsString>)>) -> Result<Self, ConfigError> {
         let inputs = read(vars);
         let mut faults = Vec::new();
         let config = inputs.check(&mut faults);
@@ -220,7 +228,9 @@ impl Config {
     ///
     /// # Errors
     /// The faults of `HOST` and `PORT`.
-    pub fn listen_address(vars: impl IntoIterator<Item = (String, String)>) -> Result<(IpAddr, u16), ConfigError> {
+    pub fn listen_address(
+        vars: impl IntoIterator<Item = (String, impl Into<OsString>)>,
+    ) -> Result<(IpAddr, u16), ConfigError> {
         let inputs = read(vars);
         let mut faults = Vec::new();
         match (inputs.host.required(&mut faults, parse::ip), inputs.port.required(&mut faults, parse::port)) {
@@ -235,18 +245,26 @@ impl Config {
     ///
     /// # Errors
     /// The faults of `DATABASE_URL`.
-    pub fn database(vars: impl IntoIterator<Item = (String, String)>) -> Result<Database, ConfigError> {
+    pub fn database(vars: impl IntoIterator<Item = (String, impl Into<OsString>)>) -> Result<Database, ConfigError> {
         let mut faults = Vec::new();
         read(vars).database_url.required(&mut faults, parse::database).ok_or(ConfigError(faults))
     }
 }
 
-fn read(vars: impl IntoIterator<Item = (String, String)>) -> Inputs {
-    let known = |(name, _): &(String, String)| VARIABLES.iter().any(|known| known.name == name);
+fn read(vars: impl IntoIterator<Item = (String, impl Into<OsString>)>) -> Inputs {
+    let known = |name: &str| VARIABLES.iter().any(|known| known.name == name);
     // Of a name that comes twice the last one counts.
-    let once: BTreeMap<String, String> = vars.into_iter().filter(known).collect();
-    let raw: Raw = envy::from_iter(once).expect("every field comes once at most and is a text, which any text fits");
-    raw.inputs()
+    let once: BTreeMap<String, OsString> =
+        vars.into_iter().filter(|(name, _)| known(name)).map(|(name, value)| (name, value.into())).collect();
+    let (mut texts, mut garbled) = (BTreeMap::new(), Vec::new());
+    for (name, value) in once {
+        match value.into_string() {
+            Ok(text) => drop(texts.insert(name, text)),
+            Err(_) => garbled.push(name),
+        }
+    }
+    let raw: Raw = envy::from_iter(texts).expect("every field comes once at most and is a text, which any text fits");
+    raw.inputs(&garbled)
 }
 
 impl Inputs {

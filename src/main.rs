@@ -1,6 +1,8 @@
-//! Command line → configuration → logs → service or command → exit code. The only place that reads the environment.
+//! Command line → configuration → logs → service or command → exit code. The only place that has the environment read.
 
-use std::{fs, io, process::ExitCode};
+mod environment;
+
+use std::{ffi::OsString, io, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use onetribe_relay::{
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
         clap_complete::generate(shell, &mut Cli::command(), "onetribe-relay", &mut io::stdout());
         return ExitCode::SUCCESS;
     }
-    let vars = match environment() {
+    let vars = match environment::read() {
         Ok(vars) => vars,
         Err(error) => {
             eprintln!("error: {error}");
@@ -60,7 +62,7 @@ fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode
     }
 }
 
-fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, String)>, command: PartsCommand) -> ExitCode {
+fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, OsString)>, command: PartsCommand) -> ExitCode {
     configured(Config::from_vars(vars), |config| {
         telemetry::init(config.log_format, "warn", Output::Stderr);
         runtime.block_on(async {
@@ -73,31 +75,6 @@ fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, String)>, command: 
             }
         })
     })
-}
-
-/// The variables of `.env` in the working directory, if there is one, and the real ones, which win.
-fn environment() -> Result<Vec<(String, String)>, String> {
-    const FILE: &str = ".env";
-    let mut vars = Vec::new();
-    if fs::exists(FILE).unwrap_or(false) {
-        let entries = dotenvy::from_path_iter(FILE).map_err(|error| format!("{FILE} cannot be read: {error}"))?;
-        for entry in entries {
-            vars.push(entry.map_err(|error| match error {
-                dotenvy::Error::Io(error) => format!("{FILE} cannot be read: {error}"),
-                // The line itself may hold a secret.
-                _ => match vars.last() {
-                    Some((name, _)) => format!("{FILE}: the line after {name} is not of the form NAME=value"),
-                    None => format!("{FILE}: the first line is not of the form NAME=value"),
-                },
-            })?);
-        }
-    }
-    let real: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    vars.retain(|(name, _)| real.iter().all(|(other, _)| other != name));
-    vars.extend(real);
-    Ok(vars)
 }
 
 async fn serve(config: Config) -> ExitCode {

@@ -29,7 +29,7 @@ fn read(path: &str) -> String {
 
 /// The variables that the program itself says are required.
 fn required() -> Vec<&'static str> {
-    let error = Config::from_vars([]).expect_err("something is required");
+    let error = Config::from_vars(BTreeMap::<String, String>::new()).expect_err("something is required");
     error.0.iter().filter(|fault| fault.message.contains("required")).map(|fault| fault.variable).collect()
 }
 

@@ -13,20 +13,22 @@ use crate::event::StoreHash;
 pub(super) struct Input {
     pub name: &'static str,
     pub text: Option<String>,
+    /// It is set to something that is no text.
+    pub garbled: bool,
 }
 
 type Parsed<T> = Result<T, String>;
 
 impl Input {
     pub fn required<T>(&self, faults: &mut Vec<Fault>, read: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
-        if self.text.is_none() {
+        if self.text.is_none() && !self.garbled {
             faults.push(Fault { variable: self.name, message: "is required and not set".into() });
         }
         self.optional(faults, read)
     }
 
     pub fn optional<T>(&self, faults: &mut Vec<Fault>, read: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
-        let parsed = read(self.text.as_deref()?);
+        let parsed = if self.garbled { err("must be text in UTF-8") } else { read(self.text.as_deref()?) };
         parsed.map_err(|message| faults.push(Fault { variable: self.name, message })).ok()
     }
 }

@@ -1,6 +1,8 @@
 //! The command line, as the shell runs it.
 
 use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
     process::{Command, Output, Stdio},
     sync::{
         Arc,
@@ -226,6 +228,28 @@ async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(errors.contains("BIGCOMMERCE_STORE_HASH") && errors.contains("PORT"), "{errors}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_variable_that_is_no_text_is_a_fault_and_hides_the_files() {
+    let (world, _) = past(&[]);
+    std::fs::write(world.folder.path().join(".env"), "ADMIN_TOKEN=0123456789abcdef\n").unwrap();
+    let mut bare = command(&world, &["check"]);
+    let output = bare.env("ADMIN_TOKEN", OsStr::from_bytes(b"\xff")).env("PORT", "many").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("2 faults:") && errors.contains("\n  ADMIN_TOKEN: must be text in UTF-8"), "{errors}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_fault_in_the_file_is_told_by_its_line() {
+    let (world, _) = past(&[]);
+    std::fs::write(world.folder.path().join(".env"), "PORT=8080\n\nADMIN_TOKEN=hunter2 hunter3\n").unwrap();
+    let (code, _, errors) = run(&world, &["check"]).await;
+    let said = "error: .env, line 3: the value of ADMIN_TOKEN has spaces in it: put it in single quotes\n";
+    assert_eq!((code, &*errors), (2, said));
     world.finish().await;
 }
 

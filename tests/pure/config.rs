@@ -1,7 +1,7 @@
 //! The contract's table of variables: defaults, rules, and every fault at once by its name. URLs are in `config_urls`,
 //! secrets in `secrets`.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{ffi::OsString, net::IpAddr, os::unix::ffi::OsStringExt, path::Path, time::Duration};
 
 use onetribe_relay::config::{Config, ConfigError, Database, HooksApi, LogFormat, VARIABLES};
 use proptest::prelude::*;
@@ -132,8 +132,30 @@ fn every_fault_is_reported_in_one_go_by_name() {
     all.sort_unstable();
     assert_eq!(named, all);
     let said = error.to_string();
-    assert!(said.starts_with("the configuration has 25 fault(s):"), "{said}");
+    assert!(said.starts_with("the configuration has 25 faults:"), "{said}");
     assert!(all.iter().all(|name| said.contains(&format!("\n  {name}: "))), "{said}");
+}
+
+#[test]
+fn what_is_no_text_is_a_fault_like_any_other() {
+    let garbled = |name: &str| (name.to_owned(), OsString::from_vec(b"s3cret\xff".to_vec()));
+    let all = |vars: Vec<(String, OsString)>| {
+        let required = REQUIRED.map(|(name, value)| (name.to_owned(), OsString::from(value)));
+        Config::from_vars(required.into_iter().chain(vars)).err().map_or_else(Vec::new, |error| error.0)
+    };
+    let faults =
+        all(vec![garbled("PORT"), garbled("ADMIN_TOKEN"), garbled("BIGCOMMERCE_ACCESS_TOKEN"), garbled("LANG")]);
+    let named: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
+    assert_eq!(named, ["BIGCOMMERCE_ACCESS_TOKEN", "PORT", "ADMIN_TOKEN"]);
+    assert!(faults.iter().all(|fault| fault.message == "must be text in UTF-8"), "{faults:?}");
+    let one = all(vec![garbled("PORT"), ("PORT".to_owned(), "8081".into())]);
+    assert_eq!(one, [], "the last one counts");
+}
+
+#[test]
+fn one_fault_is_not_several() {
+    let said = read(&[("PORT", "many")]).unwrap_err().to_string();
+    assert!(said.starts_with("the configuration has 1 fault:\n  PORT: "), "{said}");
 }
 
 #[test]
