@@ -48,6 +48,9 @@ const PRUNE_STEP: u32 = 500;
 /// Why the relay cannot start, or has to end.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    /// The inbox cannot be opened.
+    #[error("DATABASE_URL: {0}")]
+    Open(#[source] InboxError),
     /// The inbox cannot be used.
     #[error(transparent)]
     Inbox(#[from] InboxError),
@@ -90,7 +93,7 @@ impl Parts {
     /// # Errors
     /// When the inbox cannot be opened, or the TLS roots cannot be read.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        let inbox = inbox::open(&config.database).await?;
+        let inbox = inbox::open(&config.database).await.map_err(AppError::Open)?;
         let metrics = Arc::new(Metrics::default());
         let id = inbox.connection(BIGCOMMERCE, config.connection.store.as_str(), Timestamp::now()).await?;
         let connection = Arc::new(Connection::new(id, config.connection.clone(), &metrics)?);
@@ -164,7 +167,7 @@ impl Application {
     /// [`AppError`]
     pub async fn build(config: Config) -> Result<Self, AppError> {
         let lock = match &config.database {
-            Database::Sqlite(path) => Some(ServeLock::take(path)?),
+            Database::Sqlite(path) => Some(ServeLock::take(path).map_err(AppError::Open)?),
             Database::Postgres(_) => None,
         };
         let parts = Parts::open(config).await?;

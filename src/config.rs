@@ -4,6 +4,7 @@
 //! The rules are those of the README's table; `parse` holds what reads one value.
 
 mod parse;
+pub mod postgres;
 
 use std::{collections::BTreeMap, ffi::OsString, fmt, net::IpAddr, path::PathBuf, time::Duration};
 

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::{Database, Fault, HooksApi, LogFormat, is_loopback};
+use super::{Database, Fault, HooksApi, LogFormat, is_loopback, postgres};
 use crate::event::StoreHash;
 
 /// One variable's text, defaults filled in.
@@ -169,12 +169,10 @@ pub(super) fn database(text: &str) -> Parsed<Database> {
             _ => Ok(Database::Sqlite(PathBuf::from(path))),
         };
     }
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") && !url.cannot_be_a_base() => {
-            Ok(Database::Postgres(text.into()))
-        }
-        _ => err("must be `sqlite://PATH` or `postgres://…`"),
+    if postgres::is_meant(text) {
+        return postgres::options(text).map(|_| Database::Postgres(text.into()));
     }
+    err("must be `sqlite://PATH` or `postgres://…`")
 }
 
 pub(super) fn ip(text: &str) -> Parsed<IpAddr> {

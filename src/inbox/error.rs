@@ -27,7 +27,7 @@ impl From<sqlx::Error> for InboxError {
     fn from(error: sqlx::Error) -> Self {
         // What a URL held may be repeated in the error about it.
         if let sqlx::Error::Configuration(_) = error {
-            return Self::Unfit("DATABASE_URL cannot be used as it stands".into());
+            return Self::Unfit("the URL cannot be used as it stands".into());
         }
         if let Some(problem) = tls_problem(&error) {
             return Self::Unfit(problem);

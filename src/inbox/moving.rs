@@ -102,7 +102,7 @@ pub async fn move_inbox(
     mut progress: impl FnMut(Moved) + Send,
 ) -> Result<(), InboxError> {
     if !from.is_file() {
-        return Err(InboxError::Unfit(format!("there is no inbox at {}", from.display())));
+        return Err(InboxError::Unfit("there is no inbox where DATABASE_URL says".into()));
     }
     let _nobody_serves_it = ServeLock::take(from)?;
     // Opening each checks it and brings its tables up to date.

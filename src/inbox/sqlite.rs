@@ -59,8 +59,7 @@ impl ServeLock {
     /// # Errors
     /// [`InboxError::Unfit`] when another process holds it, or the lock file cannot be made.
     pub fn take(path: &Path) -> Result<Self, InboxError> {
-        let held = || InboxError::Unfit(format!("{}: another relay is serving this database", path.display()));
-        Self::try_take(path)?.ok_or_else(held)
+        Self::try_take(path)?.ok_or_else(|| InboxError::Unfit("another relay is serving this database".into()))
     }
 
     /// The same; `None` when another process holds it.
@@ -70,13 +69,14 @@ impl ServeLock {
     pub fn try_take(path: &Path) -> Result<Option<Self>, InboxError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
-        let unfit =
-            |error: &dyn std::fmt::Display| InboxError::Unfit(format!("{}: {error}", Path::new(&name).display()));
-        let file = fs::File::options().create(true).append(true).open(&name).map_err(|error| unfit(&error))?;
+        // Where the database lies is a secret.
+        let unfit = |what, error| InboxError::Unfit(format!("the database's lock file cannot be {what}: {error}"));
+        let made = fs::File::options().create(true).append(true).open(&name);
+        let file = made.map_err(|error| unfit("made", error))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(error)) => Err(unfit(&error)),
+            Err(fs::TryLockError::Error(error)) => Err(unfit("locked", error)),
         }
     }
 }

@@ -244,6 +244,27 @@ async fn a_variable_that_is_no_text_is_a_fault_and_hides_the_files() {
 }
 
 #[actix_web::test]
+async fn a_database_that_cannot_be_opened_is_told_by_its_variable_and_without_its_place() {
+    let (mut world, _) = past(&[("RUST_LOG", "trace")]);
+    let nowhere = world.folder.path().join("hunter2").join("hunter3.db");
+    world.set("DATABASE_URL", &format!("sqlite://{}", nowhere.display()));
+    for (args, says) in [
+        (&["serve"][..], "DATABASE_URL: the database's lock file cannot be made: No such file or directory"),
+        (&["orders", "list"], "error: DATABASE_URL: the database cannot be used: "),
+        (&["migrate", "--to", "postgres://localhost:1/x"], "error: there is no inbox where DATABASE_URL says\n"),
+    ] {
+        let (code, said, errors) = run(&world, args).await;
+        let said = said + &errors;
+        assert!(code == 1 && said.contains(says) && !said.contains("hunter"), "{said}");
+    }
+    world.set("DATABASE_URL", "postgres://relay:hunter2@127.0.0.1:1/hunter2");
+    let (code, said, errors) = run(&world, &["orders", "list"]).await;
+    assert!(code == 1 && errors.contains("DATABASE_URL: the database cannot be used: "), "{said}{errors}");
+    assert!(errors.contains("Connection refused") && !errors.contains("hunter2"), "{errors}");
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn a_fault_in_the_file_is_told_by_its_line() {
     let (world, _) = past(&[]);
     std::fs::write(world.folder.path().join(".env"), "PORT=8080\n\nADMIN_TOKEN=hunter2 hunter3\n").unwrap();

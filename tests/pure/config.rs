@@ -280,8 +280,34 @@ fn small_rules_hold() {
             "relay.db",
             "mysql://x",
             "postgres:relay",
+            "postgres://u:p@db:many/relay",
+            "postgres://u:p@db/relay?sslmode=full",
+            "postgres://u:p@db/relay?sslmod=require",
+            "postgres://u:p@db/relay?port=many",
+            "postgres://u:p@db/relay?hostaddr=db",
+            "postgres://u:p@db/relay?statement-cache-capacity=x",
         ],
     );
+    accepts(
+        "DATABASE_URL",
+        &[
+            "postgres://u:p@db/relay?sslmode=verify-full&sslrootcert=/nowhere.pem",
+            "POSTGRES://u:p%40@db/x?options[a]=b",
+        ],
+    );
+}
+
+#[test]
+fn a_parameter_of_the_database_that_cannot_be_used_is_named() {
+    for (url, says) in [
+        ("postgres://u:s3cret@db/x?port=5433&sslmode=s3cret", "its sslmode must be one of disable, allow, prefer"),
+        ("postgres://u:s3cret@db/x?port=s3cret", "its parameter port has a value that cannot be used"),
+        ("postgres://u:s3cret@db/x?s3cret", "has a parameter after its `?` that is not known"),
+        ("postgres://u:s3c/ret@db/x", "in a password, `@` is written as `%40`"),
+    ] {
+        let said = read(&[("DATABASE_URL", url), ("PORT", "many")]).unwrap_err().to_string();
+        assert!(said.contains(says) && said.contains("PORT") && !said.contains("s3c"), "{said}");
+    }
 }
 
 #[test]

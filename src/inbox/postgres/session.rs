@@ -1,7 +1,6 @@
 //! Connections to the server: how they are made, what is checked of each, and how the server's clock differs from ours.
 
 use std::{
-    str::FromStr,
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
@@ -16,6 +15,7 @@ use url::Url;
 
 use crate::{
     clock::Timestamp,
+    config,
     inbox::{InboxError, schema},
 };
 
@@ -27,44 +27,18 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) const TRIES: u32 = 5;
 /// Connections for reading, of which listening takes one.
 pub(super) const READERS: u32 = 4;
-/// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
-const PARAMETERS: [&str; 18] = [
-    "sslmode",
-    "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
-    "statement-cache-capacity",
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-];
-
 /// What every session is set to, whatever the server's own defaults are: nothing takes long, and a row that another relay
 /// has changed meanwhile is looked at again instead of breaking off the transaction.
 const MANNERS: &str = "SELECT set_config('statement_timeout', '10s', false),
                               set_config('idle_in_transaction_session_timeout', '5s', false),
                               set_config('default_transaction_isolation', 'read committed', false)";
 
-/// Reads the URL. Nothing of it is ever repeated in an error.
+/// Reads the URL and looks at the files it names. Nothing of it is ever repeated in an error.
 pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError> {
-    let unfit = || InboxError::Unfit("DATABASE_URL is not a `postgres://` URL that can be used".into());
-    let parsed = Url::parse(url.expose_secret()).map_err(|_| unfit())?;
-    let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
-    if parsed.query_pairs().any(|(name, _)| !known(&name)) {
-        return Err(InboxError::Unfit("DATABASE_URL has a parameter that is not known".into()));
-    }
+    let url = url.expose_secret();
+    let options = config::postgres::options(url).map_err(|why| InboxError::Unfit(format!("the URL: {why}")))?;
+    let parsed = Url::parse(url).map_err(|_| InboxError::Unfit("the URL cannot be read".into()))?;
     parsed.query_pairs().try_for_each(|(name, value)| readable(&name, &value))?;
-    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| unfit())?;
     let options = match options.get_application_name() {
         None => options.application_name("onetribe-relay"),
         Some(_) => options,
@@ -75,7 +49,7 @@ pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError
 /// A file that the URL names has to be there, and hold certificates where they are asked for. Elsewhere it would only be
 /// missed at the first connection, with no word of which file it is.
 fn readable(name: &str, value: &str) -> Result<(), InboxError> {
-    let unfit = |why: &dyn std::fmt::Display| InboxError::Unfit(format!("the file of {name} in DATABASE_URL: {why}"));
+    let unfit = |why: &dyn std::fmt::Display| InboxError::Unfit(format!("the file of {name}: {why}"));
     let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.trim_start().starts_with("-----BEGIN");
     if !is_file {
         return Ok(());

@@ -1,0 +1,63 @@
+//! What a PostgreSQL URL may say. Nothing of it is ever repeated: a password may have slipped into any part.
+
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+use url::Url;
+
+/// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Whether this means to be a PostgreSQL URL.
+pub(super) fn is_meant(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| ["postgres", "postgresql"].contains(&&*scheme.to_ascii_lowercase()))
+}
+
+/// Reads the URL, and none of the files that it may name.
+///
+/// # Errors
+/// What would be right, after the name of whatever holds the URL.
+pub fn options(text: &str) -> Result<PgConnectOptions, String> {
+    if !is_meant(text) {
+        return Err("must be `postgres://…`".into());
+    }
+    let unfit =
+        "must be `postgres://USER:PASSWORD@HOST/DATABASE`; in a password, `@` is written as `%40`, `/` as `%2F`";
+    let url = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()).ok_or(unfit)?;
+    let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
+    if url.query_pairs().any(|(name, _)| !known(&name)) {
+        return Err("has a parameter after its `?` that is not known".into());
+    }
+    PgConnectOptions::from_str(text).map_err(|_| match url.query_pairs().find(|(name, value)| !is_fit(name, value)) {
+        Some((name, _)) if name.ends_with("mode") => {
+            format!("its {name} must be one of disable, allow, prefer, require, verify-ca and verify-full")
+        }
+        Some((name, _)) => format!("its parameter {name} has a value that cannot be used"),
+        None => unfit.into(),
+    })
+}
+
+/// Whether a parameter can be used by itself.
+fn is_fit(name: &str, value: &str) -> bool {
+    Url::parse_with_params("postgres://localhost", [(name, value)])
+        .is_ok_and(|url| PgConnectOptions::from_str(url.as_str()).is_ok())
+}
