@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
 use super::{Database, Fault, HooksApi, LogFormat, is_loopback, postgres};
@@ -204,7 +204,21 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
+/// A bare word is a level, or one of these modules (and those within): any other is most likely a misspelt level, which
+/// as the name of a module would leave nothing of the log.
+const LOGGED: [&str; 9] =
+    ["onetribe_relay", "actix_http", "actix_server", "actix_web", "hyper", "hyper_util", "reqwest", "rustls", "sqlx"];
+
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
+    let is_known = |word: &str| {
+        let is_module = word.contains("::") || LOGGED.contains(&word);
+        word.contains(['=', '[']) || is_module || word.parse::<LevelFilter>().is_ok()
+    };
+    if let Some(word) = text.split(',').map(str::trim).find(|word| !word.is_empty() && !is_known(word)) {
+        return Err(format!(
+            "`{word}` is no level (error, warn, info, debug, trace or off); a module's is set as in `info,onetribe_relay=debug`"
+        ));
+    }
     EnvFilter::builder()
         .parse(text)
         .map(|_| text.to_owned())

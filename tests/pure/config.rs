@@ -262,8 +262,24 @@ fn small_rules_hold() {
     refuses("ADMIN_TOKEN", &["0123456789abcde", "0123456789 abcdef", "ééééééééééééééééé"]);
     accepts("LOG_FORMAT", &["pretty", "json"]);
     refuses("LOG_FORMAT", &["JSON", "text"]);
-    accepts("RUST_LOG", &["info", "off", "info,onetribe_relay=debug", "warn,sqlx=error"]);
-    refuses("RUST_LOG", &["onetribe_relay=loud", "info,,=="]);
+    accepts(
+        "RUST_LOG",
+        &[
+            "info",
+            "off",
+            "WARN",
+            "info,onetribe_relay=debug",
+            "warn,sqlx=error",
+            "onetribe_relay",
+            "info,onetribe_relay::web",
+            "info,warning=debug",
+            "info,[request]=debug",
+        ],
+    );
+    refuses(
+        "RUST_LOG",
+        &["onetribe_relay=loud", "info,,==", "warning", "loud", "info,dbug", "fatal", "onetribe-relay", "information"],
+    );
     accepts("DELIVERY_CONCURRENCY", &["1", "256"]);
     refuses("DELIVERY_CONCURRENCY", &["0", "257", "-1", "many", "8.0"]);
     accepts(
