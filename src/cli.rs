@@ -108,13 +108,16 @@ pub async fn run(command: PartsCommand, parts: Parts) -> ExitCode {
     parts.inbox.close().await;
     match done {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            let wrong = error.is::<Usage>()
-                || matches!(error.downcast_ref::<RegistrarError>(), Some(RegistrarError::NoPublicUrl));
-            if wrong { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Says why a command failed. The exit code tells wrong usage and configuration from everything else.
+fn failed(error: &Failure) -> ExitCode {
+    eprintln!("error: {error}");
+    let wrong =
+        error.is::<Usage>() || matches!(error.downcast_ref::<RegistrarError>(), Some(RegistrarError::NoPublicUrl));
+    if wrong { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
 }
 
 /// Asks the relay on this machine whether it is ready.

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::output;
+use super::{Failure, Usage, failed, output};
 use crate::{
-    config::Database,
+    config::{self, Database},
     inbox::{Moved, move_inbox},
+    words,
 };
 
 /// Takes any text: what is wrong with it is said without repeating it.
@@ -20,14 +21,12 @@ pub(super) fn secret(text: &str) -> Result<SecretString, std::convert::Infallibl
 pub async fn migrate(from: Database, to: SecretString) -> ExitCode {
     match moved(from, to).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
-async fn moved(from: Database, to: SecretString) -> Result<(), super::Failure> {
+async fn moved(from: Database, to: SecretString) -> Result<(), Failure> {
+    config::postgres::options(to.expose_secret()).map_err(|why| Usage(format!("--to: {why}")))?;
     let Database::Sqlite(path) = from else {
         return Err("DATABASE_URL must name the SQLite file to move, as `sqlite://PATH`".into());
     };
@@ -47,7 +46,7 @@ async fn moved(from: Database, to: SecretString) -> Result<(), super::Failure> {
     bar.finish_and_clear();
     done?;
     for Moved { table, of, .. } in tables {
-        output::line(format_args!("{table}: {of} rows moved"));
+        output::line(format_args!("{table}: {} moved", words::count(of, "row")));
     }
     output::line(
         "Done. Set DATABASE_URL to the new database before the relay starts again; the file is left as it is.",

@@ -57,7 +57,7 @@ async fn everything_is_moved() {
     let done = tokio::task::spawn_blocking(move || command(&from, &url)).await.unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{said}");
-    assert!(said.contains("orders: 5004 rows moved"), "{said}");
+    assert!(said.contains("orders: 5,004 rows moved"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 
     let mut old = SqliteConnection::connect(file(&place).to_str().unwrap()).await.unwrap();
@@ -123,17 +123,18 @@ async fn a_target_in_use_is_refused() {
 fn what_cannot_be_moved_is_said_without_the_url() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("relay.db");
-    for url in ["postgres://relay:hunter2@127.0.0.1:1/relay", "hunter2", "postgres://relay:hunter2@[", ""] {
+    let refused = |url: &str, code: i32, says: &str| {
         let done = command(&file, url);
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert_eq!(done.status.code(), Some(1), "{said}");
-        assert!(said.contains("there is no inbox") && !said.contains("hunter2"), "{said}");
-    }
+        assert_eq!(done.status.code(), Some(code), "{said}");
+        assert!(said.contains(says) && !said.contains("hunter2"), "{said}");
+    };
+    const NOBODY: &str = "postgres://relay:hunter2@127.0.0.1:1/relay";
+    refused(NOBODY, 1, "there is no inbox");
     std::fs::File::create(&file).unwrap();
-    for url in ["postgres://relay:hunter2@127.0.0.1:1/relay", "hunter2", "postgres://relay:hunter2@[", ""] {
-        let done = command(&file, url);
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert_eq!(done.status.code(), Some(1), "{said}");
-        assert!(!said.contains("hunter2"), "{said}");
+    refused(NOBODY, 1, "error: ");
+    for url in ["hunter2", "mysql://hunter2", "sqlite://hunter2.db", "postgres://relay:hunter2@[", ""] {
+        refused(url, 2, "error: --to: must be `postgres://");
     }
+    refused(&format!("{NOBODY}?sslmode=hunter2"), 2, "error: --to: its sslmode must be one of");
 }
