@@ -55,8 +55,10 @@ pub enum AppError {
     #[error(transparent)]
     Inbox(#[from] InboxError),
     /// A port cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("{variable}: cannot listen on {address}: {source}")]
     Listen {
+        /// Who says so.
+        variable: &'static str,
         /// Which.
         address: SocketAddr,
         /// Why.
@@ -183,8 +185,9 @@ impl Application {
         let (host, port, metrics_port) = (config.host, config.port, config.metrics_port);
         let relay = Arc::new(Relay { config, connection, inbox, metrics, registrar, checker, verifier, guesses });
 
-        let (server, port) = listen(SocketAddr::new(host, port), relay.clone(), half_of_processors(), routes)?;
-        let metrics = metrics_port.map(|port| listen(SocketAddr::new(host, port), relay.clone(), 1, metrics_routes));
+        let on = |port| SocketAddr::new(host, port);
+        let (server, port) = listen("PORT", on(port), relay.clone(), half_of_processors(), routes)?;
+        let metrics = metrics_port.map(|port| listen("METRICS_PORT", on(port), relay.clone(), 1, metrics_routes));
         let (metrics_server, metrics_port) = metrics.transpose()?.unzip();
         Ok(Self { relay, server, metrics_server, port, metrics_port, _lock: lock })
     }
@@ -298,12 +301,16 @@ fn singular(relay: &Arc<Relay>) -> Result<Vec<Part>, AppError> {
 }
 
 fn listen(
+    variable: &'static str,
     address: SocketAddr,
     relay: Arc<Relay>,
     workers: usize,
     routes: fn(&mut web::ServiceConfig),
 ) -> Result<(Server, u16), AppError> {
-    let fail = |source| AppError::Listen { address, source };
+    let fail = |source: io::Error| {
+        let variable = if source.kind() == io::ErrorKind::AddrNotAvailable { "HOST" } else { variable };
+        AppError::Listen { variable, address, source }
+    };
     let listener = bind(address).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
     let data = web::Data::new(relay);
