@@ -9,11 +9,15 @@ mod output;
 
 use std::{net::IpAddr, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::{app::Parts, http, registrar::RegistrarError};
+use crate::{
+    app::Parts,
+    http::{self, Seen},
+    registrar::RegistrarError,
+};
 
 pub use backfill::BackfillArgs;
 pub use hooks::HooksCommand;
@@ -118,6 +122,27 @@ fn failed(error: &Failure) -> ExitCode {
     let wrong =
         error.is::<Usage>() || matches!(error.downcast_ref::<RegistrarError>(), Some(RegistrarError::NoPublicUrl));
     if wrong { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
+}
+
+/// What helps against a call that BigCommerce refuses, if anything does but trying again.
+fn remedy(seen: Seen) -> Option<&'static str> {
+    match seen {
+        Seen::Status(401) => Some(
+            "The access token is refused: set BIGCOMMERCE_ACCESS_TOKEN anew, and BIGCOMMERCE_CLIENT_SECRET from the same API account.",
+        ),
+        Seen::Status(403) => Some("The access token lacks a right: its API account needs the scope Orders: read-only."),
+        _ => None,
+    }
+}
+
+/// Prints a completion script for a shell.
+pub fn completions(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "onetribe-relay", &mut script);
+    match output::raw(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
 }
 
 /// Asks the relay on this machine whether it is ready.

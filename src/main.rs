@@ -4,11 +4,11 @@ mod environment;
 
 use std::{ffi::OsString, io, process::ExitCode};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use onetribe_relay::{
     app::{Application, Parts, half_of_processors},
     cli::{self, Cli, Command, PartsCommand, WRONG},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Database},
     telemetry::{self, Output},
 };
 use tokio::{
@@ -20,8 +20,7 @@ use tokio_util::sync::CancellationToken;
 fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or(Command::Serve);
     if let Command::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Cli::command(), "onetribe-relay", &mut io::stdout());
-        return ExitCode::SUCCESS;
+        return cli::completions(shell);
     }
     let vars = match environment::read() {
         Ok(vars) => vars,
@@ -65,9 +64,17 @@ fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode
 fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, OsString)>, command: PartsCommand) -> ExitCode {
     configured(Config::from_vars(vars), |config| {
         telemetry::init(config.log_format, "warn", Output::Stderr);
+        let made_anew = matches!(&config.database, Database::Sqlite(path) if !path.exists());
         runtime.block_on(async {
             match Parts::open(config).await {
-                Ok(parts) => cli::run(command, parts).await,
+                Ok(parts) => {
+                    if made_anew {
+                        eprintln!(
+                            "note: there was no database where DATABASE_URL says; a new, empty one has been made"
+                        );
+                    }
+                    cli::run(command, parts).await
+                }
                 Err(error) => {
                     eprintln!("error: {error}");
                     ExitCode::FAILURE

@@ -8,12 +8,13 @@ use jiff::{civil::Date, tz::TimeZone};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Usage, output};
+use super::{Failure, Usage, output, remedy};
 use crate::{
     app::Parts,
     backfill::{Backfill, Span, Tally},
     clock::Timestamp,
     inbox::{InboxError, OrderQuery, OrderState},
+    reconcile::PollError,
     words,
 };
 
@@ -96,15 +97,24 @@ pub(super) async fn run(parts: &Parts, args: BackfillArgs) -> Result<ExitCode, F
         (Ok(end), _) => end,
         (Err(error), _) => {
             finish(courier, &bar).await;
-            tell(&read(), parts, &args);
-            return Err(format!("{error}. Run the same command again to go on from here").into());
+            if read().seen > 0 {
+                tell(&read(), parts, &args)?;
+            }
+            let advice = match &error {
+                PollError::Call(error) => remedy(error.seen),
+                _ => None,
+            };
+            return Err(match advice {
+                Some(advice) => format!("{error}. {advice} Then run the same command again").into(),
+                None => format!("{error}. Run the same command again to go on from here").into(),
+            });
         }
     };
     let served_here = courier.is_some();
     finish(courier, &bar).await;
-    tell(&read(), parts, &args);
+    tell(&read(), parts, &args)?;
     let failed = parts.inbox.summary(parts.connection.id).await?.failed.saturating_sub(failed_before);
-    Ok(conclude(end, served_here, args.dry_run, read().wanted, failed))
+    conclude(end, served_here, args.dry_run, read().wanted, failed)
 }
 
 /// Delivers while no other relay does: what `serve` would do with the inbox, and nothing else.
@@ -207,9 +217,9 @@ async fn deliver_rest(parts: &Parts, bar: &ProgressBar) -> Result<End, InboxErro
 }
 
 /// What became of the orders, each line with its number.
-fn tell(tally: &Tally, parts: &Parts, args: &BackfillArgs) {
+fn tell(tally: &Tally, parts: &Parts, args: &BackfillArgs) -> Result<(), Failure> {
     let seen = words::count(tally.seen, "order");
-    output::line(format!("{seen} changed from {} to {}", args.since, args.until.unwrap_or_else(Timestamp::now)));
+    output::line(format!("{seen} changed from {} to {}", args.since, args.until.unwrap_or_else(Timestamp::now)))?;
     let retention = words::span(parts.config.event_retention);
     let wanted = if args.dry_run { "would be relayed" } else { "put into the inbox, to be relayed" };
     let old = format!(
@@ -224,35 +234,36 @@ fn tell(tally: &Tally, parts: &Parts, args: &BackfillArgs) {
         (tally.presumed, &old),
     ] {
         if count > 0 || what == wanted {
-            output::line(format!("{:>9}  {what}", words::number(count)));
+            output::line(format!("{:>9}  {what}", words::number(count)))?;
         }
     }
+    Ok(())
 }
 
-fn conclude(end: End, served_here: bool, dry_run: bool, wanted: u64, failed: u64) -> ExitCode {
+fn conclude(end: End, served_here: bool, dry_run: bool, wanted: u64, failed: u64) -> Result<ExitCode, Failure> {
     match end {
-        End::Interrupted => output::line("Broken off. Run the same command again to go on from here."),
+        End::Interrupted => output::line("Broken off. Run the same command again to go on from here.")?,
         End::Down(side) => {
-            output::line(format!("{side}. What is in the inbox waits there: start the relay, or run this again."));
+            output::line(format!("{side}. What is in the inbox waits there: start the relay, or run this again."))?;
         }
         End::Refused(waiting) => {
             let orders = words::count(waiting, "order");
-            output::line(format!("{orders} refused so far: start the relay, which tries again, or run this later."));
+            output::line(format!("{orders} refused so far: start the relay, which tries again, or run this later."))?;
         }
         End::Done if failed > 0 => {
             output::line(format!(
                 "{} failed: see `onetribe-relay orders list --state failed`.",
                 words::count(failed, "order")
-            ));
+            ))?;
         }
         End::Done => {
             if wanted > 0 && !dry_run {
-                output::line(if served_here { "All delivered." } else { "The running relay delivers them." });
+                output::line(if served_here { "All delivered." } else { "The running relay delivers them." })?;
             }
-            return ExitCode::SUCCESS;
+            return Ok(ExitCode::SUCCESS);
         }
     }
-    ExitCode::FAILURE
+    Ok(ExitCode::FAILURE)
 }
 
 #[cfg(test)]

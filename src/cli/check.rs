@@ -18,17 +18,17 @@ pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> 
     } else if output::for_people() {
         let width = report.checks.iter().map(|check| check.title.chars().count()).max().unwrap_or_default();
         for check in &report.checks {
-            output::line(format!("{} {:<width$}  {}", symbol(check.status), check.title, check.detail));
+            output::line(format!("{} {:<width$}  {}", symbol(check.status), check.title, check.detail))?;
             if let Some(remedy) = &check.remedy {
-                output::line(format!("  {:<width$}  \x1b[2m→\x1b[0m {remedy}", ""));
+                output::line(format!("  {:<width$}  \x1b[2m→\x1b[0m {remedy}", ""))?;
             }
         }
-        output::line(format!("\n{}", conclusion(report.status)));
+        output::line(format!("\n{}", conclusion(report.status)))?;
     } else {
         for check in &report.checks {
-            output::line(format!("{}\t{}\t{}", word(check.status), check.id, check.detail));
+            output::line(format!("{}\t{}\t{}", word(check.status), check.id, check.detail))?;
             if let Some(remedy) = &check.remedy {
-                output::line(format!("\t\t{remedy}"));
+                output::line(format!("\t\t{remedy}"))?;
             }
         }
     }

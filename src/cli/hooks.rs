@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Failure, output};
+use super::{Failure, output, remedy};
 use crate::{
     app::Parts,
-    registrar::{Done, HookState},
+    registrar::{Done, HookState, RegistrarError},
     words,
 };
 
@@ -27,7 +27,7 @@ pub enum HooksCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove the relay's webhooks, and no others
+    /// Remove the relay's webhooks, and no others, once the relay is stopped
     Remove,
 }
 
@@ -56,7 +56,8 @@ pub(super) async fn run(parts: &Parts, command: HooksCommand) -> Result<ExitCode
         HooksCommand::List { json } => {
             let shown: Vec<Shown> = registrar
                 .list()
-                .await?
+                .await
+                .map_err(advised)?
                 .into_iter()
                 .map(|(hook, ours)| Shown {
                     id: hook.id,
@@ -82,13 +83,14 @@ pub(super) async fn run(parts: &Parts, command: HooksCommand) -> Result<ExitCode
                         ]
                     })
                     .collect();
-                output::table(["ID", "SCOPE", "ACTIVE", "OURS", "HOST"], &rows);
+                output::table(["ID", "SCOPE", "ACTIVE", "OURS", "HOST"], &rows)?;
             }
         }
         HooksCommand::Update { json } => {
             let done: Vec<Updated> = registrar
                 .ensure()
-                .await?
+                .await
+                .map_err(advised)?
                 .into_iter()
                 .map(|(report, done)| Updated { scope: report.scope, id: report.id, was: report.state, done })
                 .collect();
@@ -102,15 +104,32 @@ pub(super) async fn run(parts: &Parts, command: HooksCommand) -> Result<ExitCode
                         [id, hook.scope, hook.done.name().to_owned()]
                     })
                     .collect();
-                output::table(["ID", "SCOPE", "DONE"], &rows);
+                output::table(["ID", "SCOPE", "DONE"], &rows)?;
             }
         }
         HooksCommand::Remove => {
-            let removed = registrar.remove().await?;
-            output::line(format!("removed {}", words::count(removed as u64, "webhook")));
+            if parts.is_served().await? {
+                return Err(
+                    "a relay is running on this database and would make the webhooks anew: stop it first".into()
+                );
+            }
+            let removed = registrar.remove().await.map_err(advised)?;
+            output::line(format!("removed {}", words::count(removed as u64, "webhook")))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// With what would help, if that is known.
+fn advised(error: RegistrarError) -> Failure {
+    let advice = match &error {
+        RegistrarError::Call(error) => remedy(error.seen),
+        _ => None,
+    };
+    match advice {
+        Some(advice) => format!("{error}. {advice}").into(),
+        None => error.into(),
+    }
 }
 
 fn host(destination: &str) -> String {

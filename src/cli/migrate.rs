@@ -46,10 +46,7 @@ async fn moved(from: Database, to: SecretString) -> Result<(), Failure> {
     bar.finish_and_clear();
     done?;
     for Moved { table, of, .. } in tables {
-        output::line(format_args!("{table}: {} moved", words::count(of, "row")));
+        output::line(format_args!("{table}: {} moved", words::count(of, "row")))?;
     }
-    output::line(
-        "Done. Set DATABASE_URL to the new database before the relay starts again; the file is left as it is.",
-    );
-    Ok(())
+    output::line("Done. Set DATABASE_URL to the new database before the relay starts again; the file is left as it is.")
 }

@@ -21,8 +21,8 @@ pub enum OrdersCommand {
         /// Only this state: pending, delivered, failed, gone or skipped
         #[arg(long)]
         state: Option<OrderState>,
-        /// At most this many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        /// At most this many, from 1 to 10000
+        #[arg(long, default_value_t = 50, value_parser = limit)]
         limit: u32,
         /// Only orders with an id below this one
         #[arg(long)]
@@ -40,6 +40,13 @@ pub enum OrdersCommand {
         #[arg(long, value_parser = resendable)]
         state: Option<OrderState>,
     },
+}
+
+fn limit(text: &str) -> Result<u32, &'static str> {
+    match text.parse() {
+        Ok(limit @ 1..=10_000) => Ok(limit),
+        _ => Err("a whole number from 1 to 10000"),
+    }
 }
 
 /// What is delivered is not resent in bulk: each order sent again may be money asked for again.
@@ -72,7 +79,7 @@ pub(super) async fn run(parts: &Parts, command: OrdersCommand) -> Result<ExitCod
                         ]
                     })
                     .collect();
-                output::table(["ORDER", "STATE", "ATTEMPTS", "LAST EVENT", "DELIVERED", "LAST ERROR"], &rows);
+                output::table(["ORDER", "STATE", "ATTEMPTS", "LAST EVENT", "DELIVERED", "LAST ERROR"], &rows)?;
             }
         }
         OrdersCommand::Resend { ids, state } => {
@@ -87,7 +94,7 @@ pub(super) async fn run(parts: &Parts, command: OrdersCommand) -> Result<ExitCod
             };
             let orders = words::count(count, "order");
             let by = if parts.is_served().await? { "by the running relay" } else { "once a relay runs: none does now" };
-            output::line(format!("{orders} will be sent again, {by}"));
+            output::line(format!("{orders} will be sent again, {by}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)

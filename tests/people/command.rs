@@ -197,9 +197,21 @@ async fn refused_orders_and_refused_calls_end_it_with_one() {
     assert_eq!((code, world.sink.accepted_orders()), (1, 1), "{said}");
     assert!(said.contains("1 order refused so far"), "{said}");
     world.store.fault(sandbox::Fault::new(sandbox::Operation::OrderList, Action::Status(401)));
-    let (code, _, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
+    let (code, said, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
     assert_eq!(code, 1);
-    assert!(errors.contains("error: BigCommerce: HTTP 401"), "{errors}");
+    let advised =
+        errors.contains("error: BigCommerce: HTTP 401. The access token is refused: set BIGCOMMERCE_ACCESS_TOKEN");
+    assert!(advised && errors.contains("Then run the same command again"), "{errors}");
+    assert_eq!(said, "", "nothing was looked at");
+    for (status, advice) in [(401, "set BIGCOMMERCE_ACCESS_TOKEN anew"), (403, "needs the scope Orders: read-only")] {
+        world.store.fault(sandbox::Fault::new(sandbox::Operation::Hooks, Action::Status(status)));
+        for what in ["list", "update", "remove"] {
+            let (code, _, errors) = run(&world, &["hooks", what]).await;
+            let said = errors.contains(&format!("error: BigCommerce: HTTP {status}. ")) && errors.contains(advice);
+            assert!(code == 1 && said, "{what}: {errors}");
+        }
+        world.store.clear_faults();
+    }
     world.sink.clear_faults();
     world.store.clear_faults();
     world.finish().await;
@@ -217,6 +229,8 @@ async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
         (&["orders", "resend"], "<IDS|--state <STATE>>"),
         (&["orders", "resend", "--state", "delivered"], "only `failed` or `gone`"),
         (&["orders", "list", "--state", "lost"], "a state is one of"),
+        (&["orders", "list", "--limit", "abc"], "a whole number from 1 to 10000"),
+        (&["orders", "list", "--limit", "10001"], "a whole number from 1 to 10000"),
         (&["chekc"], "similar"),
     ] {
         let (code, _, errors) = run(&world, args).await;
@@ -343,6 +357,67 @@ async fn lists_are_plain_when_piped_and_json_when_asked_for() {
     assert_eq!(errors, "note: no relay is running on this database\n");
     let (_, said, _) = run(&world, &["hooks", "remove"]).await;
     assert_eq!((&*said, world.store.hooks().len()), ("removed 1 webhook\n", 0));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_running_relays_webhooks_are_not_removed_under_it() {
+    let mut world = World::start().await;
+    let (code, said, errors) = run(&world, &["hooks", "remove"]).await;
+    assert_eq!((code, &*said, world.store.hooks().len()), (1, "", 1));
+    assert!(errors.contains("would make the webhooks anew: stop it first"), "{errors}");
+    world.stop_relay().await;
+    let (code, said, _) = run(&world, &["hooks", "remove"]).await;
+    assert_eq!((code, &*said, world.store.hooks().len()), (0, "removed 1 webhook\n", 0));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_database_that_was_not_there_is_told_of_once() {
+    let (world, _) = past(&[]);
+    let (code, said, errors) = run(&world, &["orders", "list"]).await;
+    assert_eq!((code, &*said), (0, ""));
+    assert_eq!(errors, "note: there was no database where DATABASE_URL says; a new, empty one has been made\n");
+    let (_, _, errors) = run(&world, &["orders", "list"]).await;
+    assert_eq!(errors, "");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn an_output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
+    let (world, _) = past(&[]);
+    let inbox = SqliteInbox::open(&world.database()).await.unwrap();
+    let connection = inbox.connection("bigcommerce", &world.store.config().hash, Timestamp::now()).await.unwrap();
+    let orders = (1..=200).map(|id| id.to_string().parse().unwrap()).collect();
+    inbox.want(connection, orders, false, Timestamp::now()).await.unwrap();
+    inbox.close().await;
+    for args in [&["orders", "list"][..], &["orders", "list", "--json"], &["completions", "bash"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command(&world, args).stdout(full).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {errors}");
+        assert!(errors.starts_with("error: the output cannot be written: No space left"), "{args:?}: {errors}");
+
+        let mut child = command(&world, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{args:?}");
+    }
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_port_that_is_taken_is_told_by_its_variable() {
+    let (mut world, _) = past(&[]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for name in ["METRICS_PORT", "PORT"] {
+        let own = world.port.to_string();
+        world.set("PORT", if name == "PORT" { &port } else { &own });
+        world.set("METRICS_PORT", if name == "PORT" { "" } else { &port });
+        let (code, said, _) = run(&world, &["serve"]).await;
+        assert!(code == 1 && said.contains(&format!("ERROR {name}: cannot listen on 127.0.0.1:{port}: ")), "{said}");
+    }
     world.finish().await;
 }
 
