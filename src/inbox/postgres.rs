@@ -140,8 +140,7 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let connect = async { PgConnection::connect_with(options).await.map_err(InboxError::from) };
-        let mut connection = session::in_time(connect).await?;
+        let mut connection = session::in_time(session::connect_quietly(options)).await?;
         let brought = MIGRATIONS.run(&mut connection).await;
         drop(connection.close().await);
         match brought {

@@ -108,3 +108,17 @@ async fn a_busy_store_writes_one_line_an_order() {
     assert!(!text.contains('\x1b'));
     world.finish().await;
 }
+
+#[actix_web::test]
+async fn tables_that_are_there_already_are_no_news() {
+    let Some(database) = crate::postgres_support::Database::fresh().await else { return };
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[("DATABASE_URL", &database.url())]);
+    for _ in 0..2 {
+        let relay = Logged::start(&world, "pretty", "info").await;
+        let text = relay.stop().await;
+        assert!(text.contains("serves the store") && !text.contains("already exists"), "{text}");
+        // The next one is known to be up by its having mended this.
+        world.store.deactivate_hook(world.store.hooks()[0].id);
+    }
+    world.finish().await;
+}

@@ -96,6 +96,13 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
     .await
 }
 
+/// A connection for migrations. That a table is there already is no news to anybody.
+pub(super) async fn connect_quietly(options: &PgConnectOptions) -> Result<PgConnection, InboxError> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
+    Ok(connection)
+}
+
 /// Bounds what a server may take.
 pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, InboxError>>) -> Result<T, InboxError> {
     match tokio::time::timeout(ANSWER_TIME, work).await {
