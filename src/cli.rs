@@ -1,13 +1,14 @@
 //! The command line. Each subcommand is a function from the parts to an exit code; `main` does the rest.
 
 mod backfill;
+mod backup;
 mod check;
 mod hooks;
 mod migrate;
 mod orders;
 mod output;
 
-use std::{net::IpAddr, process::ExitCode, time::Duration};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub use backfill::BackfillArgs;
+pub use backup::backup;
 pub use hooks::HooksCommand;
 pub use migrate::migrate;
 pub use orders::OrdersCommand;
@@ -60,6 +62,12 @@ pub enum Command {
     /// Look at orders, or send them again
     #[command(subcommand)]
     Orders(OrdersCommand),
+    /// Copy the SQLite file that DATABASE_URL names into a new file, also while a relay serves it
+    Backup {
+        /// The new file
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Move the inbox from the SQLite file that DATABASE_URL names into an empty PostgreSQL database
     Migrate {
         /// The target, `postgres://USER:PASSWORD@HOST/DATABASE`

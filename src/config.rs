@@ -242,7 +242,7 @@ impl Config {
 }
 
 impl Config {
-    /// Only what moving an inbox needs: where it is.
+    /// Only what moving or copying an inbox needs: where it is.
     ///
     /// # Errors
     /// The faults of `DATABASE_URL`.

@@ -3,6 +3,7 @@
 //! Here are the trait and its types; `sqlite` keeps it in a file, `postgres` in a server's database. Nothing personal goes in: ids, times, states, digests.
 //! Every method takes the time as an argument, so that a test can say what time it is.
 
+mod backup;
 mod change;
 mod error;
 mod group;
@@ -16,6 +17,7 @@ mod rows;
 mod schema;
 pub mod sqlite;
 
+pub use backup::back_up;
 pub use error::InboxError;
 pub use lease::{Lease, Term};
 pub use moving::{Moved, move_inbox};

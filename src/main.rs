@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Healthcheck => {
             configured(Config::listen_address(vars), |(host, port)| runtime.block_on(cli::healthcheck(host, port)))
         }
+        Command::Backup { to } => configured(Config::database(vars), |from| runtime.block_on(cli::backup(from, to))),
         Command::Migrate { to } => configured(Config::database(vars), |from| runtime.block_on(cli::migrate(from, to))),
         Command::Serve => configured(Config::from_vars(vars), |config| runtime.block_on(serve(config))),
         Command::Check { json } => with_parts(&runtime, vars, PartsCommand::Check { json }),

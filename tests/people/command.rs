@@ -303,6 +303,8 @@ async fn every_command_has_help_and_completions_need_no_configuration() {
         "orders",
         "orders list",
         "orders resend",
+        "backup",
+        "migrate",
         "healthcheck",
         "completions",
     ] {

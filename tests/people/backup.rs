@@ -1,0 +1,88 @@
+//! `backup`, beside a relay that goes on keeping what it is told.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use onetribe_relay::inbox::{Inbox, OrderQuery, OrderRow, sqlite::SqliteInbox};
+use sandbox::Action;
+
+use crate::world::World;
+
+fn backup(database: &str, to: &Path) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().env("DATABASE_URL", database).current_dir(std::env::temp_dir());
+    let Output { status, stdout, stderr } = command.arg("backup").arg("--to").arg(to).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+async fn rows(path: &Path, store: &str) -> Vec<OrderRow> {
+    let inbox = SqliteInbox::open(path).await.unwrap();
+    let connection = inbox.connection("bigcommerce", store, onetribe_relay::clock::Timestamp::now()).await.unwrap();
+    let rows = inbox.orders(connection, OrderQuery { state: None, limit: 10_000, before: None }).await.unwrap();
+    inbox.close().await;
+    rows
+}
+
+#[actix_web::test]
+async fn a_backup_beside_a_writing_relay_is_whole() {
+    let mut world = World::start().await;
+    world.sink.fault_all(Action::Status(503));
+    let orders: Vec<i64> = (0..60).map(|_| world.store.place_order_silently(None, 11)).collect();
+    let (first, rest) = orders.split_at(20);
+    for order in first {
+        world.tell(*order).await;
+    }
+    let copy = world.folder.path().join("copy.db");
+    let (database, to) = (format!("sqlite://{}", world.database().display()), copy.clone());
+    let made = actix_web::rt::task::spawn_blocking(move || backup(&database, &to));
+    for order in rest {
+        world.tell(*order).await;
+    }
+    let (code, said, errors) = made.await.unwrap();
+    assert_eq!((code, &*errors), (0, ""));
+    assert!(said.starts_with(&format!("{}: a whole copy, ", copy.display())), "{said}");
+    world.stop_relay().await;
+
+    let store = &world.store.config().hash;
+    let (copied, kept) = (rows(&copy, store).await, rows(&world.database(), store).await);
+    assert_eq!(kept.len(), 60);
+    assert!(copied.len() >= 20, "only {} orders are in the copy", copied.len());
+    let facts = |row: &OrderRow| (row.order_id, row.first_event_at, row.last_event_at);
+    let kept: Vec<_> = kept.iter().map(facts).collect();
+    assert!(copied.iter().all(|row| kept.contains(&facts(row))), "the copy is of another time");
+
+    // With nobody writing, nothing differs.
+    let second = world.folder.path().join("second.db");
+    let (code, _, errors) = backup(&format!("sqlite://{}", world.database().display()), &second);
+    assert_eq!((code, &*errors), (0, ""));
+    assert_eq!(rows(&second, store).await, rows(&world.database(), store).await);
+    world.sink.clear_faults();
+    world.start_relay().await;
+    world.arrived(60).await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn what_cannot_be_backed_up_is_said_and_nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, to) = (folder.path().join("hunter2.db"), folder.path().join("copy.db"));
+    let database = format!("sqlite://{}", secret.display());
+    let refused = |database: &str, to: &Path, says: &str| {
+        let (code, said, errors) = backup(database, to);
+        assert_eq!((code, &*said), (1, ""));
+        assert!(errors.contains(says) && !errors.contains("hunter2"), "{errors}");
+    };
+    refused(&database, &to, "error: there is no database where DATABASE_URL says");
+    refused("postgres://relay:hunter2@127.0.0.1:1/relay", &to, "error: DATABASE_URL names a PostgreSQL database: back");
+    std::fs::write(&secret, "no database ".repeat(1000)).unwrap();
+    refused(&database, &to, "error: the database is damaged");
+    assert!(!to.exists());
+    std::fs::write(&to, "").unwrap();
+    refused(&database, &to, "copy.db is there already: a backup is made into a new file");
+    assert!(to.exists());
+    let elsewhere = folder.path().join("nowhere").join("copy.db");
+    refused(&database, &elsewhere, "copy.db cannot be made: No such file or directory");
+}
