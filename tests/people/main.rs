@@ -13,6 +13,7 @@ mod page;
 mod postgres_support;
 #[path = "../support/receiver.rs"]
 mod receiver;
+mod refusals;
 #[path = "../relay/world.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod world;
