@@ -315,6 +315,10 @@ async fn the_commands_do_what_they_say() {
     assert!(said.contains("store/order/*\tactive\tours"), "{said}");
     let (code, said, _) = run("hooks update");
     assert_eq!((code, said.contains("kept")), (0, true), "{said}");
+    let (code, _, said) = run("hooks remove");
+    assert!(code == 1 && said.contains("stop it first"), "{said}");
+    process.signal("TERM");
+    assert!(process.ended().await.success());
     let (code, said, _) = run("hooks remove");
     assert_eq!((code, said.trim()), (0, "removed 1 webhook"));
     assert!(world.store.hooks().is_empty());
@@ -330,7 +334,6 @@ async fn the_commands_do_what_they_say() {
         assert_eq!(run(help).0, 0, "{help}");
     }
     assert!(run("--version").1.starts_with("onetribe-relay "));
-    drop(process);
 }
 
 fn output(command: &mut Command) -> Output {

@@ -285,8 +285,8 @@ async fn who_waits_too_long_is_told_why() {
     };
     tokio::time::timeout(PATIENCE, taken).await.unwrap();
     let calls = world.store.call_count(Operation::Hooks);
-    let mut remove = Hooks::start(&world, "remove");
-    let (code, said) = remove.ended().await;
+    let mut update = Hooks::start(&world, "update");
+    let (code, said) = update.ended().await;
     let busy = "error: the hooks are being changed by another relay or command just now: try again in a minute";
     assert!(code == Some(1) && said.contains(busy), "{said}");
     assert_eq!(world.store.call_count(Operation::Hooks), calls, "nobody was called");
