@@ -25,6 +25,7 @@ pub use backup::backup;
 pub use hooks::HooksCommand;
 pub use migrate::migrate;
 pub use orders::OrdersCommand;
+pub use output::aside;
 
 /// Relays a BigCommerce store's orders to One Tribe.
 ///
@@ -126,7 +127,7 @@ pub async fn run(command: PartsCommand, parts: Parts) -> ExitCode {
 
 /// Says why a command failed. The exit code tells wrong usage and configuration from everything else.
 fn failed(error: &Failure) -> ExitCode {
-    eprintln!("error: {error}");
+    output::aside(format_args!("error: {error}"));
     let wrong =
         error.is::<Usage>() || matches!(error.downcast_ref::<RegistrarError>(), Some(RegistrarError::NoPublicUrl));
     if wrong { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
@@ -169,11 +170,11 @@ pub async fn healthcheck(host: IpAddr, port: u16) -> ExitCode {
     match asked.await {
         Ok(status) if status.is_success() => ExitCode::SUCCESS,
         Ok(status) => {
-            eprintln!("error: not ready (HTTP {})", status.as_u16());
+            output::aside(format_args!("error: not ready (HTTP {})", status.as_u16()));
             ExitCode::FAILURE
         }
         Err(_) => {
-            eprintln!("error: no relay answers on port {port}");
+            output::aside(format_args!("error: no relay answers on port {port}"));
             ExitCode::FAILURE
         }
     }

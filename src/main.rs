@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let vars = match environment::read() {
         Ok(vars) => vars,
         Err(error) => {
-            eprintln!("error: {error}");
+            cli::aside(format_args!("error: {error}"));
             return ExitCode::from(WRONG);
         }
     };
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let runtime = match runtime.worker_threads(half_of_processors()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: {error}");
+            cli::aside(format_args!("error: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -56,7 +56,7 @@ fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode
     match config {
         Ok(config) => run(config),
         Err(error) => {
-            eprintln!("error: {error}");
+            cli::aside(format_args!("error: {error}"));
             ExitCode::from(WRONG)
         }
     }
@@ -70,14 +70,14 @@ fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, OsString)>, command
             match Parts::open(config).await {
                 Ok(parts) => {
                     if made_anew {
-                        eprintln!(
-                            "note: there was no database where DATABASE_URL says; a new, empty one has been made"
+                        cli::aside(
+                            "note: there was no database where DATABASE_URL says; a new, empty one has been made",
                         );
                     }
                     cli::run(command, parts).await
                 }
                 Err(error) => {
-                    eprintln!("error: {error}");
+                    cli::aside(format_args!("error: {error}"));
                     ExitCode::FAILURE
                 }
             }

@@ -79,7 +79,7 @@ pub(super) async fn run(parts: &Parts, args: BackfillArgs) -> Result<ExitCode, F
     let (connection, inbox) = (parts.connection.clone(), parts.inbox.clone());
     let mut backfill = Backfill::new(connection, inbox, span, parts.config.event_retention).await?;
     if let Some(at) = backfill.resumes_at().await? {
-        eprintln!("Going on where it was broken off, at {at}.");
+        output::aside(format_args!("Going on where it was broken off, at {at}."));
     }
     let failed_before = parts.inbox.summary(parts.connection.id).await?.failed;
     let courier = if args.dry_run { None } else { Courier::start(parts).await? };

@@ -33,7 +33,7 @@ pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> 
         }
     }
     if !served? {
-        eprintln!("note: no relay is running on this database");
+        output::aside("note: no relay is running on this database");
     }
     Ok(if report.status == Status::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

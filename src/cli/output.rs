@@ -17,6 +17,11 @@ pub(super) fn raw(text: &[u8]) -> Result<(), Failure> {
     written(stdout.write_all(text).and_then(|()| stdout.flush()))
 }
 
+/// Says something beside the output, as far as anybody can be told.
+pub fn aside(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// A reader that has gone away (`| head`) is no failure of ours; a full disk is.
 fn written(done: io::Result<()>) -> Result<(), Failure> {
     match done {

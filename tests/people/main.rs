@@ -15,7 +15,7 @@ mod postgres_support;
 mod receiver;
 mod refusals;
 #[path = "../relay/world.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, reason = "made for the tests of the relay")]
 mod world;
 
 /// Has one order put off by a destination that takes none: its outage is known from then on.
