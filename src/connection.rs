@@ -145,9 +145,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Forgets what was seen of both sides: for the end of the time in which this process delivers, and where nobody waits
-    /// any more who could see that a side is back.
+    /// Forgets the outages of both sides: no order waits any more that could see the end of one.
     pub fn forget_outages(&self) {
+        for side in Side::ALL {
+            self.breaker(side).forget_outage();
+        }
+    }
+
+    /// Forgets whatever was seen of both sides: from now on another process may see more of them.
+    pub fn forget_sides(&self) {
         for side in Side::ALL {
             *self.breaker(side) = Breaker::default();
         }

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use tokio::{
     sync::{Notify, Semaphore},
     task::{JoinError, JoinSet},
@@ -24,7 +25,7 @@ use crate::{
     connection::{Connection, Side},
     event::OrderId,
     http::Seen,
-    inbox::{Claim, Inbox, InboxError},
+    inbox::{Claim, Inbox, InboxError, Outcome, Settlement},
     metrics::Metrics,
     retry::Permit,
 };
@@ -126,8 +127,7 @@ impl Dispatch {
         while let Some(ended) = deliveries.join_next().await {
             end_with(ended);
         }
-        // From now on another may see more of them than this one.
-        self.connection.forget_outages();
+        self.connection.forget_sides();
     }
 
     /// Notes in the inbox which side is down, so that whoever checks elsewhere (a command, another relay) knows it too. `told`
@@ -249,7 +249,7 @@ impl Dispatch {
                 match self.inbox.claim(self.connection.id, orders, lease, now).await {
                     Ok(claims) => claimed.extend(claims),
                     Err(error) => {
-                        self.release(claimed).await;
+                        self.give_back(claimed).await;
                         return Err(error);
                     }
                 }
@@ -262,6 +262,12 @@ impl Dispatch {
             claims
         };
         Ok(planned.iter().map(of_call).collect())
+    }
+
+    /// Gives claims back as far as the inbox takes them now. The leases of the others run out.
+    async fn give_back(&self, claims: Vec<Claim>) {
+        let released = |claim| Settlement { claim, outcome: Outcome::Released, at: Timestamp::now() };
+        join_all(claims.into_iter().map(|claim| self.inbox.settle(released(claim)))).await;
     }
 
     /// How many more orders may be under way: what the destination takes, at its present speed, within the time that the

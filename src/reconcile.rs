@@ -71,11 +71,22 @@ async fn tell(connection: &Connection, inbox: &dyn Inbox, failed: Option<PollErr
     if now == noted { Ok(()) } else { inbox.keep_note(connection.id, TROUBLE, now).await }
 }
 
-/// For how long polling has not worked, and why, if so.
+/// Removes the note of trouble, where no relay runs that could do so.
+///
+/// # Errors
+/// When the inbox cannot be written.
+pub async fn forget_trouble(connection: &Connection, inbox: &dyn Inbox) -> Result<(), InboxError> {
+    inbox.keep_note(connection.id, TROUBLE, None).await
+}
+
+/// For how long polling has not worked, and why, if so; nothing where it is switched off.
 ///
 /// # Errors
 /// When the inbox cannot be read.
 pub async fn trouble(connection: &Connection, inbox: &dyn Inbox) -> Result<Option<Outage>, InboxError> {
+    if connection.config.reconcile_interval.is_none() {
+        return Ok(None);
+    }
     let read = |noted: String| {
         let (since, why) = noted.split_once(' ')?;
         Some((Timestamp::now().since(Timestamp::from_millis(since.parse().ok()?)), why.to_owned()))

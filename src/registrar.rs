@@ -139,6 +139,8 @@ impl Registrar {
             tracing::warn!("{}", RegistrarError::NoPublicUrl);
             return stop.cancelled().await;
         }
+        // What was seen of old may be over.
+        *self.stands() = Standing::Unknown;
         self.look_again_and_again(&stop).await;
         // From now on another may see more of them than this one.
         *self.stands() = Standing::Unknown;

@@ -197,6 +197,13 @@ impl Breaker {
         opened
     }
 
+    /// Nobody is left who could find out whether an outage is over: nothing is known of the far side then.
+    pub fn forget_outage(&mut self) {
+        if self.down.is_some() {
+            *self = Self::default();
+        }
+    }
+
     /// Since when the far side is down and what was last seen of it.
     pub fn outage(&self) -> Option<(Instant, Seen)> {
         self.down.as_ref().map(|down| (down.since, down.reason))

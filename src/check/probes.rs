@@ -18,6 +18,9 @@ use crate::{
 /// What a gateway answers while there is nothing behind it.
 pub(super) const NOBODY_BEHIND: [u16; 3] = [502, 503, 504];
 
+/// An order is fetched less than this before it is forwarded.
+const FETCHED_BEFORE: Duration = Duration::from_secs(60);
+
 /// What mends a hook.
 const MEND: &str =
     "Click Update Integration (or run `onetribe-relay hooks update`): the relay puts its webhooks right.";
@@ -40,19 +43,23 @@ impl Known<'_> {
     /// A check of some time ago as it would come out now, where that is known; `None` where only asking again would tell.
     pub(crate) fn instead_of(&self, check: &Check, checked_at: Timestamp, now: Timestamp) -> Option<Check> {
         let forwarded = self.summary.and_then(|summary| summary.last_forwarded_at);
-        // An order that has gone through since has been fetched and taken.
-        let gone_through = || {
-            let at = forwarded.filter(|at| *at > checked_at && matches!(check.status, Status::Fail | Status::Warn))?;
+        // An order that has gone through since has been taken, and was fetched a little before.
+        let gone_through = |fetched: Duration| {
+            let since = checked_at.after(fetched);
+            let at = forwarded.filter(|at| *at > since && matches!(check.status, Status::Fail | Status::Warn))?;
             Some(Finding::pass(format!("Orders go through: the last one was forwarded {}.", words::ago(now.since(at)))))
         };
         let Finding { status, detail, remedy } = match (check.id, self.summary) {
             ("storage", None) => Some(unusable("The database cannot be read. The relay's log says why.")),
             ("deliveries", None) => Some(no_list()),
             ("deliveries", Some(summary)) => Some(deliveries(summary, self.polling_fails, now)),
-            ("bigcommerce_api", _) => self.store_down.map(|(_, seen)| no_orders_given(seen)).or_else(gone_through),
-            ("one_tribe_destination", _) => {
-                self.destination_down.map(|(span, seen)| not_taking_orders(*span, seen)).or_else(gone_through)
+            ("bigcommerce_api", _) => {
+                self.store_down.map(|(_, seen)| no_orders_given(seen)).or_else(|| gone_through(FETCHED_BEFORE))
             }
+            ("one_tribe_destination", _) => self
+                .destination_down
+                .map(|(span, seen)| not_taking_orders(*span, seen))
+                .or_else(|| gone_through(Duration::ZERO)),
             ("bigcommerce_hooks", _) => self.hooks(check),
             _ => None,
         }?;

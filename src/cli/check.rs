@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use super::{Failure, output};
-use crate::{app::Parts, check::Status};
+use crate::{app::Parts, check::Status, reconcile::forget_trouble};
 
 pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> {
     let served = parts.is_served().await;
+    let (connection, inbox) = (&parts.connection, parts.inbox.as_ref());
     if let Ok(false) = served
-        && let Err(error) = parts.connection.forget_noted(parts.inbox.as_ref()).await
+        && let Err(error) = tokio::try_join!(connection.forget_noted(inbox), forget_trouble(connection, inbox))
     {
         tracing::debug!(%error, "what the last relay has noted is taken for the present: {error}");
     }

@@ -44,6 +44,7 @@ impl Dispatch {
         let outcome = match self.connection.api.order(token, order).await {
             Ok(snapshot) => {
                 self.store_answered().await;
+                self.learned().single_answered();
                 self.forward(&claim, snapshot, fetched_at, probing).await
             }
             Err(error) => self.fetch_failed(&claim, error).await,

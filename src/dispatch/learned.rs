@@ -8,7 +8,9 @@ use std::{
 use crate::{bigcommerce::orders::PAGE, event::OrderId};
 
 /// So many lists are answered before wider ones are tried again.
-const WIDEN_AFTER: u32 = 20;
+const LISTS: u32 = 20;
+/// So many single calls, where no lists are left.
+const SINGLES: u32 = 200;
 /// More than this many notes on single orders are not worth keeping: they only save a call each.
 const MOST_NOTES: usize = 10_000;
 
@@ -23,7 +25,7 @@ pub(super) struct Learned {
     cut_at: Option<u32>,
     /// Set while the store is down since a list, and nothing but lists, has failed.
     list_failed: bool,
-    /// Lists that have been answered since the page last changed.
+    /// Calls that have been answered since the page last changed.
     answered: u32,
     singly: HashSet<OrderId>,
     /// How often an order's failure began an outage that others ended.
@@ -68,8 +70,19 @@ impl Learned {
 
     /// A list was answered. A narrow page widens again after many: what kept it narrow may be over.
     pub fn list_answered(&mut self) {
+        self.widen_after(LISTS);
+    }
+
+    /// A single call was answered. It counts where lists are as narrow as that.
+    pub fn single_answered(&mut self) {
+        if self.page == 1 {
+            self.widen_after(SINGLES);
+        }
+    }
+
+    fn widen_after(&mut self, answers: u32) {
         self.answered += 1;
-        if self.answered >= WIDEN_AFTER {
+        if self.answered >= answers {
             self.page = (self.page * 2).min(self.most);
             self.answered = 0;
         }
@@ -124,5 +137,50 @@ impl Learned {
     pub fn forget(&mut self, order: OrderId) {
         self.singly.remove(&order);
         self.suspects.remove(&order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_any_width_widens_again() {
+        let mut learned = Learned::default();
+        for _ in 0..9 {
+            learned.store_failed(Some(true));
+            learned.store_is_back();
+        }
+        assert_eq!(learned.page(), 1);
+        // Lists of two are tried after many single calls, and wider ones after each twenty.
+        (0..SINGLES).for_each(|_| learned.single_answered());
+        assert_eq!(learned.page(), 2);
+        (0..SINGLES * 2).for_each(|_| learned.single_answered());
+        assert_eq!(learned.page(), 2, "single calls prove nothing of lists");
+        (0..LISTS * 7).for_each(|_| learned.list_answered());
+        assert_eq!(learned.page(), PAGE);
+    }
+
+    #[test]
+    fn an_outage_is_the_lists_fault_only_if_nothing_else_fails() {
+        let mut learned = Learned::default();
+        learned.store_failed(Some(true));
+        learned.store_failed(None);
+        learned.store_is_back();
+        learned.store_failed(Some(false));
+        learned.store_is_back();
+        assert_eq!(learned.page(), PAGE);
+    }
+
+    #[test]
+    fn a_store_with_smaller_pages_is_known_by_two_lists_that_end_alike() {
+        let mut learned = Learned::default();
+        learned.cut_short(60);
+        assert_eq!(learned.page(), PAGE, "the last orders may be archived");
+        learned.cut_short(100);
+        learned.cut_short(100);
+        assert_eq!(learned.page(), 100);
+        (0..LISTS).for_each(|_| learned.list_answered());
+        assert_eq!(learned.page(), 100, "it never holds more");
     }
 }

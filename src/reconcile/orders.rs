@@ -53,14 +53,24 @@ impl Feed for Orders {
         let notes = Notes::read(self.inbox.as_ref(), self.connection.id, rows.iter().map(|row| row.0)).await?;
         let now = Timestamp::now();
         let pruned = notes.pruned(now.before(self.retention));
-        let (mut wanted, mut missed) = (Vec::new(), 0);
+        let (mut wanted, mut missed, mut presumed) = (Vec::new(), 0, 0);
         for (id, modified, digest) in rows {
             match notes.standing(id, modified, digest, &pruned) {
                 Stands::Missed => missed += 1,
                 Stands::Waiting => {}
-                Stands::Presumed | Stands::GivenUp | Stands::Relayed => continue,
+                Stands::Presumed => {
+                    presumed += 1;
+                    continue;
+                }
+                Stands::GivenUp | Stands::Relayed => continue,
             }
             wanted.push(id);
+        }
+        if presumed > 0 {
+            tracing::warn!(
+                presumed,
+                "polled: {presumed} orders changed longer ago than EVENT_RETENTION and have no row any more: they count as relayed"
+            );
         }
         if !wanted.is_empty() {
             self.inbox.want(self.connection.id, wanted, false, now).await?;

@@ -139,6 +139,7 @@ async fn look(relay: &Relay, root: &'static str) -> Status {
             summary: Some(summary),
             store_down: connection.outage(Side::Store, inbox.as_ref()).await?,
             destination_down: connection.outage(Side::Destination, inbox.as_ref()).await?,
+            credentials_refused: connection.api.credentials().trouble(),
             polling_fails: reconcile::trouble(connection, inbox.as_ref()).await?,
             hooks: relay.registrar.noted().await?.map(|healthy| (healthy, relay.registrar.wanted_count())),
             report: None,

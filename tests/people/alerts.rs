@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onetribe_relay::{alerts::Watcher, app::Parts, clock::Timestamp, http::Seen, retry::Standing};
+use onetribe_relay::{alerts::Watcher, app::Parts, clock::Timestamp, dispatch::Dispatch, http::Seen, retry::Standing};
 use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig};
 use secrecy::SecretString;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -230,6 +230,35 @@ async fn a_stop_in_the_middle_of_the_second_message_keeps_that_the_first_was_tol
     tokio::time::timeout(Duration::from_secs(8), run).await.unwrap().unwrap();
     let kept = parts.inbox.note(parts.connection.id, "alerts:told").await.unwrap();
     assert_eq!(kept.as_deref(), Some("credentials_refused"));
+    parts.inbox.close().await;
+    world.finish().await;
+    receiver.server.stop(false).await;
+}
+
+#[actix_web::test]
+async fn an_outage_that_an_order_has_ended_is_over_also_where_no_other_comes() {
+    let receiver = Receiver::start();
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    let (parts, mut watcher) = watcher(&world, &receiver).await;
+    let down = Instant::now() - Duration::from_secs(400);
+    parts.connection.destination_breaker().failed(down, Seen::Status(503), None, 0.5);
+    watcher.look(later(0)).await;
+    assert_eq!(receiver.texts().len(), 1);
+    let order = world.store.place_order_silently(None, 11).to_string().parse().unwrap();
+    parts.inbox.want(parts.connection.id, vec![order], false, Timestamp::now()).await.unwrap();
+    let stop = CancellationToken::new();
+    let dispatch = Dispatch::new(parts.connection.clone(), parts.inbox.clone(), parts.metrics.clone());
+    let run = actix_web::rt::spawn(dispatch.run(stop.clone()));
+    world.arrived(1).await;
+    // It finds nothing more to do, more than once.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for seconds in [10, 80] {
+        watcher.look(later(seconds)).await;
+    }
+    let texts = receiver.texts();
+    assert!(texts.len() == 2 && texts[1].contains("One Tribe takes orders again"), "{texts:#?}");
+    stop.cancel();
+    run.await.unwrap();
     parts.inbox.close().await;
     world.finish().await;
     receiver.server.stop(false).await;

@@ -334,6 +334,12 @@ async fn polling_that_does_not_work_is_told_once_it_lasts() {
         }
     };
     tokio::time::timeout(PATIENCE, over).await.unwrap();
+    // Where it is switched off nobody is there to end it, and it is no trouble.
+    world.stop_relay().await;
+    parts.inbox.keep_note(parts.connection.id, "polling:trouble", Some(format!("{long_ago} why"))).await.unwrap();
+    world.set("RECONCILE_INTERVAL", "0");
+    world.start_relay().await;
+    look(&world, "deliveries", "pass", "No order has come yet").await;
     parts.inbox.close().await;
     world.finish().await;
 }

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub store_down: Option<Outage>,
     /// The same of the destination.
     pub destination_down: Option<Outage>,
+    /// The status with which the store refuses the access token, as far as this relay has seen.
+    pub credentials_refused: Option<u16>,
     /// Whether polling does not work.
     pub polling_fails: Option<Outage>,
     /// Hooks that were as they should be when last looked at, and how many there should be.
@@ -91,9 +93,11 @@ pub(crate) fn verdict(facts: &Facts, now: Timestamp) -> Verdict {
         );
     };
     outage(facts)
+        .or_else(|| refused(facts))
         .or_else(|| checked(facts, Status::Fail, Light::Red, "Not connected", now))
         .or_else(|| backlog(summary, now))
         .or_else(|| hooks(facts))
+        .or_else(|| polling(facts))
         .or_else(|| checked(facts, Status::Warn, Light::Amber, "Needs a look", now))
         .or_else(|| unproven(facts, summary, now))
         .unwrap_or_else(|| connected(summary, now))
@@ -120,15 +124,32 @@ fn outage(facts: &Facts) -> Option<Verdict> {
     }))
 }
 
-/// What the last check found, if a part of it came out as `status` and nothing else is known since.
+fn refused(facts: &Facts) -> Option<Verdict> {
+    let status = facts.credentials_refused?;
+    let sentence = format!(
+        "BigCommerce refuses the relay's access token (HTTP {status}), so no order can be fetched. Click Check Integration."
+    );
+    Some(Verdict::new(Light::Red, "Not connected", sentence))
+}
+
+fn polling(facts: &Facts) -> Option<Verdict> {
+    let (span, why) = facts.polling_fails.as_ref().filter(|(span, _)| *span > LONG_WAIT)?;
+    let span = words::span(*span);
+    let sentence =
+        format!("Polling has not worked for {span} ({why}). An order whose webhook is lost is not found meanwhile.");
+    Some(Verdict::new(Light::Amber, "Needs a look", sentence))
+}
+
+/// What the last check found, or what is known since instead, if a part of it is `status`.
 fn checked(facts: &Facts, status: Status, light: Light, title: &'static str, now: Timestamp) -> Option<Verdict> {
     let report = facts.report.as_ref()?;
-    let (found, _) = facts.checks(report, now).find(|(check, now)| check.status == status && now.is_none())?;
+    let (then, since) =
+        facts.checks(report, now).find(|(then, since)| since.as_ref().unwrap_or(then).status == status)?;
     let age = now.since(report.checked_at);
-    let sentence = if age < FRESH {
-        found.detail.clone()
-    } else {
-        format!("At the last check, {}: {}", words::ago(age), found.detail)
+    let sentence = match since {
+        Some(since) => since.detail,
+        None if age < FRESH => then.detail.clone(),
+        None => format!("At the last check, {}: {}", words::ago(age), then.detail),
     };
     Some(Verdict::new(light, title, sentence))
 }
@@ -329,5 +350,25 @@ mod tests {
             let said = now.as_ref().map_or("", |now| &now.detail);
             assert!(said.starts_with(is.map_or("", |(_, said)| said)), "{said}");
         }
+    }
+
+    #[test]
+    fn what_keeps_the_next_order_from_being_found_is_not_called_connected() {
+        let at = Some(NOW.before(Duration::from_secs(90_000)));
+        let fine = Facts {
+            summary: Some(Summary { last_forwarded_at: at, ..Summary::default() }),
+            hooks: Some((1, 1)),
+            ..Facts::default()
+        };
+        let failing = |seconds| Some((Duration::from_secs(seconds), "BigCommerce: HTTP 500".to_owned()));
+        let light = |facts: &Facts| verdict(facts, NOW).light;
+        assert_eq!(light(&Facts { polling_fails: failing(60), ..fine.clone() }), Light::Green);
+        for report in [None, report_of("deliveries", Status::Pass, 10)] {
+            let facts = Facts { polling_fails: failing(80_000), report, ..fine.clone() };
+            assert_eq!(light(&facts), Light::Amber);
+            assert!(verdict(&facts, NOW).sentence.contains("Polling has not worked for 22 hours"));
+        }
+        let refused = Facts { credentials_refused: Some(401), ..fine };
+        assert_eq!((light(&refused), verdict(&refused, NOW).title), (Light::Red, "Not connected"));
     }
 }
