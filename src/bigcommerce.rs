@@ -18,6 +18,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::{
+    clock::Timestamp,
     config::{ConnectionConfig, HooksApi},
     http::{self, CallError, Seen, Transport},
     metrics::Metrics,
@@ -56,8 +57,8 @@ pub struct Api {
     base: Url,
     config: ConnectionConfig,
     quota: Mutex<Quota>,
-    /// Whether the store takes the credentials, or the status with which it last refused them.
-    credentials: Mutex<Standing<u16>>,
+    /// Whether the store takes the credentials, or when and with which status it last refused them.
+    credentials: Mutex<Standing<(Timestamp, u16)>>,
     /// Set once the store has answered that V2's hooks are gone.
     hooks_v3: AtomicBool,
     metrics: Arc<Metrics>,
@@ -191,9 +192,15 @@ impl Api {
         outcome
     }
 
-    /// Whether the store takes the credentials, or the status with which it refuses them: 401, or 403 where orders are read.
-    pub fn credentials(&self) -> Standing<u16> {
+    /// Whether the store takes the credentials, or when it last refused them, and with which status: 401, or 403 where orders
+    /// are read.
+    pub fn credentials(&self) -> Standing<(Timestamp, u16)> {
         self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the store takes the credentials is not known any more.
+    pub fn forget_credentials(&self) {
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Standing::Unknown;
     }
 
     /// A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and a success there proves no right
@@ -202,9 +209,9 @@ impl Api {
         let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
         let hooks = operation == Operation::Hooks;
         match status {
-            401 => *credentials = Standing::Trouble(401),
-            403 if !hooks => *credentials = Standing::Trouble(403),
-            200..=299 if !hooks || *credentials == Standing::Trouble(401) => *credentials = Standing::Well,
+            401 => *credentials = Standing::Trouble((Timestamp::now(), 401)),
+            403 if !hooks => *credentials = Standing::Trouble((Timestamp::now(), 403)),
+            200..=299 if !hooks || matches!(*credentials, Standing::Trouble((_, 401))) => *credentials = Standing::Well,
             _ => {}
         }
     }

@@ -152,8 +152,9 @@ impl Connection {
         }
     }
 
-    /// Forgets whatever was seen of both sides: from now on another process may see more of them.
+    /// Forgets whatever was seen of both sides, since another process may see, or has seen, more of them.
     pub fn forget_sides(&self) {
+        self.api.forget_credentials();
         for side in Side::ALL {
             *self.breaker(side) = Breaker::default();
         }

@@ -91,6 +91,7 @@ impl Dispatch {
 
     /// Delivers until told to stop; then finishes what is under way and returns.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        self.connection.forget_sides();
         // What waits for an outage waits for the breaker that saw it: this one has seen nothing yet.
         if let Err(error) = self.inbox.recover(self.connection.id).await {
             tracing::error!(%error, "waiting orders keep their own times: {error}");

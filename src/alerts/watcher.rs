@@ -155,7 +155,7 @@ impl Watcher {
         let ago = |since: Instant| Timestamp::now().before(since.elapsed());
         let destination = self.connection.destination_breaker().standing();
         Ok(Facts {
-            credentials: self.connection.api.credentials(),
+            credentials: self.connection.api.credentials().map(|(_, status)| status),
             hooks: self.registrar.standing().map(|(since, why)| (ago(since), why)),
             polling: self.connection.config.reconcile_interval.is_some(),
             destination: destination.map(|(since, seen)| (ago(since), seen)),

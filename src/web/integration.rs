@@ -139,7 +139,10 @@ async fn look(relay: &Relay, root: &'static str) -> Status {
             summary: Some(summary),
             store_down: connection.outage(Side::Store, inbox.as_ref()).await?,
             destination_down: connection.outage(Side::Destination, inbox.as_ref()).await?,
-            credentials_refused: connection.api.credentials().trouble(),
+            // Where another relay delivers, what goes through there tells more than what was seen here before.
+            credentials_refused: connection.api.credentials().trouble().and_then(|(at, status)| {
+                summary.last_forwarded_at.is_none_or(|forwarded| forwarded < at).then_some(status)
+            }),
             polling_fails: reconcile::trouble(connection, inbox.as_ref()).await?,
             hooks: relay.registrar.noted().await?.map(|healthy| (healthy, relay.registrar.wanted_count())),
             report: None,

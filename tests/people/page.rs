@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
-use sandbox::{Action, relay::ADMIN_TOKEN};
+use sandbox::{Action, Fault, Operation, relay::ADMIN_TOKEN};
 
 use crate::world::World;
 
@@ -268,5 +268,23 @@ async fn without_a_password_the_pages_are_closed() {
     let response = browse(&world, Method::GET, "/integration").await;
     assert_eq!(response.status(), 403);
     assert!(response.text().await.unwrap().contains("ADMIN_TOKEN is not set"));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_refused_token_is_told_until_an_order_goes_through() {
+    let world = World::start().await;
+    let order = world.store.place_order_as(None, 11);
+    world.settled(order, "delivered").await;
+    world.store.fault(Fault::new(Operation::Any, Action::Status(401)));
+    assert_eq!(world.get("/integration/check").await.0, 503);
+    let refused = page(&world).await;
+    assert!(refused.contains("BigCommerce refuses the relay's access token (HTTP 401)"), "{refused}");
+    world.store.clear_faults();
+    world.store.change_order(order, 2);
+    world.arrived_at(order, 2).await;
+    world.settled(order, "delivered").await;
+    let after = page(&world).await;
+    assert!(!after.contains("refuses the relay's access token (HTTP 401)"), "{after}");
     world.finish().await;
 }
