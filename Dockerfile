@@ -20,12 +20,14 @@ COPY migrations migrations
 COPY src src
 RUN touch src/lib.rs src/main.rs \
     && cargo build --locked --release --package onetribe-relay \
-    && mkdir /data
+    && mkdir /data /backup
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/onetribe-relay /usr/local/bin/onetribe-relay
 # The relay runs as 65532 and makes its database here. A new volume takes this folder's owner over.
 COPY --from=build --chown=65532:65532 /data /data
+# Here `backup` may make its copies. They go with the container, unless a folder of the host's is mounted.
+COPY --from=build --chown=65532:65532 /backup /backup
 USER 65532:65532
 ENV DATABASE_URL=sqlite:///data/relay.db
 # PORT; METRICS_PORT has no default and is no business of the internet's.

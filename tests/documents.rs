@@ -237,6 +237,12 @@ fn the_image_and_fly_agree_with_the_program() {
     let Database::Sqlite(path) = set.database else { panic!("not SQLite") };
     assert_eq!(path.parent(), Some(Path::new(volume)));
 
+    // Backups are made where the image has a folder for them.
+    for command in read("docs/deploy.md").lines().filter(|line| line.contains("backup --to")) {
+        assert!(command.contains("backup --to \"/backup/") || command.contains("backup --to /backup/"), "{command}");
+    }
+    assert!(dockerfile.contains("--chown=65532:65532 /backup /backup\n"));
+
     // The end: the signal that drains, and the time for it: a fetch, a forward, and either a list's wait for its turn or
     // the requests' own drain.
     assert_eq!(instruction(&dockerfile, "STOPSIGNAL"), "SIGTERM");
