@@ -75,15 +75,14 @@ impl Dispatch {
         let fetched = self.connection.api.orders(token, &Selection::Ids { min, max }, 1, limit).await;
         drop(slot);
         match fetched {
-            Ok(mut rows) => {
+            Ok(rows) => {
                 self.store_answered().await;
                 self.learned().list_answered();
                 self.learn_page(&rows, ids(), limit);
                 // What is too large for an order is refused where it is fetched singly.
                 let (taken, large): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.body.len() <= MAX_ORDER);
                 self.learned().note_singly(large.into_iter().map(|row| row.id));
-                rows = taken;
-                let mut rows: HashMap<OrderId, Snapshot> = rows.into_iter().map(|row| (row.id, row)).collect();
+                let mut rows: HashMap<OrderId, Snapshot> = taken.into_iter().map(|row| (row.id, row)).collect();
                 let found: Vec<_> = claims.into_iter().map(|claim| (rows.remove(&claim.order), claim)).collect();
                 stream::iter(found)
                     .for_each_concurrent(None, |(snapshot, claim)| async move {

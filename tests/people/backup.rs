@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use onetribe_relay::inbox::{Inbox, OrderQuery, OrderRow, sqlite::SqliteInbox};
@@ -85,4 +86,33 @@ async fn what_cannot_be_backed_up_is_said_and_nothing_is_left_behind() {
     assert!(to.exists());
     let elsewhere = folder.path().join("nowhere").join("copy.db");
     refused(&database, &elsewhere, "copy.db cannot be made: No such file or directory");
+}
+
+#[actix_web::test]
+async fn a_backup_that_is_killed_leaves_nothing_that_looks_whole() {
+    let mut world = World::start().await;
+    world.stop_relay().await;
+    let inbox = SqliteInbox::open(&world.database()).await.unwrap();
+    let now = onetribe_relay::clock::Timestamp::now();
+    let connection = inbox.connection("bigcommerce", &world.store.config().hash, now).await.unwrap();
+    let orders = (1..=60_000).map(|id: i64| id.to_string().parse().unwrap()).collect();
+    inbox.want(connection, orders, false, now).await.unwrap();
+    inbox.close().await;
+    let copy = world.folder.path().join("copy.db");
+    let mut killed = 0;
+    for pause in 0..40 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+        command.env_clear().env("DATABASE_URL", format!("sqlite://{}", world.database().display()));
+        let mut child =
+            command.args(["backup", "--to"]).arg(&copy).stdout(std::process::Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(pause * 5)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if copy.exists() {
+            assert_eq!(rows(&copy, &world.store.config().hash).await.len(), 10_000, "as many as were asked for");
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 0 && copy.exists(), "killed {killed} times, then whole");
 }

@@ -282,3 +282,33 @@ async fn pages_that_are_too_much_are_read_in_smaller_ones() {
     parts.inbox.close().await;
     world.finish().await;
 }
+
+/// Nothing but polling, a slow destination, and a relay that is replaced in the middle.
+#[actix_web::test]
+async fn changes_that_nobody_tells_of_all_arrive_once_each_while_others_are_under_way() {
+    let mut world = polling(StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() });
+    world.set("DELIVERY_CONCURRENCY", "64");
+    world.start_relay().await;
+    world.hooked().await;
+    // Longer than a change is left to its webhook: polls see newer states than those that are under way.
+    world.sink.fault_all(Action::Slow(Duration::from_secs(4)));
+    let orders: Vec<i64> = (0..40).map(|_| world.store.place_order_silently(None, 11)).collect();
+    for round in 0..60_usize {
+        for at in 0..4 {
+            world.store.change_order_silently(orders[(round * 7 + at * 11) % orders.len()], 2 + (round % 9) as u8);
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        if round == 30 {
+            world.stop_relay().await;
+            world.start_relay().await;
+        }
+    }
+    world.sink.clear_faults();
+    for order in orders {
+        let revision = world.store.revision(order).unwrap();
+        world.arrived_at(order, revision).await;
+    }
+    let audit = world.audit();
+    assert!(audit.doubled.is_empty() && audit.stale.is_empty(), "{audit:?}");
+    world.finish().await;
+}
