@@ -1,13 +1,21 @@
 //! One way to call out: bounded in time and size, no redirects, and every failure named without the URL or the body.
 
-use std::{error::Error, fmt, time::Duration};
+mod failure;
+mod guard;
+
+use std::{error::Error, sync::OnceLock, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Client, Response, header::HeaderMap, redirect};
+use reqwest::{
+    Client, ClientBuilder, Method, RequestBuilder, Response,
+    header::{self, HeaderMap, HeaderValue},
+    redirect,
+};
 use rustls::CertificateError;
 use url::Url;
 
-use crate::config;
+pub use failure::{CallError, Failure, UnknownFailure};
+pub use guard::{AddressPolicy, LookupError, PrivateAddress};
 
 /// What the relay calls itself.
 pub const USER_AGENT: &str = concat!("onetribe-relay/", env!("CARGO_PKG_VERSION"));
@@ -21,80 +29,64 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A far side's `Retry-After` counts up to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// A client for calls to `base` that take at most `timeout` each, body and all.
-///
-/// # Errors
-/// When the machine's TLS roots cannot be read.
-pub fn client(base: &Url, timeout: Duration) -> reqwest::Result<Client> {
+/// The clients that all connections share: one for addresses that the operator has set, one for URLs that came through
+/// an API or a page. Neither follows redirects nor uses a proxy; each call has a timeout of its own.
+#[derive(Debug)]
+pub struct Http {
+    operator: Client,
+    guarded: OnceLock<Client>,
+    policy: AddressPolicy,
+}
+
+impl Http {
+    /// Clients that lead to what `policy` permits, where the URL is not the operator's own.
+    ///
+    /// # Errors
+    /// When the machine's TLS roots cannot be read.
+    pub fn new(policy: AddressPolicy) -> reqwest::Result<Self> {
+        Ok(Self { operator: builder().build()?, guarded: OnceLock::new(), policy })
+    }
+
+    /// Which addresses URLs may lead to that are not the operator's own.
+    pub fn policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+
+    /// A call to an address that the operator has set, which takes at most `timeout`, body and all.
+    pub fn operator(&self, method: Method, url: Url, timeout: Duration) -> RequestBuilder {
+        self.operator.request(method, url).timeout(timeout)
+    }
+
+    /// A call to a URL that came through an API or a page, likewise.
+    ///
+    /// # Errors
+    /// [`Failure::PrivateAddress`] for a literal address that may not be called. A name that leads to one fails when the
+    /// call is made.
+    pub fn guarded(&self, method: Method, url: Url, timeout: Duration) -> Result<RequestBuilder, CallError> {
+        self.policy.check_literal(&url).map_err(|PrivateAddress| Failure::PrivateAddress)?;
+        let client = match self.guarded.get() {
+            Some(client) => client,
+            None => {
+                let client = builder().dns_resolver(self.policy.clone()).build().map_err(|_| Failure::Tls)?;
+                self.guarded.get_or_init(|| client)
+            }
+        };
+        Ok(client.request(method, url).timeout(timeout))
+    }
+}
+
+fn builder() -> ClientBuilder {
     // Already installed is as good as installed now.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
+    // Answers come as they are; one that is coded all the same is decoded (see `read_body`).
+    let identity = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+    Client::builder()
         .user_agent(USER_AGENT)
+        .default_headers(identity)
         .redirect(redirect::Policy::none())
-        .timeout(timeout)
-        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-        .pool_idle_timeout(IDLE_TIMEOUT);
-    // A proxy has no way back to this machine's own loopback.
-    if config::is_loopback(base) { builder.no_proxy() } else { builder }.build()
-}
-
-/// How a call failed before a whole answer was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// The name does not resolve.
-    Dns,
-    /// Nobody accepts connections there.
-    Connect,
-    /// The certificate or the handshake is not acceptable.
-    Tls,
-    /// No whole answer in time.
-    Timeout,
-    /// The connection broke before the answer was whole.
-    Broken,
-}
-
-/// What came of a call that was not a success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// A status that is not 2xx (or not the expected one).
-    Status(u16),
-    /// No whole answer.
-    Transport(Transport),
-    /// A whole answer that is no use.
-    Unusable(Unusable),
-}
-
-/// Why a whole answer is no use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unusable {
-    /// Not the JSON that was asked for.
-    NotJson,
-    /// Another order than the one asked for.
-    AnotherOrder,
-    /// Larger than the limit.
-    TooLarge,
-}
-
-/// A failed call: what was seen, and the wait the far side asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{seen}")]
-pub struct CallError {
-    /// What was seen.
-    pub seen: Seen,
-    /// `Retry-After` (or `X-Retry-After`), at most an hour.
-    pub retry_after: Option<Duration>,
-}
-
-impl From<Seen> for CallError {
-    fn from(seen: Seen) -> Self {
-        Self { seen, retry_after: None }
-    }
-}
-
-impl From<Unusable> for CallError {
-    fn from(why: Unusable) -> Self {
-        Seen::Unusable(why).into()
-    }
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .no_proxy()
 }
 
 impl From<reqwest::Error> for CallError {
@@ -105,47 +97,53 @@ impl From<reqwest::Error> for CallError {
 
 impl From<&reqwest::Error> for CallError {
     fn from(error: &reqwest::Error) -> Self {
-        Seen::Transport(Transport::of(error)).into()
+        transport_failure(error).into()
     }
 }
 
 impl CallError {
     /// From an answer whose status is no success.
     pub fn of_status(response: &Response) -> Self {
-        Self { seen: Seen::Status(response.status().as_u16()), retry_after: retry_after(response.headers()) }
+        let status = response.status().as_u16();
+        let failure = if is_html(response.headers()) { Failure::Html(status) } else { Failure::Status(status) };
+        Self { failure, retry_after: retry_after(response.headers()) }
     }
 }
 
-impl Transport {
-    fn of(error: &reqwest::Error) -> Self {
-        if error.is_timeout() {
-            return Self::Timeout;
-        }
-        if tls_error(error).is_some() {
-            return Self::Tls;
-        }
-        let mut cause: Option<&dyn Error> = error.source();
-        while let Some(inner) = cause {
-            if inner.to_string().contains("dns error") {
-                return Self::Dns;
-            }
-            cause = inner.source();
-        }
-        if error.is_connect() { Self::Connect } else { Self::Broken }
-    }
+/// Whether an answer says that it is a web page.
+pub fn is_html(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.trim_start().to_ascii_lowercase().starts_with("text/html")
 }
 
-/// What the TLS library said, if it was the one to fail. An `io::Error` hides what it wraps from `source`, and they come nested.
-pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if let Some(found) = inner.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
+/// Every cause of an error, from the outermost to the innermost. An `io::Error` hides what it wraps from `source`.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |inner| {
+        let inner: &'a (dyn Error + 'static) = *inner;
         let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| inner.source());
+        wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| inner.source())
+    })
+}
+
+fn transport_failure(error: &reqwest::Error) -> Failure {
+    if error.is_timeout() {
+        return Failure::Timeout;
     }
-    None
+    if tls_error(error).is_some() {
+        return Failure::Tls;
+    }
+    if causes(error).any(|cause| cause.is::<PrivateAddress>()) {
+        return Failure::PrivateAddress;
+    }
+    if causes(error).any(|cause| cause.to_string().contains("dns error")) {
+        return Failure::Dns;
+    }
+    if error.is_connect() { Failure::Connect } else { Failure::Broken }
+}
+
+/// What the TLS library said, if it was the one to fail.
+pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// What is wrong with a certificate, as far as the TLS library says it.
@@ -172,22 +170,6 @@ pub(crate) fn certificate_problem(error: &rustls::Error) -> &'static str {
     }
 }
 
-impl fmt::Display for Seen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Status(status) => return write!(f, "HTTP {status}"),
-            Self::Transport(Transport::Dns) => "the name does not resolve",
-            Self::Transport(Transport::Connect) => "no connection",
-            Self::Transport(Transport::Tls) => "TLS or certificate problem",
-            Self::Transport(Transport::Timeout) => "timed out",
-            Self::Transport(Transport::Broken) => "the connection broke",
-            Self::Unusable(Unusable::NotJson) => "the answer is not the JSON asked for",
-            Self::Unusable(Unusable::AnotherOrder) => "the answer is another order",
-            Self::Unusable(Unusable::TooLarge) => "the answer is too large",
-        })
-    }
-}
-
 /// A header's whole number, if it is one.
 pub fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
@@ -196,30 +178,39 @@ pub fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 /// `Retry-After` in seconds or as a date, or BigCommerce's older `X-Retry-After`.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let date = || {
-        let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
-        let at = jiff::fmt::rfc2822::parse(&text.replace("GMT", "+0000")).ok()?;
-        Duration::try_from(at.timestamp().duration_since(jiff::Timestamp::now())).ok()
+        let at = httpdate::parse_http_date(headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim()).ok()?;
+        at.duration_since(std::time::SystemTime::now()).ok()
     };
     let seconds = |name| number(headers, name).map(Duration::from_secs);
     let wait = seconds("retry-after").or_else(date).or_else(|| seconds("x-retry-after"));
     wait.map(|wait| wait.min(MAX_RETRY_AFTER))
 }
 
-/// Reads a body of at most `limit` bytes, exactly as it came.
+/// Reads a body of at most `limit` bytes, decoded where it came coded, and exactly as it came otherwise.
 ///
 /// # Errors
-/// [`Unusable::TooLarge`] beyond the limit; a [`Transport`] when the body does not come whole.
+/// [`Failure::TooLarge`] beyond the limit; a failure of transport when the body does not come whole.
 pub async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, CallError> {
     let announced = response.content_length().unwrap_or(0);
     if announced > limit as u64 {
-        return Err(Unusable::TooLarge.into());
+        return Err(Failure::TooLarge.into());
     }
     let mut body = BytesMut::with_capacity(announced as usize);
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > limit {
-            return Err(Unusable::TooLarge.into());
+            return Err(Failure::TooLarge.into());
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// What a body that should be JSON begins with: nothing but white space and a byte order mark may come before it.
+pub fn json_start(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii_start()
+}
+
+/// Why a body under a success status is no JSON: a web page is the far side's trouble, anything else this answer's.
+pub fn not_json(status: u16, body: &[u8]) -> Failure {
+    if json_start(body).first() == Some(&b'<') { Failure::Html(status) } else { Failure::NotJson }
 }

@@ -7,14 +7,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+
+use crate::secret::Secret;
 
 /// How far ahead of the relay's clock a signed timestamp may be.
 pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// No header is longer than this in what BigCommerce documents (values up to 8 KB).
 const MAX_HEADER: usize = 8 * 1024;
+/// No sender lists more signatures than this: one for each secret that is being rotated.
+const MAX_SIGNATURES: usize = 16;
+/// 32 bytes in base64.
+const ENCODED: usize = 44;
 
 /// What is wrong with a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +69,7 @@ pub struct SignatureHeaders<'a> {
 /// # Errors
 /// Says what is wrong, and nothing of the secrets or the expected value.
 pub fn verify(
-    secrets: &[SecretString],
+    secrets: &[Secret],
     headers: SignatureHeaders<'_>,
     body: &[u8],
     now: SystemTime,
@@ -83,26 +88,44 @@ pub fn verify(
     if timestamp > now.saturating_add(MAX_AHEAD.as_secs()) {
         return Err(SignatureError::TooNew);
     }
-    if headers.signature.len() > MAX_HEADER {
-        return Err(SignatureError::Mismatch);
-    }
-    let mut genuine = false;
-    for given in headers.signature.split(' ').filter_map(|one| one.strip_prefix("v1,")) {
-        let Ok(given) = STANDARD.decode(given) else { continue };
-        for secret in secrets {
-            let mac =
-                mac(secret.expose_secret().as_bytes(), &[id.as_bytes(), b".", raw_timestamp.as_bytes(), b".", body]);
-            genuine |= mac.verify_slice(&given).is_ok();
-        }
-    }
+    let given = listed(headers.signature);
+    let genuine = secrets.iter().fold(false, |genuine, secret| {
+        let key = secret.expose().as_bytes();
+        let expected = mac(key, &[id.as_bytes(), b".", raw_timestamp.as_bytes(), b".", body]).finalize().into_bytes();
+        given.iter().fold(genuine, |genuine, given| genuine | same_bytes(&expected, given))
+    });
     if genuine { Ok(()) } else { Err(SignatureError::Mismatch) }
+}
+
+/// The listed `v1` signatures that may be right. Proxies join repeated headers with commas, and a comma also stands within
+/// each entry (`v1,<base64>`): so every piece that decodes to 32 bytes counts that follows a `v1`.
+fn listed(list: &str) -> Vec<[u8; 32]> {
+    let list = list.get(..MAX_HEADER).unwrap_or(list);
+    let mut follows_version = false;
+    let mut found = Vec::new();
+    for piece in list.split([' ', ',', '\t']).filter(|piece| !piece.is_empty()) {
+        let is_version = piece.len() < 5 && piece.starts_with('v');
+        if !is_version && follows_version && piece.len() == ENCODED {
+            let mut bytes = [0; 33];
+            if STANDARD.decode_slice(piece, &mut bytes) == Ok(32) {
+                let mut signature = [0; 32];
+                signature.copy_from_slice(&bytes[..32]);
+                found.push(signature);
+            }
+            if found.len() == MAX_SIGNATURES {
+                break;
+            }
+        }
+        follows_version = piece == "v1";
+    }
+    found
 }
 
 /// Derives a token for one `purpose` (and one `subject`, such as a store) from a client secret. Tokens of different
 /// purposes tell nothing of each other or of the secret.
-pub fn derive_token(secret: &SecretString, purpose: &str, subject: &str) -> SecretString {
+pub fn derive_token(secret: &Secret, purpose: &str, subject: &str) -> Secret {
     let mac =
-        mac(secret.expose_secret().as_bytes(), &[b"onetribe-relay\0", purpose.as_bytes(), b"\0", subject.as_bytes()]);
+        mac(secret.expose().as_bytes(), &[b"onetribe-relay\0", purpose.as_bytes(), b"\0", subject.as_bytes()]);
     URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()).into()
 }
 
@@ -111,6 +134,11 @@ pub fn same_secret(a: &str, b: &str) -> bool {
     // Both sides are hashed under one key, so neither content nor length shows in the time taken.
     let digest = mac(b"compare", &[a.as_bytes()]).finalize().into_bytes();
     mac(b"compare", &[b.as_bytes()]).verify_slice(&digest).is_ok()
+}
+
+/// Compares two MACs in constant time.
+fn same_bytes(a: &[u8], b: &[u8; 32]) -> bool {
+    a.len() == b.len() && std::hint::black_box(a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b))) == 0
 }
 
 #[cfg(test)]

@@ -1,73 +1,163 @@
 -- Everything that belongs to one store carries its connection. Times are milliseconds since 1970, UTC.
 
 CREATE TABLE connections (
-    id INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice
+    origin INTEGER NOT NULL,               -- 0 environment, 1 api, 2 app, 3 instance
+    state INTEGER NOT NULL,                -- 0 active, 1 paused, 2 incomplete, 3 disconnected
+    pause_reason INTEGER,                  -- 0 asked, 1 callback gone, 2 retries exhausted
     name TEXT NOT NULL,
-    first_start INTEGER NOT NULL,
-    last_event_at INTEGER,
-    last_forwarded_at INTEGER,
-    UNIQUE (kind, name)
+    source_kind INTEGER NOT NULL,          -- 0 bigcommerce, 1 woocommerce
+    store TEXT NOT NULL,
+    destination_kind INTEGER,              -- 0 one_tribe, 1 cloud_elements
+    destination_host TEXT,
+    destination_mark BLOB,                 -- a digest keyed with hook_key
+    hook_key TEXT NOT NULL UNIQUE,
+    token_digest BLOB,
+    key_id INTEGER,                        -- of the key that seals the spec
+    sealed BLOB,
+    created_at INTEGER NOT NULL,
+    begins_at INTEGER NOT NULL,
+    revision INTEGER NOT NULL
 ) STRICT;
 
--- One row per order, not per event. wanted > delivered means there is work; insisted > delivered means an unchanged
--- snapshot is forwarded as well. While a lease runs, due_at is its end: a lease that runs out is simply due again.
-CREATE TABLE orders (
+CREATE UNIQUE INDEX connections_revision ON connections (revision);
+CREATE UNIQUE INDEX connections_token ON connections (token_digest) WHERE token_digest IS NOT NULL;
+
+-- What changes with every event is kept apart from what the catalog watches.
+CREATE TABLE activity (
+    connection_id INTEGER PRIMARY KEY,
+    last_event_at INTEGER,
+    last_delivered_at INTEGER
+) STRICT;
+
+-- One row per object, not per event; `inbox/state.rs` says what happens to it. version > delivered means there is work.
+-- While a lease runs, due_at is its end: a lease that runs out is simply due again.
+CREATE TABLE objects (
     connection_id INTEGER NOT NULL,
-    order_id INTEGER NOT NULL,
-    state INTEGER NOT NULL,            -- 0 pending, 1 delivered, 2 failed, 3 gone, 4 skipped
-    wanted INTEGER NOT NULL,
-    insisted INTEGER NOT NULL,
-    delivered INTEGER NOT NULL DEFAULT 0,
-    due_at INTEGER,                    -- set while pending
-    waiting_since INTEGER,             -- set while pending
+    resource TEXT NOT NULL,
+    id TEXT NOT NULL,                      -- a text that sorts as ids do: c218 is 218, ~abc is abc
+    state INTEGER NOT NULL,                -- 0 pending, 1 delivered, 2 failed, 3 gone, 4 skipped
+    version INTEGER NOT NULL,
+    forced_version INTEGER NOT NULL,
+    event_version INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    change INTEGER NOT NULL,               -- 0 updated, 1 created, 2 deleted
+    was_told INTEGER NOT NULL,
+    due_at INTEGER,                        -- set while pending
+    wait_ms INTEGER NOT NULL,
+    waiting_since INTEGER,                 -- set while pending
     lease_owner INTEGER,
-    deferred INTEGER NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    refused_since INTEGER,
-    missing_since INTEGER,
-    last_error TEXT,
+    is_forwarding INTEGER NOT NULL,
+    is_deferred INTEGER NOT NULL,
+    has_failed INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    refused_ms INTEGER NOT NULL,
+    missing_ms INTEGER NOT NULL,
+    tried_at INTEGER,
+    pause_ms INTEGER NOT NULL,
+    last_failure TEXT,                     -- side:code, such as destination:http_422
     digest BLOB,
     fetched_at INTEGER,
     delivered_at INTEGER,
     settled_at INTEGER,
     first_event_at INTEGER NOT NULL,
     last_event_at INTEGER NOT NULL,
-    PRIMARY KEY (connection_id, order_id)
+    PRIMARY KEY (connection_id, resource, id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX orders_due ON orders (connection_id, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX orders_troubled ON orders (connection_id, state) WHERE state IN (2, 3, 4);
-CREATE INDEX orders_settled ON orders (settled_at) WHERE settled_at IS NOT NULL;
+CREATE INDEX objects_due ON objects (connection_id, has_failed, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX objects_troubled ON objects (connection_id, state) WHERE state IN (2, 3, 4);
+CREATE INDEX objects_settled ON objects (settled_at) WHERE settled_at IS NOT NULL;
 
--- One receipt per event, with two marks (64 bits of a SHA-256 each). Receipts lie beside their order's other receipts, so that keeping one touches pages that are at hand; they go with their order.
+-- One receipt per event, with two marks (64 bits of a SHA-256 each). Receipts go with their object.
 CREATE TABLE receipts (
     connection_id INTEGER NOT NULL,
-    order_id INTEGER NOT NULL,
-    key INTEGER NOT NULL,              -- of the webhook-id
-    twin INTEGER NOT NULL,             -- of hash and created_at
-    PRIMARY KEY (connection_id, order_id, key, twin)
+    resource TEXT NOT NULL,
+    id TEXT NOT NULL,
+    key INTEGER NOT NULL,                  -- of the event's own id
+    content_key INTEGER NOT NULL,          -- of its content and second
+    PRIMARY KEY (connection_id, resource, id, key, content_key)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE notes (
+CREATE TABLE feeds (
     connection_id INTEGER NOT NULL,
     name TEXT NOT NULL,
-    value TEXT NOT NULL,
+    watermark INTEGER,
+    page_size INTEGER,
+    trouble_since INTEGER,
+    trouble TEXT,
+    polled_at INTEGER,
     PRIMARY KEY (connection_id, name)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hooks (
+    connection_id INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    hook_id INTEGER,
+    state TEXT NOT NULL,
+    PRIMARY KEY (connection_id, topic)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outages (
+    connection_id INTEGER NOT NULL,
+    side TEXT NOT NULL,                    -- store, destination
+    since INTEGER NOT NULL,
+    failure TEXT NOT NULL,
+    PRIMARY KEY (connection_id, side)
+) STRICT, WITHOUT ROWID;
+
+-- The conditions that have been alerted of and are not over.
+CREATE TABLE alerts (
+    connection_id INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    PRIMARY KEY (connection_id, code)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notifications (
+    id TEXT PRIMARY KEY,
+    connection_id INTEGER NOT NULL,
+    resource TEXT NOT NULL,
+    objects TEXT NOT NULL,                 -- JSON: ids, kinds of change and times
+    status INTEGER NOT NULL,               -- 0 retry, 1 queued, 2 notified
+    attempts INTEGER NOT NULL,
+    failed_at INTEGER,
+    retry_at INTEGER,
+    last_failure TEXT,
+    created_at INTEGER NOT NULL,
+    notified_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX notifications_newest ON notifications (connection_id, created_at);
+CREATE INDEX notifications_outstanding ON notifications (connection_id, created_at) WHERE status <> 2;
+CREATE INDEX notifications_old ON notifications (notified_at) WHERE notified_at IS NOT NULL;
+
+-- What the status page draws: per hour, objects forwarded and the most that were seen waiting at once.
+CREATE TABLE hours (
+    connection_id INTEGER NOT NULL,
+    hour INTEGER NOT NULL,                 -- hours since 1970, UTC
+    forwarded INTEGER NOT NULL DEFAULT 0,
+    waiting INTEGER,                       -- null while nobody has looked
+    PRIMARY KEY (connection_id, hour)
+) STRICT, WITHOUT ROWID;
+
+-- Who may change a connection's hooks.
+CREATE TABLE hook_locks (
+    connection_id INTEGER PRIMARY KEY,
+    owner INTEGER NOT NULL,                -- 0 once it is given back
+    until INTEGER NOT NULL,                -- holds so long without a word from its owner
+    epoch INTEGER NOT NULL                 -- goes up when the owner changes
+) STRICT;
+
+-- One row: the newest revision of any connection, and when the database was last proven to be writable.
+CREATE TABLE catalog (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    revision INTEGER NOT NULL,
+    probed_at INTEGER
+) STRICT;
+INSERT INTO catalog (only, revision) VALUES (1, 0);
 
 -- The migration that a relay has to know to use these tables is the highest of these. Migrations only add; one that
 -- relays without some earlier migration cannot live with inserts the number of that one.
 CREATE TABLE schema_floor (
     migration INTEGER PRIMARY KEY
 ) STRICT;
-
--- What one process at a time may do: changing a connection's hooks ('hooks'). Who serves the file, a lock beside it says.
-CREATE TABLE leases (
-    connection_id INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    owner INTEGER NOT NULL,            -- 0 once it is given back
-    until INTEGER NOT NULL,            -- holds so long without a word from its owner
-    term INTEGER NOT NULL,             -- goes up when the owner changes
-    PRIMARY KEY (connection_id, name)
-) STRICT, WITHOUT ROWID;

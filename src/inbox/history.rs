@@ -19,7 +19,7 @@ pub struct Hour {
 pub const HISTORY: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// The number of the hour that a moment lies in.
-pub(crate) fn hour_of(at: Timestamp) -> i64 {
+pub fn hour_of(at: Timestamp) -> i64 {
     const MILLIS: i64 = 3_600_000;
     at.millis().div_euclid(MILLIS)
 }

@@ -2,6 +2,25 @@
 
 use std::time::Duration;
 
+use crate::http::Failure;
+
+/// What was seen instead of a success, as a person reads it: `HTTP 401`, `timed out`.
+pub fn failure(failure: Failure) -> String {
+    match failure {
+        Failure::Status(status) => format!("HTTP {status}"),
+        Failure::Html(status) => format!("a web page instead of an answer (HTTP {status})"),
+        Failure::Dns => "the name does not resolve".to_owned(),
+        Failure::PrivateAddress => "the address is private".to_owned(),
+        Failure::Connect => "no connection".to_owned(),
+        Failure::Tls => "TLS or certificate problem".to_owned(),
+        Failure::Timeout => "timed out".to_owned(),
+        Failure::Broken => "the connection broke".to_owned(),
+        Failure::NotJson => "the answer is not the JSON asked for".to_owned(),
+        Failure::AnotherObject => "the answer is another object".to_owned(),
+        Failure::TooLarge => "the answer is too large".to_owned(),
+    }
+}
+
 /// `40 seconds`, `1 minute`, `5 hours`, `3 days`: one unit, rounded down.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();

@@ -1,0 +1,209 @@
+//! Connections as the database keeps them: what may be read by anybody in plain columns, everything else sealed.
+
+use serde::Serialize;
+
+use crate::{clock::Timestamp, object::ConnectionId};
+
+/// Where a connection came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The environment's own variables.
+    Environment,
+    /// `POST /connections`, the operator's page or the command line.
+    Api,
+    /// The single-click app.
+    App,
+    /// The Cloud Elements API.
+    Instance,
+}
+
+/// What happens with a connection's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionState {
+    /// They are kept and delivered.
+    Active,
+    /// They are kept and wait.
+    Paused,
+    /// They are kept and wait for a payload URL.
+    Incomplete,
+    /// They are answered and dropped; the credentials are wiped.
+    Disconnected,
+}
+
+/// Why a connection is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PauseReason {
+    /// A person or a client has asked for it.
+    Asked,
+    /// The callback answered 410: it is gone for good.
+    CallbackGone,
+    /// The last retry of a notification has failed.
+    RetriesExhausted,
+}
+
+/// The kind of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// A BigCommerce store.
+    BigCommerce,
+    /// A WooCommerce shop.
+    WooCommerce,
+}
+
+/// The kind of destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DestinationKind {
+    /// A One Tribe payload URL.
+    OneTribe,
+    /// A Cloud Elements callback.
+    CloudElements,
+}
+
+/// Codes as the database keeps them, one place for both directions.
+macro_rules! codes {
+    ($kind:ty { $($variant:ident $code:literal $name:literal)* }) => {
+        impl $kind {
+            /// As the database keeps it.
+            pub fn code(self) -> i16 {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// Reads the code back.
+            pub fn from_code(code: i16) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+
+            /// As JSON, pages and commands name it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+
+        impl std::fmt::Display for $kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $kind {
+            type Err = UnknownName;
+
+            fn from_str(name: &str) -> Result<Self, UnknownName> {
+                match name { $($name => Ok(Self::$variant),)* _ => Err(UnknownName) }
+            }
+        }
+    };
+}
+
+/// Said of a text that is none of the names there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("unknown name")]
+pub struct UnknownName;
+
+codes!(Origin { Environment 0 "environment" Api 1 "api" App 2 "app" Instance 3 "instance" });
+codes!(ConnectionState { Active 0 "active" Paused 1 "paused" Incomplete 2 "incomplete" Disconnected 3 "disconnected" });
+codes!(PauseReason { Asked 0 "asked" CallbackGone 1 "callback_gone" RetriesExhausted 2 "retries_exhausted" });
+codes!(SourceKind { BigCommerce 0 "bigcommerce" WooCommerce 1 "woocommerce" });
+codes!(DestinationKind { OneTribe 0 "one_tribe" CloudElements 1 "cloud_elements" });
+
+/// Bytes that only the keyring opens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which key seals them.
+    pub key_id: i64,
+    /// Nonce and ciphertext.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealed").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+/// A connection as the database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionRecord {
+    /// Its number.
+    pub id: ConnectionId,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What happens with its events.
+    pub state: ConnectionState,
+    /// Why it is paused, if it is.
+    pub pause_reason: Option<PauseReason>,
+    /// What people call it.
+    pub name: String,
+    /// The kind of store.
+    pub source_kind: SourceKind,
+    /// Which store: a BigCommerce hash, or a shop's address without scheme, `www.` and trailing slash.
+    pub store: String,
+    /// The kind of destination, if there is one.
+    pub destination_kind: Option<DestinationKind>,
+    /// The destination's host, without the rest of its URL.
+    pub destination_host: Option<String>,
+    /// A keyed digest of the destination, by which the same one is recognised later.
+    pub destination_mark: Option<Vec<u8>>,
+    /// The unguessable part of its webhook address.
+    pub hook_key: String,
+    /// A digest of its Element token, if it is an instance.
+    pub token_digest: Option<Vec<u8>>,
+    /// The whole [`crate::connection::spec::ConnectionSpec`], sealed; none for the environment's and for ended ones.
+    pub sealed: Option<Sealed>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on changes count: when it was made, or taken up again after its end.
+    pub begins_at: Timestamp,
+    /// When the last event came.
+    pub last_event_at: Option<Timestamp>,
+    /// When the last object was forwarded.
+    pub last_delivered_at: Option<Timestamp>,
+    /// Goes up with each change to any connection.
+    pub revision: i64,
+}
+
+/// A connection to be kept.
+#[derive(Debug, Clone)]
+pub struct NewConnection {
+    /// Where it came from.
+    pub origin: Origin,
+    /// What happens with its events.
+    pub state: ConnectionState,
+    /// What people call it.
+    pub name: String,
+    /// The kind of store.
+    pub source_kind: SourceKind,
+    /// Which store.
+    pub store: String,
+    /// The kind of destination, if there is one.
+    pub destination_kind: Option<DestinationKind>,
+    /// The destination's host.
+    pub destination_host: Option<String>,
+    /// See [`ConnectionRecord::destination_mark`].
+    pub destination_mark: Option<Vec<u8>>,
+    /// The unguessable part of its webhook address.
+    pub hook_key: String,
+    /// A digest of its Element token.
+    pub token_digest: Option<Vec<u8>>,
+}
+
+/// What of a connection is to change; `None` leaves as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionUpdate {
+    /// What happens with its events, and why it is paused, if it is.
+    pub state: Option<(ConnectionState, Option<PauseReason>)>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Kind, host and mark of the destination.
+    pub destination: Option<Option<(DestinationKind, String, Vec<u8>)>>,
+    /// The sealed spec; `Some(None)` wipes it.
+    pub sealed: Option<Option<Sealed>>,
+    /// A digest of its Element token; `Some(None)` removes it.
+    pub token_digest: Option<Option<Vec<u8>>>,
+    /// From when on changes count.
+    pub begins_at: Option<Timestamp>,
+}

@@ -1,0 +1,318 @@
+//! What happens to an object's row: each rule once, as a pure function. The databases only carry it out.
+
+use super::{Claim, Failed, Outcome};
+use crate::{
+    clock::Timestamp,
+    object::{ChangeKind, Digest, ObjectKey},
+};
+
+use super::ObjectState;
+
+/// One object's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Where it stands.
+    pub state: ObjectState,
+    /// Goes up with each event and each wish.
+    pub version: i64,
+    /// The version a person asked for last.
+    pub forced_version: i64,
+    /// The version of the newest first-time event.
+    pub event_version: i64,
+    /// The version that the destination has.
+    pub delivered: i64,
+    /// What kind of change waits, or was delivered last.
+    pub change: ChangeKind,
+    /// Whether the destination has been told of it.
+    pub was_told: bool,
+    /// When it may be claimed; the end of the lease while there is one. Set while pending.
+    pub due_at: Option<Timestamp>,
+    /// How far ahead `due_at` lay when it was set, in milliseconds.
+    pub wait_ms: i64,
+    /// When the event came that made it wait. Set while pending.
+    pub waiting_since: Option<Timestamp>,
+    /// Whose claim it is.
+    pub lease_owner: Option<i64>,
+    /// Whether the claim has come to its forward.
+    pub is_forwarding: bool,
+    /// Waits for a far side: the end of the outage makes it due.
+    pub is_deferred: bool,
+    /// Whether it has failed since it began to wait.
+    pub has_failed: bool,
+    /// Tries of its own for its newest state.
+    pub attempts: u32,
+    /// For how long it has been refused, as far as it could be tried; 0 if it is not.
+    pub refused_ms: i64,
+    /// For how long the store has not known it, likewise.
+    pub missing_ms: i64,
+    /// When it failed last by its own fault.
+    pub tried_at: Option<Timestamp>,
+    /// The pause that followed, in milliseconds.
+    pub pause_ms: i64,
+    /// What was seen last, if it was no success.
+    pub last_failure: Option<Failed>,
+    /// Of the snapshot last forwarded.
+    pub digest: Option<Digest>,
+    /// When the fetch of that snapshot began.
+    pub fetched_at: Option<Timestamp>,
+    /// When it was last forwarded.
+    pub delivered_at: Option<Timestamp>,
+    /// Since when it needs nothing more.
+    pub settled_at: Option<Timestamp>,
+    /// When the relay first heard of it.
+    pub first_event_at: Timestamp,
+    /// When the relay last heard of it.
+    pub last_event_at: Timestamp,
+}
+
+/// What makes an object wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raise {
+    /// Why.
+    pub reason: Reason,
+    /// What kind of change.
+    pub change: ChangeKind,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why an object is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It may have changed. Leaves the next try of an object that waits already where it is.
+    Look,
+    /// A first-time event.
+    Event,
+    /// A person asks for it.
+    Force,
+}
+
+impl Row {
+    /// The row of an object that is heard of for the first time.
+    pub fn new(raise: Raise) -> Self {
+        let mut row = Self {
+            state: ObjectState::Delivered,
+            version: 0,
+            forced_version: 0,
+            event_version: 0,
+            delivered: 0,
+            change: raise.change,
+            was_told: false,
+            due_at: None,
+            wait_ms: 0,
+            waiting_since: None,
+            lease_owner: None,
+            is_forwarding: false,
+            is_deferred: false,
+            has_failed: false,
+            attempts: 0,
+            refused_ms: 0,
+            missing_ms: 0,
+            tried_at: None,
+            pause_ms: 0,
+            last_failure: None,
+            digest: None,
+            fetched_at: None,
+            delivered_at: None,
+            settled_at: None,
+            first_event_at: raise.at,
+            last_event_at: raise.at,
+        };
+        row.raise(raise);
+        row
+    }
+
+    /// Makes the object wait.
+    pub fn raise(&mut self, Raise { reason, change, at }: Raise) {
+        let was_pending = self.state == ObjectState::Pending;
+        self.change = if was_pending { self.change.merged(change) } else { change };
+        self.version += 1;
+        match reason {
+            Reason::Look => {}
+            Reason::Event => self.event_version = self.version,
+            Reason::Force => self.forced_version = self.version,
+        }
+        if !(was_pending && reason == Reason::Look) {
+            if self.lease_owner.is_none() {
+                self.due_at = Some(self.due_at.map_or(at, |due| due.min(at)));
+                self.wait_ms = 0;
+            }
+            self.attempts = 0;
+            self.refused_ms = 0;
+            self.missing_ms = 0;
+            self.has_failed = false;
+        }
+        if !was_pending {
+            self.waiting_since = Some(at);
+        }
+        self.state = ObjectState::Pending;
+        self.settled_at = None;
+        self.last_event_at = at;
+    }
+
+    /// Whether the object may be claimed.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.due_at.is_some_and(|due| due <= now)
+    }
+
+    /// Claims the object until `until`.
+    pub fn claim(&mut self, key: ObjectKey, owner: i64, until: Timestamp, now: Timestamp) -> Claim {
+        self.lease_owner = Some(owner);
+        self.is_forwarding = false;
+        self.due_at = Some(until);
+        self.wait_ms = until.millis() - now.millis();
+        Claim {
+            key,
+            owner,
+            claimed_version: self.version,
+            force: self.forced_version > self.delivered,
+            is_event: self.event_version > self.delivered,
+            change: self.change,
+            was_told: self.was_told,
+            first_event_at: self.first_event_at,
+            digest: self.digest,
+            attempts: self.attempts,
+            refused_ms: self.age(self.refused_ms, now),
+            missing_ms: self.age(self.missing_ms, now),
+            waiting_since: self.waiting_since.unwrap_or(now),
+            lease_until: until,
+        }
+    }
+
+    /// A trouble's age: of the time since the last try, only so much counts as the object was made to wait. While the far
+    /// side was down, or the relay was, it could not be tried.
+    fn age(&self, known_ms: i64, now: Timestamp) -> i64 {
+        if known_ms == 0 {
+            return 0;
+        }
+        let since = self.tried_at.map_or(0, |tried| now.millis().saturating_sub(tried.millis()));
+        known_ms.saturating_add(since.clamp(0, self.pause_ms.max(0)))
+    }
+
+    /// Ends a claim. False, with nothing changed, if it is no longer the owner's to end.
+    pub fn settle(&mut self, claim: &Claim, outcome: &Outcome, at: Timestamp) -> bool {
+        if self.lease_owner != Some(claim.owner) {
+            return false;
+        }
+        let is_newer = self.version > claim.claimed_version;
+        self.lease_owner = None;
+        self.is_forwarding = false;
+        self.is_deferred = false;
+        let own_failure = |row: &mut Self, retry_at: Timestamp| {
+            row.tried_at = Some(at);
+            row.pause_ms = (retry_at.millis() - at.millis()).max(0);
+        };
+        match *outcome {
+            Outcome::Delivered { digest, fetched_at, forwarded } => {
+                self.delivered = claim.claimed_version;
+                self.digest = digest.or(self.digest);
+                self.fetched_at = Some(fetched_at);
+                self.was_told = true;
+                if forwarded {
+                    self.delivered_at = Some(at);
+                }
+                self.last_failure = None;
+                self.end(ObjectState::Delivered, is_newer, at);
+            }
+            Outcome::Skipped { fetched_at } => {
+                self.delivered = claim.claimed_version;
+                self.fetched_at = Some(fetched_at);
+                self.last_failure = None;
+                self.end(ObjectState::Skipped, is_newer, at);
+            }
+            Outcome::Failed { failed } => {
+                self.last_failure = Some(failed);
+                self.end(ObjectState::Failed, is_newer, at);
+            }
+            Outcome::Gone { failed } => {
+                self.last_failure = Some(failed);
+                self.end(ObjectState::Gone, is_newer, at);
+            }
+            Outcome::Refused { retry_at, failed } => {
+                self.refused_ms = claim.refused_ms.max(1);
+                self.missing_ms = 0;
+                own_failure(self, retry_at);
+                self.wait_for_own_retry(retry_at, failed, is_newer, at);
+            }
+            Outcome::Missing { retry_at, failed } => {
+                self.missing_ms = claim.missing_ms.max(1);
+                self.refused_ms = 0;
+                own_failure(self, retry_at);
+                self.wait_for_own_retry(retry_at, failed, is_newer, at);
+            }
+            Outcome::Deferred { retry_at, failed, until_recovery } => {
+                self.last_failure = Some(failed);
+                self.has_failed = true;
+                self.is_deferred = until_recovery;
+                self.due(retry_at, at);
+            }
+            Outcome::Released => self.due(self.waiting_since.map_or(at, |since| since.min(at)), at),
+        }
+        true
+    }
+
+    fn due(&mut self, due_at: Timestamp, at: Timestamp) {
+        self.due_at = Some(due_at);
+        self.wait_ms = (due_at.millis() - at.millis()).max(0);
+    }
+
+    fn wait_for_own_retry(&mut self, retry_at: Timestamp, failed: Failed, is_newer: bool, at: Timestamp) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.has_failed = true;
+        self.last_failure = Some(failed);
+        self.due(if is_newer { at } else { retry_at }, at);
+    }
+
+    fn end(&mut self, state: ObjectState, is_newer: bool, at: Timestamp) {
+        self.refused_ms = 0;
+        self.missing_ms = 0;
+        self.tried_at = None;
+        self.pause_ms = 0;
+        self.has_failed = false;
+        if is_newer {
+            self.state = ObjectState::Pending;
+            self.attempts = 0;
+            self.waiting_since = Some(self.last_event_at.min(at));
+            self.due(at, at);
+        } else {
+            self.state = state;
+            self.attempts = self.attempts.saturating_add(1);
+            self.waiting_since = None;
+            self.due_at = None;
+            self.wait_ms = 0;
+            self.settled_at = Some(at);
+        }
+    }
+
+    /// The far side is back. False if that changes nothing.
+    pub fn recover(&mut self) -> bool {
+        let concerned = self.state == ObjectState::Pending && self.is_deferred && self.lease_owner.is_none();
+        if concerned {
+            self.is_deferred = false;
+            self.due_at = self.waiting_since;
+            self.wait_ms = 0;
+        }
+        concerned
+    }
+
+    /// The clock has been set back since the deadline was set: due now. False if it was not.
+    pub fn repair_deadline(&mut self, now: Timestamp) -> bool {
+        let set_ahead = self.due_at.is_some_and(|due| due.millis().saturating_sub(self.wait_ms) > now.millis());
+        if set_ahead {
+            self.due_at = Some(now);
+            self.wait_ms = 0;
+            self.waiting_since = self.waiting_since.map(|since| since.min(now));
+        }
+        set_ahead
+    }
+
+    /// The process that held the claim is gone: due as before, unless the forward had begun. False if that changes nothing.
+    pub fn free_claim(&mut self, now: Timestamp) -> bool {
+        let concerned = self.lease_owner.is_some() && !self.is_forwarding;
+        if concerned {
+            self.lease_owner = None;
+            self.due(self.waiting_since.map_or(now, |since| since.min(now)), now);
+        }
+        concerned
+    }
+}
