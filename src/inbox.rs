@@ -186,12 +186,8 @@ pub trait Inbox: Send + Sync {
     async fn outages(&self, connection: ConnectionId) -> Result<Vec<Outage>, InboxError>;
 
     /// Notes that a side is down, or with `None` that it is not.
-    async fn save_outage(
-        &self,
-        connection: ConnectionId,
-        side: Side,
-        outage: Option<Outage>,
-    ) -> Result<(), InboxError>;
+    async fn save_outage(&self, connection: ConnectionId, side: Side, outage: Option<Outage>)
+    -> Result<(), InboxError>;
 
     /// The conditions that have been alerted of and are not over, by their codes.
     async fn alerts(&self) -> Result<Vec<(ConnectionId, String)>, InboxError>;

@@ -55,7 +55,8 @@ impl AddressPolicy {
             Host::Ipv6(address) => Some(address.into()),
             Host::Domain(name) => {
                 let name = name.trim_end_matches('.');
-                let is_local = name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
+                let is_local =
+                    name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
                 is_local.then_some(Ipv4Addr::LOCALHOST.into())
             }
         }

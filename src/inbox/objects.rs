@@ -338,7 +338,7 @@ pub struct Known {
     pub settled_at: Option<Timestamp>,
 }
 
-/// Which connection's work a set of keys is.
-pub(crate) fn connections_of<'a>(keys: impl Iterator<Item = &'a ObjectKey>) -> std::collections::HashSet<ConnectionId> {
+/// The connections that these objects belong to.
+pub fn connections_of<'a>(keys: impl Iterator<Item = &'a ObjectKey>) -> std::collections::HashSet<ConnectionId> {
     keys.map(|key| key.connection).collect()
 }
