@@ -1,14 +1,19 @@
 //! onetribe-relay: takes the order webhooks of online stores, keeps them, fetches each order and forwards it, byte for
 //! byte, to the merchant's destination.
 
+pub mod breaker;
 pub mod clock;
+pub mod destination;
 pub mod http;
 pub mod humanize;
 pub mod inbox;
+pub mod metrics;
 pub mod object;
 pub mod resource;
+pub mod retry;
 pub mod secret;
 pub mod signature;
+pub mod source;
 pub mod connection {
     //! Connections (in the making).
     pub mod spec;

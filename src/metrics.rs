@@ -1,7 +1,7 @@
 //! The numbers, in the Prometheus text format: names with units, labels from closed sets, nothing of any order.
 //! `docs/metrics.md` describes each.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use prometheus_client::{
     encoding::{
@@ -13,10 +13,7 @@ use prometheus_client::{
 };
 use std::sync::atomic::AtomicU64;
 
-use crate::{
-    clock::Timestamp,
-    http::{Seen, Transport},
-};
+use crate::{clock::Timestamp, http::Failure};
 
 /// What became of one webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +21,7 @@ pub enum WebhookResult {
     /// Kept, first time.
     Accepted,
     /// Kept, seen before, looked at again.
-    Doubt,
+    PossibleDuplicate,
     /// Seen before, nothing to do.
     Duplicate,
     /// Not about orders.
@@ -35,41 +32,45 @@ pub enum WebhookResult {
     Unauthentic,
     /// Malformed (400).
     Malformed,
-    /// Another store's (403).
-    AnotherStore,
+    /// Another store's; dropped.
+    ForeignStore,
     /// Too large (413) or too slow (408).
     TooLarge,
     /// Could not be stored (503).
     Unavailable,
+    /// The connection is disconnected; dropped.
+    Disconnected,
 }
 
 impl WebhookResult {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Accepted,
-        Self::Doubt,
+        Self::PossibleDuplicate,
         Self::Duplicate,
         Self::Ignored,
         Self::Unreadable,
         Self::Unauthentic,
         Self::Malformed,
-        Self::AnotherStore,
+        Self::ForeignStore,
         Self::TooLarge,
         Self::Unavailable,
+        Self::Disconnected,
     ];
 
     /// The label in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
-            Self::Doubt => "doubt",
+            Self::PossibleDuplicate => "possible_duplicate",
             Self::Duplicate => "duplicate",
             Self::Ignored => "ignored",
             Self::Unreadable => "unreadable",
             Self::Unauthentic => "unauthentic",
             Self::Malformed => "malformed",
-            Self::AnotherStore => "another_store",
+            Self::ForeignStore => "foreign_store",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
+            Self::Disconnected => "disconnected",
         }
     }
 }
@@ -86,6 +87,7 @@ struct OutcomeLabel {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
+    kind: &'static str,
     operation: &'static str,
     status: String,
 }
@@ -139,6 +141,7 @@ const OUTCOMES: [&str; 9] =
     ["delivered", "unchanged", "skipped", "refused", "missing", "deferred", "released", "failed", "gone"];
 
 /// Everything that is counted.
+#[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     webhooks: Family<ResultLabel, Counter>,
@@ -157,6 +160,7 @@ pub struct Metrics {
 }
 
 /// What is told of the orders, apart from the rest: it is left out while the database cannot be read.
+#[derive(Debug)]
 struct OrderMetrics {
     registry: Registry,
     waiting: Gauge,
@@ -252,7 +256,11 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.lag.clone(),
         );
-        registry.register("bigcommerce_calls", "Calls to BigCommerce, by operation and status", metrics.calls.clone());
+        registry.register(
+            "store_calls",
+            "Calls to stores, by kind of store, operation and status",
+            metrics.calls.clone(),
+        );
         registry.register(
             "bigcommerce_quota_left",
             "Requests left in the store's window, as last heard; -1 before the first answer",
@@ -290,20 +298,12 @@ impl Default for Metrics {
 /// The label of a call to the destination that was a success, whatever 2xx it was.
 const TAKEN: &str = "2xx";
 
-/// `200`, or a word for a call without a usable answer.
-fn status_label(outcome: Result<u16, Seen>) -> String {
-    let mut label = String::new();
+/// `200`, or the failure's code.
+fn status_label(outcome: Result<u16, Failure>) -> String {
     match outcome {
-        // A String takes whatever is written to it.
-        Ok(status) | Err(Seen::Status(status)) => drop(write!(label, "{status}")),
-        Err(Seen::Transport(Transport::Timeout)) => label.push_str("timeout"),
-        Err(Seen::Transport(Transport::Tls)) => label.push_str("tls"),
-        Err(Seen::Transport(Transport::Dns)) => label.push_str("dns"),
-        Err(Seen::Transport(Transport::Connect)) => label.push_str("connect"),
-        Err(Seen::Transport(Transport::Broken)) => label.push_str("broken"),
-        Err(Seen::Unusable(_)) => label.push_str("unusable"),
+        Ok(status) | Err(Failure::Status(status)) => status.to_string(),
+        Err(failure) => failure.to_string(),
     }
-    label
 }
 
 impl Metrics {
@@ -313,15 +313,15 @@ impl Metrics {
         self.acknowledgement.observe(took.as_secs_f64());
     }
 
-    /// A call to BigCommerce ended.
-    pub fn bigcommerce_call(&self, operation: &'static str, outcome: Result<u16, Seen>) {
-        let labels = CallLabels { operation, status: status_label(outcome) };
+    /// A call to a store ended.
+    pub fn store_call(&self, kind: &'static str, operation: &'static str, outcome: Result<u16, Failure>) {
+        let labels = CallLabels { kind, operation, status: status_label(outcome) };
         self.calls.get_or_create(&labels).inc();
     }
 
     /// A call to the destination ended.
-    pub fn forwarded(&self, failure: Option<Seen>) {
-        let status = failure.map_or_else(|| TAKEN.to_owned(), |seen| status_label(Err(seen)));
+    pub fn forwarded(&self, failure: Option<Failure>) {
+        let status = failure.map_or_else(|| TAKEN.to_owned(), |failure| status_label(Err(failure)));
         self.forwards.get_or_create(&StatusLabel { status }).inc();
     }
 

@@ -2,58 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use reqwest::{Client, header};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest as _, Sha256};
+use reqwest::{Method, RequestBuilder, header};
 use url::Url;
 
 use crate::{
-    config::ConnectionConfig,
-    event::{OrderId, StoreHash},
-    http::{self, CallError},
+    http::{self, CallError, Failure, Http},
     metrics::Metrics,
+    object::{Digest, ObjectId},
+    secret::Secret,
 };
 
-/// Tells one snapshot of an order from another, whatever white space lies between its JSON's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 16]);
-
-impl Digest {
-    /// Of an order's bytes. A list and a single answer may space the same order differently.
-    pub fn of(body: &[u8]) -> Self {
-        let mut hasher = Sha256::new();
-        let (mut in_text, mut escaped, mut from) = (false, false, 0);
-        for (at, byte) in body.iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if in_text => escaped = true,
-                b'"' => in_text = !in_text,
-                b' ' | b'\n' | b'\r' | b'\t' if !in_text => {
-                    hasher.update(&body[from..at]);
-                    from = at + 1;
-                }
-                _ => {}
-            }
-        }
-        hasher.update(&body[from..]);
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&hasher.finalize()[..16]);
-        Self(digest)
-    }
-
-    /// The key under which the destination may recognise the same snapshot of the same order sent again.
-    pub fn idempotency_key(self, store: &StoreHash, order: OrderId) -> String {
-        format!("{store}-{order}-{}", URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
 /// One merchant's destination.
-pub struct Destination {
-    client: Client,
-    url: SecretString,
-    store: StoreHash,
+#[derive(Debug)]
+pub struct OneTribe {
+    http: Arc<Http>,
+    url: Secret,
+    /// Whether the URL is the operator's own, which may lead anywhere.
+    is_operators: bool,
+    store: String,
+    timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -61,45 +29,59 @@ pub struct Destination {
 const DRAINED: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
-impl Destination {
-    /// A client for the connection's destination.
-    ///
-    /// # Errors
-    /// When the machine's TLS roots cannot be read.
-    pub fn new(config: &ConnectionConfig, metrics: Arc<Metrics>) -> reqwest::Result<Self> {
-        let url = Url::parse(config.destination.expose_secret()).expect("the configuration holds a checked URL");
-        Ok(Self {
-            client: http::client(&url, config.forward_timeout)?,
-            url: config.destination.clone(),
-            store: config.store.clone(),
-            metrics,
-        })
+impl OneTribe {
+    /// A client for a payload URL. `store` is part of the idempotency key.
+    pub fn new(
+        http: Arc<Http>,
+        url: Secret,
+        is_operators: bool,
+        store: String,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { http, url, is_operators, store, timeout, metrics }
+    }
+
+    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, CallError> {
+        if self.is_operators {
+            Ok(self.http.operator(method, url, self.timeout))
+        } else {
+            self.http.guarded(method, url, self.timeout)
+        }
+    }
+
+    fn url(&self) -> Result<Url, CallError> {
+        Url::parse(self.url.expose()).map_err(|_| Failure::Dns.into())
     }
 
     /// Forwards one snapshot. Taken means any 2xx; what the answer says beside it does not matter.
     ///
     /// # Errors
     /// What was seen instead of a 2xx.
-    pub async fn forward(&self, order: OrderId, digest: Digest, body: Bytes) -> Result<(), CallError> {
-        let sent = self
-            .client
-            .post(self.url.expose_secret())
+    pub async fn deliver(&self, id: &ObjectId, digest: Digest, body: Bytes) -> Result<(), CallError> {
+        let outcome = self.post(id, digest, body).await;
+        self.metrics.forwarded(outcome.as_ref().err().map(|error| error.failure));
+        outcome
+    }
+
+    async fn post(&self, id: &ObjectId, digest: Digest, body: Bytes) -> Result<(), CallError> {
+        let request = self.request(Method::POST, self.url()?)?;
+        let response = request
             .header(header::CONTENT_TYPE, "application/json")
-            .header("Idempotency-Key", digest.idempotency_key(&self.store, order))
+            .header("Idempotency-Key", digest.idempotency_key(&self.store, id))
             .body(body)
             .send()
-            .await;
-        let outcome = match sent {
-            Ok(response) if response.status().is_success() => {
-                // Taken as soon as the status is there; a body that drips or breaks changes nothing.
-                let _ = tokio::time::timeout(DRAIN_TIME, http::read_body(response, DRAINED)).await;
-                Ok(())
-            }
-            Ok(response) => Err(CallError::of_status(&response)),
-            Err(error) => Err(error.into()),
-        };
-        self.metrics.forwarded(outcome.as_ref().err().map(|error| error.seen));
-        outcome
+            .await?;
+        if !response.status().is_success() {
+            // A destination's web page says no less than its status does.
+            return Err(CallError {
+                failure: Failure::Status(response.status().as_u16()),
+                ..CallError::of_status(&response)
+            });
+        }
+        // Taken as soon as the status is there; a body that drips or breaks changes nothing.
+        let _ = tokio::time::timeout(DRAIN_TIME, http::read_body(response, DRAINED)).await;
+        Ok(())
     }
 
     /// Finds out whether the destination can be reached (name, connection, TLS) without sending it anything that could be
@@ -107,10 +89,10 @@ impl Destination {
     ///
     /// # Errors
     /// Why no answer came.
-    pub async fn reach(&self) -> Result<u16, CallError> {
-        let mut url = Url::parse(self.url.expose_secret()).expect("the configuration holds a checked URL");
+    pub async fn probe(&self) -> Result<u16, CallError> {
+        let mut url = self.url()?;
         url.set_path("/");
         url.set_query(None);
-        Ok(self.client.head(url).send().await?.status().as_u16())
+        Ok(self.request(Method::HEAD, url)?.send().await?.status().as_u16())
     }
 }

@@ -1,29 +1,34 @@
-//! The client of one store's API: every call is paid for from the store's request quota, bounded in time and size, and
-//! carries the headers that BigCommerce demands.
+//! The client of one BigCommerce store's API: every call is paid for from the store's request quota, bounded in time and
+//! size, and carries the headers that BigCommerce demands.
 
+pub mod credentials;
 pub mod hooks;
 pub mod orders;
+pub mod payload;
 pub mod quota;
+pub mod webhook;
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, Method, Response, header};
-use secrecy::ExposeSecret;
+use parking_lot::{Mutex, MutexGuard};
+use reqwest::{Method, RequestBuilder, Response, header};
 use url::Url;
 
 use crate::{
+    breaker::Health,
     clock::Timestamp,
-    config::{ConnectionConfig, HooksApi},
-    http::{self, CallError, Seen, Transport},
+    connection::spec::{BigCommerceAuth, BigCommerceSpec},
+    http::{CallError, Failure, Http},
     metrics::Metrics,
-    retry::Standing,
 };
+use credentials::{Credentials, RefusedCredentials};
 use quota::{Quota, QuotaHeaders};
 
 /// How long a call that somebody waits for may wait for the quota.
@@ -38,6 +43,10 @@ pub enum Operation {
     Orders,
     /// Anything under `/hooks`
     Hooks,
+    /// `GET /v2/store`
+    Store,
+    /// Any other resource.
+    Resource,
 }
 
 impl Operation {
@@ -47,31 +56,88 @@ impl Operation {
             Self::Order => "order",
             Self::Orders => "orders",
             Self::Hooks => "hooks",
+            Self::Store => "store",
+            Self::Resource => "resource",
         }
     }
 }
 
-/// One store's API.
-pub struct Api {
-    client: Client,
-    base: Url,
-    config: ConnectionConfig,
-    quota: Mutex<Quota>,
-    /// Whether the store takes the credentials, or when and with which status it last refused them.
-    credentials: Mutex<Standing<(Timestamp, u16)>>,
-    /// Set once the store has answered that V2's hooks are gone.
-    hooks_v3: AtomicBool,
+/// What all BigCommerce stores of the relay share: where the API is, and one quota for each store however many
+/// connections it has.
+#[derive(Debug)]
+pub struct Platform {
+    http: Arc<Http>,
+    api_url: Url,
+    hooks_api: HooksApi,
+    quota_share: f64,
+    timeout: Duration,
     metrics: Arc<Metrics>,
+    quotas: Mutex<HashMap<String, Weak<Mutex<Quota>>>>,
 }
 
-/// The right to make one call on an [`Api`]. Dropped unused, it goes back.
-pub struct Token {
-    api: Arc<Api>,
+/// The two hooks APIs of BigCommerce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HooksApi {
+    /// `/v2/hooks`
+    V2,
+    /// `/v3/hooks`
+    V3,
+}
+
+impl Platform {
+    /// Of the API at `api_url`. `quota_share` of each store's quota may be used up; each call takes at most `timeout`.
+    pub fn new(
+        http: Arc<Http>,
+        api_url: Url,
+        hooks_api: HooksApi,
+        quota_share: f64,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { http, api_url, hooks_api, quota_share, timeout, metrics, quotas: Mutex::default() }
+    }
+
+    /// Where the API is.
+    pub fn api_url(&self) -> &Url {
+        &self.api_url
+    }
+
+    /// The quota of one store, shared by all its connections.
+    fn quota(&self, store: &str) -> Arc<Mutex<Quota>> {
+        let mut quotas = self.quotas.lock();
+        if let Some(quota) = quotas.get(store).and_then(Weak::upgrade) {
+            return quota;
+        }
+        let quota = Arc::new(Mutex::new(Quota::new(self.quota_share, Instant::now())));
+        quotas.insert(store.to_owned(), Arc::downgrade(&quota));
+        quota
+    }
+}
+
+/// One store's API, as one connection calls it.
+#[derive(Debug)]
+pub struct Store {
+    platform: Arc<Platform>,
+    hash: String,
+    base: Url,
+    auth: BigCommerceAuth,
+    quota: Arc<Mutex<Quota>>,
+    credentials: Mutex<Credentials>,
+    /// Set once the store has answered that V2's hooks are gone.
+    hooks_v3: AtomicBool,
+    /// How far the store's clock is ahead of this machine's, as its `Date` headers say.
+    ahead_ms: AtomicI64,
+}
+
+/// The right to make one call on a [`Store`]. Dropped unused, it goes back.
+#[derive(Debug)]
+pub struct Permit {
+    quota: Arc<Mutex<Quota>>,
     spent: Spent,
 }
 
-/// What became of a token.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What became of a permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spent {
     Not,
     /// The call is under way, or nobody waited for its end.
@@ -79,54 +145,84 @@ enum Spent {
     OnAnswer,
 }
 
-impl Drop for Token {
+impl Drop for Permit {
     fn drop(&mut self) {
         match self.spent {
-            Spent::Not => self.api.quota().refund(),
-            Spent::OnCall => self.api.quota().unanswered(),
+            Spent::Not => self.quota.lock().refund(),
+            Spent::OnCall => self.quota.lock().unanswered(),
             Spent::OnAnswer => {}
         }
     }
 }
 
-impl Api {
-    /// A client for the connection's store.
+/// A store's address cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store's API address cannot be used")]
+pub struct BadAddress;
+
+impl Store {
+    /// A client for the store of a connection. Calls nobody.
     ///
     /// # Errors
-    /// When the machine's TLS roots cannot be read.
-    pub fn new(config: &ConnectionConfig, metrics: Arc<Metrics>) -> reqwest::Result<Self> {
-        let mut base = config.api_url.clone();
-        base.set_path(&format!("{}/stores/{}/", base.path().trim_end_matches('/'), config.store));
+    /// [`BadAddress`] for a legacy account's address that is no URL.
+    pub fn new(platform: Arc<Platform>, spec: &BigCommerceSpec) -> Result<Self, BadAddress> {
+        let mut base = match &spec.auth {
+            BigCommerceAuth::Token(_) => {
+                let mut base = platform.api_url.clone();
+                base.set_path(&format!("{}/stores/{}/", base.path().trim_end_matches('/'), spec.store_hash));
+                base
+            }
+            BigCommerceAuth::Legacy { api_url, .. } => Url::parse(api_url).map_err(|_| BadAddress)?,
+        };
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let is_v3 = spec.is_app || platform.hooks_api == HooksApi::V3;
         Ok(Self {
-            client: http::client(&base, config.fetch_timeout)?,
+            quota: platform.quota(&spec.store_hash),
+            platform,
+            hash: spec.store_hash.clone(),
             base,
-            config: config.clone(),
-            quota: Mutex::new(Quota::new(config.quota_share, Instant::now())),
+            auth: spec.auth.clone(),
             credentials: Mutex::default(),
-            hooks_v3: AtomicBool::new(config.hooks_api == HooksApi::V3),
-            metrics,
+            hooks_v3: AtomicBool::new(is_v3),
+            ahead_ms: AtomicI64::new(0),
         })
+    }
+
+    /// `abcde` in `stores/abcde`.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// The store's quota as last seen.
     pub fn quota(&self) -> MutexGuard<'_, Quota> {
-        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+        self.quota.lock()
+    }
+
+    /// How long one call may take.
+    pub fn timeout(&self) -> Duration {
+        self.platform.timeout
+    }
+
+    fn permit(&self) -> Permit {
+        Permit { quota: self.quota.clone(), spent: Spent::Not }
     }
 
     /// Takes up to `want` calls at once for a backlog, or says from when there will be one.
     ///
     /// # Errors
     /// The moment from which there may be a call.
-    pub fn try_take(self: &Arc<Self>, want: u32) -> Result<Vec<Token>, Instant> {
+    pub fn try_take(&self, want: u32) -> Result<Vec<Permit>, Instant> {
         let granted = self.quota().try_take(Instant::now(), want)?;
-        Ok((0..granted).map(|_| Token { api: self.clone(), spent: Spent::Not }).collect())
+        Ok((0..granted).map(|_| self.permit()).collect())
     }
 
     /// Waits until one call may be made in its turn: for work that can wait, such as polling.
-    pub async fn take(self: &Arc<Self>) -> Token {
+    pub async fn take(&self) -> Permit {
         loop {
-            match self.try_take(1).map(|mut tokens| tokens.pop()) {
-                Ok(Some(token)) => return token,
+            match self.try_take(1).map(|mut permits| permits.pop()) {
+                Ok(Some(permit)) => return permit,
                 Ok(None) => tokio::task::yield_now().await,
                 Err(until) => tokio::time::sleep_until(until.into()).await,
             }
@@ -137,83 +233,109 @@ impl Api {
     ///
     /// # Errors
     /// What the store would answer, a 429, when that lasts for longer than anybody would wait.
-    pub async fn take_soon(self: &Arc<Self>) -> Result<Token, CallError> {
+    pub async fn take_urgent(&self) -> Result<Permit, CallError> {
         loop {
             let now = Instant::now();
-            let taken = self.quota().take_soon(now);
+            let taken = self.quota().take_urgent(now);
             match taken {
-                Ok(()) => return Ok(Token { api: self.clone(), spent: Spent::Not }),
+                Ok(()) => return Ok(self.permit()),
                 Err(until) if until.saturating_duration_since(now) > PATIENCE => {
-                    return Err(Seen::Status(429).into());
+                    return Err(Failure::Status(429).into());
                 }
                 Err(until) => tokio::time::sleep_until(until.into()).await,
             }
         }
     }
 
+    /// Where a path of the API is: `v2/orders/1`, relative to the store. A legacy account's address has its version in it.
+    fn url(&self, path: &str) -> Result<Url, CallError> {
+        let path = match &self.auth {
+            BigCommerceAuth::Token(_) => path,
+            BigCommerceAuth::Legacy { .. } => path.strip_prefix("v2/").unwrap_or(path),
+        };
+        let url = self.base.join(path).map_err(|_| Failure::Broken)?;
+        // A path that leaves the store would carry its credentials elsewhere.
+        let stays = url.origin() == self.base.origin() && url.path().starts_with(self.base.path());
+        if stays { Ok(url) } else { Err(Failure::Broken.into()) }
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, CallError> {
+        let url = self.url(path)?;
+        let Platform { http, timeout, .. } = self.platform.as_ref();
+        let request = match &self.auth {
+            BigCommerceAuth::Token(token) => {
+                http.operator(method, url, *timeout).header("X-Auth-Token", token.expose())
+            }
+            BigCommerceAuth::Legacy { username, password, .. } => {
+                http.guarded(method, url, *timeout)?.basic_auth(username, Some(password.expose()))
+            }
+        };
+        Ok(request.header(header::ACCEPT, "application/json"))
+    }
+
     /// Makes one call. `path` is relative to the store, such as `v2/orders/1`. Any 2xx is a success.
     async fn call(
         &self,
-        mut token: Token,
+        mut permit: Permit,
         operation: Operation,
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Response, CallError> {
-        let url = self.base.join(path).map_err(|_| Seen::Transport(Transport::Broken))?;
-        let mut request = self
-            .client
-            .request(method, url)
-            .header("X-Auth-Token", self.config.access_token.expose_secret())
-            .header(header::ACCEPT, "application/json");
+        let mut request = self.request(method, path)?;
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        token.spent = Spent::OnCall;
+        permit.spent = Spent::OnCall;
         let sent = request.send().await;
         let now = Instant::now();
         let outcome = match sent {
             Ok(response) => {
-                token.spent = Spent::OnAnswer;
-                let seen = QuotaHeaders::read(response.headers());
-                self.note_credentials(operation, response.status().as_u16());
-                if response.status().as_u16() == 429 {
-                    let asked = CallError::of_status(&response).retry_after;
-                    self.quota().refused(now, &seen, asked, rand::random());
-                } else {
-                    self.quota().observed(now, &seen);
-                }
+                permit.spent = Spent::OnAnswer;
+                self.learn(&response, operation, now);
                 if response.status().is_success() { Ok(response) } else { Err(CallError::of_status(&response)) }
             }
             Err(error) => Err(error.into()),
         };
-        self.metrics
-            .bigcommerce_call(operation.label(), outcome.as_ref().map(|ok| ok.status().as_u16()).map_err(|e| e.seen));
+        let status = outcome.as_ref().map(|response| response.status().as_u16()).map_err(|error| error.failure);
+        self.platform.metrics.store_call("bigcommerce", operation.label(), status);
         outcome
     }
 
-    /// Whether the store takes the credentials, or when it last refused them, and with which status: 401, or 403 where orders
-    /// are read.
-    pub fn credentials(&self) -> Standing<(Timestamp, u16)> {
-        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Takes what an answer says of quota, credentials and time.
+    fn learn(&self, response: &Response, operation: Operation, now: Instant) {
+        let seen = QuotaHeaders::read(response.headers());
+        let status = response.status().as_u16();
+        if status == 429 {
+            let asked = CallError::of_status(response).retry_after;
+            self.quota().refused(now, &seen, asked, rand::random());
+        } else {
+            self.quota().observed(now, &seen);
+        }
+        if !crate::http::is_html(response.headers()) {
+            self.credentials.lock().observed(operation == Operation::Hooks, status, now, Timestamp::now());
+        }
+        let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+        if let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
+            let ahead = Timestamp::from(date).millis() - Timestamp::now().millis();
+            self.ahead_ms.store(ahead, Ordering::Relaxed);
+        }
+    }
+
+    /// How far the store's clock is ahead of this machine's, in milliseconds, by its last answer; 0 before the first.
+    pub fn ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store takes the credentials, or since when and with which status it refuses them: 401, or 403 where
+    /// orders are read.
+    pub fn credentials(&self) -> Health<RefusedCredentials> {
+        self.credentials.lock().health()
     }
 
     /// Whether the store takes the credentials is not known any more.
     pub fn forget_credentials(&self) {
-        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Standing::Unknown;
-    }
-
-    /// A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and a success there proves no right
-    /// to read orders.
-    fn note_credentials(&self, operation: Operation, status: u16) {
-        let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        let hooks = operation == Operation::Hooks;
-        match status {
-            401 => *credentials = Standing::Trouble((Timestamp::now(), 401)),
-            403 if !hooks => *credentials = Standing::Trouble((Timestamp::now(), 403)),
-            200..=299 if !hooks || matches!(*credentials, Standing::Trouble((_, 401))) => *credentials = Standing::Well,
-            _ => {}
-        }
+        *self.credentials.lock() = Credentials::default();
     }
 
     fn hooks_api(&self) -> HooksApi {
@@ -224,13 +346,8 @@ impl Api {
     pub fn leave_hooks_v2(&self) -> bool {
         let left = !self.hooks_v3.swap(true, Ordering::Relaxed);
         if left {
-            tracing::info!("the store answers /v2/hooks no longer: using /v3/hooks");
+            tracing::info!(store = self.hash, "the store does not answer /v2/hooks: using /v3/hooks");
         }
         left
-    }
-
-    /// How long one call may take.
-    pub fn timeout(&self) -> Duration {
-        self.config.fetch_timeout
     }
 }

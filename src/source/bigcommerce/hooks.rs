@@ -2,16 +2,18 @@
 //!
 //! Sources: BigCommerce, "Webhooks V3" OpenAPI file; V2 as the integration's own guide shows it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::collections::HashSet;
 
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-use super::{Api, Operation, Token};
+use super::{HooksApi, Operation, Permit, Store, webhook::TOKEN_HEADER};
 use crate::{
-    config::HooksApi,
-    http::{CallError, Seen, Unusable, read_body},
+    http::{CallError, Failure, json_start, not_json, read_body},
+    secret::Secret,
+    signature,
+    source::hooks::{Hook, HookToken, WantedHook},
 };
 
 /// No list of hooks is larger than this: a store has few.
@@ -19,74 +21,7 @@ const MAX_HOOKS_BODY: usize = 4 * 1024 * 1024;
 /// V3's page size, its maximum.
 const PAGE: usize = 250;
 /// More pages than any store can have; keeps a store that repeats itself from keeping us for ever.
-const MAX_PAGES: usize = 20;
-
-/// One hook as the store has it.
-#[derive(Clone, Deserialize)]
-pub struct Hook {
-    /// Its number.
-    pub id: i64,
-    /// What it fires for.
-    pub scope: String,
-    /// Where it posts to.
-    pub destination: String,
-    /// Whether the store uses it.
-    #[serde(default, deserialize_with = "is_true")]
-    pub is_active: bool,
-    /// Sent along with each callback. Secret.
-    #[serde(default, deserialize_with = "headers")]
-    pub headers: BTreeMap<String, String>,
-}
-
-/// Leaves the headers out: they hold the relay's token.
-impl fmt::Debug for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, scope, is_active, .. } = self;
-        f.debug_struct("Hook")
-            .field("id", id)
-            .field("scope", scope)
-            .field("is_active", is_active)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Anything but `true` counts as false.
-fn is_true<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(Value::deserialize(deserializer)? == Value::Bool(true))
-}
-
-/// `null`, a list, or anything else that is no object counts as none.
-fn headers<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let Value::Object(map) = Value::deserialize(deserializer)? else { return Ok(BTreeMap::new()) };
-    let text = |(name, value): (String, Value)| Some((name, value.as_str()?.to_owned()));
-    Ok(map.into_iter().filter_map(text).collect())
-}
-
-/// A hook as the relay wants it. Both APIs get the whole of it, on creating and on mending.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct WantedHook {
-    /// What it fires for.
-    pub scope: String,
-    /// Where it posts to.
-    pub destination: String,
-    /// Always true.
-    pub is_active: bool,
-    /// The relay's token.
-    pub headers: BTreeMap<String, String>,
-}
-
-impl WantedHook {
-    /// Whether the store's hook is as wanted. Header names count in any case.
-    pub fn is_met_by(&self, hook: &Hook) -> bool {
-        let carries = |(name, value): (&String, &String)| {
-            hook.headers.iter().any(|(other, theirs)| other.eq_ignore_ascii_case(name) && theirs == value)
-        };
-        hook.is_active
-            && hook.scope == self.scope
-            && hook.destination == self.destination
-            && self.headers.iter().all(carries)
-    }
-}
+const MAX_PAGES: usize = 40;
 
 /// One domain that the store does not call at the moment.
 #[derive(Debug, Clone, Deserialize)]
@@ -99,84 +34,86 @@ pub struct BlockedDomain {
     pub time_left: Option<i64>,
 }
 
-impl Api {
-    /// One call under `/hooks`; a V2 that is gone (404 or 410 on the list) is left for V3, from then on.
+impl Store {
+    /// One call under `/hooks`.
     async fn hooks_call(
-        self: &Arc<Self>,
-        token: Token,
+        &self,
+        permit: Permit,
         method: Method,
         path: &str,
         body: Option<&WantedHook>,
     ) -> Result<Value, CallError> {
-        let body = body.map(|hook| serde_json::to_vec(hook).expect("a hook is a plain struct of texts"));
-        let response = self.call(token, Operation::Hooks, method, path, body).await?;
+        let body = body.map(|hook| body_of(hook).to_string().into_bytes());
+        let response = self.call(permit, Operation::Hooks, method, path, body).await?;
+        let status = response.status().as_u16();
         let body = read_body(response, MAX_HOOKS_BODY).await?;
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        let value: Value = serde_json::from_slice(&body).map_err(|_| Unusable::NotJson)?;
+        let value: Value = serde_json::from_slice(json_start(&body)).map_err(|_| not_json(status, &body))?;
         Ok(match value {
             Value::Object(mut map) if map.contains_key("data") => map.remove("data").unwrap_or_default(),
             bare => bare,
         })
     }
 
-    /// All hooks that this access token can see.
+    /// All hooks that this access token can see. `tokens` are the relay's own, of which any is right.
+    ///
+    /// A V2 that is gone (404 or 410) is left for V3, from then on. Pages are read on until one brings nothing new: V2's
+    /// paging is not documented.
     ///
     /// # Errors
     /// Whatever went wrong with a call.
-    pub async fn hooks(self: &Arc<Self>) -> Result<Vec<Hook>, CallError> {
-        if self.hooks_api() == HooksApi::V2 {
-            match self.hooks_call(self.take_soon().await?, Method::GET, "v2/hooks", None).await {
-                Err(CallError { seen: Seen::Status(404 | 410), .. }) => {
-                    self.leave_hooks_v2();
-                }
-                answer => return read_hooks(answer?),
+    pub async fn hooks(&self, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
+        let mut rows = Vec::new();
+        let mut known = HashSet::new();
+        let mut page = 1;
+        while page <= MAX_PAGES {
+            let path = format!("{}/hooks?page={page}&limit={PAGE}", self.hooks_version());
+            let answer = self.hooks_call(self.take_urgent().await?, Method::GET, &path, None).await;
+            if let Err(CallError { failure: Failure::Status(404 | 410), .. }) = answer
+                && page == 1
+                && self.leave_hooks_v2()
+            {
+                continue;
             }
-        }
-        let mut hooks: Vec<Hook> = Vec::new();
-        for page in 1..=MAX_PAGES {
-            let path = format!("v3/hooks?page={page}&limit={PAGE}");
-            let more = read_hooks(self.hooks_call(self.take_soon().await?, Method::GET, &path, None).await?)?;
-            let known = hooks.len();
-            for hook in more {
-                if !hooks.iter().any(|other| other.id == hook.id) {
-                    hooks.push(hook);
-                }
-            }
-            if hooks.len() == known {
+            let before = rows.len();
+            rows.extend(read_hooks(answer?, tokens)?.into_iter().filter(|hook| known.insert(hook.id)));
+            if rows.len() == before {
                 break;
             }
+            page += 1;
         }
-        Ok(hooks)
+        Ok(rows)
     }
 
-    /// Makes a hook.
+    /// Makes a hook; returns its number.
     ///
     /// # Errors
     /// Whatever went wrong with the call. What a duplicate is answered is not documented: look at the list again.
-    pub async fn create_hook(self: &Arc<Self>, token: Token, wanted: &WantedHook) -> Result<Hook, CallError> {
+    pub async fn create_hook(&self, permit: Permit, wanted: &WantedHook) -> Result<i64, CallError> {
         let path = format!("{}/hooks", self.hooks_version());
-        read_hook(self.hooks_call(token, Method::POST, &path, Some(wanted)).await?)
+        let made = self.hooks_call(permit, Method::POST, &path, Some(wanted)).await?;
+        whole_number(&made["id"]).ok_or_else(|| Failure::NotJson.into())
     }
 
     /// Mends a hook by sending the whole of it.
     ///
     /// # Errors
     /// Whatever went wrong with the call.
-    pub async fn update_hook(self: &Arc<Self>, token: Token, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
+    pub async fn update_hook(&self, permit: Permit, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
         let path = format!("{}/hooks/{id}", self.hooks_version());
-        self.hooks_call(token, Method::PUT, &path, Some(wanted)).await.map(drop)
+        self.hooks_call(permit, Method::PUT, &path, Some(wanted)).await.map(drop)
     }
 
     /// Removes a hook. One that is gone already counts as removed.
     ///
     /// # Errors
     /// Whatever went wrong with the call.
-    pub async fn remove_hook(self: &Arc<Self>, token: Token, id: i64) -> Result<(), CallError> {
+    pub async fn remove_hook(&self, permit: Permit, id: i64) -> Result<(), CallError> {
         let path = format!("{}/hooks/{id}", self.hooks_version());
-        match self.hooks_call(token, Method::DELETE, &path, None).await {
-            Err(CallError { seen: Seen::Status(404), .. }) => Ok(()),
+        match self.hooks_call(permit, Method::DELETE, &path, None).await {
+            Err(CallError { failure: Failure::Status(404), .. }) => Ok(()),
             answer => answer.map(drop),
         }
     }
@@ -185,12 +122,12 @@ impl Api {
     ///
     /// # Errors
     /// Whatever went wrong with the call.
-    pub async fn blocked_domains(self: &Arc<Self>) -> Result<Vec<BlockedDomain>, CallError> {
-        let mut admin = self.hooks_call(self.take_soon().await?, Method::GET, "v3/hooks/admin", None).await?;
+    pub async fn blocked_domains(&self) -> Result<Vec<BlockedDomain>, CallError> {
+        let mut admin = self.hooks_call(self.take_urgent().await?, Method::GET, "v3/hooks/admin", None).await?;
         let domains = admin.get_mut("blocked_domains").map(Value::take).unwrap_or_default();
         match domains {
             Value::Null => Ok(Vec::new()),
-            domains => serde_json::from_value(domains).map_err(|_| Unusable::NotJson.into()),
+            domains => serde_json::from_value(domains).map_err(|_| Failure::NotJson.into()),
         }
     }
 
@@ -202,19 +139,90 @@ impl Api {
     }
 }
 
+/// Both APIs get the whole of a hook, on creating and on mending.
+fn body_of(wanted: &WantedHook) -> Value {
+    let WantedHook { topic, destination, secret } = wanted;
+    json!({
+        "scope": topic,
+        "destination": destination,
+        "is_active": true,
+        "headers": { TOKEN_HEADER: secret.expose() },
+    })
+}
+
 /// A list, or nothing for an empty one (V2 answers 204 to some empty lists). A row that is no hook is passed over, as long as
 /// there are others: it must not hide them.
-fn read_hooks(answer: Value) -> Result<Vec<Hook>, CallError> {
+fn read_hooks(answer: Value, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
     let rows = match answer {
         Value::Null => return Ok(Vec::new()),
         Value::Array(rows) => rows,
-        _ => return Err(Unusable::NotJson.into()),
+        _ => return Err(Failure::NotJson.into()),
     };
-    let count = rows.len();
-    let hooks: Vec<Hook> = rows.into_iter().filter_map(|row| serde_json::from_value(row).ok()).collect();
-    if hooks.is_empty() && count > 0 { Err(Unusable::NotJson.into()) } else { Ok(hooks) }
+    let hooks: Vec<Hook> = rows.iter().filter_map(|row| read_hook(row, tokens)).collect();
+    if hooks.is_empty() && !rows.is_empty() { Err(Failure::NotJson.into()) } else { Ok(hooks) }
 }
 
-fn read_hook(answer: Value) -> Result<Hook, CallError> {
-    serde_json::from_value(answer).map_err(|_| Unusable::NotJson.into())
+/// PHP writes numbers as texts and truth as 1 now and then; what it means counts.
+fn read_hook(row: &Value, tokens: &[Secret]) -> Option<Hook> {
+    let text = |name: &str| row[name].as_str().map(str::to_owned);
+    let is_active = match &row["is_active"] {
+        Value::Bool(is_active) => *is_active,
+        Value::Number(number) => number.as_i64() == Some(1),
+        Value::String(text) => text == "true" || text == "1",
+        _ => false,
+    };
+    Some(Hook {
+        id: whole_number(&row["id"])?,
+        topic: text("scope")?,
+        destination: text("destination")?,
+        is_active,
+        token: token_in(row["headers"].as_object(), tokens),
+    })
+}
+
+/// A store that does not show headers leaves them out, or masks their values.
+fn token_in(headers: Option<&Map<String, Value>>, tokens: &[Secret]) -> HookToken {
+    let found = headers.and_then(|headers| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(TOKEN_HEADER)));
+    let Some(value) = found.and_then(|(_, value)| value.as_str()) else { return HookToken::Hidden };
+    let is_masked = !value.is_empty() && value.chars().all(|c| matches!(c, '*' | '•' | 'x' | 'X'));
+    match tokens.iter().any(|token| signature::same_secret(token.expose(), value)) {
+        true => HookToken::Right,
+        false if is_masked => HookToken::Hidden,
+        false => HookToken::Wrong,
+    }
+}
+
+fn whole_number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_forms_of_a_hook_are_taken_for_what_they_mean() {
+        let tokens = [Secret::from("right-token")];
+        let hook = |row: Value| read_hook(&row, &tokens).expect("a hook");
+        let base = json!({"id": 7, "scope": "store/order/*", "destination": "https://relay.example/webhooks/x"});
+        for (field, value, is_active, token) in [
+            ("is_active", json!(true), true, HookToken::Hidden),
+            ("is_active", json!(1), true, HookToken::Hidden),
+            ("is_active", json!("true"), true, HookToken::Hidden),
+            ("is_active", json!(0), false, HookToken::Hidden),
+            ("headers", Value::Null, false, HookToken::Hidden),
+            ("headers", json!([]), false, HookToken::Hidden),
+            ("headers", json!({}), false, HookToken::Hidden),
+            ("headers", json!({"x-relay-token": "********"}), false, HookToken::Hidden),
+            ("headers", json!({"X-Relay-Token": "right-token"}), false, HookToken::Right),
+            ("headers", json!({"x-relay-token": "another"}), false, HookToken::Wrong),
+            ("id", json!("7"), false, HookToken::Hidden),
+        ] {
+            let mut row = base.clone();
+            row[field] = value;
+            let read = hook(row.clone());
+            assert_eq!((read.id, read.is_active, read.token), (7, is_active, token), "{row}");
+        }
+        assert!(hook(base).points_to("https://relay.example/webhooks/x/"));
+    }
 }

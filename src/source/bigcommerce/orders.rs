@@ -1,20 +1,19 @@
 //! Orders: one by its id, or a list of which each order's bytes are cut out exactly as they stand there.
 //!
-//! An order is never modelled: its types wobble (money as texts, `zip` a text or a number), so only `id`, `status_id` and
-//! `date_modified` are read. Source: BigCommerce, "Orders V2" OpenAPI file.
-
-use std::{borrow::Cow, sync::Arc};
+//! An order is never modelled: its types wobble (money as texts, `zip` a text or a number), so only `id`, `status_id`,
+//! `is_deleted` and the two dates are read. Source: BigCommerce, "Orders V2" OpenAPI file.
 
 use bytes::Bytes;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
-use super::{Api, Operation, Token};
+use super::{Operation, Permit, Store};
 use crate::{
     clock::Timestamp,
-    event::OrderId,
-    http::{CallError, Unusable, read_body},
+    http::{self, CallError, Failure, read_body},
+    object::{ObjectId, Snapshot},
+    source::{Sort, cut::cut_list},
 };
 
 /// The largest order that is taken: 8 MiB.
@@ -27,87 +26,60 @@ pub const PAGE: u32 = 250;
 /// The documented default: no store's page holds fewer.
 pub const SMALLEST_PAGE: u32 = 50;
 
-/// One order as the store sent it.
-#[derive(Clone)]
-pub struct Snapshot {
-    /// Its id, read from the bytes.
-    pub id: OrderId,
-    /// Its status, if it has one.
-    pub status: Option<i64>,
-    /// When the store last changed it, if it says so.
-    pub modified: Option<Timestamp>,
-    /// The bytes as they came. Somebody's home address: never logged, never stored.
-    pub body: Bytes,
-}
-
-impl std::fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
-    }
-}
-
 #[derive(Deserialize)]
 struct Head {
-    id: serde_json::Number,
+    id: Value,
     #[serde(default)]
-    status_id: serde_json::Value,
+    status_id: Value,
     #[serde(default)]
-    date_modified: serde_json::Value,
+    is_deleted: Value,
+    #[serde(default)]
+    date_created: Value,
+    #[serde(default)]
+    date_modified: Value,
 }
 
-impl Snapshot {
-    /// Reads the head of an order; the whole of it must be JSON.
-    ///
-    /// # Errors
-    /// [`Unusable::NotJson`] when it is not an object with an id.
-    pub fn read(body: Bytes) -> Result<Self, Unusable> {
-        // An array that begins with a number would be read as an object too.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Unusable::NotJson);
-        }
-        let head: Head = serde_json::from_slice(&body).map_err(|_| Unusable::NotJson)?;
-        let id = head.id.as_i64().and_then(OrderId::new).ok_or(Unusable::NotJson)?;
-        let modified = head.date_modified.as_str().and_then(parse_date);
-        Ok(Self { id, status: head.status_id.as_i64(), modified, body })
+/// Reads the head of an order; the whole of it must be JSON.
+///
+/// # Errors
+/// [`Failure::NotJson`] when it is not an object with an id, [`Failure::Html`] when it is a web page.
+pub fn read_order(body: Bytes) -> Result<Snapshot, Failure> {
+    let json = http::json_start(&body);
+    // An array that begins with a number would be read as an object too.
+    if json.first() != Some(&b'{') {
+        return Err(http::not_json(200, &body));
     }
+    let head: Head = serde_json::from_slice(json).map_err(|_| Failure::NotJson)?;
+    let id = ObjectId::from_json(&head.id).filter(|id| id.number().is_some()).ok_or(Failure::NotJson)?;
+    let date = |value: &Value| value.as_str().and_then(parse_date);
+    let status = match &head.status_id {
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text.trim().to_owned()),
+        _ => None,
+    };
+    Ok(Snapshot {
+        id,
+        status,
+        created: date(&head.date_created),
+        modified: date(&head.date_modified),
+        is_deleted: head.is_deleted == Value::Bool(true),
+        body,
+    })
 }
 
 /// RFC 2822 (`Tue, 05 Mar 2019 21:40:11 +0000`), as V2 answers, or RFC 3339.
-fn parse_date(text: &str) -> Option<Timestamp> {
+pub fn parse_date(text: &str) -> Option<Timestamp> {
     let rfc2822 = || jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
     let at = rfc2822().or_else(|| text.parse().ok())?;
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// Cuts a list of orders into snapshots that share its memory. A row that is no order is left out; one whose texts are not
-/// UTF-8 is an order like any other.
+/// A list as snapshots that share its memory. A row that is no order is left out.
 ///
 /// # Errors
-/// [`Unusable::NotJson`] when it is not an array.
-pub fn cut_list(list: &Bytes) -> Result<Vec<Snapshot>, Unusable> {
-    if list.is_empty() {
-        return Ok(Vec::new());
-    }
-    let readable = readable(list);
-    let rows: Vec<&RawValue> = serde_json::from_str(&readable).map_err(|_| Unusable::NotJson)?;
-    let snapshot = |row: &RawValue| {
-        let begin = row.get().as_ptr() as usize - readable.as_ptr() as usize;
-        Snapshot::read(list.slice(begin..begin + row.get().len())).ok()
-    };
-    Ok(rows.into_iter().filter_map(snapshot).collect())
-}
-
-/// The same text byte by byte, but for what is not UTF-8: no such byte can end a value.
-fn readable(list: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(list) {
-        return text.into();
-    }
-    let mut text = String::with_capacity(list.len());
-    for chunk in list.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| '?'));
-    }
-    text.into()
+/// [`Failure`] when it is not a list.
+pub fn read_orders(list: &Bytes) -> Result<Vec<Snapshot>, Failure> {
+    Ok(cut_list(list)?.into_iter().filter_map(|row| read_order(row).ok()).collect())
 }
 
 /// Which orders a list asks for.
@@ -116,9 +88,9 @@ pub enum Selection {
     /// All with ids from `min` to `max`, by id.
     Ids {
         /// The lowest id.
-        min: OrderId,
+        min: i64,
         /// The highest id.
-        max: OrderId,
+        max: i64,
     },
     /// All that changed from `since` on.
     Modified {
@@ -127,15 +99,6 @@ pub enum Selection {
         /// In which order.
         sort: Sort,
     },
-}
-
-/// The order of a list of changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
-    /// The longest unchanged first.
-    OldestFirst,
-    /// The latest change first.
-    NewestFirst,
 }
 
 impl Selection {
@@ -159,57 +122,75 @@ fn filter_date(at: Timestamp) -> String {
     seconds.to_string()
 }
 
-impl Api {
+impl Store {
     /// Fetches one order. What comes back is the order asked for, or an error.
     ///
     /// # Errors
-    /// The call's failure, or [`Unusable`] for an answer that is not this order.
-    pub async fn order(&self, token: Token, id: OrderId) -> Result<Snapshot, CallError> {
-        let response = self.call(token, Operation::Order, Method::GET, &format!("v2/orders/{id}"), None).await?;
-        let snapshot = Snapshot::read(read_body(response, MAX_ORDER).await?)?;
-        if snapshot.id == id { Ok(snapshot) } else { Err(Unusable::AnotherOrder.into()) }
+    /// The call's failure, or why the answer is not this order.
+    pub async fn order(&self, permit: Permit, id: &ObjectId) -> Result<Snapshot, CallError> {
+        let path = format!("v2/orders/{}", path_segment(id));
+        let response = self.call(permit, Operation::Order, Method::GET, &path, None).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Err(Failure::Status(204).into());
+        }
+        let snapshot = read_order(read_body(response, MAX_ORDER).await?)?;
+        if snapshot.id == *id { Ok(snapshot) } else { Err(Failure::AnotherObject.into()) }
     }
 
     /// Fetches one page of orders, at most `limit` (and perhaps fewer: the store's own maximum is not documented). Orders
     /// that are archived or deleted are not among them.
     ///
     /// # Errors
-    /// The call's failure, or [`Unusable`] for an answer that is no list of orders.
+    /// The call's failure, or why the answer is no list of orders.
     pub async fn orders(
         &self,
-        token: Token,
+        permit: Permit,
         selection: &Selection,
         page: u32,
         limit: u32,
     ) -> Result<Vec<Snapshot>, CallError> {
         let path = format!("v2/orders?{}&page={page}&limit={limit}", selection.query());
-        let response = self.call(token, Operation::Orders, Method::GET, &path, None).await?;
-        Ok(cut_list(&read_body(response, MAX_LIST).await?)?)
+        let response = self.call(permit, Operation::Orders, Method::GET, &path, None).await?;
+        list_of(response).await
     }
 
     /// Asks for one order, any: proves that the credentials are right and may read orders.
     ///
     /// # Errors
     /// Whatever went wrong with the call.
-    pub async fn can_read_orders(self: &Arc<Self>) -> Result<(), CallError> {
-        let token = self.take_soon().await?;
-        let response = self.call(token, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
-        cut_list(&read_body(response, MAX_LIST).await?)?;
-        Ok(())
+    pub async fn can_read(&self) -> Result<(), CallError> {
+        let permit = self.take_urgent().await?;
+        let response = self.call(permit, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
+        list_of(response).await.map(drop)
     }
+}
+
+/// The rows of an answer; an empty list is a 204 without a body, or an empty array. An empty 200 is no list.
+async fn list_of(response: reqwest::Response) -> Result<Vec<Snapshot>, CallError> {
+    let is_empty = response.status() == StatusCode::NO_CONTENT;
+    let body = read_body(response, MAX_LIST).await?;
+    if is_empty {
+        return Ok(Vec::new());
+    }
+    if body.is_empty() {
+        return Err(Failure::NotJson.into());
+    }
+    Ok(read_orders(&body)?)
+}
+
+/// An id as a part of a path.
+pub fn path_segment(id: &ObjectId) -> String {
+    let text = id.to_string();
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn order(id: i64) -> OrderId {
-        OrderId::new(id).expect("positive")
-    }
-
     #[test]
     fn a_selection_of_ids_asks_for_the_window_by_id() {
-        let selection = Selection::Ids { min: order(3), max: order(252) };
+        let selection = Selection::Ids { min: 3, max: 252 };
         assert_eq!(selection.query(), "min_id=3&max_id=252&sort=id:asc");
     }
 

@@ -1,100 +1,31 @@
-//! The light webhook payload and the names of what it speaks of: stores, orders, scopes, events. Pure.
+//! The light webhook payload: which order it is about, or why it is about none. Pure.
 //!
 //! Shapes: BigCommerce, "Webhook events" (orders), and `reference/bigcommerce` of the project's fact sheets.
 
 use std::fmt;
 
 use serde::{
-    Deserializer as _, Serialize,
+    Deserializer as _,
     de::{DeserializeOwned, MapAccess, Visitor},
 };
 use serde_json::{Value, value::RawValue};
 
-/// A store's hash, `abcde` in `stores/abcde`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-pub struct StoreHash(String);
-
-impl StoreHash {
-    /// Takes letters and digits only: the hash becomes part of a path.
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        fits.then(|| Self(text.to_owned()))
-    }
-
-    /// The hash itself.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// How a payload's `producer` names this store: `stores/<hash>`.
-    pub fn is_producer(&self, producer: &str) -> bool {
-        producer.strip_prefix("stores/") == Some(self.as_str())
-    }
-}
-
-impl fmt::Display for StoreHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An order's number in its store: positive, up to 2⁶³−1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct OrderId(i64);
-
-impl OrderId {
-    /// `None` unless positive.
-    pub fn new(id: i64) -> Option<Self> {
-        (id > 0).then_some(Self(id))
-    }
-
-    /// The number.
-    pub fn get(self) -> i64 {
-        self.0
-    }
-
-    fn from_json(raw: &RawValue) -> Option<Self> {
-        match read(raw)? {
-            Value::Number(number) => number.as_i64().and_then(Self::new),
-            Value::String(text) => text.parse().ok(),
-            _ => None,
-        }
-    }
-}
-
-impl std::str::FromStr for OrderId {
-    type Err = NotAnOrderId;
-
-    fn from_str(text: &str) -> Result<Self, NotAnOrderId> {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| text.parse().ok()).flatten().and_then(Self::new).ok_or(NotAnOrderId)
-    }
-}
-
-/// Said of a text that is no order id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an order id is a positive whole number")]
-pub struct NotAnOrderId;
-
-impl fmt::Display for OrderId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::object::{ChangeKind, ObjectId};
 
 /// One thing BigCommerce told us about one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderEvent {
     /// Which order.
-    pub order: OrderId,
+    pub order: ObjectId,
+    /// What kind of change.
+    pub change: ChangeKind,
     /// The payload's `hash`: equal for equal events, and proof of nothing else.
     pub hash: Option<String>,
     /// The payload's `created_at`, unix seconds, if it came.
     pub created_at: Option<i64>,
 }
 
-/// What a genuine payload of this store turned out to be.
+/// What a genuine payload turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// An order changed.
@@ -104,7 +35,9 @@ pub enum Payload {
         /// The scope, cut to a length fit for a log.
         scope: String,
     },
-    /// A `store/order/…` scope the relay does not know, in a shape it does not know either.
+    /// The event belongs to another store.
+    ForeignStore,
+    /// An order scope that the relay does not know, in a shape it does not know either.
     Unreadable {
         /// The scope, cut to a length fit for a log.
         scope: String,
@@ -120,9 +53,6 @@ pub enum PayloadError {
     /// A known order scope without a usable order id.
     #[error("the order id is missing or not a positive whole number")]
     NoOrderId,
-    /// The payload is another store's.
-    #[error("the event belongs to another store")]
-    AnotherStore,
 }
 
 /// The named fields of a JSON object, each as it is written there; of one that is repeated, the last. What else there is
@@ -189,29 +119,51 @@ enum IdField {
     ResourceId,
 }
 
+/// What follows `store/order/`, or `store/channel/{id}/order/`, in a scope.
+fn order_event(scope: &str) -> Option<(&str, bool)> {
+    if let Some(event) = scope.strip_prefix("store/order/") {
+        return Some((event, false));
+    }
+    let (channel, event) = scope.strip_prefix("store/channel/")?.split_once("/order/")?;
+    channel.bytes().all(|b| b.is_ascii_digit()).then_some((event, true))
+}
+
 impl IdField {
     /// `None` for a scope the relay does not know.
-    fn of_scope(event: &str) -> Option<Self> {
+    fn of_scope(event: &str, is_channel: bool) -> Option<Self> {
         Some(match event {
-            "created" | "updated" | "archived" | "statusUpdated" | "message/created" | "refund/created" => Self::Id,
-            "transaction/created" | "transaction/updated" => Self::OrderId,
-            "metafield/created" | "metafield/updated" | "metafield/deleted" => Self::ResourceId,
+            "created" | "updated" | "archived" | "statusUpdated" | "message/created" | "refund/created" => {
+                if is_channel { Self::OrderId } else { Self::Id }
+            }
+            "transaction/created" | "transaction/updated" if !is_channel => Self::OrderId,
+            "metafield/created" | "metafield/updated" | "metafield/deleted" if !is_channel => Self::ResourceId,
             _ => return None,
         })
     }
 
-    fn read(self, data: &Data<'_>) -> Option<OrderId> {
+    fn read(self, data: &Data<'_>) -> Option<ObjectId> {
         let field = match self {
             Self::Id => data.id,
             Self::OrderId => data.order_id,
             Self::ResourceId => data.resource_id,
         };
-        field.and_then(OrderId::from_json)
+        field.and_then(order_id)
+    }
+}
+
+/// A positive whole number up to 2⁶³−1, also as a text.
+fn order_id(raw: &RawValue) -> Option<ObjectId> {
+    match read(raw)? {
+        Value::Number(number) => number.as_i64().and_then(ObjectId::from_number),
+        Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
+            text.parse().ok().and_then(ObjectId::from_number)
+        }
+        _ => None,
     }
 }
 
 /// `data.id` is the order's only where `data` says it speaks of an order, or says nothing.
-fn guess_order_id(data: &Data<'_>) -> Option<OrderId> {
+fn guess_order_id(data: &Data<'_>) -> Option<ObjectId> {
     let about_an_order = data.kind.is_none_or(|kind| read::<String>(kind).as_deref() == Some("order"));
     IdField::OrderId
         .read(data)
@@ -230,11 +182,11 @@ fn seconds(raw: &RawValue) -> Option<i64> {
 /// Longest piece of a sender's text that goes into a log.
 const LOGGED_SCOPE: usize = 80;
 
-/// Reads a genuine payload. Never panics, whatever the bytes.
+/// Reads a genuine payload that came to the connection of `store` (a hash). Never panics, whatever the bytes.
 ///
 /// # Errors
-/// [`PayloadError`], in the order of the contract: malformed (or a known order scope without an id) before another store's.
-pub fn parse(store: &StoreHash, body: &[u8]) -> Result<Payload, PayloadError> {
+/// [`PayloadError`], also where the payload is another store's.
+pub fn parse(store: &str, body: &[u8]) -> Result<Payload, PayloadError> {
     // What is skipped is not looked at for this: JSON is UTF-8 throughout.
     let text = std::str::from_utf8(body).map_err(|_| PayloadError::Malformed)?;
     let fields = Fields(["scope", "producer", "data", "hash", "created_at"]);
@@ -242,24 +194,30 @@ pub fn parse(store: &StoreHash, body: &[u8]) -> Result<Payload, PayloadError> {
     let text = |field: Option<&RawValue>| field.and_then(read::<String>);
     let (Some(scope), Some(producer)) = (text(scope), text(producer)) else { return Err(PayloadError::Malformed) };
     let data = Data::of(data);
-    let order = match scope.strip_prefix("store/order/") {
+    let event = order_event(&scope);
+    let order = match event {
         None => None,
-        Some(event) => match IdField::of_scope(event) {
+        Some((event, is_channel)) => match IdField::of_scope(event, is_channel) {
             Some(field) => Some(field.read(&data).ok_or(PayloadError::NoOrderId)?),
             None => guess_order_id(&data),
         },
     };
-    if !store.is_producer(&producer) {
-        return Err(PayloadError::AnotherStore);
+    if producer.strip_prefix("stores/") != Some(store) {
+        return Ok(Payload::ForeignStore);
     }
     let logged = || scope.chars().filter(|c| !c.is_control()).take(LOGGED_SCOPE).collect();
-    Ok(match order {
-        Some(order) => Payload::Order(OrderEvent {
+    Ok(match (order, event) {
+        (Some(order), _) => Payload::Order(OrderEvent {
             order,
+            change: if event.is_some_and(|(event, _)| event == "created") {
+                ChangeKind::Created
+            } else {
+                ChangeKind::Updated
+            },
             hash: text(hash).filter(|hash| !hash.is_empty()),
             created_at: created_at.and_then(seconds),
         }),
-        None if scope.starts_with("store/order/") => Payload::Unreadable { scope: logged() },
-        None => Payload::NotAboutOrders { scope: logged() },
+        (None, Some(_)) => Payload::Unreadable { scope: logged() },
+        (None, None) => Payload::NotAboutOrders { scope: logged() },
     })
 }

@@ -140,7 +140,7 @@ impl Quota {
     ///
     /// # Errors
     /// The moment from which there may be a call.
-    pub fn take_soon(&mut self, now: Instant) -> Result<(), Instant> {
+    pub fn take_urgent(&mut self, now: Instant) -> Result<(), Instant> {
         self.fill(now);
         if let Some(until) = self.pause(now) {
             return Err(until);

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use actix_web::http::header::HeaderMap;
-use secrecy::{ExposeSecret, SecretString};
 
+use super::payload::{self, Payload, PayloadError};
 use crate::{
-    event::{self, Payload, PayloadError, StoreHash},
+    secret::Secret,
     signature::{self, SignatureError, SignatureHeaders},
 };
 
@@ -22,34 +22,40 @@ pub enum Unauthentic {
     /// The signature is there and wrong.
     #[error("the webhook-signature is wrong: {0}")]
     Signature(#[from] SignatureError),
+    /// The token is right and the signature is another secret's: the configured client secret is wrong.
+    #[error("the x-relay-token is right and the webhook-signature is not: the client secret is another")]
+    WrongSecret,
     /// The token is there and wrong.
     #[error("the x-relay-token is wrong")]
     Token,
 }
 
-/// Knows what proves a callback of one connection.
+/// What proves a callback of one connection.
+#[derive(Debug, Clone)]
 pub struct Verifier {
-    store: StoreHash,
-    secrets: Vec<SecretString>,
-    tokens: Vec<SecretString>,
+    store: String,
+    secrets: Vec<Secret>,
+    tokens: Vec<Secret>,
     tolerance: Duration,
 }
 
 /// A callback that is proven to be genuine: only [`Verifier::verify`] makes one.
 #[derive(Debug)]
-pub struct Verified<'a> {
-    store: &'a StoreHash,
+pub struct VerifiedCallback<'a> {
+    store: &'a str,
     body: &'a [u8],
     webhook_id: Option<&'a str>,
+    is_signed: bool,
 }
 
 impl Verifier {
-    /// Proof is a signature under any of `secrets`, not older than `tolerance`, or any of `tokens`.
-    pub fn new(store: StoreHash, secrets: Vec<SecretString>, tokens: Vec<SecretString>, tolerance: Duration) -> Self {
-        Self { store, secrets, tokens, tolerance }
+    /// Proof is a signature under any of `secrets`, not older than `tolerance`, or any of `tokens`. `store` is the hash of
+    /// the connection's own store.
+    pub fn new(store: &str, secrets: Vec<Secret>, tokens: Vec<Secret>, tolerance: Duration) -> Self {
+        Self { store: store.to_owned(), secrets, tokens, tolerance }
     }
 
-    /// One proof must be there, and none that is there may be wrong. Compares in constant time.
+    /// One proof must be there, and none that is there may be wrong. Compares in constant time. `now` is the store's time.
     ///
     /// # Errors
     /// [`Unauthentic`]; it holds nothing of the callback.
@@ -58,10 +64,11 @@ impl Verifier {
         headers: &'a HeaderMap,
         body: &'a [u8],
         now: SystemTime,
-    ) -> Result<Verified<'a>, Unauthentic> {
+    ) -> Result<VerifiedCallback<'a>, Unauthentic> {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        let mut proven = false;
-        if headers.contains_key("webhook-signature") {
+        let token = self.has_right_token(headers)?;
+        let is_signed = headers.contains_key("webhook-signature") && !self.secrets.is_empty();
+        if is_signed {
             let signatures: Vec<&str> =
                 headers.get_all("webhook-signature").map(|value| value.to_str().unwrap_or_default()).collect();
             let signature = signatures.join(" ");
@@ -70,38 +77,50 @@ impl Verifier {
                 timestamp: text("webhook-timestamp"),
                 signature: &signature,
             };
-            signature::verify(&self.secrets, given, body, now, self.tolerance)?;
-            proven = true;
+            signature::verify(&self.secrets, given, body, now, self.tolerance).map_err(|error| match error {
+                SignatureError::Mismatch if token => Unauthentic::WrongSecret,
+                error => error.into(),
+            })?;
         }
+        if !token && !is_signed {
+            return Err(Unauthentic::Unproven);
+        }
+        let webhook_id = text("webhook-id").filter(|id| !id.is_empty());
+        Ok(VerifiedCallback { store: &self.store, body, webhook_id, is_signed })
+    }
+
+    /// False without a token.
+    fn has_right_token(&self, headers: &HeaderMap) -> Result<bool, Unauthentic> {
+        let mut found = false;
         for token in headers.get_all(TOKEN_HEADER) {
             let token = token.to_str().unwrap_or_default();
-            let right = self.tokens.iter().fold(false, |right, ours| {
-                let same = signature::same_secret(ours.expose_secret(), token);
-                right | same
-            });
+            let right =
+                self.tokens.iter().fold(false, |right, ours| right | signature::same_secret(ours.expose(), token));
             if !right {
                 return Err(Unauthentic::Token);
             }
-            proven = true;
+            found = true;
         }
-        if !proven {
-            return Err(Unauthentic::Unproven);
-        }
-        Ok(Verified { store: &self.store, body, webhook_id: text("webhook-id").filter(|id| !id.is_empty()) })
+        Ok(found)
     }
 }
 
-impl<'a> Verified<'a> {
+impl<'a> VerifiedCallback<'a> {
     /// What the callback says.
     ///
     /// # Errors
-    /// When it cannot be used, or is another store's.
+    /// When it cannot be used.
     pub fn parse(&self) -> Result<Payload, PayloadError> {
-        event::parse(self.store, self.body)
+        payload::parse(self.store, self.body)
     }
 
     /// The sender's own name for the event, the same on every retry.
     pub fn webhook_id(&self) -> Option<&'a str> {
         self.webhook_id
+    }
+
+    /// Whether a signature proves it. A token alone can be repeated with another body by whoever has seen one callback.
+    pub fn is_signed(&self) -> bool {
+        self.is_signed
     }
 }

@@ -1,0 +1,13 @@
+//! Destinations: where a connection's objects go. A closed set: the compiler lists every place that another kind has to
+//! touch.
+
+pub mod one_tribe;
+
+use one_tribe::OneTribe;
+
+/// One connection's destination.
+#[derive(Debug)]
+pub enum Destination {
+    /// A merchant's payload URL at One Tribe.
+    OneTribe(OneTribe),
+}

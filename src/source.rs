@@ -1,0 +1,239 @@
+//! Sources: the kinds of store, and the questions that are asked of each. A closed set: the compiler lists every place that
+//! another kind has to touch.
+
+pub mod bigcommerce;
+pub mod cut;
+pub mod hooks;
+pub mod plan;
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use crate::{
+    breaker::Health,
+    clock::Timestamp,
+    http::CallError,
+    inbox::{Due, SourceKind},
+    object::{ObjectId, Snapshot},
+    secret::Secret,
+};
+use bigcommerce::{
+    credentials::RefusedCredentials,
+    orders::{PAGE, Selection},
+};
+use hooks::{Hook, WantedHook};
+use plan::{Call, PageHints};
+
+/// The order of a list of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// The longest unchanged first.
+    OldestFirst,
+    /// The latest change first.
+    NewestFirst,
+}
+
+/// One page of what changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangesRequest {
+    /// From when on.
+    pub since: Timestamp,
+    /// In which order.
+    pub sort: Sort,
+    /// Which page, from 1.
+    pub page: u32,
+    /// At most so many rows.
+    pub limit: u32,
+}
+
+/// The right to make one call. Dropped unused, it goes back.
+#[derive(Debug)]
+pub enum CallPermit {
+    /// On a BigCommerce store.
+    BigCommerce(bigcommerce::Permit),
+}
+
+/// One connection's store.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A BigCommerce store.
+    BigCommerce(Arc<bigcommerce::Store>),
+}
+
+impl Source {
+    /// The kind of store.
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            Self::BigCommerce(_) => SourceKind::BigCommerce,
+        }
+    }
+
+    /// Takes up to `want` calls at once for a backlog, or says from when there will be one.
+    ///
+    /// # Errors
+    /// The moment from which there may be a call.
+    pub fn try_take(&self, want: u32) -> Result<Vec<CallPermit>, Instant> {
+        match self {
+            Self::BigCommerce(store) => Ok(store.try_take(want)?.into_iter().map(CallPermit::BigCommerce).collect()),
+        }
+    }
+
+    /// Waits until one call may be made in its turn: for work that can wait, such as polling.
+    pub async fn take(&self) -> CallPermit {
+        match self {
+            Self::BigCommerce(store) => CallPermit::BigCommerce(store.take().await),
+        }
+    }
+
+    /// Until when no call may be made, since the store has said so.
+    pub fn pause(&self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::BigCommerce(store) => store.quota().pause(now),
+        }
+    }
+
+    /// Which calls bring which of the waiting orders: at most `calls` calls for at most `room` orders.
+    pub fn plan(&self, due: &[Due], hints: &PageHints, calls: usize, room: usize) -> Vec<Call> {
+        match self {
+            Self::BigCommerce(_) => plan::windows(due, hints, calls, room),
+        }
+    }
+
+    /// Fetches one order. What comes back is the order asked for, or an error.
+    ///
+    /// # Errors
+    /// The call's failure, or why the answer is not this order.
+    pub async fn order(&self, permit: CallPermit, id: &ObjectId) -> Result<Snapshot, CallError> {
+        match (self, permit) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.order(permit, id).await,
+        }
+    }
+
+    /// Fetches many orders with one call, as [`Source::plan`] put them together. Some may be lacking.
+    ///
+    /// # Errors
+    /// The call's failure, or why the answer is no list of orders.
+    pub async fn orders(&self, permit: CallPermit, ids: &[ObjectId]) -> Result<Vec<Snapshot>, CallError> {
+        match (self, permit) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => {
+                let numbers = || ids.iter().filter_map(ObjectId::number);
+                let (Some(min), Some(max)) = (numbers().min(), numbers().max()) else { return Ok(Vec::new()) };
+                let limit = u32::try_from(max - min + 1).unwrap_or(PAGE);
+                store.orders(permit, &Selection::Ids { min, max }, 1, limit).await
+            }
+        }
+    }
+
+    /// One page of the orders that changed.
+    ///
+    /// # Errors
+    /// The call's failure, or why the answer is no list of orders.
+    pub async fn changes(&self, permit: CallPermit, request: &ChangesRequest) -> Result<Vec<Snapshot>, CallError> {
+        match (self, permit) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => {
+                let selection = Selection::Modified { since: request.since, sort: request.sort };
+                store.orders(permit, &selection, request.page, request.limit).await
+            }
+        }
+    }
+
+    /// The widest page that is ever asked for.
+    pub fn widest_page(&self) -> u32 {
+        match self {
+            Self::BigCommerce(_) => PAGE,
+        }
+    }
+
+    /// Asks for one order, any: proves that the credentials are right and may read orders.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn can_read(&self) -> Result<(), CallError> {
+        match self {
+            Self::BigCommerce(store) => store.can_read().await,
+        }
+    }
+
+    /// Whether the store takes the credentials.
+    pub fn credentials(&self) -> Health<RefusedCredentials> {
+        match self {
+            Self::BigCommerce(store) => store.credentials(),
+        }
+    }
+
+    /// Forgets what was seen of the credentials.
+    pub fn forget_credentials(&self) {
+        match self {
+            Self::BigCommerce(store) => store.forget_credentials(),
+        }
+    }
+
+    /// How far the store's clock is ahead of this machine's, in milliseconds.
+    pub fn ahead_ms(&self) -> i64 {
+        match self {
+            Self::BigCommerce(store) => store.ahead_ms(),
+        }
+    }
+
+    /// All hooks that the credentials can see; `tokens` are the relay's own, of which any is right.
+    ///
+    /// # Errors
+    /// Whatever went wrong with a call.
+    pub async fn hooks(&self, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
+        match self {
+            Self::BigCommerce(store) => store.hooks(tokens).await,
+        }
+    }
+
+    /// Waits only while the store itself would refuse: for rare calls that somebody waits for.
+    ///
+    /// # Errors
+    /// What the store would answer, when that lasts for longer than anybody would wait.
+    pub async fn take_urgent(&self) -> Result<CallPermit, CallError> {
+        match self {
+            Self::BigCommerce(store) => Ok(CallPermit::BigCommerce(store.take_urgent().await?)),
+        }
+    }
+
+    /// Makes a hook; returns its number.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn create_hook(&self, permit: CallPermit, wanted: &WantedHook) -> Result<i64, CallError> {
+        match (self, permit) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.create_hook(permit, wanted).await,
+        }
+    }
+
+    /// Mends a hook.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn update_hook(&self, permit: CallPermit, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
+        match (self, permit) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.update_hook(permit, id, wanted).await,
+        }
+    }
+
+    /// Removes a hook. One that is gone already counts as removed.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn remove_hook(&self, permit: CallPermit, id: i64) -> Result<(), CallError> {
+        match (self, permit) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.remove_hook(permit, id).await,
+        }
+    }
+}
+
+/// An answer of the store's API that is passed on as it is.
+#[derive(Clone)]
+pub struct Answer {
+    /// The body. Personal data.
+    pub body: Bytes,
+    /// How many rows there are in all, if the store says so.
+    pub total: Option<u64>,
+    /// How many pages, likewise.
+    pub pages: Option<u64>,
+}
