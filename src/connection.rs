@@ -1,151 +1,98 @@
-//! A connection: everything that belongs to one store and its destination, passed along as one value.
+//! A connection: one store, one destination, and how both stand, passed along as one value.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+pub mod evidence;
+pub mod spec;
 
-use secrecy::SecretString;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    bigcommerce::Api,
+    breaker::Breaker,
     clock::Timestamp,
-    config::ConnectionConfig,
-    http::Seen,
-    inbox::{ConnectionId, Inbox, InboxError},
+    config::Settings,
+    destination::{Destination, one_tribe::OneTribe},
+    http::Http,
+    inbox::{ConnectionRecord, ConnectionState, Origin, PauseReason, Side, SourceKind, shard_of},
     metrics::Metrics,
-    one_tribe::Destination,
-    retry::Breaker,
+    object::ConnectionId,
+    secret::Secret,
     signature,
+    source::{
+        Source,
+        bigcommerce::{self, Platform},
+        hooks::WantedHook,
+    },
 };
+use evidence::WebhookEvidence;
+use spec::{ConnectionSpec, DestinationSpec, SourceSpec};
 
-/// The kind of store, as the database names it.
-pub const BIGCOMMERCE: &str = "bigcommerce";
+/// The route of the environment's own connection, relative to the public address.
+pub const ENVIRONMENT_HOOK_PATH: &str = "webhooks/bigcommerce";
 
-/// The two sides that a connection lies between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The store's API.
-    Store,
-    /// The merchant's destination.
-    Destination,
-}
-
-impl Side {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Store, Self::Destination];
-
-    /// The inbox's note that says since when (milliseconds since 1970) the side is down, and what was last seen of it.
-    fn note(self) -> &'static str {
-        match self {
-            Self::Store => "outage:store",
-            Self::Destination => "outage:destination",
-        }
-    }
-}
-
-/// For how long a side has been down, and what was last seen of it, in words.
-pub type Outage = (Duration, String);
-
-/// One store and its destination.
+/// One store and its destination, as they are now. A change makes another value.
+#[derive(Debug)]
 pub struct Connection {
-    /// Its number in every table.
+    /// Its number.
     pub id: ConnectionId,
-    /// What it was told.
-    pub config: ConnectionConfig,
-    /// The store's API.
-    pub api: Arc<Api>,
-    /// The merchant's destination.
-    pub destination: Destination,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What happens with its events.
+    pub state: ConnectionState,
+    /// Why it is paused, if it is.
+    pub pause_reason: Option<PauseReason>,
+    /// What people call it.
+    pub name: String,
+    /// The kind of store.
+    pub source_kind: SourceKind,
+    /// Which store: a BigCommerce hash, or a shop's address.
+    pub store: String,
+    /// The unguessable part of its webhook address.
+    pub hook_key: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on changes count.
+    pub begins_at: Timestamp,
+    /// Which shard it belongs to.
+    pub shard: u16,
+    /// The store and the destination; none once it is disconnected.
+    pub link: Option<Link>,
+}
+
+/// The two sides of a connection.
+#[derive(Debug)]
+pub struct Link {
+    /// What it was asked for.
+    pub spec: ConnectionSpec,
+    /// The store.
+    pub source: Source,
+    /// Where its objects go, if that is known yet.
+    pub destination: Option<Destination>,
+    /// What proves its callbacks.
+    pub proof: Proof,
+    /// What its webhooks have shown.
+    pub webhooks: Mutex<WebhookEvidence>,
     store_breaker: Mutex<Breaker>,
     destination_breaker: Mutex<Breaker>,
 }
 
-impl Connection {
-    /// Clients for the store and the destination. Calls nobody.
-    ///
-    /// # Errors
-    /// When the machine's TLS roots cannot be read.
-    pub fn new(id: ConnectionId, config: ConnectionConfig, metrics: &Arc<Metrics>) -> reqwest::Result<Self> {
-        Ok(Self {
-            id,
-            api: Arc::new(Api::new(&config, metrics.clone())?),
-            destination: Destination::new(&config, metrics.clone())?,
-            config,
-            store_breaker: Mutex::default(),
-            destination_breaker: Mutex::default(),
-        })
-    }
+/// What proves a connection's callbacks.
+#[derive(Debug)]
+pub enum Proof {
+    /// Signatures and the relay's token.
+    BigCommerce(bigcommerce::webhook::Verifier),
+}
 
-    /// Whether the store takes calls.
-    pub fn store_breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.store_breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the destination takes orders.
-    pub fn destination_breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.destination_breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Link {
     /// Whether a side takes calls.
     pub fn breaker(&self, side: Side) -> MutexGuard<'_, Breaker> {
         match side {
-            Side::Store => self.store_breaker(),
-            Side::Destination => self.destination_breaker(),
+            Side::Store => self.store_breaker.lock(),
+            Side::Destination => self.destination_breaker.lock(),
         }
     }
 
-    /// Whether a side is down, as this process sees it, or as whoever delivers has noted it.
-    ///
-    /// # Errors
-    /// When the inbox cannot be read.
-    pub async fn outage(&self, side: Side, inbox: &dyn Inbox) -> Result<Option<Outage>, InboxError> {
-        let outage = self.breaker(side).outage();
-        if let Some((since, seen)) = outage {
-            return Ok(Some((since.elapsed(), seen.to_string())));
-        }
-        let noted = inbox.note(self.id, side.note()).await?;
-        let read = |noted: String| {
-            let (since, seen) = noted.split_once(' ')?;
-            let since = Timestamp::from_millis(since.parse().ok()?);
-            Some((Timestamp::now().since(since), seen.to_owned()))
-        };
-        Ok(noted.and_then(read))
-    }
-
-    /// Notes whether a side is down as this process sees it, if that differs from what was `told` before.
-    ///
-    /// # Errors
-    /// When the inbox cannot be written; it is told again the next time then.
-    pub async fn tell_outage(
-        &self,
-        side: Side,
-        told: &mut Option<Option<Seen>>,
-        inbox: &dyn Inbox,
-    ) -> Result<(), InboxError> {
-        let outage = self.breaker(side).outage();
-        let seen = outage.map(|(_, seen)| seen);
-        if *told == Some(seen) {
-            return Ok(());
-        }
-        let note = outage.map(|(since, seen)| format!("{} {seen}", Timestamp::now().before(since.elapsed()).millis()));
-        inbox.keep_note(self.id, side.note(), note).await?;
-        *told = Some(seen);
-        Ok(())
-    }
-
-    /// Removes the notes of outages, where no relay runs that could do so.
-    ///
-    /// # Errors
-    /// When the inbox cannot be written.
-    pub async fn forget_noted(&self, inbox: &dyn Inbox) -> Result<(), InboxError> {
-        for side in Side::ALL {
-            inbox.keep_note(self.id, side.note(), None).await?;
-        }
-        Ok(())
-    }
-
-    /// Forgets the outages of both sides: no order waits any more that could see the end of one.
+    /// Forgets the outages of both sides: no object waits any more that could see the end of one.
     pub fn forget_outages(&self) {
         for side in Side::ALL {
             self.breaker(side).forget_outage();
@@ -154,31 +101,159 @@ impl Connection {
 
     /// Forgets whatever was seen of both sides, since another process may see, or has seen, more of them.
     pub fn forget_sides(&self) {
-        self.api.forget_credentials();
+        self.source.forget_credentials();
         for side in Side::ALL {
             *self.breaker(side) = Breaker::default();
         }
     }
+}
 
-    /// What the relay puts on its hooks as `x-relay-token`, one for each configured client secret; the first is current.
-    pub fn hook_tokens(&self) -> Vec<SecretString> {
-        self.derived("hook", self.config.store.as_str())
+impl Connection {
+    /// Its link, if its objects may be delivered now.
+    pub fn deliverable(&self) -> Option<(&Link, &Destination)> {
+        let link = self.link.as_ref().filter(|_| self.state == ConnectionState::Active)?;
+        Some((link, link.destination.as_ref()?))
     }
 
-    /// What only a relay with this store's client secret can answer to `nonce`; the first is what this one answers.
-    pub fn echo(&self, nonce: &str) -> Vec<SecretString> {
-        self.derived("echo", nonce)
+    /// Whether it is the one that the environment's variables describe.
+    pub fn is_environments(&self) -> bool {
+        self.origin == Origin::Environment
     }
 
-    fn derived(&self, purpose: &str, subject: &str) -> Vec<SecretString> {
-        self.config.client_secrets.iter().map(|secret| signature::derive_token(secret, purpose, subject)).collect()
+    /// Where its hooks point, relative to the public address.
+    pub fn hook_path(&self) -> String {
+        if self.is_environments() { ENVIRONMENT_HOOK_PATH.to_owned() } else { format!("webhooks/{}", self.hook_key) }
+    }
+}
+
+/// Makes live connections of records and their opened specs.
+#[derive(Debug)]
+pub struct ConnectionBuilder {
+    /// What holds for the whole process.
+    pub settings: Arc<Settings>,
+    /// The clients that all share.
+    pub http: Arc<Http>,
+    /// What all BigCommerce stores share.
+    pub platform: Arc<Platform>,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+}
+
+impl ConnectionBuilder {
+    /// A live connection. Calls nobody. One whose spec cannot be used any more is without a link.
+    pub fn build(&self, record: &ConnectionRecord, spec: Option<ConnectionSpec>) -> Connection {
+        let link = spec.and_then(|spec| match self.link(record, spec) {
+            Ok(link) => Some(link),
+            Err(error) => {
+                tracing::error!(connection = %record.id, %error, "connection {}: cannot be used: {error}", record.id);
+                None
+            }
+        });
+        Connection {
+            id: record.id,
+            origin: record.origin,
+            state: record.state,
+            pause_reason: record.pause_reason,
+            name: record.name.clone(),
+            source_kind: record.source_kind,
+            store: record.store.clone(),
+            hook_key: record.hook_key.clone(),
+            created_at: record.created_at,
+            begins_at: record.begins_at,
+            shard: shard_of(record.source_kind, &record.store),
+            link,
+        }
     }
 
-    /// Where the store's hooks point, if the relay has a public address.
-    pub fn hook_destination(&self) -> Option<String> {
-        self.config
-            .public_url
-            .as_ref()
-            .map(|url| format!("{}/webhooks/bigcommerce", url.as_str().trim_end_matches('/')))
+    fn link(&self, record: &ConnectionRecord, spec: ConnectionSpec) -> Result<Link, bigcommerce::BadAddress> {
+        let (source, proof) = match &spec.source {
+            SourceSpec::BigCommerce(store) => {
+                let secrets = self.callback_secrets(store);
+                let tokens = self.hook_tokens(record.origin, &record.hook_key, store);
+                let tolerance = self.settings.webhook_tolerance;
+                let verifier = bigcommerce::webhook::Verifier::new(&store.store_hash, secrets, tokens, tolerance);
+                let source = bigcommerce::Store::new(self.platform.clone(), store)?;
+                (Source::BigCommerce(Arc::new(source)), Proof::BigCommerce(verifier))
+            }
+            SourceSpec::WooCommerce(_) => todo_woocommerce(),
+        };
+        let destination = spec.destination.as_ref().map(|destination| self.destination(record, destination));
+        Ok(Link {
+            source,
+            destination,
+            proof,
+            webhooks: Mutex::default(),
+            store_breaker: Mutex::default(),
+            destination_breaker: Mutex::default(),
+            spec,
+        })
+    }
+
+    fn destination(&self, record: &ConnectionRecord, spec: &DestinationSpec) -> Destination {
+        match spec {
+            DestinationSpec::OneTribe { url } => Destination::OneTribe(OneTribe::new(
+                self.http.clone(),
+                url.clone(),
+                record.origin == Origin::Environment,
+                record.store.clone(),
+                self.settings.forward_timeout,
+                self.metrics.clone(),
+            )),
+            DestinationSpec::CloudElements(_) => todo_elements(),
+        }
+    }
+
+    /// What signs the callbacks of a BigCommerce store.
+    fn callback_secrets(&self, store: &spec::BigCommerceSpec) -> Vec<Secret> {
+        match &self.settings.app {
+            Some(app) if store.is_app => vec![app.client_secret.clone()],
+            _ => store.client_secrets.clone(),
+        }
+    }
+
+    /// What the relay puts on a BigCommerce store's hooks as `x-relay-token`, one for each secret that it may be derived
+    /// from; the first is current.
+    pub fn hook_tokens(&self, origin: Origin, hook_key: &str, store: &spec::BigCommerceSpec) -> Vec<Secret> {
+        let subject = if origin == Origin::Environment { &store.store_hash } else { hook_key };
+        let mut secrets = self.callback_secrets(store);
+        if secrets.is_empty() {
+            secrets.push(match &store.auth {
+                spec::BigCommerceAuth::Token(token) => token.clone(),
+                spec::BigCommerceAuth::Legacy { password, .. } => password.clone(),
+            });
+        }
+        secrets.iter().map(|secret| signature::derive_token(secret, "hook", subject)).collect()
+    }
+
+    /// The relay's own secrets that a connection's hooks may show.
+    pub fn own_tokens(&self, connection: &Connection) -> Vec<Secret> {
+        match connection.link.as_ref().map(|link| &link.spec.source) {
+            Some(SourceSpec::BigCommerce(store)) => self.hook_tokens(connection.origin, &connection.hook_key, store),
+            Some(SourceSpec::WooCommerce(_)) | None => Vec::new(),
+        }
+    }
+
+    /// The hooks that a connection should have; none without a public address, or where none are wanted.
+    pub fn wanted_hooks(&self, connection: &Connection) -> Vec<WantedHook> {
+        let Some((public_url, link)) = self.settings.public_url.as_ref().zip(connection.link.as_ref()) else {
+            return Vec::new();
+        };
+        if !link.spec.has_webhooks {
+            return Vec::new();
+        }
+        let destination = format!("{}/{}", public_url.as_str().trim_end_matches('/'), connection.hook_path());
+        match &link.spec.source {
+            SourceSpec::BigCommerce(store) => {
+                let tokens = self.hook_tokens(connection.origin, &connection.hook_key, store);
+                let Some(secret) = tokens.into_iter().next() else { return Vec::new() };
+                let wanted = |topic: &String| WantedHook {
+                    topic: topic.clone(),
+                    destination: destination.clone(),
+                    secret: secret.clone(),
+                };
+                store.scopes.iter().map(wanted).collect()
+            }
+            SourceSpec::WooCommerce(_) => todo_woocommerce(),
+        }
     }
 }

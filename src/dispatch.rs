@@ -1,290 +1,279 @@
-//! Dispatch: claim → fetch → forward → settle, for one connection.
+//! Dispatch: claim → fetch → forward → settle, for all connections.
 //!
-//! Here is the loop that decides when and what to claim; `plan` chooses the calls, `delivery` takes a claim to its end, `learned` is what both
-//! keep in mind.
+//! Here is the scheduler, which knows who has something due and gives turns; `lane` is one connection's turn, `delivery`
+//! takes a claim to its end, `capacity` shares out the calls under way, `hints` is what was learned of both sides.
 
+mod capacity;
 mod delivery;
-mod learned;
-mod plan;
+mod hints;
+mod lane;
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
 };
 
-use futures_util::future::join_all;
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::{JoinError, JoinSet},
-};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    catalog::LiveCatalog,
     clock::Timestamp,
-    connection::{Connection, Side},
-    event::OrderId,
-    http::Seen,
-    inbox::{Claim, Inbox, InboxError, Outcome, Settlement},
+    config::Settings,
+    connection::Connection,
+    inbox::{Inbox, InboxError, WorkSignal},
+    leader::HeldShards,
     metrics::Metrics,
-    retry::Permit,
+    object::ConnectionId,
 };
-use learned::Learned;
-use plan::{Call, plan};
+use capacity::Capacity;
+use lane::{Lane, Wait};
 
-/// How many waiting orders are looked at to plan the next calls.
-const LOOKED_AT: u32 = 2000;
-/// Work is announced; this is only the net below (another process may have put an order in).
+/// Work is announced; this is only the net below (another process may have put an object in).
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// The pause after the inbox could not be used.
 const INBOX_PAUSE: Duration = Duration::from_secs(1);
-/// The pause after nothing of what is due could be claimed: others are at it.
-const OTHERS_PAUSE: Duration = Duration::from_millis(50);
-/// A lease outlasts the timeouts of what is done under it by this much.
-const LEASE_SLACK: Duration = Duration::from_secs(2);
-/// How long the orders of one list may wait for their turn to be forwarded.
-const LIST_DRAIN: Duration = Duration::from_secs(10);
 
-/// What the deliveries of one connection share.
+/// What all lanes share.
+pub(crate) struct Shared {
+    pub inbox: Arc<dyn Inbox>,
+    pub metrics: Arc<Metrics>,
+    pub settings: Arc<Settings>,
+    pub capacity: Capacity,
+    /// Lanes whose deliveries have ended.
+    pub moved: WorkSignal,
+}
+
+/// Delivers what the inbox holds, for every connection of the shards that this process holds.
 pub struct Dispatch {
-    connection: Arc<Connection>,
-    inbox: Arc<dyn Inbox>,
-    metrics: Arc<Metrics>,
-    slots: Arc<Semaphore>,
-    /// Orders under way here. A clock that jumps may end a lease early; the order is not claimed a second time for that.
-    under_way: Mutex<HashSet<OrderId>>,
-    learned: Mutex<Learned>,
-    /// A delivery ended, or a breaker changed.
-    moved: Notify,
+    shared: Arc<Shared>,
+    catalog: Arc<LiveCatalog>,
+    shards: watch::Receiver<HeldShards>,
 }
 
-/// Why the loop waits, and until when at the latest.
-enum Wait {
-    For(Duration),
-    Until(Instant),
-    Moved,
+/// Which connections have a turn, and when the others have theirs.
+#[derive(Default)]
+struct Turns {
+    lanes: HashMap<ConnectionId, Arc<Lane>>,
+    running: HashSet<ConnectionId>,
+    /// Told of work while their turn was running.
+    again: HashSet<ConnectionId>,
+    timers: BTreeSet<(Instant, ConnectionId)>,
+    timer_of: HashMap<ConnectionId, Instant>,
+    /// Lanes that get no more turns and still have something under way.
+    retired: Vec<Arc<Lane>>,
 }
 
-/// Ends the whole dispatch with a delivery that panicked: whatever it had under way would never be touched again.
-fn end_with(ended: Result<(), JoinError>) {
-    if let Err(panicked) = ended
-        && panicked.is_panic()
-    {
-        std::panic::resume_unwind(panicked.into_panic());
+impl Turns {
+    fn retire(&mut self, id: ConnectionId) -> Option<Arc<Lane>> {
+        self.clear_timer(id);
+        let lane = self.lanes.remove(&id)?;
+        self.retired.retain(|lane| !lane.is_idle());
+        self.retired.push(lane.clone());
+        Some(lane)
+    }
+
+    fn set_timer(&mut self, id: ConnectionId, at: Instant) {
+        match self.timer_of.get(&id) {
+            Some(known) if *known <= at => {}
+            known => {
+                if let Some(known) = known {
+                    self.timers.remove(&(*known, id));
+                }
+                self.timers.insert((at, id));
+                self.timer_of.insert(id, at);
+            }
+        }
+    }
+
+    fn clear_timer(&mut self, id: ConnectionId) {
+        if let Some(at) = self.timer_of.remove(&id) {
+            self.timers.remove(&(at, id));
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    fn elapsed(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let mut elapsed = Vec::new();
+        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, id));
+            self.timer_of.remove(&id);
+            elapsed.push(id);
+        }
+        elapsed
     }
 }
 
+/// How a turn ended.
+type Ended = (ConnectionId, Result<Wait, InboxError>);
+
 impl Dispatch {
-    /// For one connection; nothing runs yet.
-    pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, metrics: Arc<Metrics>) -> Arc<Self> {
-        let slots = Arc::new(Semaphore::new(connection.config.concurrency));
-        Arc::new(Self {
-            connection,
-            inbox,
-            metrics,
-            slots,
-            under_way: Mutex::default(),
-            learned: Mutex::default(),
-            moved: Notify::new(),
-        })
+    /// Nothing runs yet. `shards` says which connections are this process's to deliver.
+    pub fn new(
+        inbox: Arc<dyn Inbox>,
+        catalog: Arc<LiveCatalog>,
+        metrics: Arc<Metrics>,
+        settings: Arc<Settings>,
+        shards: watch::Receiver<HeldShards>,
+    ) -> Self {
+        let capacity = Capacity::new(settings.max_concurrency);
+        let shared = Arc::new(Shared { inbox, metrics, settings, capacity, moved: WorkSignal::default() });
+        Self { shared, catalog, shards }
     }
 
     /// Delivers until told to stop; then finishes what is under way and returns.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        self.connection.forget_sides();
-        // What waits for an outage waits for the breaker that saw it: this one has seen nothing yet.
-        if let Err(error) = self.inbox.recover(self.connection.id).await {
-            tracing::error!(%error, "waiting orders keep their own times: {error}");
-        }
-        let mut arrivals = self.inbox.arrivals();
-        let mut deliveries = JoinSet::new();
-        let mut told = [None; 2];
+    pub async fn run(mut self, stop: CancellationToken) {
+        let work = self.shared.inbox.work();
+        let mut catalog_changes = self.catalog.changes();
+        let mut turns = Turns::default();
+        let mut running: JoinSet<Ended> = JoinSet::new();
+        let mut safety = tokio::time::interval(SAFETY_POLL);
+        safety.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
-            self.tell_outages(&mut told).await;
-            arrivals.borrow_and_update();
-            let wait = match self.step(&mut deliveries, &stop).await {
-                Ok(None) => continue,
-                Ok(Some(wait)) => wait,
-                Err(error) => {
-                    tracing::error!(%error, "dispatch pauses: {error}");
-                    Wait::For(INBOX_PAUSE)
+            let next = turns.next_timer().unwrap_or_else(|| Instant::now() + SAFETY_POLL);
+            let ready: Vec<ConnectionId> = tokio::select! {
+                () = stop.cancelled() => break,
+                told = work.take() => told.into_iter().collect(),
+                moved = self.shared.moved.take() => moved.into_iter().collect(),
+                Some(ended) = running.join_next(), if !running.is_empty() => {
+                    turn_ended(&mut turns, ended.unwrap_or_else(|error| resume(error)))
                 }
+                () = tokio::time::sleep_until(next) => turns.elapsed(Instant::now()),
+                changed = self.shards.changed() => {
+                    if changed.is_err() { break }
+                    self.shards_changed(&mut turns).await
+                }
+                changed = catalog_changes.changed() => {
+                    if changed.is_err() { break }
+                    self.catalog_changed(&mut turns)
+                }
+                _ = safety.tick() => self.look(&mut turns).await,
             };
-            let span = match wait {
-                Wait::For(span) => span,
-                Wait::Until(at) => at.saturating_duration_since(Instant::now()),
-                Wait::Moved => SAFETY_POLL,
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                changed = arrivals.changed() => if changed.is_err() { break },
-                () = self.moved.notified() => {}
-                () = tokio::time::sleep(span.min(SAFETY_POLL)) => {}
-            }
-            while let Some(ended) = deliveries.try_join_next() {
-                end_with(ended);
+            for id in ready {
+                self.give_turn(&mut turns, &mut running, id, &stop);
             }
         }
-        while let Some(ended) = deliveries.join_next().await {
-            end_with(ended);
-        }
-        self.connection.forget_sides();
-    }
-
-    /// Notes in the inbox which side is down, so that whoever checks elsewhere (a command, another relay) knows it too. `told`
-    /// is what was noted last.
-    async fn tell_outages(&self, told: &mut [Option<Option<Seen>>; 2]) {
-        for (side, told) in Side::ALL.into_iter().zip(told) {
-            if let Err(error) = self.connection.tell_outage(side, told, self.inbox.as_ref()).await {
-                tracing::debug!(%error, "an outage could not be noted: {error}");
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                resume(error);
             }
+        }
+        for lane in turns.lanes.values().chain(&turns.retired) {
+            lane.finish().await;
         }
     }
 
-    /// Starts the deliveries that may start now. `None` means there may be more at once.
-    async fn step(
-        self: &Arc<Self>,
-        deliveries: &mut JoinSet<()>,
+    /// Every connection with waiting objects is asked about once more; those that are not due yet get a timer.
+    async fn look(&self, turns: &mut Turns) -> Vec<ConnectionId> {
+        let waiting = match self.shared.inbox.waiting().await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                tracing::debug!(%error, "the waiting objects cannot be read: {error}");
+                return Vec::new();
+            }
+        };
+        let (wall, now) = (Timestamp::now(), Instant::now());
+        let mut due = Vec::new();
+        for (id, at) in waiting {
+            if at > wall {
+                turns.set_timer(id, now + at.since(wall));
+            } else if !turns.timer_of.contains_key(&id) {
+                due.push(id);
+            }
+        }
+        self.drop_idle(turns);
+        due
+    }
+
+    /// Lanes without anything under way or due are forgotten: a connection without work costs nothing.
+    fn drop_idle(&self, turns: &mut Turns) {
+        let idle: Vec<ConnectionId> = turns
+            .lanes
+            .iter()
+            .filter(|(id, lane)| !turns.running.contains(id) && !turns.timer_of.contains_key(id) && lane.is_idle())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in idle {
+            turns.lanes.remove(&id);
+        }
+    }
+
+    /// Shards have come or gone. What is under way for one that has gone is finished; nothing new is begun.
+    async fn shards_changed(&mut self, turns: &mut Turns) -> Vec<ConnectionId> {
+        let held = self.shards.borrow_and_update().clone();
+        let lost: Vec<ConnectionId> =
+            turns.lanes.iter().filter(|(_, lane)| !held.holds(lane.connection().shard)).map(|(id, _)| *id).collect();
+        for id in lost {
+            if let Some(lane) = turns.retire(id)
+                && let Some(link) = &lane.connection().link
+            {
+                link.forget_sides();
+            }
+        }
+        self.look(turns).await
+    }
+
+    /// Connections have been made, changed or ended: their lanes begin anew, and whatever waits may be deliverable now.
+    fn catalog_changed(&self, turns: &mut Turns) -> Vec<ConnectionId> {
+        let is_current = |id: &ConnectionId, lane: &Arc<Lane>| {
+            self.catalog.get(*id).is_some_and(|connection| Arc::ptr_eq(&connection, lane.connection()))
+        };
+        let changed: Vec<ConnectionId> =
+            turns.lanes.iter().filter(|(id, lane)| !is_current(id, lane)).map(|(id, _)| *id).collect();
+        for id in &changed {
+            turns.retire(*id);
+        }
+        changed
+    }
+
+    fn give_turn(
+        &self,
+        turns: &mut Turns,
+        running: &mut JoinSet<Ended>,
+        id: ConnectionId,
         stop: &CancellationToken,
-    ) -> Result<Option<Wait>, InboxError> {
-        // The slot is taken before anything is claimed: a claim that waits for its turn helps nobody.
-        let slot = tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            slot = self.slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
-        };
-        let now = Instant::now();
-        let gates = [self.connection.store_breaker().permit(now), self.connection.destination_breaker().permit(now)];
-        if gates.contains(&Permit::AfterProbe) {
-            return Ok(Some(Wait::Moved));
+    ) {
+        if turns.running.contains(&id) {
+            turns.again.insert(id);
+            return;
         }
-        if let Some(until) =
-            gates.iter().filter_map(|gate| if let Permit::Until(at) = gate { Some(*at) } else { None }).max()
-        {
-            return Ok(Some(Wait::Until(until)));
-        }
-        let probing = gates.contains(&Permit::Probe);
-        if probing && !self.under_way().is_empty() {
-            // What is still under way will tell as much as a probe would.
-            return Ok(Some(Wait::Moved));
-        }
-
-        let (calls, room) = if probing { (1, 1) } else { (1 + self.slots.available_permits(), self.room()) };
-        if room == 0 {
-            return Ok(Some(Wait::Moved));
-        }
-        let tokens = match self.connection.api.try_take(u32::try_from(calls).unwrap_or(u32::MAX)) {
-            Ok(tokens) => tokens,
-            Err(until) => return Ok(Some(Wait::Until(until))),
-        };
-        let wall = Timestamp::now();
-        let mut due = self.inbox.due(self.connection.id, wall, LOOKED_AT).await?;
-        {
-            let under_way = self.under_way();
-            due.retain(|due| !under_way.contains(&due.order));
-        }
-        if due.is_empty() {
-            let next = self.inbox.next_due(self.connection.id, wall).await?;
-            if next.is_none() && self.under_way().is_empty() {
-                // No order is left that could find out whether an outage is over: the next one is simply tried.
-                self.connection.forget_outages();
-            }
-            return Ok(Some(Wait::For(next.map_or(SAFETY_POLL, |at| at.since(wall)))));
-        }
-        let planned = {
-            let learned = self.learned();
-            plan(&due, |order| learned.fetch_singly(order), learned.page(), tokens.len(), room)
-        };
-        let claims = self.claim(&planned, wall).await?;
-        if claims.iter().all(Vec::is_empty) {
-            return Ok(Some(Wait::For(OTHERS_PAUSE)));
-        }
-        // What was refused meanwhile may be among them, and these tokens are older than the pause that it brought.
-        let pause = self.connection.api.quota().pause(Instant::now());
-        if let Some(until) = pause {
-            self.release(claims.into_iter().flatten().collect()).await;
-            return Ok(Some(Wait::Until(until)));
-        }
-        if probing {
-            self.connection.store_breaker().begin_probe();
-            self.connection.destination_breaker().begin_probe();
-        }
-        let mut slot = Some(slot);
-        for (mut claims, token) in claims.into_iter().zip(tokens) {
-            // A claim that is not there is somebody else's now.
-            let Some(last) = claims.pop() else { continue };
-            let Some(slot) = slot.take().or_else(|| self.slots.clone().try_acquire_owned().ok()) else {
-                // A list's order took the slot meanwhile: the leases are given back.
-                claims.push(last);
-                self.release(claims).await;
-                continue;
-            };
-            self.under_way().extend(claims.iter().chain([&last]).map(|claim| claim.order));
-            let (this, stop) = (self.clone(), stop.clone());
-            deliveries.spawn(async move {
-                if claims.is_empty() {
-                    this.deliver_single(slot, token, last, probing).await;
-                } else {
-                    claims.push(last);
-                    this.deliver_list(slot, token, claims, &stop).await;
-                }
-                this.moved.notify_one();
-            });
-        }
-        Ok(None)
+        let Some(connection) = self.catalog.get(id).filter(|connection| self.is_mine(connection)) else { return };
+        turns.clear_timer(id);
+        let lane = turns.lanes.entry(id).or_insert_with(|| Lane::new(connection, self.shared.clone())).clone();
+        turns.running.insert(id);
+        let stop = stop.clone();
+        running.spawn(async move { (id, lane.turn(&stop).await) });
     }
 
-    /// Claims what the calls are made for, in two groups: the orders of a list wait for each other, and get more time.
-    async fn claim(&self, planned: &[Call], now: Timestamp) -> Result<Vec<Vec<Claim>>, InboxError> {
-        let config = &self.connection.config;
-        let single = config.fetch_timeout + config.forward_timeout + LEASE_SLACK;
-        let (mut singles, mut listed) = (Vec::new(), Vec::new());
-        for call in planned {
-            match call {
-                Call::Single(order) => singles.push(*order),
-                Call::List(orders) => listed.extend_from_slice(orders),
-            }
+    fn is_mine(&self, connection: &Connection) -> bool {
+        connection.deliverable().is_some() && self.shards.borrow().holds(connection.shard)
+    }
+}
+
+/// A turn has ended: when is the next? Those told of work meanwhile have theirs at once.
+fn turn_ended(turns: &mut Turns, (id, wait): Ended) -> Vec<ConnectionId> {
+    turns.running.remove(&id);
+    let told = turns.again.remove(&id);
+    let now = Instant::now();
+    match wait {
+        Ok(Wait::Until(at)) => turns.set_timer(id, at.into()),
+        Ok(Wait::For(span)) => turns.set_timer(id, now + span),
+        // A delivery's end gives the next turn.
+        Ok(Wait::Moved | Wait::Idle) => {}
+        Err(error) => {
+            tracing::error!(connection = %id, %error, "connection {id}: delivery pauses: {error}");
+            turns.set_timer(id, now + INBOX_PAUSE);
+            return Vec::new();
         }
-        let mut claimed = Vec::new();
-        for (orders, lease) in [(singles, single), (listed, single + LIST_DRAIN)] {
-            if !orders.is_empty() {
-                match self.inbox.claim(self.connection.id, orders, lease, now).await {
-                    Ok(claims) => claimed.extend(claims),
-                    Err(error) => {
-                        self.give_back(claimed).await;
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        let mut claimed: HashMap<OrderId, Claim> = claimed.into_iter().map(|claim| (claim.order, claim)).collect();
-        let of_call = |call: &Call| {
-            let mut claims: Vec<Claim> = call.orders().iter().filter_map(|order| claimed.remove(order)).collect();
-            claims.sort_unstable_by_key(|claim| (claim.waiting_since, claim.order));
-            claims
-        };
-        Ok(planned.iter().map(of_call).collect())
     }
+    if told { vec![id] } else { Vec::new() }
+}
 
-    /// Gives claims back as far as the inbox takes them now. The leases of the others run out.
-    async fn give_back(&self, claims: Vec<Claim>) {
-        let released = |claim| Settlement { claim, outcome: Outcome::Released, at: Timestamp::now() };
-        join_all(claims.into_iter().map(|claim| self.inbox.settle(released(claim)))).await;
-    }
-
-    /// How many more orders may be under way: what the destination takes, at its present speed, within the time that the
-    /// orders of one list may wait.
-    fn room(&self) -> usize {
-        let each = self.learned().forward_time().max(Duration::from_millis(1));
-        let lanes = self.connection.config.concurrency as f64;
-        let most = (LIST_DRAIN.as_secs_f64() / each.as_secs_f64() * lanes).clamp(lanes, f64::from(LOOKED_AT)) as usize;
-        most.saturating_sub(self.under_way().len())
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, HashSet<OrderId>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Ends the whole dispatch with a turn that panicked: whatever it had under way would never be touched again.
+fn resume(error: tokio::task::JoinError) -> Ended {
+    std::panic::resume_unwind(error.into_panic())
 }

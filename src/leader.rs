@@ -1,133 +1,97 @@
-//! The lead: of the relays that share a database, one at a time does a connection's singular work. Here is who that is,
-//! kept by a heartbeat; what the work consists of, `app` says.
+//! Which shards of connections this process works at, of all that share its database: kept by a heartbeat.
 //!
-//! The lead keeps calls within one quota. That an order is never under way twice rests on claims alone, which also refuse
-//! whoever has lost the lead without knowing it yet; that hooks are not made twice, on the registrar's turns.
+//! That an object is never under way twice rests on claims alone, which also refuse whoever has lost a shard without
+//! knowing it yet; that hooks are not made twice, on the registrar's locks. Shards keep calls within one quota.
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::inbox::{ConnectionId, Inbox, Lease};
+use crate::inbox::{Heartbeat, Inbox};
 
-/// Between heartbeats, and between tries to take the lead.
+/// Between heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
-/// How long the lead outlasts the last heartbeat: a relay that dies is replaced within this and one beat.
+/// How long shards outlast the last heartbeat: those of a process that dies are taken over within this and one beat.
 const SPAN: Duration = Duration::from_secs(5);
 
-/// One part of the singular work: its name, and what begins it anew for each term. It ends when its token is cancelled, and
-/// not before.
-pub struct Part {
-    /// For messages.
-    pub name: &'static str,
-    /// Begins it.
-    pub begin: Box<dyn Fn(CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>,
-    /// Whether the next leader may begin while this one still finishes what it has under way.
-    pub overlaps: bool,
+/// The shards that this process holds now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldShards(Arc<[u16]>);
+
+impl HeldShards {
+    /// Whether a shard is among them.
+    pub fn holds(&self, shard: u16) -> bool {
+        self.0.binary_search(&shard).is_ok()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
 }
 
-/// One connection's lead, as this relay seeks and keeps it.
-pub struct Lead {
+/// Keeps the heartbeat of one process.
+pub struct Leader {
     inbox: Arc<dyn Inbox>,
-    connection: ConnectionId,
-    parts: Vec<Part>,
+    held: watch::Sender<HeldShards>,
+    revision: watch::Sender<i64>,
 }
 
-/// Why a term ended.
-enum End {
-    Stopped,
-    Lost,
-    /// A part ended by itself.
-    Died(&'static str),
-}
-
-impl Lead {
-    /// Nothing is asked and nothing begun yet.
-    pub fn new(inbox: Arc<dyn Inbox>, connection: ConnectionId, parts: Vec<Part>) -> Self {
-        Self { inbox, connection, parts }
+impl Leader {
+    /// Nothing is asked for yet.
+    pub fn new(inbox: Arc<dyn Inbox>) -> Self {
+        Self { inbox, held: watch::Sender::default(), revision: watch::Sender::default() }
     }
 
-    /// Seeks the lead, works while it has it, and seeks it again, until told to stop. Returns the name of the part that
-    /// ended by itself, if one did.
-    pub async fn run(self, stop: CancellationToken) -> Option<&'static str> {
-        loop {
-            let until = tokio::select! {
-                () = stop.cancelled() => return None,
-                until = self.seek() => until,
-            };
-            tracing::info!("this relay has the lead: it fetches and forwards");
-            match self.term(until, &stop).await {
-                End::Stopped => return None,
-                End::Lost => tracing::warn!("this relay no longer has the lead: another one fetches and forwards"),
-                End::Died(name) => return Some(name),
-            }
-        }
+    /// The shards that are held, as they come and go.
+    pub fn shards(&self) -> watch::Receiver<HeldShards> {
+        self.held.subscribe()
     }
 
-    /// Returns when the lead is had, with the moment until which that is certain.
-    async fn seek(&self) -> Instant {
-        loop {
+    /// The newest revision of any connection.
+    pub fn revision(&self) -> watch::Receiver<i64> {
+        self.revision.subscribe()
+    }
+
+    /// Beats until told to stop, then gives the shards back once `finished` says that their work has ended.
+    pub async fn run(self, stop: CancellationToken, finished: CancellationToken) {
+        let mut until = Instant::now();
+        while !finished.is_cancelled() {
             let asked = Instant::now();
-            if self.ask().await == Some(true) {
-                return asked + SPAN;
+            match tokio::time::timeout(BEAT, self.inbox.heartbeat(SPAN)).await {
+                Ok(Ok(Heartbeat { shards, revision })) => {
+                    until = asked + SPAN;
+                    // What was held while this process stood still may be somebody else's by now.
+                    if Instant::now() < until && !stop.is_cancelled() {
+                        self.hold(HeldShards(shards.into()));
+                    }
+                    self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "which connections are this relay's is not known: {error}"),
+                Err(_) => tracing::debug!("the database has not answered the heartbeat in time"),
             }
-            tokio::time::sleep_until(asked + BEAT).await;
+            if Instant::now() + BEAT >= until {
+                self.hold(HeldShards::default());
+            }
+            tokio::select! {
+                () = finished.cancelled() => {}
+                () = tokio::time::sleep_until(asked + BEAT) => {}
+            }
+        }
+        if let Err(error) = self.inbox.release_shards().await {
+            tracing::debug!(%error, "the shards run out by themselves: {error}");
         }
     }
 
-    /// `None` when the inbox did not say.
-    async fn ask(&self) -> Option<bool> {
-        match tokio::time::timeout(BEAT, self.inbox.lease(self.connection, Lease::Lead, SPAN)).await {
-            Ok(Ok(term)) => Some(term.is_some()),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "who has the lead is not known: {error}");
-                None
+    fn hold(&self, shards: HeldShards) {
+        self.held.send_if_modified(|held| {
+            let has_changed = *held != shards;
+            if has_changed {
+                tracing::info!(shards = shards.count(), "this relay works at {} of the shards", shards.count());
+                *held = shards;
             }
-            Err(_) => None,
-        }
-    }
-
-    /// Works until stopped, or until the lead is lost or no longer certain.
-    async fn term(&self, until: Instant, stop: &CancellationToken) -> End {
-        let over = CancellationToken::new();
-        let (mut apart, mut overlapping) = (JoinSet::new(), JoinSet::new());
-        for Part { name, begin, overlaps } in &self.parts {
-            let (part, name) = (begin(over.clone()), *name);
-            let parts = if *overlaps { &mut overlapping } else { &mut apart };
-            parts.spawn(async move {
-                part.await;
-                name
-            });
-        }
-        let end = tokio::select! {
-            () = stop.cancelled() => End::Stopped,
-            () = self.keep(until) => End::Lost,
-            Some(died) = apart.join_next() => End::Died(died.unwrap_or("a part")),
-            Some(died) = overlapping.join_next() => End::Died(died.unwrap_or("a part")),
-        };
-        over.cancel();
-        while apart.join_next().await.is_some() {}
-        if let Err(error) = self.inbox.release(self.connection, Lease::Lead).await {
-            tracing::debug!(%error, "the lead runs out by itself: {error}");
-        }
-        while overlapping.join_next().await.is_some() {}
-        end
-    }
-
-    /// Returns when the lead is lost, or may be.
-    async fn keep(&self, mut until: Instant) {
-        loop {
-            tokio::time::sleep(BEAT).await;
-            let asked = Instant::now();
-            // A process that was stopped for a while wakes up here with its time long over.
-            match self.ask().await {
-                Some(true) => until = asked + SPAN,
-                Some(false) => return,
-                None if Instant::now() + BEAT >= until => return,
-                None => {}
-            }
-        }
+            has_changed
+        });
     }
 }

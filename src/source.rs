@@ -6,7 +6,10 @@ pub mod cut;
 pub mod hooks;
 pub mod plan;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -76,6 +79,13 @@ impl Source {
     pub fn try_take(&self, want: u32) -> Result<Vec<CallPermit>, Instant> {
         match self {
             Self::BigCommerce(store) => Ok(store.try_take(want)?.into_iter().map(CallPermit::BigCommerce).collect()),
+        }
+    }
+
+    /// How long one call may take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::BigCommerce(store) => store.timeout(),
         }
     }
 

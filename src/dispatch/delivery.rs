@@ -5,348 +5,407 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::Dispatch;
+use super::lane::{Lane, Slot};
 use crate::{
-    bigcommerce::{
-        Token,
-        orders::{MAX_ORDER, PAGE, SMALLEST_PAGE, Selection, Snapshot},
-    },
+    breaker::Permit,
     clock::Timestamp,
-    connection::Side,
-    event::OrderId,
-    http::{CallError, Seen, Unusable},
-    inbox::{Claim, Outcome, Settlement},
-    one_tribe::Digest,
-    retry::{self, Blame, Permit, Verdict},
+    destination::Destination,
+    http::{CallError, Failure},
+    inbox::{Claim, Failed, Outcome, Settlement, Side},
+    object::{Digest, ObjectId, Snapshot},
+    retry::{self, FetchBlame, ForwardBlame, Verdict},
+    source::{
+        CallPermit,
+        bigcommerce::orders::{MAX_ORDER, SMALLEST_PAGE},
+    },
 };
 
 /// The pause before a settling that could not be stored is tried again.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+/// So many objects of a list are noted at once as being forwarded.
+const FORWARDED_TOGETHER: usize = 64;
 
-/// What was seen of a side, as an order's row tells it.
-fn said(side: Side, seen: Seen) -> String {
-    match side {
-        Side::Store => format!("store: {seen}"),
-        Side::Destination => format!("destination: {seen}"),
-    }
-}
-
-impl Dispatch {
-    /// Fetches one order and takes it to its end, all under one slot.
-    pub(super) async fn deliver_single(&self, slot: OwnedSemaphorePermit, token: Token, claim: Claim, probing: bool) {
-        let order = claim.order;
+impl Lane {
+    /// Fetches one object and takes it to its end, all under one slot.
+    pub(super) async fn deliver_single(&self, slot: Slot, permit: CallPermit, claim: Claim, is_probe: bool) {
+        let Some((link, _)) = self.link() else { return };
+        let id = claim.key.id.clone();
         let fetched_at = Timestamp::now();
-        let outcome = match self.connection.api.order(token, order).await {
+        let outcome = match link.source.order(permit, &id).await {
             Ok(snapshot) => {
                 self.store_answered().await;
-                self.learned().single_answered();
-                self.forward(&claim, snapshot, fetched_at, probing).await
+                {
+                    let mut hints = self.hints();
+                    hints.fetched(snapshot.body.len());
+                    hints.pages.single_answered();
+                }
+                match self.begin_forward(std::slice::from_ref(&claim)).await {
+                    true => self.forward(&claim, snapshot, fetched_at, is_probe).await,
+                    false => Outcome::Released,
+                }
             }
             Err(error) => self.fetch_failed(&claim, error).await,
         };
-        // Nothing is under way to the far sides any more: while this is stored, the next order may go out.
+        // Nothing is under way to the far sides any more: while this is stored, the next object may go out.
         drop(slot);
         self.settle(claim, outcome).await;
-        if probing {
-            self.connection.store_breaker().probe_undecided();
-            self.connection.destination_breaker().probe_undecided();
+        if is_probe {
+            for side in Side::ALL {
+                link.breaker(side).probe_undecided();
+            }
         }
-        self.under_way().remove(&order);
+        self.under_way().remove(&id);
     }
 
-    /// Fetches a window of orders with one call and takes each to its end, each under a slot of its own.
+    /// Fetches many objects with one call and takes each to its end, each under a slot of its own.
     /// Once the relay is stopping, those that have not begun are given back.
     pub(super) async fn deliver_list(
         &self,
-        slot: OwnedSemaphorePermit,
-        token: Token,
+        slot: Slot,
+        permit: CallPermit,
         claims: Vec<Claim>,
         stop: &CancellationToken,
     ) {
-        let ids = || claims.iter().map(|claim| claim.order);
-        let (Some(min), Some(max)) = (ids().min(), ids().max()) else { return };
-        let limit = u32::try_from(max.get() - min.get() + 1).unwrap_or(PAGE);
+        let Some((link, _)) = self.link() else { return };
+        let ids: Vec<ObjectId> = claims.iter().map(|claim| claim.key.id.clone()).collect();
+        let bytes = self.hints().list_bytes(ids.len());
+        let _memory = self.shared.capacity.list(bytes).await;
         let fetched_at = Timestamp::now();
-        let fetched = self.connection.api.orders(token, &Selection::Ids { min, max }, 1, limit).await;
+        let fetched = link.source.orders(permit, &ids).await;
         drop(slot);
-        match fetched {
-            Ok(rows) => {
-                self.store_answered().await;
-                self.learned().list_answered();
-                self.learn_page(&rows, ids(), limit);
-                // What is too large for an order is refused where it is fetched singly.
-                let (taken, large): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.body.len() <= MAX_ORDER);
-                self.learned().note_singly(large.into_iter().map(|row| row.id));
-                let mut rows: HashMap<OrderId, Snapshot> = taken.into_iter().map(|row| (row.id, row)).collect();
-                let found: Vec<_> = claims.into_iter().map(|claim| (rows.remove(&claim.order), claim)).collect();
-                stream::iter(found)
-                    .for_each_concurrent(None, |(snapshot, claim)| async move {
-                        let slot = self.slots.acquire().await.expect("the semaphore is never closed");
-                        let order = claim.order;
-                        let outcome = match snapshot {
-                            Some(snapshot) if !stop.is_cancelled() => {
-                                self.forward(&claim, snapshot, fetched_at, false).await
-                            }
-                            _ => Outcome::Released,
-                        };
-                        drop(slot);
-                        self.settle(claim, outcome).await;
-                        self.under_way().remove(&order);
-                        self.moved.notify_one();
-                    })
-                    .await;
+        let rows = match fetched {
+            Ok(rows) => rows,
+            Err(error) => return self.list_failed(claims, error).await,
+        };
+        self.store_answered().await;
+        self.learn_from_list(&rows, &ids);
+        // What is too large for an order is refused where it is fetched by itself.
+        let (taken, large): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.body.len() <= MAX_ORDER);
+        self.hints().pages.note_individually(large.into_iter().map(|row| row.id));
+        let mut rows: HashMap<ObjectId, Snapshot> = taken.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let (found, lacking): (Vec<_>, Vec<_>) = claims
+            .into_iter()
+            .map(|claim| (rows.remove(&claim.key.id), claim))
+            .partition(|(snapshot, _)| snapshot.is_some());
+        self.release(lacking.into_iter().map(|(_, claim)| claim).collect()).await;
+        let mut found = found.into_iter().filter_map(|(snapshot, claim)| Some((snapshot?, claim)));
+        loop {
+            let chunk: Vec<(Snapshot, Claim)> = found.by_ref().take(FORWARDED_TOGETHER).collect();
+            if chunk.is_empty() {
+                return;
             }
-            Err(error) => self.list_failed(claims, error).await,
+            self.forward_chunk(chunk, fetched_at, stop).await;
         }
     }
 
-    /// A list that lacks orders was cut short by the store's own page limit, or the orders are archived or deleted.
-    fn learn_page(&self, rows: &[Snapshot], wanted: impl Iterator<Item = OrderId>, limit: u32) {
-        let got: HashSet<OrderId> = rows.iter().map(|row| row.id).collect();
+    async fn forward_chunk(&self, chunk: Vec<(Snapshot, Claim)>, fetched_at: Timestamp, stop: &CancellationToken) {
+        let claims: Vec<Claim> = chunk.iter().map(|(_, claim)| claim.clone()).collect();
+        if stop.is_cancelled() || !self.begin_forward(&claims).await {
+            return self.release(claims).await;
+        }
+        stream::iter(chunk)
+            .for_each_concurrent(None, |(snapshot, claim)| async move {
+                let slot = self.slot().await;
+                let id = claim.key.id.clone();
+                let outcome = match stop.is_cancelled() {
+                    false => self.forward(&claim, snapshot, fetched_at, false).await,
+                    true => Outcome::Released,
+                };
+                drop(slot);
+                self.settle(claim, outcome).await;
+                self.under_way().remove(&id);
+                self.shared.moved.add([self.connection.id]);
+            })
+            .await;
+    }
+
+    /// Notes that these are about to be forwarded: should the process die, nobody else forwards them before their leases
+    /// end. False if that cannot be noted.
+    async fn begin_forward(&self, claims: &[Claim]) -> bool {
+        match self.shared.inbox.begin_forward(claims.to_vec()).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "what is about to be forwarded cannot be noted: {error}");
+                false
+            }
+        }
+    }
+
+    /// A list that lacks objects was cut short by the store's own page limit, or the objects are archived or deleted.
+    fn learn_from_list(&self, rows: &[Snapshot], asked: &[ObjectId]) {
+        let got: HashSet<&ObjectId> = rows.iter().map(|row| &row.id).collect();
         let last = got.iter().max().copied();
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let cut_short = (SMALLEST_PAGE..limit).contains(&count);
-        let (beyond, lacking): (Vec<_>, Vec<_>) = wanted
-            .filter(|order| !got.contains(order))
-            .partition(|order| cut_short && last.is_some_and(|last| *order > last));
-        let mut learned = self.learned();
+        let mut hints = self.hints();
+        hints.fetched(rows.iter().map(|row| row.body.len()).sum::<usize>() / rows.len().max(1));
+        hints.pages.list_answered();
+        let cut_short = (SMALLEST_PAGE..hints.pages.page()).contains(&count);
+        let (beyond, lacking): (Vec<&ObjectId>, Vec<&ObjectId>) = asked
+            .iter()
+            .filter(|id| !got.contains(id))
+            .partition(|id| cut_short && last.is_some_and(|last| *id > last));
         if !beyond.is_empty() {
-            learned.cut_short(count);
+            hints.pages.cut_short(count);
         }
-        learned.note_singly(lacking);
+        hints.pages.note_individually(lacking.into_iter().cloned());
     }
 
-    /// A list that is refused or unusable says nothing of its orders: they are fetched singly.
+    /// A list that is refused or unusable says nothing of its objects: narrower ones are tried, and in the end each by
+    /// itself. A store that is down for a list alone gets narrower ones once a single call has shown that it is up.
     async fn list_failed(&self, claims: Vec<Claim>, error: CallError) {
-        match retry::blame_fetch(error.seen) {
-            Blame::Quota => {}
-            Blame::Store => {
+        match retry::blame_fetch(error.failure) {
+            FetchBlame::Quota => {}
+            FetchBlame::Store | FetchBlame::Credentials => {
                 self.outage(Side::Store, None, error);
             }
-            Blame::Order | Blame::Missing | Blame::Destination => {
-                self.store_answered().await;
-                let mut learned = self.learned();
-                if error.seen == Seen::Unusable(Unusable::TooLarge) && learned.page() > 2 {
-                    learned.halve();
-                } else {
-                    learned.note_singly(claims.iter().map(|claim| claim.order));
+            FetchBlame::Object | FetchBlame::Missing => {
+                let mut hints = self.hints();
+                if !hints.pages.narrow() {
+                    hints.pages.note_individually(claims.iter().map(|claim| claim.key.id.clone()));
                 }
             }
         }
         self.release(claims).await;
     }
 
-    /// Gives claims back: their orders are due as before.
+    /// Gives claims back: their objects are due as before.
     pub(super) async fn release(&self, claims: Vec<Claim>) {
         stream::iter(claims)
             .for_each_concurrent(None, |claim| async move {
-                let order = claim.order;
+                let id = claim.key.id.clone();
                 self.settle(claim, Outcome::Released).await;
-                self.under_way().remove(&order);
+                self.under_way().remove(&id);
             })
             .await;
     }
 
     async fn store_answered(&self) {
-        let recovered = self.connection.store_breaker().succeeded();
-        if recovered {
-            self.learned().store_is_back();
+        let Some((link, _)) = self.link() else { return };
+        let has_recovered = link.breaker(Side::Store).succeeded();
+        if has_recovered {
+            self.hints().store_is_back();
         }
-        self.recover(recovered, "BigCommerce answers again").await;
+        self.recover(has_recovered, Side::Store).await;
     }
 
-    async fn recover(&self, recovered: bool, said: &str) {
-        if recovered {
-            tracing::info!("{said}: what waited for it is due at once");
-            if let Err(error) = self.inbox.recover(self.connection.id).await {
-                tracing::error!(%error, "waiting orders keep their own times: {error}");
-            }
+    async fn recover(&self, has_recovered: bool, side: Side) {
+        if !has_recovered {
+            return;
+        }
+        let (connection, side) = (self.connection.id, side.code());
+        tracing::info!(%connection, side, "connection {connection}: the {side} answers again; what waited is due at once");
+        if let Err(error) = self.shared.inbox.recover(connection).await {
+            tracing::error!(%connection, %error, "connection {connection}: waiting orders keep their own times: {error}");
         }
     }
 
     async fn fetch_failed(&self, claim: &Claim, error: CallError) -> Outcome {
-        let said = said(Side::Store, error.seen);
-        let blame = retry::blame_fetch(error.seen);
-        if matches!(blame, Blame::Missing | Blame::Order) {
-            // It answers, and it judged the order: it is up.
-            self.store_answered().await;
-        }
-        match blame {
-            Blame::Quota => Outcome::Released,
-            Blame::Missing => {
-                let now = Timestamp::now();
-                let age = claim.missing_since.map_or(Duration::ZERO, |since| now.since(since));
-                match retry::next_try(
-                    retry::MISSING,
-                    claim.attempts + 1,
-                    age,
-                    retry::MISSING_MAX_AGE,
-                    None,
-                    rand::random(),
-                ) {
-                    Verdict::Retry(wait) => Outcome::Missing { retry_at: now.after(wait), error: said },
-                    Verdict::GiveUp => Outcome::Gone { error: said },
-                }
+        let failed = Failed { side: Side::Store, failure: error.failure };
+        match retry::blame_fetch(error.failure) {
+            FetchBlame::Quota => Outcome::Released,
+            FetchBlame::Missing => {
+                // It answers, and it judged the object: it is up.
+                self.store_answered().await;
+                self.missing(claim, failed)
             }
-            Blame::Order => self.refused(claim, said, error.retry_after),
-            Blame::Store | Blame::Destination => self.outage(Side::Store, Some(claim.order), error),
+            FetchBlame::Object if self.is_stores_fault(claim, error.failure) => {
+                self.outage(Side::Store, Some(claim), error)
+            }
+            FetchBlame::Object => {
+                self.store_answered().await;
+                self.refused(claim, failed, error.retry_after)
+            }
+            FetchBlame::Store | FetchBlame::Credentials => self.outage(Side::Store, Some(claim), error),
         }
     }
 
-    fn refused(&self, claim: &Claim, error: String, asked: Option<Duration>) -> Outcome {
-        let now = Timestamp::now();
-        let age = claim.refused_since.map_or(Duration::ZERO, |since| now.since(since));
-        let max_age = self.connection.config.retry_max_age;
+    /// Whether an answer that is of no use is what the store answers whatever it is asked for.
+    fn is_stores_fault(&self, claim: &Claim, failure: Failure) -> bool {
+        let is_streak = self.hints().is_streak(&claim.key.id, failure);
+        let is_down_with_it = self
+            .link()
+            .and_then(|(link, _)| link.breaker(Side::Store).outage())
+            .is_some_and(|(_, reason)| reason == failure);
+        is_streak || is_down_with_it
+    }
+
+    fn missing(&self, claim: &Claim, failed: Failed) -> Outcome {
+        let age = Duration::from_millis(claim.missing_ms.unsigned_abs());
+        let attempt = claim.attempts + 1;
+        match retry::next_try(retry::MISSING, attempt, age, retry::MISSING_MAX_AGE, None, rand::random()) {
+            Verdict::Retry(wait) => Outcome::Missing { retry_at: Timestamp::now().after(wait), failed },
+            Verdict::GiveUp => Outcome::Gone { failed },
+        }
+    }
+
+    fn refused(&self, claim: &Claim, failed: Failed, asked: Option<Duration>) -> Outcome {
+        let age = Duration::from_millis(claim.refused_ms.unsigned_abs());
+        let max_age = self.shared.settings.retry_max_age;
         match retry::next_try(retry::REFUSED, claim.attempts + 1, age, max_age, asked, rand::random()) {
-            Verdict::Retry(wait) => Outcome::Refused { retry_at: now.after(wait), error },
-            Verdict::GiveUp => Outcome::Failed { error },
+            Verdict::Retry(wait) => Outcome::Refused { retry_at: Timestamp::now().after(wait), failed },
+            Verdict::GiveUp => Outcome::Failed { failed },
         }
     }
 
-    /// One side is down: its breaker opens, and the order waits for its recovery. An order that begins one outage after
-    /// another, which others end, is what the side cannot take: it gets a backoff of its own and holds up nobody.
-    fn outage(&self, side: Side, order: Option<OrderId>, error: CallError) -> Outcome {
+    /// One side is down: its breaker opens, and the object waits for its recovery. An object that fails where others succeed
+    /// is what the side cannot take: it gets a backoff of its own and holds up nobody.
+    fn outage(&self, side: Side, claim: Option<&Claim>, error: CallError) -> Outcome {
         let now = Instant::now();
-        let (opened, permit) = {
-            let mut breaker = self.connection.breaker(side);
-            (breaker.failed(now, error.seen, error.retry_after, rand::random()), breaker.permit(now))
-        };
-        let said = said(side, error.seen);
-        if opened {
-            tracing::warn!("{said}: waiting for it to come back");
+        let failed = Failed { side, failure: error.failure };
+        let Some((link, _)) = self.link() else { return Outcome::Released };
+        let times = claim.map_or(0, |claim| self.hints().suspect(&claim.key.id));
+        let is_suspect = times > 0 && link.breaker(side).outage().is_none();
+        if is_suspect {
+            let wait = retry::SUSPECT.wait(times, rand::random()).max(error.retry_after.unwrap_or_default());
+            return Outcome::Deferred { retry_at: Timestamp::now().after(wait), failed, until_recovery: false };
         }
-        if side == Side::Store && (opened || order.is_some()) {
-            self.learned().store_failed(opened.then_some(order.is_none()));
+        let (opened, permit) = {
+            let mut breaker = link.breaker(side);
+            (breaker.failed(now, error.failure, error.retry_after, rand::random()), breaker.permit(now))
+        };
+        if opened {
+            self.log_outage(side, error.failure);
+        }
+        if side == Side::Store && (opened || claim.is_some()) {
+            self.hints().store_failed(opened.then_some(claim.is_none()));
         }
         let wait = match permit {
             Permit::Until(at) => at.saturating_duration_since(now),
             Permit::Go | Permit::Probe | Permit::AfterProbe => Duration::ZERO,
         };
-        let times = order.filter(|_| opened).map_or(0, |order| self.learned().note_suspect(order));
-        let suspect = times >= 2;
-        let own = if suspect { retry::SUSPECT.wait(times - 1, rand::random()) } else { Duration::ZERO };
-        Outcome::Deferred { retry_at: Timestamp::now().after(wait.max(own)), error: said, until_recovery: !suspect }
+        Outcome::Deferred { retry_at: Timestamp::now().after(wait), failed, until_recovery: true }
     }
 
-    async fn forward(&self, claim: &Claim, snapshot: Snapshot, fetched_at: Timestamp, probing: bool) -> Outcome {
-        let config = &self.connection.config;
-        if snapshot.status.is_some_and(|status| config.skip_statuses.contains(&status)) {
+    /// 401, 403 and 404 are mistakes in the settings, which time does not mend.
+    fn log_outage(&self, side: Side, failure: Failure) {
+        let connection = self.connection.id;
+        let (name, side, seen) = (&self.connection.name, side.code(), crate::humanize::failure(failure));
+        if matches!(failure, Failure::Status(401 | 403 | 404)) {
+            tracing::error!(
+                %connection, side, %failure,
+                "connection {connection} ({name}): the {side} refuses the relay ({seen}); see the check for the cure"
+            );
+        } else {
+            tracing::warn!(
+                %connection, side, %failure,
+                "connection {connection} ({name}): the {side} is down ({seen}); its orders wait"
+            );
+        }
+    }
+
+    async fn forward(&self, claim: &Claim, snapshot: Snapshot, fetched_at: Timestamp, is_probe: bool) -> Outcome {
+        let Some((link, destination)) = self.link() else { return Outcome::Released };
+        let is_skipped = |status: &String| link.spec.skip_statuses.contains(status);
+        if snapshot.status.as_ref().is_some_and(is_skipped) {
             return Outcome::Skipped { fetched_at };
         }
         let digest = Digest::of(&snapshot.body);
-        if !claim.insist && claim.digest == Some(digest) {
-            return Outcome::Delivered { digest, fetched_at, forwarded: false };
+        if !claim.force && claim.digest == Some(digest) {
+            return Outcome::Delivered { digest: Some(digest), fetched_at, forwarded: false };
         }
-        let permitted = probing || self.connection.destination_breaker().permit(Instant::now()) == Permit::Go;
+        let is_permitted = is_probe || link.breaker(Side::Destination).permit(Instant::now()) == Permit::Go;
         // Nothing may still be on its way when the lease ends: somebody else may send a newer state from then on.
-        let in_time = Timestamp::now().after(config.forward_timeout) <= claim.lease_until;
-        if !permitted || !in_time {
+        let is_in_time = Timestamp::now().after(self.shared.settings.forward_timeout) <= claim.lease_until;
+        if !is_permitted || !is_in_time {
             return Outcome::Released;
         }
-        self.send(claim, digest, snapshot.body, fetched_at).await
-    }
-
-    async fn send(&self, claim: &Claim, digest: Digest, body: Bytes, fetched_at: Timestamp) -> Outcome {
         let began = Instant::now();
-        match self.connection.destination.forward(claim.order, digest, body).await {
+        let sent = match destination {
+            Destination::OneTribe(one_tribe) => one_tribe.deliver(&claim.key.id, digest, snapshot.body).await,
+        };
+        match sent {
             Ok(()) => {
-                let recovered = self.connection.destination_breaker().succeeded();
-                {
-                    let mut learned = self.learned();
-                    learned.took(began.elapsed());
-                    learned.forget(claim.order);
-                }
-                self.recover(recovered, "the destination takes orders again").await;
-                Outcome::Delivered { digest, fetched_at, forwarded: true }
+                let has_recovered = link.breaker(Side::Destination).succeeded();
+                self.hints().forwarded(&claim.key.id, began.elapsed());
+                self.recover(has_recovered, Side::Destination).await;
+                Outcome::Delivered { digest: Some(digest), fetched_at, forwarded: true }
             }
-            Err(error) => match retry::blame_forward(error.seen) {
-                Blame::Order => {
-                    let said = said(Side::Destination, error.seen);
-                    // It answers, and it judged the order: it is up.
-                    let recovered = self.connection.destination_breaker().succeeded();
-                    self.recover(recovered, "the destination answers again").await;
-                    self.refused(claim, said, error.retry_after)
+            Err(error) => match retry::blame_forward(error.failure) {
+                ForwardBlame::Object => {
+                    // It answers, and it judged the object: it is up.
+                    let has_recovered = link.breaker(Side::Destination).succeeded();
+                    self.recover(has_recovered, Side::Destination).await;
+                    let failed = Failed { side: Side::Destination, failure: error.failure };
+                    self.refused(claim, failed, error.retry_after)
                 }
-                _ => self.outage(Side::Destination, Some(claim.order), error),
+                ForwardBlame::Destination => self.outage(Side::Destination, Some(claim), error),
             },
         }
     }
 
     /// Stores how a claim ended. While the inbox cannot be written it tries again: a forward that is not settled is
     /// forwarded once more.
-    async fn settle(&self, claim: Claim, outcome: Outcome) {
-        let order = claim.order;
+    pub(super) async fn settle(&self, claim: Claim, outcome: Outcome) {
+        let id = claim.key.id.clone();
         let lease_until = claim.lease_until;
         let waited = Timestamp::now().since(claim.waiting_since);
-        let label = tell(&claim, &outcome, waited);
-        let arrived = matches!(outcome, Outcome::Delivered { forwarded: true, .. });
+        let label = log_outcome(&claim, &outcome, waited);
+        let has_arrived = matches!(outcome, Outcome::Delivered { forwarded: true, .. });
         let mut settlement = Settlement { claim, outcome, at: Timestamp::now() };
         loop {
-            match self.inbox.settle(settlement.clone()).await {
+            match self.shared.inbox.settle(settlement.clone()).await {
                 Ok(true) => break,
                 Ok(false) => {
-                    tracing::warn!(order_id = %order, "order {order}: its lease had ended before it was settled");
+                    tracing::warn!(order_id = %id, "order {id}: its lease had ended before it was settled");
                     break;
                 }
                 Err(error) if Timestamp::now() < lease_until => {
-                    tracing::error!(order_id = %order, %error, "order {order}: cannot be settled yet: {error}");
+                    tracing::error!(order_id = %id, %error, "order {id}: cannot be settled yet: {error}");
                     tokio::time::sleep(SETTLE_PAUSE).await;
                     settlement.at = Timestamp::now();
                 }
                 Err(error) => {
-                    tracing::error!(order_id = %order, %error, "order {order}: not settled, it will be forwarded again: {error}");
+                    tracing::error!(order_id = %id, %error, "order {id}: not settled, it will be looked at again: {error}");
                     break;
                 }
             }
         }
-        self.metrics.settled(label, arrived.then_some(waited));
+        self.shared.metrics.settled(label, has_arrived.then_some(waited));
     }
 }
 
 /// Logs how a claim ended, and names it for the metrics.
-fn tell(claim: &Claim, outcome: &Outcome, waited: Duration) -> &'static str {
-    let order = claim.order;
+fn log_outcome(claim: &Claim, outcome: &Outcome, waited: Duration) -> &'static str {
+    let (connection, id) = (claim.key.connection, &claim.key.id);
     let lag_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
     match outcome {
         Outcome::Delivered { forwarded: true, .. } => {
-            tracing::info!(order_id = %order, lag_ms, "order {order}: delivered");
+            tracing::info!(%connection, order_id = %id, lag_ms, "order {id}: delivered");
             "delivered"
         }
         Outcome::Delivered { .. } => {
-            tracing::debug!(order_id = %order, "order {order}: unchanged since it was delivered");
+            tracing::debug!(%connection, order_id = %id, "order {id}: unchanged since it was delivered");
             "unchanged"
         }
         Outcome::Skipped { .. } => {
-            tracing::info!(order_id = %order, "order {order}: not forwarded, by its status");
+            tracing::info!(%connection, order_id = %id, "order {id}: not forwarded, by its status");
             "skipped"
         }
-        Outcome::Refused { retry_at, error } => {
-            tracing::warn!(order_id = %order, attempt = claim.attempts + 1, %retry_at, error, "order {order}: refused ({error}), next try {retry_at}");
+        Outcome::Refused { retry_at, failed } => {
+            tracing::warn!(%connection, order_id = %id, attempt = claim.attempts + 1, %retry_at, %failed, "order {id}: refused");
             "refused"
         }
-        Outcome::Missing { retry_at, error } => {
-            tracing::warn!(order_id = %order, %retry_at, error, "order {order}: not found ({error}), next look {retry_at}");
+        Outcome::Missing { retry_at, failed } => {
+            tracing::warn!(%connection, order_id = %id, %retry_at, %failed, "order {id}: not found");
             "missing"
         }
-        Outcome::Deferred { error, .. } => {
-            tracing::info!(order_id = %order, error, "order {order}: waits ({error})");
+        Outcome::Deferred { failed, .. } => {
+            tracing::debug!(%connection, order_id = %id, %failed, "order {id}: waits");
             "deferred"
         }
         Outcome::Released => {
-            tracing::debug!(order_id = %order, "order {order}: not tried, waits for its turn");
+            tracing::debug!(%connection, order_id = %id, "order {id}: not tried, waits for its turn");
             "released"
         }
-        Outcome::Failed { error } => {
-            tracing::error!(order_id = %order, error, "order {order}: failed ({error}); it can be resent");
+        Outcome::Failed { failed } => {
+            tracing::error!(%connection, order_id = %id, %failed, "order {id}: failed; it can be resent");
             "failed"
         }
-        Outcome::Gone { error } => {
-            tracing::warn!(order_id = %order, error, "order {order}: gone ({error}); it can be resent");
+        Outcome::Gone { failed } => {
+            tracing::warn!(%connection, order_id = %id, %failed, "order {id}: gone; it can be resent");
             "gone"
         }
     }

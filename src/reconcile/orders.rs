@@ -1,185 +1,207 @@
-//! The store's orders as a list of changes, and how each of them stands in the inbox.
+//! The store's orders as they changed lately, walked every few minutes.
 
-use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Feed, OVERLAP, PollError, Row};
+use super::{
+    poll::{Page, PollError, Row, Walk},
+    standing::{KnownOrders, Standing},
+};
 use crate::{
-    bigcommerce::orders::{Selection, Snapshot, Sort},
     clock::Timestamp,
-    connection::Connection,
-    event::OrderId,
-    inbox::{ConnectionId, Inbox, InboxError, Known, OrderState},
-    one_tribe::Digest,
+    connection::{Connection, Link},
+    http::{CallError, Failure},
+    inbox::{Feed, Inbox, InboxError, Wanted},
+    object::{ChangeKind, ObjectId, ResourceName, Snapshot},
+    retry::{self, FetchBlame},
+    source::ChangesRequest,
 };
 
-/// The store's orders.
-pub struct Orders {
-    connection: Arc<Connection>,
-    inbox: Arc<dyn Inbox>,
-    retention: Duration,
+/// How many orders that cannot be listed are looked for after one poll.
+const MOST_CANDIDATES: usize = 50;
+
+/// What walks over a store's orders have in common.
+pub struct OrderFeed {
+    /// Whose orders.
+    pub connection: Arc<Connection>,
+    /// Where they are handed on to.
+    pub inbox: Arc<dyn Inbox>,
+    /// Rows of orders are kept this long after the last that happened to them.
+    pub retention: Duration,
+    /// The name under which it is kept how far the list has been read.
+    pub name: String,
 }
 
-impl Orders {
-    /// Of one connection. Rows of orders are kept for `retention` after the last that happened to them.
+impl OrderFeed {
+    /// How far the list has been read, and how reading goes.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn state(&self) -> Result<Feed, InboxError> {
+        let kept = self.inbox.feed(self.connection.id, &self.name).await?;
+        Ok(kept.unwrap_or_else(|| Feed::new(&self.name)))
+    }
+
+    /// Keeps how far the list has been read, if that is news.
+    ///
+    /// # Errors
+    /// When the inbox cannot be written.
+    pub async fn keep(&self, change: impl FnOnce(&mut Feed)) -> Result<(), InboxError> {
+        let kept = self.state().await?;
+        let mut feed = kept.clone();
+        change(&mut feed);
+        if feed == kept { Ok(()) } else { self.inbox.save_feed(self.connection.id, feed).await }
+    }
+
+    /// The connection's link; a connection that has ended meanwhile is polled no further.
+    pub(super) fn link(&self) -> Result<&Link, CallError> {
+        self.connection.link.as_ref().ok_or_else(|| Failure::Status(401).into())
+    }
+
+    /// One page of what changed, in its turn at the quota.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError> {
+        let link = self.link()?;
+        let Page { since, sort, number, limit } = page;
+        let permit = link.source.take().await;
+        link.source.changes(permit, &ChangesRequest { since, sort, page: number, limit }).await
+    }
+
+    /// What the inbox knows of some orders.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn known(&self, ids: impl Iterator<Item = ObjectId> + Send) -> Result<KnownOrders, InboxError> {
+        let ids: Vec<ObjectId> = ids.collect();
+        KnownOrders::read(self.inbox.as_ref(), self.connection.id, self.connection.begins_at, ids.into_iter()).await
+    }
+
+    /// Whether an order is of a status that is not forwarded.
+    pub fn is_skipped(&self, snapshot: &Snapshot) -> bool {
+        let skipped = self.connection.link.as_ref().map(|link| &link.spec.skip_statuses);
+        skipped.zip(snapshot.status.as_ref()).is_some_and(|(skipped, status)| skipped.contains(status))
+    }
+
+    /// Makes orders wait to be looked at.
+    ///
+    /// # Errors
+    /// When the inbox cannot be written.
+    pub async fn want(&self, wanted: Vec<Wanted>) -> Result<(), InboxError> {
+        let now = Timestamp::now();
+        self.inbox.want(self.connection.id, ResourceName::orders(), wanted, false, now).await
+    }
+
+    /// What kind of change a row tells of.
+    pub fn change_of(snapshot: &Snapshot) -> ChangeKind {
+        match (snapshot.is_deleted, snapshot.created, snapshot.modified) {
+            (true, _, _) => ChangeKind::Deleted,
+            (false, Some(created), Some(modified)) if created == modified => ChangeKind::Created,
+            _ => ChangeKind::Updated,
+        }
+    }
+
+    /// Looks one by one for orders that cannot be listed: those whose numbers lie between the neighbours' and that nobody
+    /// has told of. One that cannot be fetched either is handed on, and so listed with its reason.
+    ///
+    /// # Errors
+    /// [`PollError`]
+    pub async fn look_for_passed(&self, neighbours: Vec<ObjectId>) -> Result<usize, PollError> {
+        let numbers: BTreeSet<i64> = neighbours.iter().filter_map(ObjectId::number).collect();
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(0) };
+        let between = (first.saturating_sub(1).max(1)..=last.saturating_add(1)).filter(|id| !numbers.contains(id));
+        let candidates: Vec<ObjectId> = between.take(MOST_CANDIDATES).map(ObjectId::Number).collect();
+        let known = self.known(candidates.iter().cloned()).await?;
+        let now = Timestamp::now();
+        let mut wanted = Vec::new();
+        for id in candidates {
+            if known.is_known(&id) {
+                continue;
+            }
+            let link = self.link()?;
+            let permit = link.source.take().await;
+            let is_there = match link.source.order(permit, &id).await {
+                Ok(_) => true,
+                Err(error) => match retry::blame_fetch(error.failure) {
+                    FetchBlame::Missing => false,
+                    FetchBlame::Quota | FetchBlame::Credentials => return Err(error.into()),
+                    FetchBlame::Store | FetchBlame::Object => true,
+                },
+            };
+            if is_there {
+                tracing::warn!(order_id = %id, "order {id}: the store cannot list it; it is fetched by itself");
+                wanted.push(Wanted::updated(id));
+            }
+        }
+        let count = wanted.len();
+        if count > 0 {
+            self.inbox.want(self.connection.id, ResourceName::orders(), wanted, false, now).await?;
+        }
+        Ok(count)
+    }
+}
+
+/// The orders that changed lately.
+pub struct LatestOrders(pub OrderFeed);
+
+impl LatestOrders {
+    /// Of one connection.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, retention: Duration) -> Self {
-        Self { connection, inbox, retention }
+        Self(OrderFeed { connection, inbox, retention, name: ResourceName::orders().to_string() })
     }
 }
 
 #[async_trait]
-impl Feed for Orders {
-    type Value = Snapshot;
-
-    fn watermark(&self) -> Option<&str> {
-        Some("orders:watermark")
+impl Walk for LatestOrders {
+    async fn watermark(&self) -> Result<Timestamp, InboxError> {
+        // What is older than the connection is for `backfill`.
+        Ok(self.0.state().await?.watermark.unwrap_or(self.0.connection.begins_at))
     }
 
-    async fn page(&self, since: Timestamp, sort: Sort, page: u32, limit: u32) -> Result<Vec<Row<Snapshot>>, PollError> {
-        changed_orders(&self.connection, since, sort, page, limit).await
+    async fn keep_watermark(&self, watermark: Timestamp) -> Result<(), InboxError> {
+        self.0.keep(|feed| feed.watermark = Some(watermark)).await
     }
 
-    async fn take(&self, rows: Vec<Row<Snapshot>>) -> Result<usize, PollError> {
-        let skipped = &self.connection.config.skip_statuses;
-        let rows: Vec<_> = rows
-            .into_iter()
-            .filter(|row| row.value.status.is_none_or(|status| !skipped.contains(&status)))
-            .map(|row| (row.value.id, row.modified, row.digest))
-            .collect();
+    async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError> {
+        self.0.page(page).await
+    }
+
+    async fn take(&self, rows: Vec<Row>) -> Result<usize, InboxError> {
+        let rows: Vec<Row> = rows.into_iter().filter(|row| !self.0.is_skipped(&row.snapshot)).collect();
         if rows.is_empty() {
             return Ok(0);
         }
-        let notes = Notes::read(self.inbox.as_ref(), self.connection.id, rows.iter().map(|row| row.0)).await?;
-        let now = Timestamp::now();
-        let pruned = notes.pruned(now.before(self.retention));
+        let known = self.0.known(rows.iter().map(|row| row.snapshot.id.clone())).await?;
+        let pruned = known.pruned(Timestamp::now().before(self.0.retention));
         let (mut wanted, mut missed, mut presumed) = (Vec::new(), 0, 0);
-        for (id, modified, digest) in rows {
-            match notes.standing(id, modified, digest, &pruned) {
-                Stands::Missed => missed += 1,
-                Stands::Waiting => {}
-                Stands::Presumed => {
+        for Row { modified, digest, snapshot } in rows {
+            match known.standing(&snapshot.id, modified, digest, &pruned) {
+                Standing::Missed => missed += 1,
+                Standing::Waiting => {}
+                Standing::Presumed => {
                     presumed += 1;
                     continue;
                 }
-                Stands::GivenUp | Stands::Relayed => continue,
+                Standing::GivenUp | Standing::Relayed => continue,
             }
-            wanted.push(id);
+            wanted.push(Wanted { change: OrderFeed::change_of(&snapshot), id: snapshot.id });
         }
         if presumed > 0 {
             tracing::warn!(
+                connection = %self.0.connection.id,
                 presumed,
                 "polled: {presumed} orders changed longer ago than EVENT_RETENTION and have no row any more: they count as relayed"
             );
         }
         if !wanted.is_empty() {
-            self.inbox.want(self.connection.id, wanted, false, now).await?;
+            self.0.want(wanted).await?;
         }
         Ok(missed)
     }
-}
 
-/// What the inbox knows of some orders.
-pub(crate) struct Notes {
-    known: HashMap<OrderId, Known>,
-    first_start: Option<Timestamp>,
-}
-
-/// How one state of an order, as the store's list has it, stands in the inbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stands {
-    /// Nobody has told of it.
-    Missed,
-    /// There is work for the order. What is under way may be older than this state, so it is to be looked at once more;
-    /// where nothing is, that costs no call.
-    Waiting,
-    /// There is no row. It may have been cleared out: the order counts as relayed.
-    Presumed,
-    /// The relay has given up on just this state, or found it gone, well after it had come to be.
-    GivenUp,
-    /// The destination has just this state, or it is not to be forwarded.
-    Relayed,
-}
-
-impl Notes {
-    pub async fn read(
-        inbox: &dyn Inbox,
-        connection: ConnectionId,
-        orders: impl Iterator<Item = OrderId>,
-    ) -> Result<Self, InboxError> {
-        let known = inbox.known(connection, orders.collect()).await?;
-        let known = known.into_iter().map(|known| (known.order, known)).collect();
-        Ok(Self { known, first_start: inbox.summary(connection).await?.first_start })
-    }
-
-    /// What changed in here and has no row may have been relayed: its row may have been cleared out since. The first poll
-    /// looked back a little.
-    pub fn pruned(&self, before: Timestamp) -> Range<Timestamp> {
-        self.first_start.map_or(before, |first| first.before(OVERLAP))..before
-    }
-
-    pub fn standing(&self, order: OrderId, modified: Timestamp, digest: Digest, pruned: &Range<Timestamp>) -> Stands {
-        let Some(known) = self.known.get(&order) else {
-            return if pruned.contains(&modified) { Stands::Presumed } else { Stands::Missed };
-        };
-        match known.state {
-            OrderState::Pending => Stands::Waiting,
-            OrderState::Delivered | OrderState::Skipped if known.digest == Some(digest) => Stands::Relayed,
-            OrderState::Failed | OrderState::Gone
-                if known.settled_at.is_some_and(|at| at > modified.after(OVERLAP)) =>
-            {
-                Stands::GivenUp
-            }
-            _ => Stands::Missed,
-        }
-    }
-}
-
-/// One page of the orders that changed from `since` on, in its turn at the quota.
-pub(crate) async fn changed_orders(
-    connection: &Connection,
-    since: Timestamp,
-    sort: Sort,
-    page: u32,
-    limit: u32,
-) -> Result<Vec<Row<Snapshot>>, PollError> {
-    let token = connection.api.take().await;
-    dated(connection.api.orders(token, &Selection::Modified { since, sort }, page, limit).await?)
-}
-
-/// Rows of a list that is sorted by date. One without a date holds up no other: it stands beside its neighbour.
-fn dated(rows: Vec<Snapshot>) -> Result<Vec<Row<Snapshot>>, PollError> {
-    let Some(first) = rows.iter().find_map(|row| row.modified) else {
-        return if rows.is_empty() { Ok(Vec::new()) } else { Err(PollError::NotAsAsked) };
-    };
-    let mut last = first;
-    let row = |value: Snapshot| {
-        last = value.modified.unwrap_or(last);
-        Row { id: value.id.get(), modified: last, digest: Digest::of(&value.body), value }
-    };
-    Ok(rows.into_iter().map(row).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    fn rows(list: &[(i64, &str)]) -> Vec<Snapshot> {
-        let order = |(id, date): &(i64, &str)| format!(r#"{{"id":{id},"date_modified":"{date}"}}"#);
-        list.iter().map(|row| Snapshot::read(Bytes::from(order(row))).expect("an order")).collect()
-    }
-
-    #[test]
-    fn a_row_without_a_date_stands_beside_its_neighbour() {
-        let (one, two) = ("Tue, 05 Mar 2019 21:40:11 +0000", "Tue, 05 Mar 2019 21:40:12 +0000");
-        let seconds = |list| -> Vec<i64> {
-            let rows = dated(rows(list)).expect("dates can be told");
-            rows.iter().map(|row| row.modified.millis() / 1000 - 1_551_822_000).collect()
-        };
-        assert_eq!(seconds(&[(1, ""), (2, one), (3, "soon"), (4, two), (5, "")]), [11, 11, 11, 12, 12]);
-        assert!(dated(Vec::new()).is_ok_and(|rows| rows.is_empty()));
-        assert!(matches!(dated(rows(&[(1, ""), (2, "")])), Err(PollError::NotAsAsked)));
+    async fn look_for_passed(&self, neighbours: Vec<ObjectId>) -> Result<usize, PollError> {
+        self.0.look_for_passed(neighbours).await
     }
 }

@@ -1,111 +1,110 @@
-//! What is done about hooks, each call in a turn.
+//! What is done about hooks, each call under the lock.
 
+use super::{Care, Done, HookReport, Registrar, RegistrarError, Wish, lock::HookLock};
 use crate::{
-    bigcommerce::hooks::{Hook, WantedHook},
-    http::{CallError, Seen},
-    inbox::InboxError,
+    connection::Connection,
+    http::{CallError, Failure},
+    inbox::HookState,
+    source::{
+        Source,
+        hooks::{Hook, WantedHook},
+    },
 };
-
-use super::{Done, HookReport, HookState, Registrar, RegistrarError, note_name, turn::Turn};
 
 impl Registrar {
     /// Makes, mends and removes whatever differs from what is wanted.
     pub(super) async fn put_right(
         &self,
-        turn: &mut Turn<'_>,
-        all_wanted: &[WantedHook],
+        lock: &mut HookLock<'_>,
+        wish: &Wish<'_>,
+        care: &Care,
     ) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
-        let hooks = self.connection.api.hooks().await?;
+        let hooks = wish.link.source.hooks(&wish.tokens).await?;
         let mut reports = Vec::new();
-        for wanted in all_wanted {
-            let ours = self.ours(&hooks, wanted).await?;
-            let mut report = HookReport::of(wanted, &ours);
+        for wanted in &wish.hooks {
+            let ours = wish.ours(&hooks, wanted);
+            let mut report = wish.report(wanted, &ours, care);
             let done = match report.id {
-                None => self.create(turn, wanted, &mut report).await?,
+                None => self.create(lock, wish, wanted, &mut report, care).await?,
                 Some(id) if matches!(report.state, HookState::Healthy | HookState::Doubled) => {
-                    self.note(wanted, id).await?;
+                    self.keep(wish.connection.id, wanted, Some(id), HookState::Healthy).await?;
                     if ours.len() > 1 { Done::Mended } else { Done::Kept }
                 }
-                Some(id) => self.mend(turn, id, wanted, &mut report).await?,
+                Some(id) => self.mend(lock, wish, id, wanted, care).await?,
             };
-            self.remove_doubles(turn, &ours).await?;
+            remove_doubles(lock, wish, &ours).await?;
             if done != Done::Kept {
-                tracing::info!(scope = %wanted.scope, hook = report.id, "the hook for {} was {}: {}", wanted.scope, report.state.name(), done.name());
+                log_change(wish.connection, &report, done);
             }
             reports.push((report, done));
         }
-        for hook in self.obsolete(&hooks).await? {
-            tracing::info!(scope = %hook.scope, hook = hook.id, "the hook for {} is no longer wanted: removed", hook.scope);
-            self.retire(turn, hook).await?;
+        for hook in wish.obsolete(&hooks) {
+            let connection = wish.connection.id;
+            tracing::info!(%connection, hook = hook.id, "connection {connection}: a hook that is no longer wanted is removed");
+            self.retire(lock, wish, hook).await?;
         }
-        self.saw(reports.len()).await;
         Ok(reports)
     }
 
     /// Removes all that are the relay's. Returns how many.
     pub(super) async fn remove_all(
         &self,
-        turn: &mut Turn<'_>,
-        all_wanted: &[WantedHook],
+        lock: &mut HookLock<'_>,
+        wish: &Wish<'_>,
     ) -> Result<usize, RegistrarError> {
-        let hooks = self.connection.api.hooks().await?;
+        let hooks = wish.link.source.hooks(&wish.tokens).await?;
         let mut removed = 0;
-        for wanted in all_wanted {
-            for hook in self.ours(&hooks, wanted).await? {
-                self.retire(turn, hook).await?;
+        for wanted in &wish.hooks {
+            for hook in wish.ours(&hooks, wanted) {
+                self.retire(lock, wish, hook).await?;
                 removed += 1;
             }
-            self.inbox.keep_note(self.connection.id, &note_name(&wanted.scope), None).await?;
+            self.inbox.remove_hook(wish.connection.id, &wanted.topic).await?;
         }
-        for hook in self.obsolete(&hooks).await? {
-            self.retire(turn, hook).await?;
+        for hook in wish.obsolete(&hooks) {
+            self.retire(lock, wish, hook).await?;
             removed += 1;
         }
-        self.saw(0).await;
         Ok(removed)
-    }
-
-    async fn note(&self, wanted: &WantedHook, id: i64) -> Result<(), InboxError> {
-        let name = note_name(&wanted.scope);
-        let known = self.inbox.note(self.connection.id, &name).await?;
-        if known.as_deref() == Some(&id.to_string()) {
-            return Ok(());
-        }
-        self.inbox.keep_note(self.connection.id, &name, Some(id.to_string())).await
     }
 
     async fn create(
         &self,
-        turn: &mut Turn<'_>,
+        lock: &mut HookLock<'_>,
+        wish: &Wish<'_>,
         wanted: &WantedHook,
         report: &mut HookReport,
+        care: &Care,
     ) -> Result<Done, RegistrarError> {
-        let api = &self.connection.api;
-        let mut made = turn.change(|token| api.create_hook(token, wanted)).await;
-        if let Err(RegistrarError::Call(CallError { seen: Seen::Status(404 | 410), .. })) = made
-            && api.leave_hooks_v2()
+        let (source, id) = (&wish.link.source, wish.connection.id);
+        let mut made = lock.change(|permit| source.create_hook(permit, wanted)).await;
+        if let Err(RegistrarError::Call(CallError { failure: Failure::Status(404 | 410), .. })) = made
+            && has_left_old_api(source)
         {
-            made = turn.change(|token| api.create_hook(token, wanted)).await;
+            made = lock.change(|permit| source.create_hook(permit, wanted)).await;
         }
         match made {
             Ok(hook) => {
-                report.id = Some(hook.id);
-                self.note(wanted, hook.id).await?;
-                // A call of somebody's whose turn is over may have come in between: then the first one stays.
-                let hooks = api.hooks().await?;
-                let ours = self.ours(&hooks, wanted).await?;
+                care.written.lock().insert(hook);
+                report.id = Some(hook);
+                self.keep(id, wanted, Some(hook), HookState::Healthy).await?;
+                // A call of somebody's whose lock is over may have come in between: then the first one stays.
+                let hooks = source.hooks(&wish.tokens).await?;
+                let ours = wish.ours(&hooks, wanted);
                 if let Some(first) = ours.first() {
                     report.id = Some(first.id);
-                    self.note(wanted, first.id).await?;
+                    self.keep(id, wanted, Some(first.id), HookState::Healthy).await?;
                 }
-                self.remove_doubles(turn, &ours).await?;
+                remove_doubles(lock, wish, &ours).await?;
                 Ok(Done::Created)
             }
             // Perhaps it is there already: what a duplicate is answered is not documented.
-            Err(RegistrarError::Call(error @ CallError { seen: Seen::Status(400..=499), .. })) => {
-                let hooks = api.hooks().await?;
-                match self.ours(&hooks, wanted).await?.first() {
-                    Some(hook) => self.mend(turn, hook.id, wanted, report).await,
+            Err(RegistrarError::Call(error @ CallError { failure: Failure::Status(400..=499), .. })) => {
+                let hooks = source.hooks(&wish.tokens).await?;
+                let first = wish.ours(&hooks, wanted).first().map(|hook| hook.id);
+                report.id = first;
+                match first {
+                    Some(hook) => self.mend(lock, wish, hook, wanted, care).await,
                     None => Err(error.into()),
                 }
             }
@@ -115,33 +114,46 @@ impl Registrar {
 
     async fn mend(
         &self,
-        turn: &mut Turn<'_>,
-        id: i64,
+        lock: &mut HookLock<'_>,
+        wish: &Wish<'_>,
+        hook: i64,
         wanted: &WantedHook,
-        report: &mut HookReport,
+        care: &Care,
     ) -> Result<Done, RegistrarError> {
-        report.id = Some(id);
-        turn.change(|token| self.connection.api.update_hook(token, id, wanted)).await?;
-        self.note(wanted, id).await?;
+        lock.change(|permit| wish.link.source.update_hook(permit, hook, wanted)).await?;
+        care.written.lock().insert(hook);
+        self.keep(wish.connection.id, wanted, Some(hook), HookState::Healthy).await?;
         Ok(Done::Mended)
     }
 
-    async fn remove_one(&self, turn: &mut Turn<'_>, hook: &Hook) -> Result<(), RegistrarError> {
-        turn.change(|token| self.connection.api.remove_hook(token, hook.id)).await
+    /// Removes a hook, and what is kept of it.
+    async fn retire(&self, lock: &mut HookLock<'_>, wish: &Wish<'_>, hook: &Hook) -> Result<(), RegistrarError> {
+        lock.change(|permit| wish.link.source.remove_hook(permit, hook.id)).await?;
+        Ok(self.inbox.remove_hook(wish.connection.id, &hook.topic).await?)
     }
+}
 
-    /// Leaves the first.
-    async fn remove_doubles(&self, turn: &mut Turn<'_>, ours: &[&Hook]) -> Result<(), RegistrarError> {
-        for hook in ours.iter().skip(1) {
-            tracing::info!(scope = %hook.scope, hook = hook.id, "there was a second hook for {}: removed", hook.scope);
-            self.remove_one(turn, hook).await?;
-        }
-        Ok(())
+/// A store that answers a creation with 404 or 410 has no V2 hooks any more.
+fn has_left_old_api(source: &Source) -> bool {
+    match source {
+        Source::BigCommerce(store) => store.leave_hooks_v2(),
     }
+}
 
-    /// Removes a hook, and the note that it is the relay's.
-    async fn retire(&self, turn: &mut Turn<'_>, hook: &Hook) -> Result<(), RegistrarError> {
-        self.remove_one(turn, hook).await?;
-        Ok(self.inbox.keep_note(self.connection.id, &note_name(&hook.scope), None).await?)
+/// Leaves the first.
+async fn remove_doubles(lock: &mut HookLock<'_>, wish: &Wish<'_>, ours: &[&Hook]) -> Result<(), RegistrarError> {
+    for hook in ours.iter().skip(1) {
+        let connection = wish.connection.id;
+        tracing::info!(%connection, hook = hook.id, "connection {connection}: a second hook for one topic is removed");
+        lock.change(|permit| wish.link.source.remove_hook(permit, hook.id)).await?;
     }
+    Ok(())
+}
+
+fn log_change(connection: &Connection, report: &HookReport, done: Done) {
+    let (id, topic) = (connection.id, &report.scope);
+    tracing::info!(
+        connection = %id, %topic, hook = report.id, was = report.state.code(), done = done.name(),
+        "connection {id}: the hook for {topic} was {}: {}", report.state.code(), done.name()
+    );
 }

@@ -2,41 +2,12 @@
 
 use serde::Serialize;
 
-use crate::bigcommerce::hooks::{Hook, WantedHook};
+use crate::{
+    inbox::HookState,
+    source::hooks::{Hook, WantedHook},
+};
 
-/// How one scope's hook stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HookState {
-    /// As it should be.
-    Healthy,
-    /// There is none.
-    Missing,
-    /// BigCommerce has switched it off.
-    Inactive,
-    /// It points elsewhere.
-    Elsewhere,
-    /// It does not carry the relay's present token.
-    WithoutToken,
-    /// There is more than one.
-    Doubled,
-}
-
-impl HookState {
-    /// In a word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Healthy => "as it should be",
-            Self::Missing => "missing",
-            Self::Inactive => "inactive",
-            Self::Elsewhere => "pointing elsewhere",
-            Self::WithoutToken => "without the token",
-            Self::Doubled => "there more than once",
-        }
-    }
-}
-
-/// What was done about one scope's hook.
+/// What was done about one topic's hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Done {
@@ -59,10 +30,10 @@ impl Done {
     }
 }
 
-/// One scope's hook.
+/// One topic's hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HookReport {
-    /// The scope.
+    /// The topic (BigCommerce: scope).
     pub scope: String,
     /// Its number, if there is one.
     pub id: Option<i64>,
@@ -71,16 +42,16 @@ pub struct HookReport {
 }
 
 impl HookReport {
-    /// Of the relay's hooks for the scope, the one to keep first.
-    pub(super) fn of(wanted: &WantedHook, ours: &[&Hook]) -> Self {
+    /// Of the relay's hooks for the topic, the one to keep first. `has_secret` says whether one carries the relay's secret.
+    pub(super) fn of(wanted: &WantedHook, ours: &[&Hook], has_secret: impl Fn(&Hook) -> bool) -> Self {
         let state = match ours {
             [] => HookState::Missing,
-            [hook] if wanted.is_met_by(hook) => HookState::Healthy,
-            [hook, ..] if wanted.is_met_by(hook) => HookState::Doubled,
-            [hook, ..] if hook.destination != wanted.destination || hook.scope != wanted.scope => HookState::Elsewhere,
+            [hook, ..] if !hook.points_to(&wanted.destination) || hook.topic != wanted.topic => HookState::Elsewhere,
             [hook, ..] if !hook.is_active => HookState::Inactive,
-            [_, ..] => HookState::WithoutToken,
+            [hook, ..] if !has_secret(hook) => HookState::WithoutToken,
+            [_] => HookState::Healthy,
+            [_, ..] => HookState::Doubled,
         };
-        Self { scope: wanted.scope.clone(), id: ours.first().map(|hook| hook.id), state }
+        Self { scope: wanted.topic.clone(), id: ours.first().map(|hook| hook.id), state }
     }
 }

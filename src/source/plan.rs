@@ -114,6 +114,8 @@ fn fullest_window(ids: &[i64], at: usize, page: u32, most: usize) -> std::ops::R
 const LISTS: u32 = 20;
 /// So many single calls, where no lists are left.
 const SINGLES: u32 = 200;
+/// A page that was too much is followed by one this many times narrower: few calls lead down to a single row.
+const NARROWER: u32 = 4;
 /// More than this many notes on single objects are not worth keeping: they only save a call each.
 const MOST_NOTES: usize = 10_000;
 
@@ -154,7 +156,7 @@ impl PageSize {
 
     /// A page was more than the store, or the relay, can take. False if it cannot be narrower.
     pub fn narrow(&mut self) -> bool {
-        let narrower = (self.rows / 2).max(1);
+        let narrower = (self.rows / NARROWER).max(1);
         let has_changed = narrower < self.rows;
         self.rows = narrower;
         self.answered = 0;

@@ -1,0 +1,87 @@
+//! What a connection's webhooks have shown: whether signed ones come, and whether its secret may be wrong. Pure: the clock
+//! is an argument.
+
+use std::time::{Duration, Instant};
+
+use crate::clock::Timestamp;
+
+/// Where signed webhooks have come this lately, an unsigned one proves little.
+const LATELY: Duration = Duration::from_secs(24 * 3600);
+/// So many unsigned webhooks where signed ones are usual are worth a warning.
+const MANY_UNSIGNED: u64 = 10;
+/// So many refused webhooks within the last hour are worth a warning.
+const MANY_REFUSED: u64 = 20;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the webhooks of one connection have shown since the start.
+#[derive(Debug, Default)]
+pub struct WebhookEvidence {
+    signed_at: Option<Instant>,
+    unsigned: u64,
+    wrong_secret_since: Option<Timestamp>,
+    refused: u64,
+    refused_from: Option<Instant>,
+}
+
+/// Something that has just come to be worth telling, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remark {
+    /// The right token and a signature under another secret: the configured secret is wrong.
+    WrongSecret,
+    /// Many webhooks without a signature where signed ones are usual.
+    Unsigned(u64),
+    /// Many webhooks that are not genuine.
+    Refused(u64),
+}
+
+impl WebhookEvidence {
+    /// A genuine webhook came. True if it proves too little to make the relay forward an unchanged object: it is unsigned,
+    /// where signed ones are usual.
+    pub fn genuine(&mut self, is_signed: bool, now: Instant) -> (bool, Option<Remark>) {
+        if is_signed {
+            self.signed_at = Some(now);
+            self.unsigned = 0;
+            self.wrong_secret_since = None;
+            return (false, None);
+        }
+        let is_usual = self.signed_at.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
+        if !is_usual {
+            return (false, None);
+        }
+        self.unsigned += 1;
+        (true, (self.unsigned == MANY_UNSIGNED).then_some(Remark::Unsigned(self.unsigned)))
+    }
+
+    /// A webhook had the right token and a signature under another secret.
+    pub fn wrong_secret(&mut self, at: Timestamp) -> Option<Remark> {
+        let is_news = self.wrong_secret_since.is_none();
+        self.wrong_secret_since.get_or_insert(at);
+        is_news.then_some(Remark::WrongSecret)
+    }
+
+    /// A webhook was not genuine.
+    pub fn refused(&mut self, now: Instant) -> Option<Remark> {
+        if self.refused_from.is_none_or(|from| now.saturating_duration_since(from) >= HOUR) {
+            self.refused_from = Some(now);
+            self.refused = 0;
+        }
+        self.refused += 1;
+        (self.refused == MANY_REFUSED).then_some(Remark::Refused(self.refused))
+    }
+
+    /// Since when the configured secret is known to be wrong, if it is.
+    pub fn wrong_secret_since(&self) -> Option<Timestamp> {
+        self.wrong_secret_since
+    }
+
+    /// How many unsigned webhooks have come since the last signed one, where that is worth telling.
+    pub fn many_unsigned(&self) -> Option<u64> {
+        (self.unsigned >= MANY_UNSIGNED).then_some(self.unsigned)
+    }
+
+    /// How many webhooks have been refused within the hour, where that is worth telling.
+    pub fn many_refused(&self, now: Instant) -> Option<u64> {
+        let is_recent = self.refused_from.is_some_and(|from| now.saturating_duration_since(from) < HOUR);
+        (is_recent && self.refused >= MANY_REFUSED).then_some(self.refused)
+    }
+}
