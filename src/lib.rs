@@ -2,6 +2,7 @@
 //! byte, to the merchant's destination.
 
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod humanize;
 pub mod inbox;
@@ -11,5 +12,7 @@ pub mod secret;
 pub mod signature;
 pub mod connection {
     //! Connections (in the making).
+    pub mod fields;
+    pub mod keyring;
     pub mod spec;
 }
