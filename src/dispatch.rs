@@ -18,10 +18,10 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    catalog::LiveCatalog,
+
     clock::Timestamp,
     config::Settings,
-    connection::Connection,
+    connection::{Connection, catalog::LiveCatalog},
     inbox::{Inbox, InboxError, WorkSignal},
     leader::HeldShards,
     metrics::Metrics,

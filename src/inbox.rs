@@ -23,7 +23,7 @@ mod work;
 // pub use backup::back_up;
 pub use connections::{
     ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, NewConnection, Origin, PauseReason, Sealed,
-    SourceKind,
+    SourceKind, shard_of,
 };
 pub use error::InboxError;
 pub use events::{Notification, NotificationStatus, NotifiedObject};

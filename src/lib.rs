@@ -3,18 +3,21 @@
 
 pub mod breaker;
 pub mod clock;
+pub mod config;
+pub mod connection;
 pub mod destination;
+pub mod dispatch;
 pub mod http;
 pub mod humanize;
 pub mod inbox;
+pub mod leader;
 pub mod metrics;
 pub mod object;
+pub mod reconcile;
+pub mod registrar;
 pub mod resource;
 pub mod retry;
 pub mod secret;
 pub mod signature;
 pub mod source;
-pub mod connection {
-    //! Connections (in the making).
-    pub mod spec;
-}
+pub mod upkeep;

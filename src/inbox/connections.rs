@@ -110,6 +110,15 @@ codes!(PauseReason { Asked 0 "asked" CallbackGone 1 "callback_gone" RetriesExhau
 codes!(SourceKind { BigCommerce 0 "bigcommerce" WooCommerce 1 "woocommerce" });
 codes!(DestinationKind { OneTribe 0 "one_tribe" CloudElements 1 "cloud_elements" });
 
+/// The shard of a store's connections: two connections of one store share one, and so one quota. The same in every build.
+pub fn shard_of(kind: SourceKind, store: &str) -> u16 {
+    // FNV-1a, 64 bits.
+    let seed = 0xcbf2_9ce4_8422_2325u64;
+    let bytes = [kind.code().to_le_bytes()[0]].into_iter().chain(store.bytes());
+    let hash = bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    u16::try_from(hash % u64::from(super::SHARDS)).unwrap_or(0)
+}
+
 /// Bytes that only the keyring opens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {

@@ -24,6 +24,7 @@ use url::Url;
 use crate::{
     breaker::Health,
     clock::Timestamp,
+    config::HooksApi,
     connection::spec::{BigCommerceAuth, BigCommerceSpec},
     http::{CallError, Failure, Http},
     metrics::Metrics,
@@ -73,15 +74,6 @@ pub struct Platform {
     timeout: Duration,
     metrics: Arc<Metrics>,
     quotas: Mutex<HashMap<String, Weak<Mutex<Quota>>>>,
-}
-
-/// The two hooks APIs of BigCommerce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HooksApi {
-    /// `/v2/hooks`
-    V2,
-    /// `/v3/hooks`
-    V3,
 }
 
 impl Platform {

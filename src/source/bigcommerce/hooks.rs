@@ -8,8 +8,9 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{HooksApi, Operation, Permit, Store, webhook::TOKEN_HEADER};
+use super::{Operation, Permit, Store, webhook::TOKEN_HEADER};
 use crate::{
+    config::HooksApi,
     http::{CallError, Failure, json_start, not_json, read_body},
     secret::Secret,
     signature,
