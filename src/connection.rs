@@ -1,6 +1,7 @@
 //! A connection: one store, one destination, and how both stand, passed along as one value.
 
 pub mod catalog;
+pub mod directory;
 pub mod evidence;
 pub mod fields;
 pub mod keyring;
@@ -16,7 +17,7 @@ use crate::{
     config::Settings,
     destination::{Destination, one_tribe::OneTribe},
     http::Http,
-    inbox::{ConnectionRecord, ConnectionState, Origin, PauseReason, Side, SourceKind, shard_of},
+    inbox::{ConnectionRecord, ConnectionState, DestinationKind, Origin, PauseReason, Side, SourceKind, shard_of},
     metrics::Metrics,
     object::ConnectionId,
     secret::Secret,
@@ -28,6 +29,7 @@ use crate::{
     },
 };
 use evidence::WebhookEvidence;
+use keyring::destination_mark;
 use spec::{ConnectionSpec, DestinationSpec, SourceSpec};
 
 /// The route of the environment's own connection, relative to the public address.
@@ -52,6 +54,10 @@ pub struct Connection {
     pub store: String,
     /// The unguessable part of its webhook address.
     pub hook_key: String,
+    /// The destination's kind and host, if there is one.
+    pub destination_host: Option<(DestinationKind, String)>,
+    /// A digest of the destination, keyed with `hook_key`, which outlasts the credentials.
+    destination_mark: Option<Vec<u8>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on changes count.
@@ -123,6 +129,14 @@ impl Connection {
         self.origin == Origin::Environment
     }
 
+    /// Whether this is (or was, before it ended) its destination.
+    pub fn has_destination(&self, destination: &DestinationSpec) -> bool {
+        match &self.link {
+            Some(link) => link.spec.destination.as_ref().is_some_and(|own| own.url() == destination.url()),
+            None => self.destination_mark.as_ref() == Some(&destination_mark(&self.hook_key, destination)),
+        }
+    }
+
     /// Where its hooks point, relative to the public address.
     pub fn hook_path(&self) -> String {
         if self.is_environments() { ENVIRONMENT_HOOK_PATH.to_owned() } else { format!("webhooks/{}", self.hook_key) }
@@ -145,7 +159,7 @@ pub struct ConnectionBuilder {
 impl ConnectionBuilder {
     /// A live connection. Calls nobody. One whose spec cannot be used any more is without a link.
     pub fn build(&self, record: &ConnectionRecord, spec: Option<ConnectionSpec>) -> Connection {
-        let link = spec.and_then(|spec| match self.link(record, spec) {
+        let link = spec.and_then(|spec| match self.link(record.origin, &record.hook_key, spec) {
             Ok(link) => Some(link),
             Err(error) => {
                 tracing::error!(connection = %record.id, %error, "connection {}: cannot be used: {error}", record.id);
@@ -161,6 +175,8 @@ impl ConnectionBuilder {
             source_kind: record.source_kind,
             store: record.store.clone(),
             hook_key: record.hook_key.clone(),
+            destination_host: record.destination_kind.zip(record.destination_host.clone()),
+            destination_mark: record.destination_mark.clone(),
             created_at: record.created_at,
             begins_at: record.begins_at,
             shard: shard_of(record.source_kind, &record.store),
@@ -168,11 +184,16 @@ impl ConnectionBuilder {
         }
     }
 
-    fn link(&self, record: &ConnectionRecord, spec: ConnectionSpec) -> Result<Link, bigcommerce::BadAddress> {
+    /// A link to try credentials with, before a connection is made of them; none if the store's address cannot be used.
+    pub fn try_link(&self, spec: &ConnectionSpec) -> Option<Link> {
+        self.link(spec.origin, "", spec.clone()).ok()
+    }
+
+    fn link(&self, origin: Origin, hook_key: &str, spec: ConnectionSpec) -> Result<Link, bigcommerce::BadAddress> {
         let (source, proof) = match &spec.source {
             SourceSpec::BigCommerce(store) => {
                 let secrets = self.callback_secrets(store);
-                let tokens = self.hook_tokens(record.origin, &record.hook_key, store);
+                let tokens = self.hook_tokens(origin, hook_key, store);
                 let tolerance = self.settings.webhook_tolerance;
                 let verifier = bigcommerce::webhook::Verifier::new(&store.store_hash, secrets, tokens, tolerance);
                 let source = bigcommerce::Store::new(self.platform.clone(), store)?;
@@ -180,7 +201,7 @@ impl ConnectionBuilder {
             }
             SourceSpec::WooCommerce(_) => return Err(bigcommerce::BadAddress),
         };
-        let destination = spec.destination.as_ref().and_then(|destination| self.destination(record, destination));
+        let destination = spec.destination.as_ref().and_then(|destination| self.destination(&spec, destination));
         Ok(Link {
             source,
             destination,
@@ -192,13 +213,13 @@ impl ConnectionBuilder {
         })
     }
 
-    fn destination(&self, record: &ConnectionRecord, spec: &DestinationSpec) -> Option<Destination> {
-        match spec {
+    fn destination(&self, spec: &ConnectionSpec, destination: &DestinationSpec) -> Option<Destination> {
+        match destination {
             DestinationSpec::OneTribe { url } => Some(Destination::OneTribe(OneTribe::new(
                 self.http.clone(),
                 url.clone(),
-                record.origin == Origin::Environment,
-                record.store.clone(),
+                spec.origin == Origin::Environment,
+                spec.source.store(),
                 self.settings.forward_timeout,
                 self.metrics.clone(),
             ))),

@@ -1,114 +1,61 @@
 //! The HTTP side: routes, and what they share. Each module below is one group of routes.
 
-mod accept;
 pub mod admin;
+mod bodies;
+mod connections;
+mod format;
 mod health;
-mod integration;
 mod orders;
 pub(crate) mod requests;
-mod status;
 mod webhook;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, error::QueryPayloadError, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    error::QueryPayloadError,
+    http::{StatusCode, header},
+    web,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    callback::Verifier,
-    check::Checker,
-    clock::Timestamp,
-    config::Config,
-    connection::Connection,
-    inbox::{Inbox, InboxError},
-    metrics::{Gauges, Metrics, OrderGauges},
-    registrar::Registrar,
-};
-
-/// How long the metrics wait for the database: whoever collects them does not wait for long either.
-const GAUGES_TIME: Duration = Duration::from_secs(2);
+use crate::{connection::Connection, inbox::InboxError, services::Services};
 
 /// What the routes work with.
 pub struct Relay {
-    /// What the relay was told.
-    pub config: Config,
-    /// The one connection.
-    pub connection: Arc<Connection>,
-    /// Where events are kept.
-    pub inbox: Arc<dyn Inbox>,
-    /// The numbers.
-    pub metrics: Arc<Metrics>,
-    /// Looks after hooks.
-    pub registrar: Arc<Registrar>,
-    /// Runs the checks.
-    pub checker: Checker,
-    /// Proves callbacks.
-    pub verifier: Verifier,
+    /// What service and commands share.
+    pub services: Services,
     /// Slows down wrong passwords.
     pub guesses: admin::Guesses,
+    /// Bounds what is read of bodies that are not proven yet.
+    bodies: bodies::Unproven,
+    /// Whether events could be kept lately.
+    storage: health::Storage,
 }
 
 impl Relay {
-    /// The numbers that are read when somebody asks.
-    pub async fn gauges(&self) -> Gauges {
-        Gauges {
-            orders: self.order_gauges().await,
-            quota_left: self.connection.api.quota().left_at(Instant::now()),
-            store_down: self.connection.store_breaker().outage().is_some(),
-            destination_down: self.connection.destination_breaker().outage().is_some(),
-            hooks_healthy: self.registrar.healthy(),
-            hooks_wanted: self.registrar.wanted_count(),
-            credentials_refused: self.connection.api.credentials().trouble().is_some(),
+    /// Over what service and commands share.
+    pub fn new(services: Services) -> Self {
+        Self {
+            services,
+            guesses: admin::Guesses::default(),
+            bodies: bodies::Unproven::default(),
+            storage: health::Storage::default(),
         }
-    }
-
-    /// Those of the database; `None` when it cannot be read, or not in time.
-    async fn order_gauges(&self) -> Option<OrderGauges> {
-        let summary = match tokio::time::timeout(GAUGES_TIME, self.inbox.summary(self.connection.id)).await {
-            Ok(Ok(summary)) => summary,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the metrics of the orders are left out: {error}");
-                return None;
-            }
-            Err(_) => {
-                tracing::warn!("the metrics of the orders are left out: the database does not answer");
-                return None;
-            }
-        };
-        let now = Timestamp::now();
-        Some(OrderGauges {
-            waiting: summary.waiting,
-            oldest_waiting: summary.oldest_waiting.map(|since| now.since(since)).unwrap_or_default(),
-            failed: summary.failed,
-            last_webhook_at: summary.last_event_at,
-            last_forwarded_at: summary.last_forwarded_at,
-        })
     }
 }
 
 /// All routes of the relay's port.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/webhooks/bigcommerce").route(web::post().to(webhook::receive)))
+        .service(web::resource("/webhooks/bigcommerce").route(web::post().to(webhook::environments)))
+        .service(web::resource("/webhooks/{hook_key}").route(web::post().to(webhook::by_key)))
         .service(web::resource("/health/live").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(
             web::resource("/health/ready").route(web::get().to(health::ready)).route(web::head().to(health::ready)),
         )
-        .service(
-            web::resource("/")
-                .route(web::get().to(integration::front))
-                .default_service(web::to(HttpResponse::NotFound)),
-        )
-        .service(web::resource("/integration").route(web::get().to(integration::page)))
-        .service(web::resource("/integration/check").route(web::get().to(integration::check)))
-        .service(web::resource("/integration/update").route(web::post().to(integration::update)))
-        .service(web::resource("/integration/echo").route(web::get().to(integration::echo)))
-        .service(web::resource("/orders").route(web::get().to(orders::list)))
-        .service(web::resource("/orders/resend").route(web::post().to(orders::resend_all)))
-        .service(web::resource("/orders/{id}/resend").route(web::post().to(orders::resend)));
+        .configure(connections::routes)
+        .configure(orders::routes);
 }
 
 /// The one route of the metrics port.
@@ -122,22 +69,50 @@ fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, QueryPayloadEr
     web::Query::from_query(request.query_string()).map(web::Query::into_inner)
 }
 
+/// A JSON answer, which nobody keeps and no browser takes for anything else.
+fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .json(body)
+}
+
 /// An error's answer: the status, and one sentence as JSON.
 fn refuse(status: StatusCode, error: impl std::fmt::Display) -> HttpResponse {
     #[derive(Serialize)]
     struct Body {
         error: String,
     }
-    HttpResponse::build(status).json(Body { error: error.to_string() })
+    json(status, &Body { error: error.to_string() })
 }
 
-/// The inbox cannot be used now. The details are for the log.
+/// The database cannot be used now. The details are for the log.
 fn unavailable(error: &InboxError) -> HttpResponse {
     tracing::error!(%error, "a request could not be answered: {error}");
     let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used at the moment");
-    response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, RETRY_AFTER);
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     response
 }
 
 /// Seconds. BigCommerce's own first retry comes after a minute.
-const RETRY_AFTER: actix_web::http::header::HeaderValue = actix_web::http::header::HeaderValue::from_static("30");
+const RETRY_AFTER: header::HeaderValue = header::HeaderValue::from_static("30");
+
+/// The connection that a route without an id stands for.
+///
+/// # Errors
+/// 409 with several connections and none of the environment's own.
+fn default_connection(relay: &Relay) -> Result<Arc<Connection>, HttpResponse> {
+    relay.services.default_connection().ok_or_else(|| {
+        let error = "there is not just one connection: use /connections/{id}/… instead (GET /connections lists them)";
+        refuse(StatusCode::CONFLICT, error)
+    })
+}
+
+/// The connection that a path names.
+///
+/// # Errors
+/// 404 when there is none.
+fn connection_of(relay: &Relay, id: &str) -> Result<Arc<Connection>, HttpResponse> {
+    let connection = id.parse().ok().and_then(|id| relay.services.connection(id));
+    connection.ok_or_else(|| refuse(StatusCode::NOT_FOUND, format_args!("there is no connection with this id")))
+}

@@ -13,5 +13,9 @@ impl<T> Catalog<T> {
     /// x
     pub fn all(&self) -> Vec<Arc<T>> { self.by_id.read().values().cloned().collect() }
     /// x
+    /// # Errors
+    /// x
+    pub async fn refresh(&self, _: &dyn crate::inbox::Inbox) -> Result<(), crate::inbox::InboxError> { Ok(()) }
+    /// x
     pub fn changes(&self) -> watch::Receiver<u64> { self.changes.subscribe() }
 }

@@ -198,6 +198,8 @@ pub struct NewConnection {
     pub hook_key: String,
     /// A digest of its Element token.
     pub token_digest: Option<Vec<u8>>,
+    /// The spec; none for the environment's.
+    pub sealed: Option<Sealed>,
 }
 
 /// What of a connection is to change; `None` leaves as it is.

@@ -1,4 +1,4 @@
-//! The orders as the inbox knows them, and sending them once more.
+//! The orders of a connection as the inbox knows them, and sending them once more.
 
 use std::sync::Arc;
 
@@ -7,19 +7,32 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Relay,
-    accept::{self, Format},
     admin::Admin,
-    integration::{order_resent, orders_resent},
-    query, refuse, status, unavailable,
+    connection_of, default_connection,
+    format::{self, Format},
+    json, query, refuse, unavailable,
 };
 use crate::{
     clock::Timestamp,
-    event::OrderId,
-    inbox::{OrderQuery, OrderRow, OrderState},
+    connection::Connection,
+    humanize,
+    inbox::{Failed, ObjectQuery, ObjectRow, ObjectState, Wanted},
+    object::{ObjectId, ResourceName},
 };
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
+
+/// The routes of one connection's orders, and those that stand for the default connection.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/orders").route(web::get().to(list)))
+        .service(web::resource("/orders/resend").route(web::post().to(resend_all)))
+        .service(web::resource("/orders/{order}/resend").route(web::post().to(resend)))
+        .service(web::resource("/connections/{id}/orders").route(web::get().to(list_of)))
+        .service(web::resource("/connections/{id}/orders/resend").route(web::post().to(resend_all_of)))
+        .service(web::resource("/connections/{id}/orders/{order}/resend").route(web::post().to(resend_of)));
+}
 
 #[derive(Deserialize)]
 struct ListQuery {
@@ -29,7 +42,7 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn read(&self) -> Result<OrderQuery, String> {
+    fn read(&self) -> Result<ObjectQuery, String> {
         let limit = match self.limit.as_deref().map(str::parse::<u32>) {
             None => DEFAULT_LIMIT,
             Some(Ok(limit @ 1..=MAX_LIMIT)) => limit,
@@ -37,27 +50,80 @@ impl ListQuery {
         };
         let state = self.state.as_deref().map(str::parse).transpose().map_err(|error| format!("state: {error}"))?;
         let before = self.before.as_deref().map(str::parse).transpose().map_err(|error| format!("before: {error}"))?;
-        Ok(OrderQuery { state, limit, before })
+        Ok(ObjectQuery { state, limit, before, ..ObjectQuery::default() })
+    }
+}
+
+/// One order as JSON. No personal data.
+#[derive(Serialize)]
+pub(crate) struct OrderView {
+    order_id: ObjectId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<ResourceName>,
+    state: ObjectState,
+    attempts: u32,
+    last_error: Option<String>,
+    first_event_at: Timestamp,
+    last_event_at: Timestamp,
+    waiting_since: Option<Timestamp>,
+    next_attempt_at: Option<Timestamp>,
+    delivered_at: Option<Timestamp>,
+}
+
+impl From<ObjectRow> for OrderView {
+    fn from(row: ObjectRow) -> Self {
+        let sentence = |failed: Failed| format!("{}: {}", failed.side.code(), humanize::failure(failed.failure));
+        Self {
+            order_id: row.id,
+            resource: Some(row.resource).filter(|resource| *resource != ResourceName::orders()),
+            state: row.state,
+            attempts: row.attempts,
+            last_error: row.last_failure.map(sentence),
+            first_event_at: row.first_event_at,
+            last_event_at: row.last_event_at,
+            waiting_since: row.waiting_since,
+            next_attempt_at: row.next_attempt_at,
+            delivered_at: row.delivered_at,
+        }
     }
 }
 
 #[derive(Serialize)]
 struct Page {
-    orders: Vec<OrderRow>,
-    next: Option<OrderId>,
+    orders: Vec<OrderView>,
+    next: Option<ObjectId>,
 }
 
-pub(super) async fn list(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let query: Result<ListQuery, _> = query(&request).map_err(|error| error.to_string());
+async fn list(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    match default_connection(&relay) {
+        Ok(connection) => page(&relay, &connection, &request).await,
+        Err(refused) => refused,
+    }
+}
+
+async fn list_of(
+    _: Admin,
+    id: web::Path<String>,
+    request: HttpRequest,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    match connection_of(&relay, &id) {
+        Ok(connection) => page(&relay, &connection, &request).await,
+        Err(refused) => refused,
+    }
+}
+
+async fn page(relay: &Relay, connection: &Connection, request: &HttpRequest) -> HttpResponse {
+    let query: Result<ListQuery, _> = query(request).map_err(|error| error.to_string());
     let query = match query.and_then(|query| query.read()) {
         Ok(query) => query,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
-    match relay.inbox.orders(relay.connection.id, query).await {
-        Ok(orders) => {
-            let full = orders.len() == query.limit as usize;
-            let next = orders.last().map(|row| row.order_id).filter(|_| full);
-            HttpResponse::Ok().json(Page { orders, next })
+    let limit = query.limit as usize;
+    match relay.services.inbox.objects(connection.id, query).await {
+        Ok(rows) => {
+            let next = rows.last().map(|row| row.id.clone()).filter(|_| rows.len() == limit);
+            json(StatusCode::OK, &Page { orders: rows.into_iter().map(OrderView::from).collect(), next })
         }
         Err(error) => unavailable(&error),
     }
@@ -68,31 +134,77 @@ struct Resent {
     resent: u64,
 }
 
-/// 202 in any case: the count for a program, and for a browser's form a page that leads back to the status page, by a way
-/// relative to its own address.
-fn resent(request: &HttpRequest, count: u64, sentence: &str, back: String) -> HttpResponse {
-    match accept::preferred(request) {
-        Some(Format::Html) => status::done(StatusCode::ACCEPTED, sentence, back),
-        _ => HttpResponse::Accepted().json(Resent { resent: count }),
+/// 202 in any case: the count for a program; a browser's form is led back to the page that it came from.
+fn resent(request: &HttpRequest, count: u64, notice: super::notices::Notice, relay: &Relay, back: &str) -> HttpResponse {
+    match format::preferred(request) {
+        Some(Format::Html) => relay.notices.lead_back(StatusCode::ACCEPTED, notice, back),
+        _ => json(StatusCode::ACCEPTED, &Resent { resent: count }),
     }
 }
 
-pub(super) async fn resend(
+async fn resend(
+    _: Admin,
+    order: web::Path<String>,
+    request: HttpRequest,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    match default_connection(&relay) {
+        Ok(connection) => resend_one(&relay, &connection, &order, &request, "../../integration").await,
+        Err(refused) => refused,
+    }
+}
+
+async fn resend_of(
+    _: Admin,
+    path: web::Path<(String, String)>,
+    request: HttpRequest,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    let (id, order) = path.into_inner();
+    match connection_of(&relay, &id) {
+        Ok(connection) => resend_one(&relay, &connection, &order, &request, "../../integration").await,
+        Err(refused) => refused,
+    }
+}
+
+async fn resend_one(
+    relay: &Relay,
+    connection: &Connection,
+    order: &str,
+    request: &HttpRequest,
+    back: &str,
+) -> HttpResponse {
+    let order: ObjectId = match order.parse::<ObjectId>().ok().filter(|order| order.number().is_some()) {
+        Some(order) => order,
+        None => return refuse(StatusCode::BAD_REQUEST, crate::object::NotAnId),
+    };
+    let wanted = vec![Wanted::updated(order.clone())];
+    let (inbox, now) = (&relay.services.inbox, Timestamp::now());
+    match inbox.want(connection.id, ResourceName::orders(), wanted, true, now).await {
+        Ok(()) => {
+            tracing::info!(connection = %connection.id, order_id = %order, "order {order}: to be sent again, by request");
+            resent(request, 1, super::notices::Notice::OrderResent(order), relay, back)
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn resend_all(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    match default_connection(&relay) {
+        Ok(connection) => resend_every(&relay, &connection, &request, "../integration").await,
+        Err(refused) => refused,
+    }
+}
+
+async fn resend_all_of(
     _: Admin,
     id: web::Path<String>,
     request: HttpRequest,
     relay: web::Data<Arc<Relay>>,
 ) -> HttpResponse {
-    let order: OrderId = match id.parse() {
-        Ok(order) => order,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
-    };
-    match relay.inbox.want(relay.connection.id, vec![order], true, Timestamp::now()).await {
-        Ok(()) => {
-            tracing::info!(order_id = %order, "order {order}: to be sent again, by request");
-            resent(&request, 1, &order_resent(order), format!("../../integration?order={order}"))
-        }
-        Err(error) => unavailable(&error),
+    match connection_of(&relay, &id) {
+        Ok(connection) => resend_every(&relay, &connection, &request, "../integration").await,
+        Err(refused) => refused,
     }
 }
 
@@ -101,17 +213,18 @@ struct ResendQuery {
     state: Option<String>,
 }
 
-pub(super) async fn resend_all(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let query: Option<ResendQuery> = query(&request).ok();
+async fn resend_every(relay: &Relay, connection: &Connection, request: &HttpRequest, back: &str) -> HttpResponse {
+    let query: Option<ResendQuery> = query(request).ok();
     // What is delivered is not resent in bulk: each order sent again may be money asked for again.
     let state = match query.and_then(|query| query.state).as_deref().map(str::parse) {
-        Some(Ok(state @ (OrderState::Failed | OrderState::Gone))) => state,
+        Some(Ok(state @ (ObjectState::Failed | ObjectState::Gone))) => state,
         _ => return refuse(StatusCode::BAD_REQUEST, "state: `failed` or `gone`"),
     };
-    match relay.inbox.want_all(relay.connection.id, state, Timestamp::now()).await {
-        Ok(resent) => {
-            tracing::info!(resent, "orders that were {}: {resent} to be sent again, by request", state.name());
-            self::resent(&request, resent, &orders_resent(resent), format!("../integration?resent={resent}"))
+    match relay.services.inbox.want_all(connection.id, state, Timestamp::now()).await {
+        Ok(count) => {
+            let state = state.name();
+            tracing::info!(connection = %connection.id, count, state, "{count} {state} orders: to be sent again, by request");
+            resent(request, count, super::notices::Notice::OrdersResent(count), relay, back)
         }
         Err(error) => unavailable(&error),
     }

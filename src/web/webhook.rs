@@ -1,35 +1,53 @@
-//! `POST /webhooks/bigcommerce`: verified, kept, answered. Nothing is fetched here, and nothing read before it is proven.
+//! `POST /webhooks/…`: verified, kept, answered. Nothing is fetched here, and nothing read before it is proven.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap},
+    },
+    web,
+};
+use bytes::Bytes;
 
-use super::{RETRY_AFTER, Relay, refuse};
+use super::{RETRY_AFTER, Relay, bodies::BodyError, refuse};
 use crate::{
-    callback::Unauthentic,
     clock::Timestamp,
-    event::{Payload, PayloadError},
-    inbox::{Accepted, Arrival, InboxError},
+    connection::{Connection, Link, Proof, evidence::Remark},
+    inbox::{Accepted, Arrival, ConnectionState, InboxError},
     metrics::WebhookResult,
+    object::{ObjectKey, ResourceName},
+    source::bigcommerce::{
+        payload::{Payload, PayloadError},
+        webhook::Unauthentic,
+    },
 };
 
-/// The light payload has a few hundred bytes.
-const MAX_BODY: usize = 64 * 1024;
-/// How long a body may take to come.
-const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long the inbox may take to keep an event before BigCommerce is told to try again.
+/// BigCommerce's light payload has a few hundred bytes.
+const MAX_LIGHT_BODY: usize = 64 * 1024;
+/// Verifying more than this is not done on the thread that answers others.
+const LARGE: usize = 10 * 1024;
+/// How long the inbox may take to keep an event before the store is told to try again.
 const KEEP_TIME: Duration = Duration::from_secs(8);
+/// A clock that disagrees with the store's by less than this is left alone.
+const MIN_SKEW_MS: i64 = 60_000;
 
 /// Every way in which a webhook is not taken.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the body is larger than 64 KiB")]
+    #[error("no connection has this webhook address")]
+    Unknown,
+    #[error("the body is too large")]
     TooLarge,
     #[error("the body did not come whole, or not in time")]
     Incomplete,
+    #[error("too many bodies are being read at once; try again")]
+    Crowded,
     #[error("{0}")]
     Unauthentic(#[from] Unauthentic),
     #[error("{0}")]
@@ -40,97 +58,236 @@ enum Refusal {
     Slow,
 }
 
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::TooLarge,
+            BodyError::Incomplete => Self::Incomplete,
+            BodyError::Crowded => Self::Crowded,
+        }
+    }
+}
+
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
+            Self::Unknown => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
             Self::Unauthentic(_) => StatusCode::UNAUTHORIZED,
-            Self::Payload(PayloadError::Malformed | PayloadError::NoOrderId) => StatusCode::BAD_REQUEST,
-            Self::Payload(PayloadError::AnotherStore) => StatusCode::FORBIDDEN,
-            Self::Inbox(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Payload(_) => StatusCode::BAD_REQUEST,
+            Self::Crowded | Self::Inbox(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn result(&self) -> WebhookResult {
         match self {
-            Self::TooLarge | Self::Incomplete => WebhookResult::TooLarge,
-            Self::Unauthentic(_) => WebhookResult::Unauthentic,
-            Self::Payload(PayloadError::Malformed | PayloadError::NoOrderId) => WebhookResult::Malformed,
-            Self::Payload(PayloadError::AnotherStore) => WebhookResult::AnotherStore,
+            Self::TooLarge | Self::Incomplete | Self::Crowded => WebhookResult::TooLarge,
+            Self::Unknown | Self::Unauthentic(_) => WebhookResult::Unauthentic,
+            Self::Payload(_) => WebhookResult::Malformed,
             Self::Inbox(_) | Self::Slow => WebhookResult::Unavailable,
         }
     }
 }
 
-pub(super) async fn receive(request: HttpRequest, body: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+/// `POST /webhooks/bigcommerce`: the environment's own connection.
+pub(super) async fn environments(
+    request: HttpRequest,
+    body: web::Payload,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    let connection = relay.services.catalog.environment().filter(|connection| connection.link.is_some());
+    respond(&request, body, &relay, connection).await
+}
+
+/// `POST /webhooks/{hook_key}`: any connection's own address.
+pub(super) async fn by_key(
+    key: web::Path<String>,
+    request: HttpRequest,
+    body: web::Payload,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    let connection = relay.services.catalog.by_hook_key(&key);
+    respond(&request, body, &relay, connection).await
+}
+
+async fn respond(
+    request: &HttpRequest,
+    body: web::Payload,
+    relay: &Relay,
+    connection: Option<Arc<Connection>>,
+) -> HttpResponse {
     let began = Instant::now();
-    let (result, response) = match take(&request, body, &relay).await {
+    let taken = match connection {
+        Some(connection) => take(request, body, relay, &connection).await,
+        None => Err(Refusal::Unknown),
+    };
+    let (result, response) = match taken {
         Ok(result) => (result, HttpResponse::Ok().finish()),
         Err(refusal) => {
             // What a stranger sends is not worth more than a debug line: there may be very many.
             match &refusal {
-                Refusal::Inbox(_) | Refusal::Slow => tracing::error!("a webhook was not kept: {refusal}"),
+                Refusal::Inbox(error) => relay.storage.failed(error),
+                Refusal::Slow => tracing::error!("a webhook was not kept: {refusal}"),
                 Refusal::Payload(_) => tracing::warn!("a genuine webhook was refused: {refusal}"),
                 _ => tracing::debug!("a webhook was refused: {refusal}"),
             }
             (refusal.result(), answer(&refusal))
         }
     };
-    relay.metrics.webhook(result, began.elapsed());
+    relay.services.metrics.webhook(result, began.elapsed());
     response
 }
 
 fn answer(refusal: &Refusal) -> HttpResponse {
     match refusal {
-        Refusal::Inbox(_) | Refusal::Slow => {
+        Refusal::Inbox(_) | Refusal::Slow | Refusal::Crowded => {
             // The details are for the log.
             let mut response = refuse(refusal.status(), "the event cannot be kept at the moment");
-            response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, RETRY_AFTER);
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
             response
         }
         _ => refuse(refusal.status(), refusal),
     }
 }
 
-async fn take(request: &HttpRequest, body: web::Payload, relay: &Relay) -> Result<WebhookResult, Refusal> {
-    let announced =
-        request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(Refusal::TooLarge);
-    }
-    let body = match tokio::time::timeout(BODY_TIME, body.to_bytes_limited(MAX_BODY)).await {
-        Ok(Ok(Ok(body))) => body,
-        Ok(Err(_)) => return Err(Refusal::TooLarge),
-        Ok(Ok(Err(_))) | Err(_) => return Err(Refusal::Incomplete),
+async fn take(
+    request: &HttpRequest,
+    payload: web::Payload,
+    relay: &Relay,
+    connection: &Arc<Connection>,
+) -> Result<WebhookResult, Refusal> {
+    let Some(link) = connection.link.as_ref().filter(|_| connection.state != ConnectionState::Disconnected) else {
+        // Anything else would count towards the blocklist of the app, and so of every other store.
+        return Ok(WebhookResult::Disconnected);
     };
-    let verified = relay.verifier.verify(request.headers(), &body, SystemTime::now())?;
-    let event = match verified.parse()? {
+    match &link.proof {
+        Proof::BigCommerce(_) => {
+            let body = relay.bodies.read(request.headers(), payload, MAX_LIGHT_BODY).await?;
+            take_light(request.headers(), body.bytes.clone(), relay, connection, link).await
+        }
+    }
+}
+
+/// What a verified light callback says.
+struct Verified {
+    payload: Result<Payload, PayloadError>,
+    webhook_id: Option<String>,
+    is_signed: bool,
+}
+
+fn verify_light(connection: &Connection, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Unauthentic> {
+    let Some(link) = &connection.link else { return Err(Unauthentic::Unproven) };
+    let Proof::BigCommerce(verifier) = &link.proof;
+    let callback = verifier.verify(headers, body, stores_time(link))?;
+    Ok(Verified {
+        payload: callback.parse(),
+        webhook_id: callback.webhook_id().map(str::to_owned),
+        is_signed: callback.is_signed(),
+    })
+}
+
+/// The time by the store's clock, where this machine's is known to be wrong.
+fn stores_time(link: &Link) -> SystemTime {
+    let (now, ahead) = (SystemTime::now(), link.source.ahead_ms());
+    let skew = Duration::from_millis(ahead.unsigned_abs());
+    match ahead {
+        MIN_SKEW_MS.. => now + skew,
+        ..=-1 if -ahead >= MIN_SKEW_MS => now.checked_sub(skew).unwrap_or(now),
+        _ => now,
+    }
+}
+
+async fn take_light(
+    headers: &HeaderMap,
+    body: Bytes,
+    relay: &Relay,
+    connection: &Arc<Connection>,
+    link: &Link,
+) -> Result<WebhookResult, Refusal> {
+    let verified = if body.len() > LARGE {
+        let (connection, headers) = (connection.clone(), headers.clone());
+        let verified = tokio::task::spawn_blocking(move || verify_light(&connection, &headers, &body)).await;
+        verified.unwrap_or(Err(Unauthentic::Unproven))
+    } else {
+        verify_light(connection, headers, &body)
+    };
+    let verified = verified.inspect_err(|error| note_refusal(connection, link, *error))?;
+    let (proves_little, remark) = link.webhooks.lock().genuine(verified.is_signed, Instant::now());
+    log_remark(connection, remark);
+    let event = match verified.payload? {
         Payload::Order(event) => event,
+        Payload::ForeignStore => {
+            tracing::warn!(connection = %connection.id, "a genuine webhook of another store was dropped");
+            return Ok(WebhookResult::ForeignStore);
+        }
         Payload::NotAboutOrders { scope } => {
-            tracing::debug!(scope, "an event under {scope} is not about orders");
+            tracing::debug!(connection = %connection.id, %scope, "an event that is not about orders was ignored");
             return Ok(WebhookResult::Ignored);
         }
         Payload::Unreadable { scope } => {
             tracing::warn!(
-                scope,
-                "an event under the unknown scope {scope} has no order id that can be found; polling will find its order"
+                connection = %connection.id, %scope,
+                "an event under an unknown scope has no order id that can be found; polling will find its order"
             );
             return Ok(WebhookResult::Unreadable);
         }
     };
-    let order = event.order;
-    let arrival = Arrival {
-        connection: relay.connection.id,
-        event,
-        webhook_id: verified.webhook_id().map(str::to_owned),
-        at: Timestamp::now(),
-    };
-    let kept = tokio::time::timeout(KEEP_TIME, relay.inbox.accept(arrival)).await.map_err(|_| Refusal::Slow)??;
-    tracing::debug!(order_id = %order, result = ?kept, "order {order}: webhook kept");
+    keep(
+        relay,
+        Arrival {
+            key: ObjectKey { connection: connection.id, resource: ResourceName::orders(), id: event.order },
+            change: event.change,
+            event_id: verified.webhook_id,
+            content: event.hash,
+            created_at: event.created_at,
+            look_only: proves_little,
+            at: Timestamp::now(),
+        },
+    )
+    .await
+}
+
+async fn keep(relay: &Relay, arrival: Arrival) -> Result<WebhookResult, Refusal> {
+    let (connection, id) = (arrival.key.connection, arrival.key.id.clone());
+    let kept = tokio::time::timeout(KEEP_TIME, relay.services.inbox.accept(arrival)).await;
+    let kept = kept.map_err(|_| Refusal::Slow)??;
+    relay.storage.worked();
+    tracing::debug!(%connection, order_id = %id, result = ?kept, "order {id}: webhook kept");
     Ok(match kept {
         Accepted::First => WebhookResult::Accepted,
-        Accepted::Doubt => WebhookResult::Doubt,
+        Accepted::PossibleDuplicate => WebhookResult::PossibleDuplicate,
         Accepted::Duplicate => WebhookResult::Duplicate,
     })
+}
+
+/// A refused webhook may be evidence of a secret that is wrong.
+fn note_refusal(connection: &Connection, link: &Link, error: Unauthentic) {
+    let mut evidence = link.webhooks.lock();
+    let remark = match error {
+        Unauthentic::WrongSecret => evidence.wrong_secret(Timestamp::now()),
+        _ => evidence.refused(Instant::now()),
+    };
+    drop(evidence);
+    log_remark(connection, remark);
+}
+
+fn log_remark(connection: &Connection, remark: Option<Remark>) {
+    let id = connection.id;
+    match remark {
+        None => {}
+        Some(Remark::WrongSecret) => tracing::error!(
+            connection = %id,
+            "connection {id}: webhooks with the relay's own token are signed with another client secret: orders are found \
+             by polling only; set the client secret (BIGCOMMERCE_CLIENT_SECRET for the environment's own) anew"
+        ),
+        Some(Remark::Unsigned(count)) => tracing::warn!(
+            connection = %id, count,
+            "connection {id}: {count} unsigned webhooks came where signed ones are usual: each only makes the relay look"
+        ),
+        Some(Remark::Refused(count)) => tracing::warn!(
+            connection = %id, count,
+            "connection {id}: {count} webhooks that are not genuine were refused within an hour"
+        ),
+    }
 }

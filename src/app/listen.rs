@@ -1,0 +1,95 @@
+//! Listening: sockets, limits, and the HTTP server on them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::AppError;
+use crate::web::{Relay, requests};
+
+/// Requests under way get this long to end when the relay stops.
+const DRAIN_SECONDS: u64 = 20;
+/// Longer than the idle times of common proxies, so that none of them meets a connection that was just closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the head of a request may take to come.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a second.
+const BACKLOG: i32 = 4096;
+/// An answer that nobody takes in ends its connection after this.
+const UNREAD_TIME: Duration = Duration::from_secs(20);
+/// Files and sockets that are kept for the relay's own database and calls.
+const RESERVED_FILES: u64 = 400;
+/// Connections at once, however many files there may be.
+const MOST_CONNECTIONS: u64 = 25_000;
+
+/// Listens and makes the server; it answers once it is polled. Returns the port that was chosen.
+pub(super) fn listen(
+    variable: &'static str,
+    address: SocketAddr,
+    relay: Arc<Relay>,
+    workers: usize,
+    routes: fn(&mut web::ServiceConfig),
+) -> Result<(Server, u16), AppError> {
+    let fail = |source: io::Error| {
+        let variable = if source.kind() == io::ErrorKind::AddrNotAvailable { "HOST" } else { variable };
+        AppError::Listen { variable, address, source }
+    };
+    let listener = bind(address).map_err(fail)?;
+    let port = listener.local_addr().map_err(fail)?.port();
+    let data = web::Data::new(relay);
+    let server =
+        HttpServer::new(move || App::new().wrap(from_fn(requests::logged)).app_data(data.clone()).configure(routes))
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_TIME)
+            .shutdown_timeout(DRAIN_SECONDS)
+            .max_connections(connections_each(workers))
+            .disable_signals()
+            .workers(workers);
+    let server = server.listen(listener).map_err(fail)?.run();
+    Ok((server, port))
+}
+
+/// A listener that takes in a burst of new connections before anybody looks at them. Connections that it takes in inherit
+/// its bound on unread answers.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    // A relay that starts again takes its port back at once.
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_user_timeout(Some(UNREAD_TIME))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// The soft limit on open files is raised to the hard one: a few thousand connections are nothing unusual.
+pub(super) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(%error, "the limit on open files could not be raised: {error}");
+        }
+    }
+}
+
+/// How many connections each worker takes, so that all of them leave enough files for the relay's own.
+fn connections_each(workers: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = files.saturating_sub(RESERVED_FILES.min(files / 2)).clamp(16, MOST_CONNECTIONS);
+    usize::try_from(most).unwrap_or(usize::MAX).div_ceil(workers.max(1))
+}
+
+/// Half of the processors answer; so many threads keep what was told, fetch and forward it. More of them would only wake
+/// each other.
+pub fn half_of_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
+}

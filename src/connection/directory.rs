@@ -1,0 +1,298 @@
+//! Making, changing and ending connections: the one way that the API, the app, the Elements API, the pages and the command
+//! line all go.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::{
+    Connection, ConnectionBuilder,
+    catalog::LiveCatalog,
+    keyring::{Keyring, KeyringError, destination_mark, new_hook_key},
+    spec::ConnectionSpec,
+};
+use crate::{
+    clock::Timestamp,
+    http::{CallError, Failure},
+    inbox::{
+        ConnectionRecord, ConnectionState, ConnectionUpdate, Inbox, InboxError, NewConnection, Origin, PauseReason,
+    },
+    object::ConnectionId,
+    registrar::{Registrar, RegistrarError},
+};
+
+/// Why a connection is not made, changed or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The same store and destination are connected already.
+    #[error("connection {0} connects this store and this destination already")]
+    Duplicate(ConnectionId),
+    /// The environment's own connection is changed by its variables.
+    #[error("connection {0} is the environment's own: change its variables and restart the relay")]
+    EnvironmentsOwn(ConnectionId),
+    /// There is none with this id.
+    #[error("there is no connection {0}")]
+    Unknown(ConnectionId),
+    /// It has ended; its credentials are wiped.
+    #[error("connection {0} is disconnected: make it anew")]
+    Disconnected(ConnectionId),
+    /// The store refuses the credentials, or does not know itself by this name.
+    #[error("the store refuses the credentials ({})", crate::humanize::failure(*.0))]
+    Refused(Failure),
+    /// The store cannot be asked.
+    #[error("the store cannot be asked ({})", crate::humanize::failure(*.0))]
+    Unreachable(Failure),
+    /// The spec cannot be used.
+    #[error("the store's address cannot be used")]
+    BadAddress,
+    /// There is no key to seal credentials with.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The database does not do as it should.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+}
+
+impl From<CallError> for DirectoryError {
+    fn from(error: CallError) -> Self {
+        match error.failure {
+            Failure::Status(401 | 403 | 404) => Self::Refused(error.failure),
+            failure => Self::Unreachable(failure),
+        }
+    }
+}
+
+/// What of a connection is to change.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// The whole spec as it is to be.
+    pub spec: Option<ConnectionSpec>,
+    /// What happens with its events.
+    pub state: Option<(ConnectionState, Option<PauseReason>)>,
+    /// A digest of its Element token.
+    pub token_digest: Option<Vec<u8>>,
+    /// Whether the credentials are tried first.
+    pub verifies: bool,
+}
+
+/// All connections, to be made, changed and ended.
+pub struct Directory {
+    inbox: Arc<dyn Inbox>,
+    catalog: Arc<LiveCatalog>,
+    builder: Arc<ConnectionBuilder>,
+    keyring: Arc<Keyring>,
+    registrar: Arc<Registrar>,
+    /// One new connection at a time: two at once could be the same.
+    making: Mutex<()>,
+}
+
+impl Directory {
+    /// Over the catalog and what it is made of.
+    pub fn new(
+        inbox: Arc<dyn Inbox>,
+        catalog: Arc<LiveCatalog>,
+        builder: Arc<ConnectionBuilder>,
+        keyring: Arc<Keyring>,
+        registrar: Arc<Registrar>,
+    ) -> Self {
+        Self { inbox, catalog, builder, keyring, registrar, making: Mutex::default() }
+    }
+
+    /// The live connections.
+    pub fn catalog(&self) -> &Arc<LiveCatalog> {
+        &self.catalog
+    }
+
+    /// Takes up what has changed in the database.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn refresh(&self) -> Result<(), InboxError> {
+        self.catalog.refresh(self.inbox.as_ref()).await
+    }
+
+    /// Whether credentials can be kept at all.
+    pub fn can_seal(&self) -> bool {
+        !self.keyring.is_empty()
+    }
+
+    /// Asks the store whether it takes the credentials. Nothing is kept.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Refused`], [`DirectoryError::Unreachable`] or [`DirectoryError::BadAddress`].
+    pub async fn verify(&self, spec: &ConnectionSpec) -> Result<(), DirectoryError> {
+        let link = self.builder.try_link(spec).ok_or(DirectoryError::BadAddress)?;
+        Ok(link.source.can_read().await?)
+    }
+
+    /// Makes a connection, or takes up again the one that ended with the same store and destination. With `verifies` the
+    /// store is asked first whether it takes the credentials.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; nothing has been made then.
+    pub async fn create(
+        &self,
+        spec: ConnectionSpec,
+        state: ConnectionState,
+        token_digest: Option<Vec<u8>>,
+        verifies: bool,
+    ) -> Result<Arc<Connection>, DirectoryError> {
+        if !self.can_seal() {
+            return Err(KeyringError::NoKey.into());
+        }
+        if verifies {
+            self.verify(&spec).await?;
+        }
+        let _making = self.making.lock().await;
+        self.refresh().await?;
+        if let Some(same) = self.same_as(&spec) {
+            if same.state != ConnectionState::Disconnected {
+                return Err(DirectoryError::Duplicate(same.id));
+            }
+            return self.take_up(&same, spec, state, token_digest).await;
+        }
+        let hook_key = new_hook_key();
+        let new = NewConnection {
+            origin: spec.origin,
+            state,
+            name: spec.name.clone(),
+            source_kind: spec.source.kind(),
+            store: spec.source.store(),
+            destination_kind: spec.destination.as_ref().map(|destination| destination.kind()),
+            destination_host: spec.destination.as_ref().map(|destination| destination.host()),
+            destination_mark: spec.destination.as_ref().map(|destination| destination_mark(&hook_key, destination)),
+            sealed: Some(self.keyring.seal(&hook_key, &spec)?),
+            hook_key,
+            token_digest,
+        };
+        let id = self.inbox.create_connection(new, Timestamp::now()).await?;
+        self.current(id).await
+    }
+
+    /// A connection that the same request would make: of instances none, since a client may want several.
+    fn same_as(&self, spec: &ConnectionSpec) -> Option<Arc<Connection>> {
+        if spec.origin == Origin::Instance {
+            return None;
+        }
+        let (kind, store) = (spec.source.kind(), spec.source.store());
+        let is_same = |connection: &Arc<Connection>| {
+            let comparable = match spec.origin {
+                Origin::App => connection.origin == Origin::App,
+                _ => matches!(connection.origin, Origin::Api | Origin::Environment),
+            };
+            let same_store = connection.source_kind == kind && connection.store == store;
+            let same_destination = spec.origin == Origin::App
+                || spec.destination.as_ref().is_some_and(|destination| connection.has_destination(destination));
+            comparable && same_store && same_destination
+        };
+        let mut same: Vec<_> = self.catalog.all().into_iter().filter(is_same).collect();
+        same.sort_unstable_by_key(|connection| (connection.state == ConnectionState::Disconnected, connection.id));
+        same.into_iter().next()
+    }
+
+    async fn take_up(
+        &self,
+        same: &Connection,
+        spec: ConnectionSpec,
+        state: ConnectionState,
+        token_digest: Option<Vec<u8>>,
+    ) -> Result<Arc<Connection>, DirectoryError> {
+        let mut update = self.update_of(same, &spec)?;
+        update.state = Some((state, None));
+        update.token_digest = Some(token_digest);
+        self.inbox.update_connection(same.id, update).await?;
+        self.current(same.id).await
+    }
+
+    /// What is to be kept of a spec.
+    fn update_of(&self, connection: &Connection, spec: &ConnectionSpec) -> Result<ConnectionUpdate, DirectoryError> {
+        let destination = spec.destination.as_ref().map(|destination| {
+            (destination.kind(), destination.host(), destination_mark(&connection.hook_key, destination))
+        });
+        Ok(ConnectionUpdate {
+            name: Some(spec.name.clone()),
+            destination: Some(destination),
+            sealed: Some(Some(self.keyring.seal(&connection.hook_key, spec)?)),
+            ..ConnectionUpdate::default()
+        })
+    }
+
+    /// Changes a connection.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; nothing has changed then.
+    pub async fn change(&self, id: ConnectionId, change: Change) -> Result<Arc<Connection>, DirectoryError> {
+        let connection = self.changeable(id)?;
+        if connection.state == ConnectionState::Disconnected {
+            return Err(DirectoryError::Disconnected(id));
+        }
+        if let Some(spec) = change.spec.as_ref().filter(|_| change.verifies) {
+            self.verify(spec).await?;
+        }
+        let mut update = match &change.spec {
+            Some(spec) => self.update_of(&connection, spec)?,
+            None => ConnectionUpdate::default(),
+        };
+        update.state = change.state;
+        update.token_digest = change.token_digest.map(Some);
+        if !self.inbox.update_connection(id, update).await? {
+            return Err(DirectoryError::Unknown(id));
+        }
+        self.current(id).await
+    }
+
+    /// Ends a connection: its hooks are removed at the store as far as that can be done, its credentials wiped.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; it has not ended then.
+    pub async fn end(&self, id: ConnectionId, removes_hooks: bool) -> Result<Arc<Connection>, DirectoryError> {
+        let connection = self.changeable(id)?;
+        if removes_hooks && connection.state != ConnectionState::Disconnected {
+            match self.registrar.remove(&connection).await {
+                Ok(_) | Err(RegistrarError::NoPublicUrl | RegistrarError::Disconnected) => {}
+                // The store answers its callbacks with 200 from now on; the hook does no harm.
+                Err(error) => {
+                    tracing::warn!(connection = %id, %error, "connection {id}: its hooks could not be removed: {error}");
+                }
+            }
+        }
+        let update = ConnectionUpdate {
+            state: Some((ConnectionState::Disconnected, None)),
+            sealed: Some(None),
+            token_digest: Some(None),
+            ..ConnectionUpdate::default()
+        };
+        self.inbox.update_connection(id, update).await?;
+        self.registrar.forget(id);
+        tracing::info!(connection = %id, "connection {id} ({}) has ended", connection.name);
+        self.current(id).await
+    }
+
+    /// Seals every connection anew under the newest key. Returns how many needed it.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; those before it are sealed anew.
+    pub async fn rekey(&self) -> Result<usize, DirectoryError> {
+        let records: Vec<ConnectionRecord> = self.inbox.connections(0).await?;
+        let mut count = 0;
+        for record in records {
+            let Some(sealed) = record.sealed.as_ref().filter(|sealed| self.keyring.needs_rekey(sealed)) else { continue };
+            let spec = self.keyring.open(&record.hook_key, sealed)?;
+            let sealed = Some(Some(self.keyring.seal(&record.hook_key, &spec)?));
+            self.inbox.update_connection(record.id, ConnectionUpdate { sealed, ..Default::default() }).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn changeable(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {
+        let connection = self.catalog.get(id).ok_or(DirectoryError::Unknown(id))?;
+        if connection.is_environments() { Err(DirectoryError::EnvironmentsOwn(id)) } else { Ok(connection) }
+    }
+
+    /// The connection as it is now.
+    async fn current(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {
+        self.refresh().await?;
+        self.catalog.get(id).ok_or(DirectoryError::Unknown(id))
+    }
+}

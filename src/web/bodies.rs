@@ -1,0 +1,81 @@
+//! Reading bodies that are not proven yet: bounded in size, in time, and in what all of them together take of memory.
+
+use std::time::Duration;
+
+use actix_web::{http::header::HeaderMap, web};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// So much of each body is free: a genuine webhook of BigCommerce has a few hundred bytes, and is always read.
+const FREE: usize = 4 * 1024;
+/// What all bodies together may take beyond that, in KiB.
+const TOTAL_KIB: usize = 32 * 1024;
+
+/// Bounds what is read of bodies that are not proven yet.
+pub(super) struct Unproven(Semaphore);
+
+impl Default for Unproven {
+    fn default() -> Self {
+        Self(Semaphore::new(TOTAL_KIB))
+    }
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyError {
+    TooLarge,
+    Incomplete,
+    /// Too many others are being read.
+    Crowded,
+}
+
+/// A body, and its share of the memory until it is proven.
+pub(super) struct Body<'a> {
+    pub bytes: Bytes,
+    _share: Option<SemaphorePermit<'a>>,
+}
+
+impl Unproven {
+    /// Reads a body of at most `limit` bytes.
+    pub async fn read(
+        &self,
+        headers: &HeaderMap,
+        payload: web::Payload,
+        limit: usize,
+    ) -> Result<Body<'_>, BodyError> {
+        let announced = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limit as u64) {
+            return Err(BodyError::TooLarge);
+        }
+        match tokio::time::timeout(BODY_TIME, self.collect(payload, limit)).await {
+            Ok(body) => body,
+            Err(_) => Err(BodyError::Incomplete),
+        }
+    }
+
+    async fn collect(&self, mut payload: web::Payload, limit: usize) -> Result<Body<'_>, BodyError> {
+        let mut bytes = BytesMut::new();
+        let mut share: Option<SemaphorePermit<'_>> = None;
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| BodyError::Incomplete)?;
+            if bytes.len() + chunk.len() > limit {
+                return Err(BodyError::TooLarge);
+            }
+            let needed = (bytes.len() + chunk.len()).saturating_sub(FREE).div_ceil(1024);
+            let held = share.as_ref().map_or(0, SemaphorePermit::num_permits);
+            if needed > held {
+                let more = u32::try_from(needed - held).map_err(|_| BodyError::TooLarge)?;
+                let more = self.0.try_acquire_many(more).map_err(|_| BodyError::Crowded)?;
+                match &mut share {
+                    Some(share) => share.merge(more),
+                    None => share = Some(more),
+                }
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Body { bytes: bytes.freeze(), _share: share })
+    }
+}

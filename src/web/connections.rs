@@ -1,0 +1,318 @@
+//! `/connections`: making, changing, pausing and ending them, as JSON and as the operator's page.
+
+use std::{collections::HashMap, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Relay,
+    admin::Admin,
+    bodies::BodyError,
+    connection_of,
+    format::{self, Format},
+    json, query, refuse, unavailable,
+};
+use crate::{
+    clock::Timestamp,
+    connection::{
+        Connection,
+        directory::{Change, DirectoryError},
+        request::{NewRequest, PatchRequest, RequestError, check_addresses},
+    },
+    http::Failure,
+    inbox::{ConnectionState, InboxError, Origin, Summary},
+    object::{ConnectionId, ResourceName},
+};
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+/// A request for a connection has a few hundred bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The routes.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/connections").route(web::get().to(list)).route(web::post().to(create)))
+        .service(
+            web::resource("/connections/{id}")
+                .route(web::get().to(show))
+                .route(web::patch().to(change))
+                .route(web::delete().to(end)),
+        );
+}
+
+/// A connection as JSON: no secret, no full payload or callback URL.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionView {
+    id: ConnectionId,
+    name: String,
+    origin: Origin,
+    source: SourceView,
+    destination: Option<DestinationView>,
+    resources: Vec<ResourceName>,
+    state: ConnectionState,
+    waiting: u64,
+    failed: u64,
+    last_event_at: Option<Timestamp>,
+    last_delivered_at: Option<Timestamp>,
+    created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct SourceView {
+    kind: &'static str,
+    store: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct DestinationView {
+    kind: &'static str,
+    host: String,
+}
+
+impl ConnectionView {
+    /// Of a connection and its numbers.
+    pub fn new(connection: &Connection, summary: &Summary) -> Self {
+        let destination = connection.destination_host.as_ref();
+        Self {
+            id: connection.id,
+            name: connection.name.clone(),
+            origin: connection.origin,
+            source: SourceView { kind: connection.source_kind.name(), store: connection.store.clone() },
+            destination: destination.map(|(kind, host)| DestinationView { kind: kind.name(), host: host.clone() }),
+            resources: match &connection.link {
+                Some(link) => link.spec.resource_names(),
+                None => vec![ResourceName::orders()],
+            },
+            state: connection.state,
+            waiting: summary.waiting,
+            failed: summary.failed,
+            last_event_at: summary.last_event_at,
+            last_delivered_at: summary.last_delivered_at,
+            created_at: connection.created_at,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    state: Option<String>,
+    limit: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    connections: Vec<ConnectionView>,
+    next: Option<ConnectionId>,
+}
+
+async fn list(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    if format::preferred(&request) == Some(Format::Html) {
+        return super::pages::connections(&relay, &request).await;
+    }
+    let query: ListQuery = match query(&request) {
+        Ok(query) => query,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    match page(&relay, &query).await {
+        Ok(page) => json(StatusCode::OK, &page),
+        Err(ListError::Query(error)) => refuse(StatusCode::BAD_REQUEST, error),
+        Err(ListError::Inbox(error)) => unavailable(&error),
+    }
+}
+
+enum ListError {
+    Query(String),
+    Inbox(InboxError),
+}
+
+async fn page(relay: &Relay, query: &ListQuery) -> Result<Page, ListError> {
+    let state: Option<ConnectionState> = query.state.as_deref().map(str::parse).transpose().map_err(|_| {
+        ListError::Query("state: one of active, paused, incomplete, disconnected".to_owned())
+    })?;
+    let limit = match query.limit.as_deref().map(str::parse::<usize>) {
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit @ 1..=MAX_LIMIT)) => limit,
+        Some(_) => return Err(ListError::Query(format!("limit: a whole number from 1 to {MAX_LIMIT}"))),
+    };
+    let after: Option<ConnectionId> =
+        query.after.as_deref().map(str::parse).transpose().map_err(|error| ListError::Query(format!("after: {error}")))?;
+    let mut found: Vec<Arc<Connection>> = relay.services.catalog.all();
+    found.retain(|connection| {
+        after.is_none_or(|after| connection.id > after) && state.is_none_or(|state| connection.state == state)
+    });
+    found.sort_unstable_by_key(|connection| connection.id);
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let summaries = relay.services.inbox.summaries().await.map_err(ListError::Inbox)?;
+    let next = found.last().map(|connection| connection.id).filter(|_| has_more);
+    let connections = found.iter().map(|connection| view_in(connection, &summaries)).collect();
+    Ok(Page { connections, next })
+}
+
+fn view_in(connection: &Connection, summaries: &HashMap<ConnectionId, Summary>) -> ConnectionView {
+    ConnectionView::new(connection, summaries.get(&connection.id).unwrap_or(&Summary::default()))
+}
+
+/// A connection's JSON, with its numbers as they are now.
+pub(super) async fn view(relay: &Relay, connection: &Connection) -> Result<ConnectionView, InboxError> {
+    let summary = relay.services.inbox.summary(connection.id).await?;
+    Ok(ConnectionView::new(connection, &summary))
+}
+
+async fn answer(relay: &Relay, status: StatusCode, connection: &Connection) -> HttpResponse {
+    match view(relay, connection).await {
+        Ok(view) => json(status, &view),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn show(_: Admin, id: web::Path<String>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    match connection_of(&relay, &id) {
+        Ok(connection) => answer(&relay, StatusCode::OK, &connection).await,
+        Err(refused) => refused,
+    }
+}
+
+async fn read(relay: &Relay, request: &HttpRequest, payload: web::Payload) -> Result<bytes::Bytes, HttpResponse> {
+    let read = relay.bodies.read(request.headers(), payload, MAX_BODY).await;
+    read.map(|body| body.bytes.clone()).map_err(|error| match error {
+        BodyError::TooLarge => refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB"),
+        BodyError::Incomplete => refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come whole, or not in time"),
+        BodyError::Crowded => refuse(StatusCode::SERVICE_UNAVAILABLE, "too many bodies are being read; try again"),
+    })
+}
+
+#[derive(Deserialize)]
+struct CreateQuery {
+    verify: Option<String>,
+}
+
+async fn create(
+    _: Admin,
+    request: HttpRequest,
+    payload: web::Payload,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    let verifies = match query::<CreateQuery>(&request).ok().and_then(|query| query.verify).as_deref() {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => return refuse(StatusCode::BAD_REQUEST, "verify: `true` or `false`"),
+    };
+    let body = match read(&relay, &request, payload).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let services = &relay.services;
+    let asked = match NewRequest::read(&body, &services.request_rules()) {
+        Ok(asked) => asked,
+        Err(error) => return refused_request(&error),
+    };
+    if let Err(problem) = check_addresses(&asked.spec, services.http.policy()).await {
+        return refused_request(&problem);
+    }
+    match services.directory.create(asked.spec, asked.state, None, verifies).await {
+        Ok(connection) => {
+            tracing::info!(connection = %connection.id, "connection {} has been made, by request", connection.id);
+            let location = format!("/connections/{}", connection.id);
+            let mut response = answer(&relay, StatusCode::CREATED, &connection).await;
+            if let Ok(location) = header::HeaderValue::try_from(location) {
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+            response
+        }
+        Err(error) => refused_by_directory(&error),
+    }
+}
+
+fn refused_request(error: &RequestError) -> HttpResponse {
+    let status = if error.is_syntax() { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
+    refuse(status, error)
+}
+
+/// What the directory's refusals are answered with: what is wrong, and what to do.
+pub(super) fn refused_by_directory(error: &DirectoryError) -> HttpResponse {
+    let (status, cure) = match error {
+        DirectoryError::Duplicate(_) => (StatusCode::CONFLICT, "change that one (PATCH), or end it first (DELETE)"),
+        DirectoryError::EnvironmentsOwn(_) => (StatusCode::CONFLICT, ""),
+        DirectoryError::Disconnected(_) => (StatusCode::CONFLICT, ""),
+        DirectoryError::Unknown(_) => (StatusCode::NOT_FOUND, ""),
+        DirectoryError::Refused(failure) => (StatusCode::UNPROCESSABLE_ENTITY, cure_of(*failure)),
+        DirectoryError::Unreachable(_) => (
+            StatusCode::BAD_GATEWAY,
+            "try again when it answers, or add ?verify=false to connect it unseen",
+        ),
+        DirectoryError::BadAddress => (StatusCode::UNPROCESSABLE_ENTITY, ""),
+        DirectoryError::Keyring(_) => (StatusCode::CONFLICT, ""),
+        DirectoryError::Inbox(error) => return unavailable(error),
+    };
+    if cure.is_empty() { refuse(status, error) } else { refuse(status, format_args!("{error}: {cure}")) }
+}
+
+fn cure_of(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Status(404) => "check source.store_hash (the part after `stores/` in the API path) or source.url",
+        Failure::Status(403) => "give the API account or key the right to read orders",
+        _ => "check the access token, or the consumer key and secret, and that they may read orders",
+    }
+}
+
+async fn change(
+    _: Admin,
+    id: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    let connection = match connection_of(&relay, &id) {
+        Ok(connection) => connection,
+        Err(refused) => return refused,
+    };
+    let body = match read(&relay, &request, payload).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let services = &relay.services;
+    if connection.is_environments() {
+        return refused_by_directory(&DirectoryError::EnvironmentsOwn(connection.id));
+    }
+    let Some(link) = &connection.link else {
+        return refused_by_directory(&DirectoryError::Disconnected(connection.id));
+    };
+    let asked = match PatchRequest::read(&body, &link.spec, &services.request_rules()) {
+        Ok(asked) => asked,
+        Err(error) => return refused_request(&error),
+    };
+    if let Some(spec) = &asked.spec
+        && let Err(problem) = check_addresses(spec, services.http.policy()).await
+    {
+        return refused_request(&problem);
+    }
+    let change = Change {
+        state: asked.state.map(|state| (state, super::pause_reason(state))),
+        verifies: asked.spec.as_ref().is_some_and(|spec| spec.source != link.spec.source),
+        spec: asked.spec,
+        token_digest: None,
+    };
+    match services.directory.change(connection.id, change).await {
+        Ok(connection) => answer(&relay, StatusCode::OK, &connection).await,
+        Err(error) => refused_by_directory(&error),
+    }
+}
+
+async fn end(_: Admin, id: web::Path<String>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let connection = match connection_of(&relay, &id) {
+        Ok(connection) => connection,
+        Err(refused) => return refused,
+    };
+    match relay.services.directory.end(connection.id, true).await {
+        Ok(connection) => answer(&relay, StatusCode::OK, &connection).await,
+        Err(error) => refused_by_directory(&error),
+    }
+}

@@ -1,0 +1,75 @@
+//! What a form has done, told once on the page that it leads back to. A link cannot make one up: the page is given a number
+//! that only a real request has got.
+
+use std::collections::VecDeque;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+use parking_lot::Mutex;
+
+use crate::{humanize, object::ObjectId};
+
+/// So many notices wait to be shown, at most.
+const MOST: usize = 256;
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// One order is sent again.
+    OrderResent(ObjectId),
+    /// All failed orders are.
+    OrdersResent(u64),
+    /// Hooks were looked after: a sentence says what was done.
+    Hooks(String),
+    /// Anything else worth a sentence.
+    Said(String),
+}
+
+impl Notice {
+    /// As a person reads it.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::OrderResent(order) => format!("Order {order} is fetched again and sent."),
+            Self::OrdersResent(0) => "There is no failed order to send again.".to_owned(),
+            Self::OrdersResent(count) => {
+                format!("{} {} being tried again.", humanize::count(*count, "order"), humanize::are(*count))
+            }
+            Self::Hooks(said) | Self::Said(said) => said.clone(),
+        }
+    }
+}
+
+/// Notices that have not been shown yet.
+#[derive(Default)]
+pub(super) struct Notices(Mutex<VecDeque<(String, Notice)>>);
+
+impl Notices {
+    /// Answers a form: the browser is led back to `back` (relative), where the notice is shown.
+    pub fn lead_back(&self, status: StatusCode, notice: Notice, back: &str) -> HttpResponse {
+        let location = self.location(notice, back);
+        if status == StatusCode::SEE_OTHER {
+            return HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish();
+        }
+        super::pages::led_back(status, &location)
+    }
+
+    /// Where a notice is shown.
+    pub fn location(&self, notice: Notice, back: &str) -> String {
+        let key = format!("{:032x}", rand::random::<u128>());
+        let mut waiting = self.0.lock();
+        if waiting.len() >= MOST {
+            waiting.pop_front();
+        }
+        waiting.push_back((key.clone(), notice));
+        format!("{back}?notice={key}")
+    }
+
+    /// Takes the notice with this number, if there is one.
+    pub fn take(&self, key: &str) -> Option<Notice> {
+        let mut waiting = self.0.lock();
+        let at = waiting.iter().position(|(known, _)| known == key)?;
+        waiting.remove(at).map(|(_, notice)| notice)
+    }
+}
