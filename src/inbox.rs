@@ -13,9 +13,10 @@ mod feeds;
 mod history;
 // mod moving;
 mod objects;
-// pub mod postgres;
+pub mod postgres;
 // mod queue;
-// mod schema;
+mod receipt;
+mod schema;
 // pub mod sqlite;
 pub mod state;
 mod work;
@@ -23,7 +24,7 @@ mod work;
 // pub use backup::back_up;
 pub use connections::{
     ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, NewConnection, Origin, PauseReason, Sealed,
-    SourceKind,
+    SourceKind, shard_of,
 };
 pub use error::InboxError;
 pub use events::{Notification, NotificationStatus, NotifiedObject};

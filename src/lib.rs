@@ -2,6 +2,10 @@
 //! byte, to the merchant's destination.
 
 pub mod clock;
+pub mod config {
+    //! Configuration (in the making).
+    pub mod postgres;
+}
 pub mod http;
 pub mod humanize;
 pub mod inbox;
