@@ -9,6 +9,7 @@ CREATE TABLE connections (
     name TEXT COLLATE "C" NOT NULL,
     source_kind SMALLINT NOT NULL,          -- 0 bigcommerce, 1 woocommerce
     store TEXT NOT NULL,
+    shard SMALLINT NOT NULL,                -- of the store; who holds it may claim
     destination_kind SMALLINT,              -- 0 one_tribe, 1 cloud_elements
     destination_host TEXT,
     destination_mark BYTEA,                 -- a digest keyed with hook_key

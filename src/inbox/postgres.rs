@@ -1,23 +1,29 @@
-//! The inbox in a PostgreSQL database, which several relays may share: writers for events, for claims and for all else, a
-//! few readers beside them, and one relay at a time in the lead.
+//! The inbox in a PostgreSQL database, which several relays may share: one writer for events, one for claims, one
+//! connection for all other changes, and a few readers beside them. Relays share the connections out by shards.
 
-mod dates;
-mod history;
-mod leases;
-mod listen;
+mod accept;
+mod activity;
+mod announce;
+mod batch;
+mod changes;
+mod claims;
+mod connections;
+mod inbox;
+mod notifications;
+mod peers;
 mod reads;
+mod rows;
 mod session;
-mod statements;
-mod writer;
+mod tables;
+mod upkeep;
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    collections::{HashMap, HashSet},
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
-use secrecy::SecretString;
+use parking_lot::Mutex;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
@@ -28,72 +34,110 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    ConnectionId, Due, Hour, Inbox, InboxError, Known, Lease, OrderQuery, OrderRow, Summary, Term,
-    change::{Change, Done},
-    group::{self, Batches},
-    queue::Queue,
-    schema,
-};
-use crate::{clock::Timestamp, event::OrderId};
-use dates::Diary;
-use session::ServerClock;
-use writer::Writer;
+use super::{Heartbeat, InboxError, WorkSignal, schema};
+use crate::{clock::Timestamp, object::ConnectionId, secret::Secret};
+use accept::{Accept, EventWriter};
+use activity::ActivityCache;
+use announce::Untold;
+use batch::Queue;
+use changes::Changes;
+use claims::{ClaimRequest, ClaimWriter};
+use peers::{Beat, RelayId};
+use session::{ServerClock, Tries, WriteConnection};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| schema::beside_newer(sqlx::migrate!("migrations/postgres")));
 
-/// So long ago another relay may have been heard of and still count as there.
-const COMPANY: Duration = Duration::from_secs(1);
+/// A peer that announced work within this time keeps the database busy.
+const ACTIVE: Duration = Duration::from_secs(1);
+/// How long events wait for others to share their transaction.
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// What the parts of one inbox share.
 struct Shared {
     options: PgConnectOptions,
-    /// This relay, among those that share the database.
-    relay: i64,
+    relay: RelayId,
     clock: ServerClock,
-    /// The connections this relay had the lead of when it last asked.
-    leads: Mutex<HashSet<i64>>,
-    arrivals: watch::Sender<u64>,
-    diary: Diary,
-    /// Set while there are events that the leader, another relay, has not been told of.
-    untold: AtomicBool,
-    /// When another relay last told of events.
+    /// The shards that the last heartbeat brought, and until when they are certain.
+    held: Mutex<(HashSet<u16>, Instant)>,
+    /// The shards of the connections that this relay has read or made.
+    shards: Mutex<HashMap<ConnectionId, u16>>,
+    work: WorkSignal,
+    activity: ActivityCache,
+    untold: Mutex<Untold>,
+    /// When another relay last announced work.
     heard_at: Mutex<Option<Instant>>,
-    /// There is something to tell or to write in the diary's name.
+    /// There is something to announce, or activity to write.
     news: Notify,
     /// Why this relay must not use the database any more.
-    outgrown: watch::Sender<Option<InboxError>>,
+    superseded: watch::Sender<Option<InboxError>>,
 }
 
 impl Shared {
-    fn leads(&self) -> MutexGuard<'_, HashSet<i64>> {
-        self.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(options: PgConnectOptions) -> Self {
+        Self {
+            options,
+            relay: RelayId::random(),
+            clock: ServerClock::default(),
+            held: Mutex::new((HashSet::new(), Instant::now())),
+            shards: Mutex::default(),
+            work: WorkSignal::default(),
+            activity: ActivityCache::default(),
+            untold: Mutex::default(),
+            heard_at: Mutex::default(),
+            news: Notify::new(),
+            superseded: watch::Sender::default(),
+        }
     }
 
-    /// Whether other relays seem to be at the database: this one has no lead, or one has told of events a short while ago.
-    fn has_company(&self) -> bool {
-        self.leads().is_empty()
-            || self.heard_at.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < COMPANY)
+    /// Whether other relays seem to keep the database busy.
+    fn has_active_peers(&self) -> bool {
+        self.held.lock().0.is_empty() || self.heard_at.lock().is_some_and(|at| at.elapsed() < ACTIVE)
     }
 
-    fn leads_all(&self, mut connections: impl Iterator<Item = i64>) -> bool {
-        let leads = self.leads();
-        connections.all(|connection| leads.contains(&connection))
+    /// Has the relays that hold these connections' shards told of work, and this relay's activity written.
+    fn tell_peers(&self, connections: impl IntoIterator<Item = ConnectionId>) {
+        let held = self.held.lock();
+        let are_certain = Instant::now() < held.1;
+        let shards = self.shards.lock();
+        let is_ours = |id: &ConnectionId| are_certain && shards.get(id).is_some_and(|shard| held.0.contains(shard));
+        self.untold.lock().add(connections.into_iter().filter(|id| !is_ours(id)));
+        self.news.notify_one();
+    }
+
+    /// There may be work for these: tells this relay's scheduler and those of others.
+    fn signal_work(&self, connections: HashSet<ConnectionId>) {
+        self.tell_peers(connections.iter().copied());
+        self.work.add(connections);
+    }
+
+    /// A connection was made or changed: every relay has to learn of it, whoever holds it.
+    fn signal_change(&self, connection: ConnectionId) {
+        self.untold.lock().add([connection]);
+        self.news.notify_one();
+        self.work.add([connection]);
+    }
+
+    /// Takes what a heartbeat brought.
+    fn learn(&self, asked: Timestamp, began: Instant, span: Duration, beat: Beat) -> Heartbeat {
+        self.clock.learn(asked, beat.at, Timestamp::now());
+        if let Err(error) = schema::admits(beat.floor, &MIGRATIONS) {
+            self.superseded.send_replace(Some(error));
+        }
+        *self.held.lock() = (beat.held.shards.iter().copied().collect(), began + span);
+        beat.held
     }
 }
 
 /// An inbox in a server's database.
 pub struct PostgresInbox {
     shared: Arc<Shared>,
-    events: Queue,
-    /// Claims, and how they end.
-    claims: Queue,
-    /// Whatever else is changed.
-    desk: Queue,
+    events: Queue<Accept>,
+    claims: Queue<ClaimRequest>,
+    changes: Changes,
     readers: PgPool,
-    /// For leases: slow reading must not cost the lead.
-    heartbeat: PgPool,
-    listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// For leases: slow reading must not cost this relay its shards.
+    leases: PgPool,
+    announcer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl PostgresInbox {
@@ -102,158 +146,46 @@ impl PostgresInbox {
     /// # Errors
     /// [`InboxError::Unavailable`] when the server does not answer; [`InboxError::Unfit`] when it refuses the user, does
     /// not keep what it confirms, or its tables need a newer relay.
-    pub async fn open(url: &SecretString) -> Result<Self, InboxError> {
+    pub async fn open(url: &Secret) -> Result<Self, InboxError> {
         let options = session::options(url)?;
         migrate(&options).await?;
-        let clock = ServerClock::default();
-        let mut open = Vec::new();
-        for _ in 0..3 {
-            open.push(session::connect(&options, &clock).await?);
-        }
-        let readers = session::pool(options.clone(), session::READERS);
-        let heartbeat = session::pool(options.clone(), 1);
-        let (arrivals, _) = watch::channel(0);
-        let shared = Arc::new(Shared {
-            options,
-            relay: rand::random(),
-            clock,
-            leads: Mutex::default(),
-            arrivals,
-            diary: Diary::default(),
-            untold: AtomicBool::default(),
-            heard_at: Mutex::default(),
-            news: Notify::new(),
-            outgrown: watch::Sender::default(),
-        });
-        let mut start = |batches| {
-            let writer = Writer::new(&shared, open.pop());
-            Queue::start(|jobs| group::run(writer, jobs, batches, shared.arrivals.clone()))
+        let shared = Arc::new(Shared::new(options));
+        let connect = async || {
+            let open = session::connect(&shared.options, &shared.clock).await?;
+            Ok::<_, InboxError>(WriteConnection::new(&shared, open))
         };
-        let (events, claims, desk) = (start(Batches::GATHERED), start(Batches::AS_THEY_COME), start(Batches::OF_ONE));
-        let listener = tokio::spawn(listen::run(shared.clone(), readers.clone()));
-        Ok(Self { shared, events, claims, desk, readers, heartbeat, listener: tokio::sync::Mutex::new(Some(listener)) })
+        let (events, claims, changes) = (connect().await?, connect().await?, connect().await?);
+        let readers = session::pool(shared.options.clone(), session::READERS);
+        let leases = session::pool(shared.options.clone(), 1);
+        let announcer = tokio::spawn(announce::run(shared.clone(), readers.clone()));
+        Ok(Self {
+            events: Queue::start(EventWriter { connection: events }, GATHERING, shared.work.clone()),
+            claims: Queue::start(ClaimWriter { connection: claims }, Duration::ZERO, shared.work.clone()),
+            changes: Changes::new(changes),
+            readers,
+            leases,
+            announcer: tokio::sync::Mutex::new(Some(announcer)),
+            shared,
+        })
     }
 }
 
 /// Relays that start together take turns: the migrator holds a lock of the server's.
 async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
-    let mut tries = 0;
+    let mut tries = Tries::default();
     loop {
-        tries += 1;
         let mut connection = session::in_time(session::connect_quietly(options)).await?;
-        let brought = MIGRATIONS.run(&mut connection).await;
+        let migrated = MIGRATIONS.run(&mut connection).await;
         drop(connection.close().await);
-        match brought {
+        match migrated {
             // A running relay's batch had the tables in another order; nothing of the migration has been kept.
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
-                if tries < session::TRIES && session::was_broken_off(&error) =>
-            {
-                tracing::debug!(%error, "a migration begins again: {error}");
-            }
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if tries.again(&error) => {}
             done => return done.map_err(schema::unfit),
         }
     }
 }
 
 /// A connection of its own, for filling the database; no single statement may take long, but all together may.
-pub(super) async fn connection(url: &SecretString) -> Result<PgConnection, InboxError> {
+pub(super) async fn connection(url: &Secret) -> Result<PgConnection, InboxError> {
     session::connect(&session::options(url)?, &ServerClock::default()).await
-}
-
-#[async_trait]
-impl Inbox for PostgresInbox {
-    async fn change(&self, change: Change) -> Result<Done, InboxError> {
-        let writer = match change {
-            Change::Accept(_) => &self.events,
-            Change::Claim { .. } | Change::Settle(_) => &self.claims,
-            _ => &self.desk,
-        };
-        writer.change(change).await
-    }
-
-    async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError> {
-        Ok(reads::due(&self.readers, &self.shared.clock, connection, now, limit).await?)
-    }
-
-    async fn next_due(&self, connection: ConnectionId, now: Timestamp) -> Result<Option<Timestamp>, InboxError> {
-        Ok(reads::next_due(&self.readers, &self.shared.clock, connection, now).await?)
-    }
-
-    async fn orders(&self, connection: ConnectionId, query: OrderQuery) -> Result<Vec<OrderRow>, InboxError> {
-        Ok(reads::orders(&self.readers, &self.shared.clock, connection, query).await?)
-    }
-
-    async fn known(&self, connection: ConnectionId, orders: Vec<OrderId>) -> Result<Vec<Known>, InboxError> {
-        Ok(reads::known(&self.readers, &self.shared.clock, connection, orders).await?)
-    }
-
-    async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError> {
-        let kept = reads::summary(&self.readers, &self.shared.clock, connection).await?;
-        let known = self.shared.diary.known(connection.0);
-        let ours = |millis: Option<i64>| millis.map(|millis| self.shared.clock.outward(millis));
-        Ok(Summary {
-            last_event_at: kept.last_event_at.max(ours(known.last_event_at)),
-            last_forwarded_at: kept.last_forwarded_at.max(ours(known.last_forwarded_at)),
-            ..kept
-        })
-    }
-
-    async fn note(&self, connection: ConnectionId, name: &str) -> Result<Option<String>, InboxError> {
-        Ok(reads::note(&self.readers, connection, name).await?)
-    }
-
-    async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError> {
-        Ok(history::read(&self.readers, connection, self.shared.clock.inward(since)).await?)
-    }
-
-    fn arrivals(&self) -> watch::Receiver<u64> {
-        self.shared.arrivals.subscribe()
-    }
-
-    /// Every relay asks for the lead again and again, and so learns that the database has outgrown it.
-    async fn lease(&self, connection: ConnectionId, lease: Lease, span: Duration) -> Result<Option<Term>, InboxError> {
-        let asked = Timestamp::now();
-        let taken = leases::take(&self.heartbeat, connection, lease, self.shared.relay, span).await?;
-        self.shared.clock.learn(asked, taken.at, Timestamp::now());
-        if let Err(error) = schema::admits(taken.floor, &MIGRATIONS) {
-            self.shared.outgrown.send_replace(Some(error));
-        }
-        match (lease, taken.term) {
-            (Lease::Lead, Some(_)) => drop(self.shared.leads().insert(connection.0)),
-            (Lease::Lead, None) => drop(self.shared.leads().remove(&connection.0)),
-            (Lease::Hooks, _) => {}
-        }
-        Ok(taken.term)
-    }
-
-    async fn release(&self, connection: ConnectionId, lease: Lease) -> Result<(), InboxError> {
-        if lease == Lease::Lead {
-            self.shared.leads().remove(&connection.0);
-        }
-        Ok(leases::release(&self.heartbeat, connection, lease, self.shared.relay).await?)
-    }
-
-    async fn outgrown(&self) -> InboxError {
-        let mut outgrown = self.shared.outgrown.subscribe();
-        match outgrown.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
-            Ok(Some(reason)) => reason,
-            _ => std::future::pending().await,
-        }
-    }
-
-    async fn close(&self) {
-        self.events.close().await;
-        self.claims.close().await;
-        self.desk.close().await;
-        if let Some(listener) = self.listener.lock().await.take() {
-            listener.abort();
-            // It was told to end, or had nothing more to do.
-            drop(listener.await);
-            listen::last_word(&self.shared, &self.readers).await;
-        }
-        // A pool waits for each of its connections, and one of a server that hangs does not come back.
-        for pool in [&self.heartbeat, &self.readers] {
-            drop(tokio::time::timeout(session::GOODBYE, pool.close()).await);
-        }
-    }
 }

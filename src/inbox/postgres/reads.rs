@@ -1,46 +1,40 @@
-//! What is read from PostgreSQL: the SQL, and the way from rows to the inbox's types. Times are turned to this machine's
-//! clock on the way.
+//! What is read of objects: the SQL, and the way from rows to the inbox's types. Times become this machine's on the way.
 
-use sqlx::{PgPool, Row, postgres::PgRow};
+use std::collections::HashMap;
+
+use sqlx::{PgPool, Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use super::{
+    rows::{change, count, digest, failed, object_id, resource, state},
     session::ServerClock,
-    statements::{digest, order_id},
 };
 use crate::{
     clock::Timestamp,
-    event::OrderId,
-    inbox::{Claim, ConnectionId, Due, Known, OrderQuery, OrderRow, OrderState, Summary},
+    inbox::{Claim, Due, Hour, Known, ObjectQuery, ObjectRow, ObjectState, Summary, hour_of},
+    object::{ConnectionId, ObjectId, ResourceName},
 };
 
-fn time(clock: &ServerClock, row: &PgRow, column: usize) -> Result<Option<Timestamp>, sqlx::Error> {
+pub(super) fn time(clock: &ServerClock, row: &PgRow, column: usize) -> Result<Option<Timestamp>, sqlx::Error> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(|millis| clock.outward(millis)))
 }
 
-fn state(row: &PgRow, column: usize) -> Result<OrderState, sqlx::Error> {
-    let code: i16 = row.try_get(column)?;
-    OrderState::from_code(code.into()).ok_or_else(|| sqlx::Error::Decode("an unknown state".into()))
+fn number(row: &PgRow, column: usize) -> Result<u64, sqlx::Error> {
+    row.try_get::<i64, _>(column).map(i64::unsigned_abs)
 }
 
-fn attempts(row: &PgRow, column: usize) -> Result<u32, sqlx::Error> {
-    row.try_get::<i32, _>(column).map(i32::unsigned_abs)
-}
-
-/// A row that [`super::statements::claim`] returned; the claim itself says whose it is and until when.
-pub(super) fn claim(clock: &ServerClock, row: &PgRow, claim: Claim) -> Result<Claim, sqlx::Error> {
-    Ok(Claim {
-        order: order_id(row, 0)?,
-        seen: row.try_get(1)?,
-        insist: row.try_get(2)?,
-        digest: digest(row, 3)?,
-        attempts: attempts(row, 4)?,
-        refused_since: time(clock, row, 5)?,
-        missing_since: time(clock, row, 6)?,
-        waiting_since: time(clock, row, 7)?.unwrap_or(claim.waiting_since),
+/// A claim with the times of this machine's clock.
+pub(super) fn claim(clock: &ServerClock, claim: Claim) -> Claim {
+    let outward = |time: Timestamp| clock.outward(time.millis());
+    Claim {
+        first_event_at: outward(claim.first_event_at),
+        waiting_since: outward(claim.waiting_since),
+        lease_until: outward(claim.lease_until),
         ..claim
-    })
+    }
 }
 
+/// The index on what is due begins with whether an object has failed: each half is read in its order, and no further than
+/// asked for.
 pub(super) async fn due(
     db: &PgPool,
     clock: &ServerClock,
@@ -48,15 +42,29 @@ pub(super) async fn due(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Due>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT order_id, due_at FROM orders WHERE connection_id = $1 AND due_at <= $2 ORDER BY due_at, order_id LIMIT $3",
-    )
-    .bind(connection.0)
-    .bind(clock.inward(now).millis())
-    .bind(i64::from(limit))
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(|row| Ok(Due { order: order_id(row, 0)?, at: clock.outward(row.try_get(1)?) })).collect()
+    let half = |condition| {
+        format!(
+            "(SELECT resource, id, due_at, has_failed, change FROM objects
+              WHERE connection_id = $1 AND {condition} AND due_at <= $2 ORDER BY due_at LIMIT $3)"
+        )
+    };
+    let sql = format!(
+        "SELECT * FROM ({} UNION ALL {}) AS due ORDER BY has_failed, due_at, resource, id LIMIT $3",
+        half("has_failed = FALSE"),
+        half("has_failed = TRUE")
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(connection.0).bind(clock.inward(now).millis());
+    let rows = query.bind(i64::from(limit)).fetch_all(db).await?;
+    let due = |row: &PgRow| {
+        Ok(Due {
+            resource: resource(row, 0)?,
+            id: object_id(row, 1)?,
+            at: clock.outward(row.try_get(2)?),
+            has_failed: row.try_get(3)?,
+            change: change(row, 4)?,
+        })
+    };
+    rows.iter().map(due).collect()
 }
 
 pub(super) async fn next_due(
@@ -65,64 +73,130 @@ pub(super) async fn next_due(
     connection: ConnectionId,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    let sql = "SELECT min(due_at) FROM orders WHERE connection_id = $1 AND due_at > $2";
+    let sql = "SELECT least(
+                   (SELECT min(due_at) FROM objects WHERE connection_id = $1 AND has_failed = FALSE AND due_at > $2),
+                   (SELECT min(due_at) FROM objects WHERE connection_id = $1 AND has_failed = TRUE AND due_at > $2))";
     let query = sqlx::query(sql).bind(connection.0).bind(clock.inward(now).millis());
     time(clock, &query.fetch_one(db).await?, 0)
 }
 
-pub(super) async fn orders(
+/// Goes from connection to connection in the index on what is due, and reads no more of each than its first entries.
+pub(super) async fn waiting(db: &PgPool, clock: &ServerClock) -> Result<Vec<(ConnectionId, Timestamp)>, sqlx::Error> {
+    let sql = "WITH RECURSIVE waiting AS (
+                   (SELECT connection_id FROM objects WHERE due_at IS NOT NULL ORDER BY connection_id LIMIT 1)
+                   UNION ALL
+                   SELECT (SELECT o.connection_id FROM objects AS o
+                           WHERE o.due_at IS NOT NULL AND o.connection_id > w.connection_id
+                           ORDER BY o.connection_id LIMIT 1)
+                   FROM waiting AS w WHERE w.connection_id IS NOT NULL)
+               SELECT connection_id, least(
+                   (SELECT min(due_at) FROM objects AS o
+                    WHERE o.connection_id = w.connection_id AND has_failed = FALSE AND due_at IS NOT NULL),
+                   (SELECT min(due_at) FROM objects AS o
+                    WHERE o.connection_id = w.connection_id AND has_failed = TRUE AND due_at IS NOT NULL)) AS due_at
+               FROM waiting AS w WHERE connection_id IS NOT NULL";
+    let rows = sqlx::query(sql).fetch_all(db).await?;
+    let mut waiting = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if let Some(at) = time(clock, row, 1)? {
+            waiting.push((ConnectionId(row.try_get(0)?), at));
+        }
+    }
+    Ok(waiting)
+}
+
+const OBJECT_ROW: &str =
+    "resource, id, state, change, attempts, last_failure, first_event_at, last_event_at, waiting_since,
+                          due_at, delivered_at";
+
+/// The conditions of a query, after `connection_id = …`.
+fn conditions(sql: &mut QueryBuilder<Postgres>, query: &ObjectQuery) {
+    // Rare states have a partial index; the planner uses it where the query repeats its condition.
+    sql.push(match query.state {
+        None => "",
+        Some(ObjectState::Pending) => " AND due_at IS NOT NULL",
+        Some(ObjectState::Delivered) => " AND state = 1",
+        Some(ObjectState::Failed) => " AND state IN (2, 3, 4) AND state = 2",
+        Some(ObjectState::Gone) => " AND state IN (2, 3, 4) AND state = 3",
+        Some(ObjectState::Skipped) => " AND state IN (2, 3, 4) AND state = 4",
+    });
+    if query.only_in_trouble {
+        sql.push(" AND due_at IS NOT NULL AND (refused_ms > 0 OR missing_ms > 0)");
+    }
+    if let Some(id) = &query.id {
+        sql.push(" AND id = ").push_bind(id.sort_key());
+    }
+    if let Some(before) = &query.before {
+        sql.push(" AND id < ").push_bind(before.sort_key());
+    }
+}
+
+/// Pages of everything are read from the primary key, resource by resource; rare ones from their own index.
+pub(super) async fn objects(
     db: &PgPool,
     clock: &ServerClock,
     connection: ConnectionId,
-    query: OrderQuery,
-) -> Result<Vec<OrderRow>, sqlx::Error> {
-    // Rare states have a partial index; the planner uses it where the query repeats its condition.
-    let condition = match query.state {
-        None => "",
-        Some(OrderState::Pending) => " AND due_at IS NOT NULL",
-        Some(OrderState::Delivered) => " AND state = 1",
-        Some(OrderState::Failed) => " AND state IN (2, 3, 4) AND state = 2",
-        Some(OrderState::Gone) => " AND state IN (2, 3, 4) AND state = 3",
-        Some(OrderState::Skipped) => " AND state IN (2, 3, 4) AND state = 4",
-    };
-    let sql = format!(
-        "SELECT order_id, state, attempts, last_error, first_event_at, last_event_at, waiting_since, due_at, delivered_at
-         FROM orders WHERE connection_id = $1 AND order_id <= $2{condition} ORDER BY order_id DESC LIMIT $3"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(connection.0)
-        .bind(query.last())
-        .bind(i64::from(query.limit))
-        .fetch_all(db)
-        .await?;
-    let order_row = |row: &PgRow| {
-        Ok(OrderRow {
-            order_id: order_id(row, 0)?,
-            state: state(row, 1)?,
-            attempts: attempts(row, 2)?,
-            last_error: row.try_get(3)?,
-            first_event_at: clock.outward(row.try_get(4)?),
-            last_event_at: clock.outward(row.try_get(5)?),
-            waiting_since: time(clock, row, 6)?,
-            next_attempt_at: time(clock, row, 7)?,
-            delivered_at: time(clock, row, 8)?,
-        })
-    };
-    rows.iter().map(order_row).collect()
+    query: &ObjectQuery,
+) -> Result<Vec<ObjectRow>, sqlx::Error> {
+    let limit = i64::from(query.limit);
+    let is_rare = query.only_in_trouble || !matches!(query.state, None | Some(ObjectState::Delivered));
+    let mut sql = QueryBuilder::new("");
+    match &query.resource {
+        None if !is_rare => {
+            sql.push("WITH RECURSIVE names AS ((SELECT resource FROM objects WHERE connection_id = ");
+            sql.push_bind(connection.0)
+                .push(" ORDER BY resource LIMIT 1) UNION ALL SELECT (SELECT o.resource FROM objects");
+            sql.push(" AS o WHERE o.connection_id = ").push_bind(connection.0);
+            sql.push(" AND o.resource > n.resource ORDER BY o.resource LIMIT 1) FROM names AS n WHERE n.resource IS NOT NULL)");
+            sql.push(format!(" SELECT page.* FROM names CROSS JOIN LATERAL (SELECT {OBJECT_ROW} FROM objects AS o"));
+            sql.push(" WHERE o.resource = names.resource AND connection_id = ").push_bind(connection.0);
+            conditions(&mut sql, query);
+            sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit).push(") AS page");
+        }
+        resource => {
+            sql.push(format!("SELECT {OBJECT_ROW} FROM objects WHERE connection_id = ")).push_bind(connection.0);
+            if let Some(resource) = resource {
+                sql.push(" AND resource = ").push_bind(resource.as_str().to_owned());
+            }
+            conditions(&mut sql, query);
+        }
+    }
+    sql.push(" ORDER BY id DESC, resource LIMIT ").push_bind(limit);
+    let rows = sql.build().fetch_all(db).await?;
+    rows.iter().map(|row| object_row(clock, row)).collect()
+}
+
+fn object_row(clock: &ServerClock, row: &PgRow) -> Result<ObjectRow, sqlx::Error> {
+    Ok(ObjectRow {
+        resource: resource(row, 0)?,
+        id: object_id(row, 1)?,
+        state: state(row, 2)?,
+        change: change(row, 3)?,
+        attempts: count(row, 4)?,
+        last_failure: failed(row, 5)?,
+        first_event_at: clock.outward(row.try_get(6)?),
+        last_event_at: clock.outward(row.try_get(7)?),
+        waiting_since: time(clock, row, 8)?,
+        next_attempt_at: time(clock, row, 9)?,
+        delivered_at: time(clock, row, 10)?,
+    })
 }
 
 pub(super) async fn known(
     db: &PgPool,
     clock: &ServerClock,
     connection: ConnectionId,
-    orders: Vec<OrderId>,
+    of: &ResourceName,
+    ids: &[ObjectId],
 ) -> Result<Vec<Known>, sqlx::Error> {
-    let orders: Vec<i64> = orders.into_iter().map(OrderId::get).collect();
-    let sql = "SELECT order_id, digest, state, settled_at FROM orders WHERE connection_id = $1 AND order_id = ANY($2)";
-    let rows = sqlx::query(sql).bind(connection.0).bind(orders).fetch_all(db).await?;
+    let ids: Vec<String> = ids.iter().map(ObjectId::sort_key).collect();
+    let sql = "SELECT o.id, digest, state, settled_at FROM unnest($3::text[]) AS asked(id)
+               CROSS JOIN LATERAL (SELECT * FROM objects AS o WHERE connection_id = $1 AND resource = $2
+                                   AND o.id = asked.id OFFSET 0) AS o";
+    let rows = sqlx::query(sql).bind(connection.0).bind(of.as_str()).bind(ids).fetch_all(db).await?;
     let known = |row: &PgRow| {
         Ok(Known {
-            order: order_id(row, 0)?,
+            id: object_id(row, 0)?,
             digest: digest(row, 1)?,
             state: state(row, 2)?,
             settled_at: time(clock, row, 3)?,
@@ -137,29 +211,65 @@ pub(super) async fn summary(
     connection: ConnectionId,
 ) -> Result<Summary, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM orders WHERE connection_id = c.id AND due_at IS NOT NULL),
-                (SELECT min(waiting_since) FROM orders WHERE connection_id = c.id AND due_at IS NOT NULL),
-                (SELECT count(*) FROM orders WHERE connection_id = c.id AND state IN (2, 3, 4) AND state = 2),
-                (SELECT count(*) FROM orders WHERE connection_id = c.id AND state IN (2, 3, 4) AND state = 3),
-                last_event_at, last_forwarded_at, first_start
-         FROM connections AS c WHERE id = $1",
+        "SELECT w.waiting, w.oldest, w.refused,
+                (SELECT count(*) FROM objects WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = 2),
+                (SELECT count(*) FROM objects WHERE connection_id = $1 AND state IN (2, 3, 4) AND state = 3),
+                (SELECT last_event_at FROM activity WHERE connection_id = $1),
+                (SELECT last_delivered_at FROM activity WHERE connection_id = $1),
+                (SELECT created_at FROM connections WHERE id = $1)
+         FROM (SELECT count(*) AS waiting, min(waiting_since) AS oldest,
+                      count(*) FILTER (WHERE refused_ms > 0 OR missing_ms > 0) AS refused
+               FROM objects WHERE connection_id = $1 AND due_at IS NOT NULL) AS w",
     )
     .bind(connection.0)
     .fetch_one(db)
     .await?;
-    let count = |column| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+    read_summary(clock, &row, 0)
+}
+
+pub(super) async fn summaries(db: &PgPool, clock: &ServerClock) -> Result<HashMap<ConnectionId, Summary>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT connection_id, sum(waiting)::bigint, min(oldest), sum(refused)::bigint, sum(failed)::bigint,
+                sum(gone)::bigint, min(a.last_event_at), min(a.last_delivered_at), min(c.created_at)
+         FROM (SELECT connection_id, count(*) AS waiting, min(waiting_since) AS oldest,
+                      count(*) FILTER (WHERE refused_ms > 0 OR missing_ms > 0) AS refused, 0 AS failed, 0 AS gone
+               FROM objects WHERE due_at IS NOT NULL GROUP BY connection_id
+               UNION ALL
+               SELECT connection_id, 0, NULL, 0, count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+               FROM objects WHERE state IN (2, 3, 4) AND state <> 4 GROUP BY connection_id) AS counted
+         LEFT JOIN activity AS a USING (connection_id) LEFT JOIN connections AS c ON c.id = connection_id
+         GROUP BY connection_id",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), read_summary(clock, row, 1)?))).collect()
+}
+
+fn read_summary(clock: &ServerClock, row: &PgRow, from: usize) -> Result<Summary, sqlx::Error> {
     Ok(Summary {
-        waiting: count(0)?,
-        oldest_waiting: time(clock, &row, 1)?,
-        failed: count(2)?,
-        gone: count(3)?,
-        last_event_at: time(clock, &row, 4)?,
-        last_forwarded_at: time(clock, &row, 5)?,
-        first_start: time(clock, &row, 6)?,
+        waiting: number(row, from)?,
+        oldest_waiting: time(clock, row, from + 1)?,
+        refused: number(row, from + 2)?,
+        failed: number(row, from + 3)?,
+        gone: number(row, from + 4)?,
+        last_event_at: time(clock, row, from + 5)?,
+        last_delivered_at: time(clock, row, from + 6)?,
+        created_at: time(clock, row, from + 7)?,
     })
 }
 
-pub(super) async fn note(db: &PgPool, connection: ConnectionId, name: &str) -> Result<Option<String>, sqlx::Error> {
-    let sql = "SELECT value FROM notes WHERE connection_id = $1 AND name = $2";
-    sqlx::query_scalar(sql).bind(connection.0).bind(name).fetch_optional(db).await
+/// The hours from `since` on, the oldest first.
+pub(super) async fn history(
+    db: &PgPool,
+    clock: &ServerClock,
+    connection: ConnectionId,
+    since: Timestamp,
+) -> Result<Vec<Hour>, sqlx::Error> {
+    let sql = "SELECT hour, forwarded, waiting FROM hours WHERE connection_id = $1 AND hour >= $2 ORDER BY hour";
+    let rows = sqlx::query(sql).bind(connection.0).bind(hour_of(clock.inward(since))).fetch_all(db).await?;
+    let hour = |row: &PgRow| {
+        let waiting: Option<i64> = row.try_get(2)?;
+        Ok(Hour { number: row.try_get(0)?, forwarded: number(row, 1)?, waiting: waiting.map(i64::unsigned_abs) })
+    };
+    rows.iter().map(hour).collect()
 }

@@ -1,41 +1,46 @@
 //! Connections to the server: how they are made, what is checked of each, and how the server's clock differs from ours.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, Connection as _, PgConnection, Row,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    ConnectOptions, Connection as _, PgConnection, Postgres, Row,
+    postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions},
+    query::Query,
 };
 use url::Url;
 
+use super::Shared;
 use crate::{
     clock::Timestamp,
     config,
     inbox::{InboxError, schema},
+    secret::Secret,
 };
 
 /// How long a server may take to answer: to a new connection, and to a batch.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// How long a server may take to let a connection go.
-pub(super) const GOODBYE: Duration = Duration::from_secs(1);
-/// How often what the server broke off for another's sake is begun again.
-pub(super) const TRIES: u32 = 5;
+pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often what the server broke off for another transaction's sake is begun again.
+const TRIES: u32 = 5;
 /// Connections for reading, of which listening takes one.
 pub(super) const READERS: u32 = 4;
 /// What every session is set to, whatever the server's own defaults are: nothing takes long, and a row that another relay
 /// has changed meanwhile is looked at again instead of breaking off the transaction.
-const MANNERS: &str = "SELECT set_config('statement_timeout', '10s', false),
+const SESSION_SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', false),
                               set_config('idle_in_transaction_session_timeout', '5s', false),
                               set_config('default_transaction_isolation', 'read committed', false)";
 
-/// Reads the URL and looks at the files it names. Nothing of it is ever repeated in an error.
-pub(super) fn options(url: &SecretString) -> Result<PgConnectOptions, InboxError> {
-    let url = url.expose_secret();
+/// Reads the URL and looks at the files it names. Errors never quote it: any part may contain a password.
+pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, InboxError> {
+    let url = url.expose();
     let options = config::postgres::options(url).map_err(|why| InboxError::Unfit(format!("the URL: {why}")))?;
     let parsed = Url::parse(url).map_err(|_| InboxError::Unfit("the URL cannot be read".into()))?;
     parsed.query_pairs().try_for_each(|(name, value)| readable(&name, &value))?;
@@ -75,7 +80,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
         let durable = "SELECT set_config('synchronous_commit', 'on', false)
                        WHERE current_setting('synchronous_commit') IN ('off', 'local')";
         sqlx::query(durable).execute(&mut connection).await?;
-        sqlx::query(MANNERS).execute(&mut connection).await?;
+        sqlx::query(SESSION_SETTINGS).execute(&mut connection).await?;
         // Every change finds its rows by their keys (see `statements`), even while the tables are small.
         let keyed = "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
                             set_config('enable_mergejoin', 'off', false)";
@@ -104,17 +109,92 @@ pub(super) async fn connect_quietly(options: &PgConnectOptions) -> Result<PgConn
 }
 
 /// Bounds what a server may take.
-pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, InboxError>>) -> Result<T, InboxError> {
+pub(super) async fn in_time<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     match tokio::time::timeout(ANSWER_TIME, work).await {
         Ok(done) => done,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
     }
 }
 
-/// A deadlock or a serialization failure: the server ended the transaction, and nothing else is wrong.
-pub(super) fn was_broken_off(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40P01" | "40001"))
+/// Runs one statement. Returns how many rows it concerned.
+pub(super) async fn execute(
+    db: &mut PgConnection,
+    statement: Query<'_, Postgres, PgArguments>,
+) -> Result<u64, InboxError> {
+    Ok(in_time(statement.execute(db)).await?.rows_affected())
+}
+
+/// Does the work in one transaction, in bounded time, and begins again where the server has broken it off.
+macro_rules! transaction {
+    ($db:expr, |$transaction:ident| $work:expr) => {{
+        let mut tries = $crate::inbox::postgres::session::Tries::default();
+        loop {
+            let attempt = async {
+                let mut $transaction = sqlx::Connection::begin(&mut *$db).await?;
+                let done = $work;
+                $transaction.commit().await?;
+                Ok::<_, sqlx::Error>(done)
+            };
+            match $crate::inbox::postgres::session::in_time(attempt).await {
+                Err(error) if tries.again(&error) => {}
+                done => break done,
+            }
+        }
+    }};
+}
+pub(super) use transaction;
+
+/// Counts how often a transaction has been begun.
+#[derive(Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Whether to begin again after this failure: a deadlock or a serialization failure. The server ended the transaction,
+    /// and nothing else is wrong.
+    pub fn again(&mut self, error: &sqlx::Error) -> bool {
+        self.0 += 1;
+        let code = error.as_database_error().and_then(|error| error.code());
+        let again = self.0 < TRIES && matches!(code.as_deref(), Some("40P01" | "40001"));
+        if again {
+            tracing::debug!(%error, "a transaction begins again: {error}");
+        }
+        again
+    }
+}
+
+/// A connection for changes, made when it is needed and dropped after a failure, when it may be in any state.
+pub(super) struct WriteConnection {
+    shared: Arc<Shared>,
+    open: Option<PgConnection>,
+}
+
+impl WriteConnection {
+    pub fn new(shared: &Arc<Shared>, open: PgConnection) -> Self {
+        Self { shared: shared.clone(), open: Some(open) }
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// A usable connection, unless this relay must not use the database any more.
+    pub async fn get(&mut self) -> Result<&mut PgConnection, InboxError> {
+        if let Some(reason) = self.shared.superseded.borrow().clone() {
+            return Err(reason);
+        }
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => connect(&self.shared.options, &self.shared.clock).await?,
+        };
+        Ok(self.open.insert(open))
+    }
+
+    pub async fn close(&mut self) {
+        if let Some(connection) = self.open.take() {
+            // A server that does not hear it notices the closed socket.
+            drop(tokio::time::timeout(DISCONNECT_TIMEOUT, connection.close()).await);
+        }
+    }
 }
 
 /// Up to this many connections for anything but batches, made when needed.
@@ -123,7 +203,7 @@ pub(super) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         .max_connections(connections)
         .acquire_timeout(ANSWER_TIME)
         .after_connect(|connection, _| {
-            Box::pin(async move { sqlx::query(MANNERS).execute(connection).await.map(drop) })
+            Box::pin(async move { sqlx::query(SESSION_SETTINGS).execute(connection).await.map(drop) })
         })
         .connect_lazy_with(options)
 }

@@ -1,0 +1,190 @@
+//! Telling other relays of work that this one has kept, and hearing of theirs. Nothing depends on it: every relay also
+//! looks for itself now and then.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sqlx::{PgPool, postgres::PgListener};
+
+use super::{Shared, reads};
+use crate::object::ConnectionId;
+
+/// Where relays tell each other of work.
+const CHANNEL: &str = "onetribe_relay";
+/// The pause before listening or writing is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two announcements. Each makes the server's commits wait for each other, so none goes with every batch.
+const BETWEEN: Duration = Duration::from_millis(50);
+/// A relay that ends does not wait longer than this to announce what is left.
+const LAST_WORD: Duration = Duration::from_secs(1);
+/// Connections in one message. PostgreSQL takes less than 8,000 bytes.
+const IN_A_MESSAGE: usize = 200;
+/// More connections than this at once are not listed: "look for yourself".
+const LISTED: usize = 1000;
+/// What stands for a list that would be too long.
+const ANY: &str = "*";
+
+/// Connections that other relays have not been told of.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    connections: HashSet<ConnectionId>,
+    are_too_many: bool,
+}
+
+impl Untold {
+    pub fn add(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
+        if !self.are_too_many {
+            self.connections.extend(connections);
+        }
+        if self.connections.len() > LISTED {
+            self.connections.clear();
+            self.are_too_many = true;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.connections.is_empty() && !self.are_too_many
+    }
+
+    /// As messages of this relay.
+    fn messages(&self, relay: i64) -> Vec<String> {
+        if self.are_too_many {
+            return vec![format!("{relay}:{ANY}")];
+        }
+        let ids: Vec<String> = self.connections.iter().map(ConnectionId::to_string).collect();
+        ids.chunks(IN_A_MESSAGE).map(|ids| format!("{relay}:{}", ids.join(","))).collect()
+    }
+}
+
+/// A message of another relay.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Connections(Vec<ConnectionId>),
+    LookYourself,
+}
+
+/// Reads a message; `None` for this relay's own.
+fn heard(own: i64, payload: &str) -> Option<Heard> {
+    let (relay, ids) = payload.split_once(':').unwrap_or_default();
+    if relay.parse() == Ok(own) {
+        return None;
+    }
+    // What cannot be read is from a relay of another version.
+    let ids = ids.split(',').map(str::parse).collect::<Result<Vec<_>, _>>();
+    Some(ids.map_or(Heard::LookYourself, Heard::Connections))
+}
+
+/// Announces and listens until it is dropped, or the pool is closed.
+pub(super) async fn run(shared: Arc<Shared>, pool: PgPool) {
+    tokio::join!(announce(&shared, &pool), listen(&shared, &pool));
+}
+
+async fn announce(shared: &Shared, pool: &PgPool) {
+    while !pool.is_closed() {
+        shared.news.notified().await;
+        if announce_all(shared, pool).await {
+            tokio::time::sleep(BETWEEN).await;
+        } else {
+            tokio::time::sleep(PAUSE).await;
+            shared.news.notify_one();
+        }
+    }
+}
+
+/// Returns whether nothing is left to write.
+async fn announce_all(shared: &Shared, pool: &PgPool) -> bool {
+    let untold = std::mem::take(&mut *shared.untold.lock());
+    if !untold.is_empty() {
+        let sql = "SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message";
+        let messages = untold.messages(shared.relay.number());
+        if let Err(error) = sqlx::query(sql).bind(CHANNEL).bind(messages).execute(pool).await {
+            tracing::debug!(%error, "other relays find the work by looking for it: {error}");
+        }
+    }
+    match shared.activity.write(pool).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(%error, "when connections were last active is written later: {error}");
+            false
+        }
+    }
+}
+
+/// Announces what nobody has been told yet.
+pub(super) async fn last_word(shared: &Shared, pool: &PgPool) {
+    // Whoever is not told finds it by looking.
+    drop(tokio::time::timeout(LAST_WORD, announce_all(shared, pool)).await);
+}
+
+async fn listen(shared: &Shared, pool: &PgPool) {
+    while !pool.is_closed() {
+        if let Err(error) = hear(shared, pool).await {
+            tracing::debug!(%error, "announcements of other relays are not heard for now: {error}");
+        }
+        tokio::select! {
+            () = pool.close_event() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+async fn hear(shared: &Shared, pool: &PgPool) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    // What was announced while nobody listened is looked for.
+    let mut may_have_missed = true;
+    loop {
+        if std::mem::take(&mut may_have_missed) {
+            let waiting = reads::waiting(pool, &shared.clock).await?;
+            shared.work.add(waiting.into_iter().map(|(connection, _)| connection));
+        }
+        match listener.try_recv().await? {
+            Some(message) => match heard(shared.relay.number(), message.payload()) {
+                None => {}
+                Some(news) => {
+                    *shared.heard_at.lock() = Some(Instant::now());
+                    match news {
+                        Heard::Connections(connections) => shared.work.add(connections),
+                        Heard::LookYourself => may_have_missed = true,
+                    }
+                }
+            },
+            // The connection was cut and made again.
+            None => may_have_missed = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_short_and_read_by_others_only() {
+        let mut untold = Untold::default();
+        untold.add((1..=LISTED as i64).map(|id| ConnectionId(i64::MAX - id)));
+        let messages = untold.messages(7);
+        assert_eq!(messages.len(), LISTED / IN_A_MESSAGE);
+        let mut all = HashSet::new();
+        for message in &messages {
+            assert!(message.len() < 8000, "{}", message.len());
+            assert_eq!(heard(7, message), None);
+            let Some(Heard::Connections(ids)) = heard(8, message) else { panic!("{message}") };
+            all.extend(ids);
+        }
+        assert_eq!(all, untold.connections);
+        untold.add([ConnectionId(5), ConnectionId(i64::MAX)]);
+        assert_eq!(untold.messages(7), ["7:*"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_means_to_look() {
+        for message in ["7:*", "7:", "", "7", "x:1,y", "7:1,"] {
+            assert_eq!(heard(8, message), Some(Heard::LookYourself), "{message}");
+        }
+        assert_eq!(heard(8, "7:1,2"), Some(Heard::Connections(vec![ConnectionId(1), ConnectionId(2)])));
+    }
+}

@@ -1,0 +1,154 @@
+//! Relays that share the database: which shards each holds, and who may change hooks. Leases count by the server's clock
+//! alone: no relay's own clock has a say in who holds one.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use sqlx::{PgPool, Row};
+
+use super::{
+    MIGRATIONS,
+    session::{SERVER_MILLIS, Tries},
+};
+use crate::{
+    inbox::{Epoch, Heartbeat, SHARDS, schema},
+    object::ConnectionId,
+};
+
+/// This relay among its peers. Each of its claims gets an owner of its own, whose upper half is this number.
+#[derive(Debug)]
+pub(super) struct RelayId {
+    number: u32,
+    claims: AtomicU32,
+}
+
+impl RelayId {
+    /// A random one, other than any that is likely to be there.
+    pub fn random() -> Self {
+        // Positive as the upper half of an i64; 0 is nobody.
+        Self { number: rand::random_range(1..=i32::MAX as u32), claims: AtomicU32::new(rand::random()) }
+    }
+
+    pub fn number(&self) -> i64 {
+        self.number.into()
+    }
+
+    /// Fences a new claim: no other claim of any relay under way has it.
+    pub fn next_owner(&self) -> i64 {
+        self.number() << 32 | i64::from(self.claims.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What came of a heartbeat.
+pub(super) struct Beat {
+    pub held: Heartbeat,
+    /// The server's time, in milliseconds.
+    pub at: i64,
+    /// The migration that a relay has to know.
+    pub floor: i64,
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Says that this relay is there, keeps or takes its fair share of the shards for `span`, and gives what is beyond it back.
+///
+/// One statement. Whatever it saw when it began, a shard changes its holder only if the row, as it is by then, is the
+/// relay's own or has run out. Rows are locked in the order of shards, after the relay's own row; relays begin to take at
+/// different shards, so that two that start together do not ask for the same ones.
+pub(super) async fn heartbeat(db: &PgPool, relay: i64, span: Duration) -> Result<Beat, sqlx::Error> {
+    let sql = format!(
+        "WITH clock AS MATERIALIZED (SELECT {SERVER_MILLIS} AS now, ({}) AS floor),
+         me AS (
+             INSERT INTO relays AS r (relay, until) SELECT $1, now + $2 FROM clock WHERE floor <= $4
+             ON CONFLICT (relay) DO UPDATE SET until = excluded.until RETURNING relay),
+         gone AS (
+             DELETE FROM relays WHERE relay IN (
+                 SELECT relay FROM relays, clock WHERE until < now - $2 AND relay <> $1
+                 FOR UPDATE OF relays SKIP LOCKED)),
+         live AS MATERIALIZED (
+             SELECT 1 + count(*) AS relays, count(*) FILTER (WHERE relay < $1) AS place
+             FROM relays, clock WHERE relay <> $1 AND until > now),
+         fair AS MATERIALIZED (SELECT ($3 + relays - 1) / relays AS share, place FROM live),
+         kept AS MATERIALIZED (SELECT shard, row_number() OVER (ORDER BY shard) AS n FROM shards WHERE owner = $1),
+         free AS MATERIALIZED (
+             SELECT n::smallint AS shard FROM generate_series(0, $3 - 1) AS n, fair
+             WHERE NOT EXISTS (SELECT 1 FROM shards AS s, clock
+                               WHERE s.shard = n AND (s.owner = $1 OR s.owner <> 0 AND s.until > now))
+             ORDER BY ((n - place * share) % $3 + $3) % $3
+             LIMIT (SELECT greatest(0, share - (SELECT count(*) FROM kept)) FROM fair)),
+         wish AS (
+             SELECT shard, CASE WHEN n <= share THEN $1 ELSE 0 END AS owner FROM kept, fair
+             UNION ALL SELECT shard, $1 FROM free),
+         written AS (
+             INSERT INTO shards AS s (shard, owner, until)
+             SELECT shard, owner, CASE WHEN owner = 0 THEN 0 ELSE now + $2 END FROM wish, clock, me ORDER BY shard
+             ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, until = excluded.until
+             WHERE s.owner = $1 OR s.until <= excluded.until - $2
+             RETURNING shard, owner)
+         SELECT ARRAY(SELECT shard FROM written WHERE owner = $1 ORDER BY shard), (SELECT revision FROM catalog),
+                now, floor
+         FROM clock",
+        schema::FLOOR
+    );
+    let mut tries = Tries::default();
+    let row = loop {
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql.as_str())).bind(relay).bind(millis(span));
+        match query.bind(i64::from(SHARDS)).bind(schema::newest(&MIGRATIONS)).fetch_one(db).await {
+            Err(error) if tries.again(&error) => {}
+            row => break row?,
+        }
+    };
+    let shards: Vec<i16> = row.try_get(0)?;
+    let shards = shards.into_iter().map(i16::unsigned_abs).collect();
+    let held = Heartbeat { shards, revision: row.try_get(1)? };
+    Ok(Beat { held, at: row.try_get(2)?, floor: row.try_get(3)? })
+}
+
+/// Gives all shards back and says goodbye.
+pub(super) async fn release_shards(db: &PgPool, relay: i64) -> Result<(), sqlx::Error> {
+    let sql = "WITH gone AS (DELETE FROM relays WHERE relay = $1)
+               UPDATE shards SET owner = 0, until = 0 WHERE owner = $1 AND shard IN (
+                   SELECT shard FROM shards WHERE owner = $1 ORDER BY shard FOR UPDATE)";
+    let mut tries = Tries::default();
+    loop {
+        match sqlx::query(sql).bind(relay).execute(db).await {
+            Err(error) if tries.again(&error) => {}
+            done => return done.map(drop),
+        }
+    }
+}
+
+/// Whether another relay is there.
+pub(super) async fn is_served(db: &PgPool, relay: i64) -> Result<bool, sqlx::Error> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM relays WHERE relay <> $1 AND until > {SERVER_MILLIS})");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(relay).fetch_one(db).await
+}
+
+/// Takes the lock on a connection's hooks, or keeps it. `None` if another relay holds it.
+pub(super) async fn lock_hooks(
+    db: &PgPool,
+    connection: ConnectionId,
+    relay: i64,
+    span: Duration,
+) -> Result<Option<Epoch>, sqlx::Error> {
+    let sql = format!(
+        "INSERT INTO hook_locks AS h (connection_id, owner, until, epoch) SELECT $1, $2, {SERVER_MILLIS} + $3, 1
+         ON CONFLICT (connection_id) DO UPDATE SET
+             owner = excluded.owner, until = excluded.until,
+             epoch = h.epoch + CASE WHEN h.owner = excluded.owner THEN 0 ELSE 1 END
+         WHERE h.owner = excluded.owner OR h.until <= excluded.until - $3
+         RETURNING epoch"
+    );
+    let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(connection.0).bind(relay).bind(millis(span));
+    Ok(query.fetch_optional(db).await?.map(Epoch))
+}
+
+/// Gives the lock back, if it is this relay's. Its epoch is remembered.
+pub(super) async fn unlock_hooks(db: &PgPool, connection: ConnectionId, relay: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE hook_locks SET owner = 0, until = 0 WHERE connection_id = $1 AND owner = $2";
+    sqlx::query(sql).bind(connection.0).bind(relay).execute(db).await.map(drop)
+}
