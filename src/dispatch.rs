@@ -18,7 +18,6 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-
     clock::Timestamp,
     config::Settings,
     connection::{Connection, catalog::LiveCatalog},
@@ -230,13 +229,7 @@ impl Dispatch {
         changed
     }
 
-    fn give_turn(
-        &self,
-        turns: &mut Turns,
-        running: &mut JoinSet<Ended>,
-        id: ConnectionId,
-        stop: &CancellationToken,
-    ) {
+    fn give_turn(&self, turns: &mut Turns, running: &mut JoinSet<Ended>, id: ConnectionId, stop: &CancellationToken) {
         if turns.running.contains(&id) {
             turns.again.insert(id);
             return;

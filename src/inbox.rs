@@ -5,7 +5,7 @@
 //! personal goes in: ids, times, states, digests, and sealed credentials. Every method takes the time as an argument, so
 //! that a test can say what time it is.
 
-// mod backup;
+mod backup;
 mod connections;
 mod error;
 mod events;
@@ -14,14 +14,13 @@ mod history;
 // mod moving;
 mod objects;
 pub mod postgres;
-// mod queue;
 mod receipt;
 mod schema;
-// pub mod sqlite;
+pub mod sqlite;
 pub mod state;
 mod work;
 
-// pub use backup::back_up;
+pub use backup::back_up;
 pub use connections::{
     ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, NewConnection, Origin, PauseReason, Sealed,
     SourceKind, shard_of,
@@ -37,12 +36,13 @@ pub use objects::{
 };
 pub use work::WorkSignal;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::{
     clock::Timestamp,
+    config::Database,
     object::{ConnectionId, ObjectId, ResourceName},
 };
 
@@ -64,6 +64,17 @@ pub struct Heartbeat {
     pub shards: Vec<u16>,
     /// The revision of the newest change to any connection.
     pub revision: i64,
+}
+
+/// Opens the inbox that the configuration names.
+///
+/// # Errors
+/// [`InboxError`], as the database says it.
+pub async fn open(database: &Database) -> Result<Arc<dyn Inbox>, InboxError> {
+    match database {
+        Database::Sqlite(path) => Ok(Arc::new(sqlite::SqliteInbox::open(path).await?)),
+        Database::Postgres(url) => Ok(Arc::new(postgres::PostgresInbox::open(url).await?)),
+    }
 }
 
 /// The inbox. All changes are durable when their future is done.

@@ -229,11 +229,8 @@ impl Upkeep {
                 running.spawn(async move {
                     let _turn = turn.acquire_owned().await.expect("the semaphore is never closed");
                     let hooks_failed = !look_after(&registrar, &connection).await;
-                    let next = if hooks_failed {
-                        Some(HOOKS_RETRY.wait(failures + 1, rand::random()))
-                    } else {
-                        interval
-                    };
+                    let next =
+                        if hooks_failed { Some(HOOKS_RETRY.wait(failures + 1, rand::random())) } else { interval };
                     Ended { id, chore, poll: None, hooks_failed, next }
                 });
             }

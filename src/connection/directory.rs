@@ -276,7 +276,9 @@ impl Directory {
         let records: Vec<ConnectionRecord> = self.inbox.connections(0).await?;
         let mut count = 0;
         for record in records {
-            let Some(sealed) = record.sealed.as_ref().filter(|sealed| self.keyring.needs_rekey(sealed)) else { continue };
+            let Some(sealed) = record.sealed.as_ref().filter(|sealed| self.keyring.needs_rekey(sealed)) else {
+                continue;
+            };
             let spec = self.keyring.open(&record.hook_key, sealed)?;
             let sealed = Some(Some(self.keyring.seal(&record.hook_key, &spec)?));
             self.inbox.update_connection(record.id, ConnectionUpdate { sealed, ..Default::default() }).await?;

@@ -2,21 +2,30 @@
 
 use std::{
     fs, io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use sqlx::Connection as _;
-
 use super::{InboxError, sqlite};
 
-/// Copies the inbox at `from` into a new file at `to`, as it is at one moment, and syncs it. Returns its size in bytes.
+/// What a copy's name ends with until it is whole.
+const PARTIAL: &str = ".partial";
+
+/// Copies the inbox at `from` into a new file at `to`, as it is at one moment, readable for its owner alone, and syncs it.
+/// Returns its size in bytes. What earlier copies to the same name left behind when they were killed is removed.
 ///
 /// # Errors
 /// [`InboxError::Unfit`] when there is no inbox, or the new file is there already or cannot be made; otherwise as the
 /// database says. There is no new file then.
 pub async fn back_up(from: &Path, to: &Path) -> Result<u64, InboxError> {
-    if !from.is_file() {
-        return Err(InboxError::Unfit("there is no database where DATABASE_URL says".into()));
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let copied = tokio::task::spawn_blocking(move || copy(&from, &to));
+    copied.await.unwrap_or(Err(InboxError::Closed))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<u64, InboxError> {
+    if !sqlite::is_there(from) {
+        return Err(InboxError::Unfit(format!("there is no database at {} (DATABASE_URL)", from.display())));
     }
     let taken = || InboxError::Unfit(format!("{} is there already: a backup is made into a new file", to.display()));
     let unfit = |error: io::Error| InboxError::Unfit(format!("{} cannot be made: {error}", to.display()));
@@ -25,15 +34,19 @@ pub async fn back_up(from: &Path, to: &Path) -> Result<u64, InboxError> {
     if path.try_exists().map_err(unfit)? {
         return Err(taken());
     }
+    remove_left_overs(&path);
     // A copy that was broken off never bears the name of a whole one.
     let mut partial = path.clone().into_os_string();
-    partial.push(format!(".{:08x}.partial", rand::random::<u32>()));
+    partial.push(format!(".{:08x}{PARTIAL}", rand::random::<u32>()));
     let partial = PathBuf::from(partial);
     let text = partial.to_str().ok_or_else(|| InboxError::Unfit("the new file's path is no text".into()))?;
     // SQLite takes an empty file as well, and what is made here is nobody else's.
-    let file = fs::File::options().write(true).create_new(true).open(&partial).map_err(unfit)?;
-    let copied = copy(from, text).await;
-    let kept = match copied.and_then(|()| file.sync_all().map_err(unfit)) {
+    let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&partial).map_err(unfit)?;
+    let source = sqlite::connect(from)?;
+    let copied = source.execute("VACUUM INTO ?1", [text]).map_err(|error| {
+        InboxError::Unfit(format!("the database {} cannot be copied to {}: {error}", from.display(), to.display()))
+    });
+    let kept = match copied.and_then(|_| file.sync_all().map_err(unfit)) {
         Ok(()) if path.exists() => Err(taken()),
         done => done.and_then(|()| named(&partial, &path).map_err(unfit)),
     };
@@ -43,11 +56,18 @@ pub async fn back_up(from: &Path, to: &Path) -> Result<u64, InboxError> {
     kept
 }
 
-async fn copy(from: &Path, to: &str) -> Result<(), InboxError> {
-    let mut source = sqlite::connection(from).await?;
-    let copied = sqlx::query("VACUUM INTO ?1").bind(to).execute(&mut source).await;
-    drop(source.close().await);
-    Ok(copied.map(drop)?)
+/// Copies to this name that were killed on their way. One that is still under way makes its own name anew.
+fn remove_left_overs(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
+    let is_left_over = |entry: &fs::DirEntry| {
+        let other = entry.file_name();
+        let middle =
+            other.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(PARTIAL));
+        middle.is_some_and(|middle| middle.len() == 8 && middle.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(is_left_over) {
+        drop(fs::remove_file(entry.path()));
+    }
 }
 
 /// Gives a file its name, and syncs that. Returns the file's size.

@@ -1,20 +1,23 @@
 //! Why an inbox did not do as it was told, read once from what the databases say. No URL and no password is in any of it.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
-use sqlx::{postgres::PgDatabaseError, sqlite::SqliteError};
+use sqlx::postgres::PgDatabaseError;
 
 use crate::http;
+
+/// What a database said.
+pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// Why the inbox did not do as it was told.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InboxError {
     /// For now: the disk is full, the database is locked, away or read-only.
     #[error("the database cannot be used: {0}")]
-    Unavailable(#[source] Arc<sqlx::Error>),
+    Unavailable(#[source] Cause),
     /// For good: what is stored cannot be trusted any more.
     #[error("the database is damaged: {0}")]
-    Damaged(#[source] Arc<sqlx::Error>),
+    Damaged(#[source] Cause),
     /// The database cannot be opened as it stands.
     #[error("{0}")]
     Unfit(String),
@@ -33,18 +36,17 @@ impl From<sqlx::Error> for InboxError {
             return Self::Unfit(problem);
         }
         let database = error.as_database_error();
-        let sqlite = database.and_then(|error| error.try_downcast_ref::<SqliteError>()).and_then(sqlite_code);
         let server = database.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-        match (sqlite, server.map(PgDatabaseError::code)) {
-            // SQLITE_CORRUPT and SQLITE_NOTADB; data_corrupted and index_corrupted.
-            (Some(11 | 26), _) | (_, Some("XX001" | "XX002")) => Self::Damaged(Arc::new(error)),
-            (_, Some("28000")) if server.and_then(PgDatabaseError::routine) == Some("ClientAuthentication") => Self::Unfit(
+        match server.map(PgDatabaseError::code) {
+            // data_corrupted and index_corrupted.
+            Some("XX001" | "XX002") => Self::Damaged(Arc::new(error)),
+            Some("28000") if server.and_then(PgDatabaseError::routine) == Some("ClientAuthentication") => Self::Unfit(
                 "the database server lets nobody in this way (pg_hba.conf): check sslmode, user, database and address"
                     .into(),
             ),
-            (_, Some("28000" | "28P01")) => Self::Unfit("the database server refuses the user or its password".into()),
-            (_, Some("3D000")) => Self::Unfit("the database server has no database of that name".into()),
-            (_, Some("42501")) => Self::Unfit("the database user lacks a right: it has to own its tables".into()),
+            Some("28000" | "28P01") => Self::Unfit("the database server refuses the user or its password".into()),
+            Some("3D000") => Self::Unfit("the database server has no database of that name".into()),
+            Some("42501") => Self::Unfit("the database user lacks a right: it has to own its tables".into()),
             _ => Self::Unavailable(Arc::new(error)),
         }
     }
@@ -60,10 +62,4 @@ fn tls_problem(error: &sqlx::Error) -> Option<String> {
         (None, sqlx::Error::Tls(problem)) => Some(format!("no TLS with the database server: {problem}")),
         _ => None,
     }
-}
-
-/// Extended codes carry the primary one in their low byte.
-fn sqlite_code(error: &SqliteError) -> Option<u32> {
-    use sqlx::error::DatabaseError;
-    error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff)
 }

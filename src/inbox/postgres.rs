@@ -120,7 +120,7 @@ impl Shared {
     /// Takes what a heartbeat brought.
     fn learn(&self, asked: Timestamp, began: Instant, span: Duration, beat: Beat) -> Heartbeat {
         self.clock.learn(asked, beat.at, Timestamp::now());
-        if let Err(error) = schema::admits(beat.floor, &MIGRATIONS) {
+        if let Err(error) = schema::admits(beat.floor, schema::newest(&MIGRATIONS)) {
             self.superseded.send_replace(Some(error));
         }
         *self.held.lock() = (beat.held.shards.iter().copied().collect(), began + span);

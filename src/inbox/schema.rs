@@ -19,12 +19,11 @@ pub(super) fn newest(own: &Migrator) -> i64 {
     own.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Whether a relay with these migrations may use a database with this floor.
+/// Whether a relay that knows the migrations up to `newest` may use a database with this floor.
 ///
 /// # Errors
 /// [`InboxError::Unfit`] when it may not.
-pub(super) fn admits(floor: i64, own: &Migrator) -> Result<(), InboxError> {
-    let newest = newest(own);
+pub(super) fn admits(floor: i64, newest: i64) -> Result<(), InboxError> {
     if floor <= newest {
         return Ok(());
     }

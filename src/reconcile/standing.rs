@@ -58,13 +58,7 @@ impl KnownOrders {
     }
 
     /// How an order's state stands that came to be at `modified` and has this digest.
-    pub fn standing(
-        &self,
-        id: &ObjectId,
-        modified: Timestamp,
-        digest: Digest,
-        pruned: &Range<Timestamp>,
-    ) -> Standing {
+    pub fn standing(&self, id: &ObjectId, modified: Timestamp, digest: Digest, pruned: &Range<Timestamp>) -> Standing {
         let Some(known) = self.known.get(id) else {
             return if pruned.contains(&modified) { Standing::Presumed } else { Standing::Missed };
         };

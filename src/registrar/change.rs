@@ -47,11 +47,7 @@ impl Registrar {
     }
 
     /// Removes all that are the relay's. Returns how many.
-    pub(super) async fn remove_all(
-        &self,
-        lock: &mut HookLock<'_>,
-        wish: &Wish<'_>,
-    ) -> Result<usize, RegistrarError> {
+    pub(super) async fn remove_all(&self, lock: &mut HookLock<'_>, wish: &Wish<'_>) -> Result<usize, RegistrarError> {
         let hooks = wish.link.source.hooks(&wish.tokens).await?;
         let mut removed = 0;
         for wanted in &wish.hooks {

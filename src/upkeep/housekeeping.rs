@@ -56,7 +56,10 @@ impl Housekeeping {
         match self.inbox.repair_deadlines(Timestamp::now()).await {
             Ok(0) => {}
             Ok(count) => {
-                tracing::warn!(count, "the clock has been set back: {count} deadlines lay too far ahead and are due now");
+                tracing::warn!(
+                    count,
+                    "the clock has been set back: {count} deadlines lay too far ahead and are due now"
+                );
             }
             Err(error) => tracing::debug!(%error, "deadlines could not be looked at: {error}"),
         }

@@ -94,7 +94,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
             )));
         }
         let floor = sqlx::query_scalar(schema::FLOOR).fetch_one(&mut connection).await?;
-        schema::admits(floor, &super::MIGRATIONS)?;
+        schema::admits(floor, schema::newest(&super::MIGRATIONS))?;
         clock.measure(&mut connection).await?;
         Ok(connection)
     })

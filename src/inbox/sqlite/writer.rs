@@ -1,139 +1,234 @@
-//! The one writer of a SQLite inbox.
+//! The one writer of a file, on a thread of its own. Group commit: whatever has come in is committed in one transaction, and
+//! only then is everybody answered. A sync costs as much for one change as for hundreds.
 
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-
-use super::{history, script::Script, statements};
-use crate::{
-    clock::Timestamp,
-    inbox::{
-        ConnectionId, InboxError, Settlement,
-        change::{Change, Done},
-        group::Ledger,
-        rows::{self, SettleRow, Settled},
-    },
+use std::{
+    mem,
+    sync::Arc,
+    thread::{self, JoinHandle},
 };
 
-/// Keeps batches in the file, one transaction each.
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{file::DatabaseFile, transaction::Transaction};
+use crate::inbox::{InboxError, WorkSignal};
+
+/// Changes waiting for the writer; beyond that, callers wait to hand theirs in.
+const QUEUE: usize = 4096;
+/// Changes in one transaction, at most: bounds a batch's time.
+const MOST: usize = 512;
+
+/// One change, whatever it comes to, and who waits for it.
+trait Job: Send {
+    /// Whether somebody waits for it, or it records something that has happened.
+    fn is_needed(&self) -> bool;
+
+    /// Makes the change. May be called again, if the transaction was rolled back.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()>;
+
+    /// Answers, once it is known whether the change is on disk.
+    fn answer(self: Box<Self>, result: Result<(), InboxError>);
+}
+
+struct Typed<T, F> {
+    change: F,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, InboxError>>,
+    must_run: bool,
+}
+
+impl<T, F> Job for Typed<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send,
+{
+    fn is_needed(&self) -> bool {
+        self.must_run || !self.reply.is_closed()
+    }
+
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {
+        self.value = Some((self.change)(transaction)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, result: Result<(), InboxError>) {
+        let Self { value, reply, .. } = *self;
+        let value = result.and_then(|()| value.ok_or(InboxError::Closed));
+        // Whoever no longer waits (a dropped request) needs no answer.
+        drop(reply.send(value));
+    }
+}
+
+/// The way to the writer.
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
-    connection: Option<SqliteConnection>,
+    sender: mpsc::WeakSender<Box<dyn Job>>,
+    open: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
-        Self { options, connection: Some(connection) }
+    /// Starts the writer's thread.
+    pub fn start(
+        connection: Connection,
+        file: Arc<DatabaseFile>,
+        work: WorkSignal,
+        superseded: watch::Sender<Option<InboxError>>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let weak = sender.downgrade();
+        let committer = Committer { connection: Some(connection), file, work, superseded };
+        let thread = thread::Builder::new().name("inbox-writer".to_owned()).spawn(move || committer.run(receiver));
+        Self { sender: weak, open: Mutex::new(Some(sender)), thread: Mutex::new(thread.ok()) }
     }
 
-    async fn usable(&mut self) -> Result<&mut SqliteConnection, InboxError> {
-        let open = match self.connection.take() {
-            Some(open) => open,
-            None => connect(&self.options).await?,
+    /// Makes a change and waits until it is on disk. One that nobody waits for any more may be left undone.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, InboxError> {
+        self.hand_in(change, false).await
+    }
+
+    /// The same for what has happened already: it is kept whether or not anybody still waits.
+    pub async fn record<T: Send + 'static>(
+        &self,
+        change: impl FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, InboxError> {
+        self.hand_in(change, true).await
+    }
+
+    async fn hand_in<T: Send + 'static>(
+        &self,
+        change: impl FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        must_run: bool,
+    ) -> Result<T, InboxError> {
+        let (reply, answer) = oneshot::channel();
+        let sender = self.sender.upgrade().ok_or(InboxError::Closed)?;
+        let job = Box::new(Typed { change, value: None, reply, must_run });
+        sender.send(job).await.map_err(|_| InboxError::Closed)?;
+        drop(sender);
+        answer.await.map_err(|_| InboxError::Closed)?
+    }
+
+    /// Has the writer finish what was handed in, and waits until it has.
+    pub async fn close(&self) {
+        drop(self.open.lock().take());
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // A writer that panicked has nothing more to finish.
+            drop(tokio::task::spawn_blocking(move || drop(thread.join())).await);
+        }
+    }
+}
+
+/// The writer's own side.
+struct Committer {
+    connection: Option<Connection>,
+    file: Arc<DatabaseFile>,
+    work: WorkSignal,
+    superseded: watch::Sender<Option<InboxError>>,
+}
+
+impl Committer {
+    /// Serves jobs until every sender is gone.
+    fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::with_capacity(MOST);
+        while let Some(first) = jobs.blocking_recv() {
+            batch.push(first);
+            while batch.len() < MOST
+                && let Ok(job) = jobs.try_recv()
+            {
+                batch.push(job);
+            }
+            batch.retain(|job| job.is_needed());
+            if !batch.is_empty() {
+                self.serve(mem::replace(&mut batch, Vec::with_capacity(MOST)));
+            }
+        }
+    }
+
+    fn serve(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        loop {
+            if let Some(error) = self.is_over() {
+                return fail(batch, &error);
+            }
+            match self.commit(&mut batch) {
+                Ok(()) => {
+                    batch.into_iter().for_each(|job| job.answer(Ok(())));
+                    return;
+                }
+                // One change that cannot be made by its own fault must not fail the others.
+                Err(Fault::Own(at, error)) if batch.len() > 1 => batch.remove(at).answer(Err(error)),
+                Err(Fault::Own(_, error) | Fault::Database(error)) => {
+                    tracing::debug!(%error, changes = batch.len(), "a batch could not be stored: {error}");
+                    self.connection = None;
+                    if matches!(error, InboxError::Damaged(_)) {
+                        self.superseded.send_replace(Some(error.clone()));
+                    }
+                    return fail(batch, &error);
+                }
+            }
+        }
+    }
+
+    /// Why nothing may be kept any more, if that is so.
+    fn is_over(&self) -> Option<InboxError> {
+        if let Some(error) = self.superseded.borrow().clone() {
+            return Some(error);
+        }
+        let error = self.file.check().err()?;
+        self.superseded.send_replace(Some(error.clone()));
+        Some(error)
+    }
+
+    /// Commits all of these changes, durably, or none.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+        let database = |error| Fault::Database(self.file.error(error));
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => self.connection.insert(self.file.connect().map_err(Fault::Database)?),
         };
-        Ok(self.connection.insert(open))
-    }
-}
-
-impl Ledger for Writer {
-    async fn keep(&mut self, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
-        commit(self.usable().await?, changes).await
-    }
-
-    async fn part(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            drop(connection.close().await);
+        connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(database)?;
+        let mut transaction = Transaction::new(connection);
+        for (at, job) in batch.iter_mut().enumerate() {
+            if let Err(error) = job.run(&mut transaction) {
+                drop(connection.execute_batch("ROLLBACK"));
+                let is_own = is_own_fault(&error);
+                let error = self.file.error(error);
+                return Err(if is_own { Fault::Own(at, error) } else { Fault::Database(error) });
+            }
         }
-    }
-
-    /// Nothing more is kept in a file that cannot be trusted: without its writer the relay ends.
-    fn is_over(error: &InboxError) -> bool {
-        matches!(error, InboxError::Damaged(_))
-    }
-}
-
-/// A connection that is ready for batches.
-pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, InboxError> {
-    let mut connection = super::connect(options).await?;
-    statements::prepare(&mut connection).await?;
-    Ok(connection)
-}
-
-/// Makes a batch of changes: all settlings together, then the rest one by one, then all events together, which so share the
-/// way to the database with the commit.
-async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Done>, InboxError> {
-    let mut script = Script::begin(connection);
-    let mut settled = settle(&mut script, changes).await?;
-    let mut done = Vec::with_capacity(changes.len());
-    for change in changes {
-        done.push(match change {
-            // Told below.
-            Change::Accept(_) => Done::Nothing,
-            Change::Settle(Settlement { claim, .. }) => Done::Settled(settled.take(claim)),
-            Change::Want { connection, orders, insist, now } => {
-                statements::want(&mut script, *connection, orders, *insist, *now);
-                Done::Nothing
-            }
-            Change::WantAll { connection, state, now } => {
-                Done::Count(statements::want_all(&mut script, *connection, *state, *now).await?)
-            }
-            Change::Claim { connection, orders, until, now } => {
-                Done::Claimed(statements::claim(&mut script, *connection, orders, *until, *now).await?)
-            }
-            Change::Recover(connection) => Done::Count(statements::recover(&mut script, *connection).await?),
-            Change::Connection { kind, name, now } => {
-                Done::Connection(statements::connection(&mut script, kind, name, *now).await?)
-            }
-            Change::KeepNote { connection, name, value } => {
-                statements::keep_note(&mut script, *connection, name, value.as_deref());
-                Done::Nothing
-            }
-            Change::Prune { before, limit } => Done::Count(statements::prune(&mut script, *before, *limit).await?),
-            Change::Sample { connection, now } => {
-                history::sample(&mut script, *connection, *now);
-                Done::Nothing
-            }
-            Change::Probe(now) => {
-                statements::keep_note(&mut script, ConnectionId(0), "probe", Some(&now.millis().to_string()));
-                Done::Nothing
-            }
-        });
-    }
-    let events = changes.iter().filter_map(|change| match change {
-        Change::Accept(event) => Some(*event),
-        _ => None,
-    });
-    let events = rows::numbered(events);
-    if !events.is_empty() {
-        statements::accept(&mut script, &events);
-    }
-    let standings = script.commit().await?;
-    let met = standings.iter().map(statements::standing).collect::<Result<Vec<_>, _>>()?;
-    let accepted = rows::accepted(events.len(), met);
-    let places = changes.iter().zip(&mut done).filter(|(change, _)| matches!(change, Change::Accept(_)));
-    for ((_, done), accepted) in places.zip(accepted) {
-        *done = Done::Accepted(accepted);
-    }
-    Ok(done)
-}
-
-async fn settle(script: &mut Script<'_>, changes: &[Change]) -> Result<Settled, sqlx::Error> {
-    let rows: Vec<SettleRow> = changes
-        .iter()
-        .filter_map(
-            |change| if let Change::Settle(settlement) = change { Some(SettleRow::of(settlement)) } else { None },
-        )
-        .collect();
-    let forwarded = rows.iter().filter(|row| row.forwarded);
-    let latest = rows::latest(forwarded.map(|row| (ConnectionId(row.connection_id), Timestamp::from_millis(row.at))));
-    let mut settled = Settled::default();
-    for round in rows::rounds(rows) {
-        let orders = statements::settle(script, &round).await?;
-        for ((connection, hour), count) in rows::forwarded_by_hour(&round, &orders) {
-            history::count_forwarded(script, connection, hour, count);
+        let work = transaction.finish().map_err(database)?;
+        // The path may lead elsewhere by now: what was written then is not where it should be.
+        self.file.check().map_err(|error| {
+            self.superseded.send_replace(Some(error.clone()));
+            Fault::Database(error)
+        })?;
+        if let Err(error) = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+            drop(connection.execute_batch("ROLLBACK"));
+            return Err(Fault::Database(self.file.error(error)));
         }
-        settled.note(&round, &orders);
+        self.work.add(work);
+        Ok(())
     }
-    for (connection, at) in latest {
-        statements::touch_forwarded(script, connection, at);
+}
+
+/// What went wrong with a batch.
+enum Fault {
+    /// One change's own fault.
+    Own(usize, InboxError),
+    Database(InboxError),
+}
+
+/// A violated constraint, or a value that cannot be read, is nobody else's fault.
+fn is_own_fault(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig),
+        None => true,
     }
-    Ok(settled)
+}
+
+fn fail(batch: Vec<Box<dyn Job>>, error: &InboxError) {
+    batch.into_iter().for_each(|job| job.answer(Err(error.clone())));
 }

@@ -1,0 +1,108 @@
+//! Events on their way in, and what else makes objects wait.
+
+use rusqlite::params;
+
+use super::{
+    rows::{change_where, load, save},
+    transaction::Transaction,
+};
+use crate::{
+    clock::Timestamp,
+    inbox::{
+        Accepted, Arrival, ObjectState, WELL_AFTER, Wanted,
+        receipt::Receipt,
+        state::{Raise, Reason, Row},
+    },
+    object::{ChangeKind, ConnectionId, ObjectKey, ResourceName},
+};
+
+/// Keeps an event's receipt and makes its object wait.
+pub(super) fn accept(transaction: &mut Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Accepted> {
+    let key = &arrival.key;
+    let sort_key = key.id.sort_key();
+    let row = load(transaction, key, &sort_key)?;
+    let receipt = Receipt::of(arrival);
+    let is_known = match &receipt {
+        Some(receipt) => is_known(transaction, key, &sort_key, receipt)?,
+        None => false,
+    };
+    if let Some(receipt) = &receipt {
+        let sql = "INSERT INTO receipts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+        let parameters = (key.connection.0, key.resource.as_str(), &sort_key, receipt.key, receipt.content_key);
+        transaction.prepare(sql)?.execute(parameters)?;
+    }
+    transaction.heard(key.connection, arrival.at);
+    let well_after = |second| Timestamp::from_seconds(second).after(WELL_AFTER);
+    let was_fetched_after = row.as_ref().and_then(|row| row.fetched_at).zip(arrival.created_at.map(well_after));
+    let accepted = match was_fetched_after {
+        _ if !is_known => Accepted::First,
+        Some((fetched, after)) if fetched >= after => return Ok(Accepted::Duplicate),
+        _ => Accepted::PossibleDuplicate,
+    };
+    let reason = if is_known || arrival.look_only { Reason::Look } else { Reason::Event };
+    raise(transaction, key, &sort_key, row, Raise { reason, change: arrival.change, at: arrival.at })?;
+    Ok(accepted)
+}
+
+fn is_known(
+    transaction: &Transaction<'_>,
+    key: &ObjectKey,
+    sort_key: &str,
+    receipt: &Receipt,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM receipts WHERE connection_id = ?1 AND resource = ?2 AND id = ?3
+               AND (key = ?4 OR content_key = ?5))";
+    let parameters = params![key.connection.0, key.resource.as_str(), sort_key, receipt.key, receipt.content_key];
+    transaction.prepare(sql)?.query_row(parameters, |row| row.get(0))
+}
+
+fn raise(
+    transaction: &mut Transaction<'_>,
+    key: &ObjectKey,
+    sort_key: &str,
+    row: Option<Row>,
+    raise: Raise,
+) -> rusqlite::Result<()> {
+    match row {
+        Some(mut row) => {
+            row.raise(raise);
+            save(transaction, key, sort_key, &row, false)?;
+        }
+        None => save(transaction, key, sort_key, &Row::new(raise), true)?,
+    }
+    transaction.brings_work(key.connection);
+    Ok(())
+}
+
+/// Makes objects wait.
+pub(super) fn want(
+    transaction: &mut Transaction<'_>,
+    connection: ConnectionId,
+    resource: &ResourceName,
+    objects: &[Wanted],
+    force: bool,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let reason = if force { Reason::Force } else { Reason::Look };
+    for Wanted { id, change } in objects {
+        let key = ObjectKey { connection, resource: resource.clone(), id: id.clone() };
+        let sort_key = id.sort_key();
+        let row = load(transaction, &key, &sort_key)?;
+        raise(transaction, &key, &sort_key, row, Raise { reason, change: *change, at })?;
+    }
+    Ok(())
+}
+
+/// Makes all objects of one settled state wait, forced.
+pub(super) fn want_all(
+    transaction: &mut Transaction<'_>,
+    connection: ConnectionId,
+    state: ObjectState,
+    at: Timestamp,
+) -> rusqlite::Result<u64> {
+    let condition = "connection_id = ?1 AND state IN (2, 3, 4) AND state = ?2";
+    change_where(transaction, condition, &[&connection.0, &state.code()], |row| {
+        row.raise(Raise { reason: Reason::Force, change: ChangeKind::Updated, at });
+        true
+    })
+}

@@ -1,0 +1,194 @@
+//! The file: opened with settings that are read back, for its owner alone, and known again by what the system says of it.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::{migrations, serve_lock};
+use crate::inbox::InboxError;
+
+/// How long another process (a command of the relay's own) may hold the lock before a write gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Up to this size a file is checked whole at every start. 16 MiB take a few milliseconds.
+const CHECKED_AT_START: u64 = 16 * 1024 * 1024;
+/// Compiled statements that a connection keeps.
+const STATEMENTS: usize = 128;
+
+/// What the relay sets on every connection. A checkpoint every 16 MiB instead of every 4: pages that are written again and
+/// again are copied less often. Nothing is written beside the database.
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
+    PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000;";
+
+/// One file, and what it was when it was opened.
+#[derive(Debug)]
+pub(super) struct DatabaseFile {
+    path: PathBuf,
+    identity: (u64, u64),
+    /// Open for as long as the inbox is, only to ask whether another process serves the file: closing any handle of a file
+    /// would end the locks that SQLite itself holds on it for this process.
+    pub(super) probe: fs::File,
+}
+
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+impl DatabaseFile {
+    /// Opens or makes the file, readable and writable for its owner alone.
+    pub fn open(path: &Path) -> Result<Self, InboxError> {
+        let path = std::path::absolute(path).map_err(|error| unusable(path, &error))?;
+        let probe = open_private(&path)?;
+        let identity = identity(&probe.metadata().map_err(|error| unusable(&path, &error))?);
+        for name in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
+            restrict(&name);
+        }
+        serve_lock::check_log(&path, &probe)?;
+        Ok(Self { path, identity, probe })
+    }
+
+    /// A connection to a file that is sound and has this relay's tables.
+    pub fn prepared(&self) -> Result<Connection, InboxError> {
+        let mut connection = self.connect()?;
+        if self.probe.metadata().is_ok_and(|file| file.len() <= CHECKED_AT_START) {
+            let found: String = self.tell(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+            if found != "ok" {
+                return Err(InboxError::Damaged(Arc::new(io::Error::other(found))));
+            }
+        }
+        migrations::run(&mut connection).map_err(|error| error.or_else(|error| self.error(error)))?;
+        for suffix in ["-wal", "-shm"] {
+            restrict(&beside(&self.path, suffix));
+        }
+        Ok(connection)
+    }
+
+    /// A connection, its settings read back: SQLite ignores a setting that it cannot take.
+    pub fn connect(&self) -> Result<Connection, InboxError> {
+        self.tell(connect_to(&self.path))?.map_err(InboxError::Unfit)
+    }
+
+    /// Whether the path still leads to the file that was opened.
+    ///
+    /// # Errors
+    /// [`InboxError::Unfit`] when it does not: what is written now would be lost.
+    pub fn check(&self) -> Result<(), InboxError> {
+        match fs::metadata(&self.path) {
+            Ok(file) if identity(&file) == self.identity => Ok(()),
+            Ok(_) => Err(self.lost("another file has taken its place")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.lost("it has been deleted")),
+            // A folder that cannot be looked into for a moment proves nothing.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn lost(&self, what: &str) -> InboxError {
+        InboxError::Unfit(format!(
+            "the database {} must not be used any more: {what} while the relay was running; put the right file back and \
+             start the relay again",
+            self.path.display()
+        ))
+    }
+
+    /// What SQLite says, in the inbox's terms: with the path, and the cure where one is known.
+    pub fn error(&self, error: rusqlite::Error) -> InboxError {
+        let code = error.sqlite_error_code();
+        if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
+            return InboxError::Damaged(Arc::new(FileError { path: self.path.clone(), cure: "", source: error }));
+        }
+        let cure = match code {
+            Some(ErrorCode::DiskFull) => "; make room on the disk",
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                "; give the user that the relay runs as the right to write this file and its folder"
+            }
+            _ => "",
+        };
+        InboxError::Unavailable(Arc::new(FileError { path: self.path.clone(), cure, source: error }))
+    }
+
+    /// The same of a result.
+    pub fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, InboxError> {
+        result.map_err(|error| self.error(error))
+    }
+}
+
+/// What went wrong with a file.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}{cure}", path.display())]
+struct FileError {
+    path: PathBuf,
+    cure: &'static str,
+    source: rusqlite::Error,
+}
+
+/// Whether there is a file at this path.
+pub fn is_there(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// A connection of its own to the file at `path`, for going through all of it.
+///
+/// # Errors
+/// [`InboxError`], as the database says it.
+pub fn connect(path: &Path) -> Result<Connection, InboxError> {
+    let file = DatabaseFile::open(path)?;
+    let connection = file.connect()?;
+    // Closing its handle would end the locks that SQLite holds on the file for this process.
+    std::mem::forget(file);
+    Ok(connection)
+}
+
+fn connect_to(path: &Path) -> rusqlite::Result<Result<Connection, String>> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch(SETTINGS)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    if journal == "wal" && synchronous == 2 {
+        return Ok(Ok(connection));
+    }
+    Ok(Err(format!(
+        "the database {} did not take its settings (journal_mode {journal}, synchronous {synchronous}): is it on a \
+         network file system?",
+        path.display()
+    )))
+}
+
+/// Opens or makes a file that nobody but its owner may read, whatever the process's umask says.
+pub(super) fn open_private(path: &Path) -> Result<fs::File, InboxError> {
+    let opened = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    opened.map_err(|error| unusable(path, &error))
+}
+
+/// Takes everybody else's rights away. What belongs to another user stays as it is.
+pub(super) fn restrict(path: &Path) {
+    let is_open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+    if is_open && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+        tracing::warn!(path = %path.display(), %error, "{} can be read by others: {error}", path.display());
+    }
+}
+
+/// A file beside the database that bears its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A file that cannot be used, by whom, and what to do.
+pub(super) fn unusable(path: &Path, error: &io::Error) -> InboxError {
+    let user = rustix::process::getuid().as_raw();
+    let cure = match error.kind() {
+        io::ErrorKind::NotFound => "make its folder first, or correct DATABASE_URL".to_owned(),
+        io::ErrorKind::StorageFull => "make room on the disk".to_owned(),
+        _ => format!("give the user {user}, as whom the relay runs, the right to read and write it and its folder"),
+    };
+    InboxError::Unfit(format!("the database {} cannot be used: {error}; {cure}", path.display()))
+}
