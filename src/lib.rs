@@ -14,5 +14,6 @@ pub mod connection {
     //! Connections (in the making).
     pub mod fields;
     pub mod keyring;
+    pub mod payload_url;
     pub mod spec;
 }
