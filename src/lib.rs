@@ -12,6 +12,7 @@ pub mod secret;
 pub mod signature;
 pub mod connection {
     //! Connections (in the making).
+    pub mod catalog;
     pub mod fields;
     pub mod keyring;
     pub mod payload_url;
