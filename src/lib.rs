@@ -13,8 +13,10 @@ pub mod signature;
 pub mod connection {
     //! Connections (in the making).
     pub mod catalog;
+    pub mod environment;
     pub mod fields;
     pub mod keyring;
     pub mod payload_url;
+    pub mod request;
     pub mod spec;
 }

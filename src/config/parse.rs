@@ -53,8 +53,7 @@ pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
 }
 
 pub(super) fn client_secrets(text: &str) -> Parsed<Vec<Secret>> {
-    let secrets = list(text).map(fields::client_secret).collect::<Result<Vec<_>, _>>()?;
-    if secrets.is_empty() { Err("must hold at least one secret".into()) } else { Ok(secrets) }
+    Ok(fields::client_secrets(text)?)
 }
 
 pub(super) fn scopes(text: &str) -> Parsed<Vec<String>> {

@@ -340,7 +340,10 @@ impl<T> Live<T> {
         if is_environments {
             self.environment = Some(id);
         }
-        self.by_hook_key.insert(entry.record.hook_key.clone(), entry.value.clone());
+        // The environment's own has an address of its own, and a key that anybody could guess.
+        if entry.record.origin != Origin::Environment {
+            self.by_hook_key.insert(entry.record.hook_key.clone(), entry.value.clone());
+        }
         if let Some(token) = &entry.record.token_digest {
             self.by_token.insert(token.clone(), entry.value.clone());
         }

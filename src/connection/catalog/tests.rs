@@ -171,6 +171,7 @@ fn the_environments_connection_has_its_spec_from_the_environment() {
     start(&catalog, vec![row(1, "former"), row(2, "abcde"), record(3, 3, None)]).expect("it starts");
     assert_eq!(catalog.environments().expect("it is there").id, 2);
     assert_eq!(catalog.environments().expect("it is there").token.as_deref(), Some("from the environment"));
+    assert!(catalog.by_hook_key("key-2").is_none(), "it is reached at an address of its own");
     assert_eq!(catalog.get(ConnectionId(1)).expect("one").token, None, "another store's is not described any more");
     assert_eq!(catalog.sole().expect("the environment's").id, 2);
 }
