@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(plan.create.expect("a new row").store, "abcde");
         assert_eq!(plan.updates[0].1.state, Some((ConnectionState::Disconnected, None)));
         let ended = ConnectionRecord { state: ConnectionState::Disconnected, ..row(1, &former) };
-        assert!(Plan::of(&[ended.clone()], None).updates.is_empty());
+        assert!(Plan::of(std::slice::from_ref(&ended), None).updates.is_empty());
         let plan = Plan::of(&[ended], Some(&former));
         assert_eq!(plan.updates[0].1.state, Some((ConnectionState::Active, None)));
         assert!(plan.create.is_none());
