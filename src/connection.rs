@@ -2,9 +2,12 @@
 
 pub mod catalog;
 pub mod directory;
+pub mod environment;
 pub mod evidence;
 pub mod fields;
 pub mod keyring;
+pub mod payload_url;
+pub mod request;
 pub mod spec;
 
 use std::sync::Arc;
@@ -31,6 +34,9 @@ use crate::{
 use evidence::WebhookEvidence;
 use keyring::destination_mark;
 use spec::{ConnectionSpec, DestinationSpec, SourceSpec};
+
+/// The live connections of the process.
+pub type LiveCatalog = catalog::Catalog<Connection>;
 
 /// The route of the environment's own connection, relative to the public address.
 pub const ENVIRONMENT_HOOK_PATH: &str = "webhooks/bigcommerce";

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Timestamp,
     config::Settings,
-    connection::{Connection, catalog::LiveCatalog},
+    connection::{Connection, LiveCatalog},
     inbox::{Inbox, InboxError, WorkSignal},
     leader::HeldShards,
     metrics::Metrics,

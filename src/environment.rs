@@ -1,23 +1,51 @@
-//! The variables of the process, and those of a `.env` file in the working directory. What they mean, `config` says.
+//! The variables of the process, those of a `.env` file in the working directory, and the files that `_FILE` variables
+//! name. What they mean, `config` says.
 
-use std::{ffi::OsString, fs, io};
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
-use onetribe_relay::config::VARIABLES;
+use onetribe_relay::config::{self, VARIABLES, Value};
 
 const FILE: &str = ".env";
 
-/// The variables of `.env` in the working directory, if there is one, and the real ones, which win.
-pub fn read() -> Result<Vec<(String, OsString)>, String> {
-    let mut vars = match fs::read_to_string(FILE) {
+/// More than any secret is long: a file that is larger, or never ends, is not read to its end.
+const MOST_READ: u64 = 128 * 1024;
+
+/// The variables of `.env` in the working directory, if there is one, and the real ones, which win; secrets are taken from
+/// the files that their `_FILE` twins name.
+pub fn read() -> Result<Vec<(String, Value)>, String> {
+    let given = match fs::read_to_string(FILE) {
         Ok(text) => entries(&text).map_err(|fault| format!("{FILE}, {fault}"))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(format!("{FILE} cannot be read: {error}")),
     };
-    let real: Vec<(String, OsString)> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
-    vars.retain(|(name, _)| real.iter().all(|(other, _)| other != name));
-    vars.extend(real);
-    Ok(vars)
+    let real = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+    Ok(config::read_secret_files(merged(given, real), read_file))
+}
+
+/// The entries of a `.env` file and the real variables. A real `X` also wins over `X_FILE` in the file, and the other way
+/// round.
+fn merged(mut given: Vec<(String, OsString)>, real: Vec<(String, OsString)>) -> Vec<(String, OsString)> {
+    let twin = |name: &str| {
+        let variable = VARIABLES.iter().find(|variable| variable.name == name || variable.file == Some(name))?;
+        if variable.name == name { variable.file } else { Some(variable.name) }
+    };
+    let is_real = |name: &str| real.iter().any(|(other, _)| other == name);
+    let is_filled = |text: &OsString| text.to_str().is_none_or(|text| !text.trim().is_empty());
+    let is_set = |name: &str| real.iter().any(|(other, text)| other == name && is_filled(text));
+    given.retain(|(name, _)| !is_real(name) && !twin(name).is_some_and(is_set));
+    given.extend(real);
+    given
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MOST_READ).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The entries of a `.env` file, or what is wrong with the first one that cannot be read, without its value.
@@ -45,7 +73,7 @@ fn problem(line: &str) -> String {
     let Some((name, value)) = entry.map(|(name, value)| (name.trim(), value.trim())) else {
         return "this is not of the form NAME=value".into();
     };
-    if !VARIABLES.iter().any(|variable| variable.name == name) {
+    if !VARIABLES.iter().any(|variable| variable.name == name || variable.file == Some(name)) {
         return "this cannot be read as NAME=value; a value with spaces goes in single quotes".into();
     }
     let is_quoted = value.starts_with(['\'', '"']);
@@ -78,6 +106,25 @@ mod tests {
             assert!(fault.starts_with(said), "{text:?}: {fault}");
             assert!(!fault.contains("hunter2"), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_real_variable_wins_over_the_file_in_either_spelling() {
+        let pairs = |vars: &[(&str, &str)]| -> Vec<(String, OsString)> {
+            vars.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect()
+        };
+        let given = pairs(&[
+            ("ADMIN_TOKEN", "a"),
+            ("ALERT_URL_FILE", "/b"),
+            ("PORT", "1"),
+            ("CREDENTIALS_KEY", "k"),
+            ("X_FILE", "x"),
+        ]);
+        let real =
+            [("ADMIN_TOKEN_FILE", "/c"), ("ALERT_URL", "d"), ("PORT", "2"), ("CREDENTIALS_KEY_FILE", ""), ("X", "y")];
+        let real = pairs(&real);
+        let kept = pairs(&[("CREDENTIALS_KEY", "k"), ("X_FILE", "x")]);
+        assert_eq!(merged(given, real.clone()), [kept, real].concat());
     }
 
     #[test]

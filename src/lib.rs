@@ -1,6 +1,7 @@
 //! onetribe-relay: takes the order webhooks of online stores, keeps them, fetches each order and forwards it, byte for
 //! byte, to the merchant's destination.
 
+pub mod app;
 pub mod breaker;
 pub mod clock;
 pub mod config;
@@ -18,6 +19,8 @@ pub mod registrar;
 pub mod resource;
 pub mod retry;
 pub mod secret;
+pub mod services;
 pub mod signature;
 pub mod source;
 pub mod upkeep;
+pub mod web;

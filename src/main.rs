@@ -2,13 +2,13 @@
 
 mod environment;
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::{io, process::ExitCode};
 
 use clap::Parser;
 use onetribe_relay::{
     app::{Application, Parts, half_of_processors},
     cli::{self, Cli, Command, PartsCommand, WRONG},
-    config::{Config, ConfigError, Database},
+    config::{Config, ConfigError, Database, Value},
     telemetry::{self, Output},
 };
 use tokio::{
@@ -62,7 +62,7 @@ fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode
     }
 }
 
-fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, OsString)>, command: PartsCommand) -> ExitCode {
+fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, Value)>, command: PartsCommand) -> ExitCode {
     configured(Config::from_vars(vars), |config| {
         telemetry::init(config.log_format, "warn", Output::Stderr);
         let made_anew = matches!(&config.database, Database::Sqlite(path) if !path.exists());

@@ -6,14 +6,15 @@ use crate::{
     clock::Timestamp,
     config::{Config, Database, Settings},
     connection::{
-        Connection, ConnectionBuilder,
-        catalog::{CatalogError, LiveCatalog},
+        Connection, ConnectionBuilder, LiveCatalog,
+        catalog::{CatalogError, NoSoleConnection},
         directory::Directory,
-        keyring::{Keyring, new_hook_key},
-        spec::ConnectionSpec,
+        environment::record_environment,
+        keyring::Keyring,
+        request::RequestRules,
     },
     http::{AddressPolicy, Http},
-    inbox::{self, ConnectionRecord, ConnectionState, ConnectionUpdate, Inbox, InboxError, NewConnection, Origin},
+    inbox::{self, Inbox, InboxError},
     metrics::Metrics,
     object::ConnectionId,
     registrar::Registrar,
@@ -51,8 +52,6 @@ pub struct Services {
     pub catalog: Arc<LiveCatalog>,
     /// Makes connections of records.
     pub builder: Arc<ConnectionBuilder>,
-    /// Seals credentials.
-    pub keyring: Arc<Keyring>,
     /// Looks after hooks.
     pub registrar: Arc<Registrar>,
     /// Makes, changes and ends connections.
@@ -84,32 +83,34 @@ impl Services {
             platform,
             metrics: metrics.clone(),
         });
-        let keyring = Arc::new(Keyring::new(settings.credentials_keys.iter().cloned()));
-        take_up_environment(inbox.as_ref(), environment.as_ref()).await?;
-        let catalog = Arc::new(open_catalog(&keyring, &builder, environment, inbox.as_ref()).await?);
+        record_environment(inbox.as_ref(), environment.as_ref(), Timestamp::now()).await?;
+        let keyring = Keyring::new(settings.credentials_keys.iter().cloned());
+        let build = builder.clone();
+        let catalog = Arc::new(LiveCatalog::new(keyring, environment, move |record, spec| {
+            Arc::new(build.build(record, spec))
+        }));
+        catalog.load(inbox.as_ref()).await?;
         let registrar = Arc::new(Registrar::new(inbox.clone(), builder.clone()));
         let directory = Arc::new(Directory::new(
             inbox.clone(),
             catalog.clone(),
             builder.clone(),
-            keyring.clone(),
             registrar.clone(),
         ));
-        Ok(Self { settings, http, inbox, metrics, catalog, builder, keyring, registrar, directory })
+        Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, directory })
     }
 
     /// The connection that a command or a route without an id stands for: the environment's own, or the only one there is.
-    pub fn default_connection(&self) -> Option<Arc<Connection>> {
-        let all = self.catalog.all();
-        let live = |connection: &&Arc<Connection>| connection.state != ConnectionState::Disconnected;
-        if let Some(own) = all.iter().find(|connection| connection.is_environments() && connection.link.is_some()) {
-            return Some(own.clone());
-        }
-        let mut live = all.iter().filter(live);
-        match (live.next(), live.next()) {
-            (Some(only), None) => Some(only.clone()),
-            _ => None,
-        }
+    ///
+    /// # Errors
+    /// [`NoSoleConnection`]
+    pub fn sole_connection(&self) -> Result<Arc<Connection>, NoSoleConnection> {
+        self.catalog.sole()
+    }
+
+    /// What a request for a connection may name.
+    pub fn request_rules(&self) -> RequestRules {
+        RequestRules::of(&self.settings)
     }
 
     /// One connection by its id.
@@ -120,72 +121,5 @@ impl Services {
     /// Whether the database is a file of this machine.
     pub fn is_file(&self) -> bool {
         matches!(self.settings.database, Database::Sqlite(_))
-    }
-}
-
-async fn open_catalog(
-    keyring: &Arc<Keyring>,
-    builder: &Arc<ConnectionBuilder>,
-    environment: Option<ConnectionSpec>,
-    inbox: &dyn Inbox,
-) -> Result<LiveCatalog, CatalogError> {
-    let builder = builder.clone();
-    let build = move |record: &ConnectionRecord, spec: Option<ConnectionSpec>| {
-        let is_own = record.origin == Origin::Environment && record.state != ConnectionState::Disconnected;
-        let spec = if is_own { environment.clone() } else { spec };
-        Arc::new(builder.build(record, spec))
-    };
-    LiveCatalog::open(inbox, keyring.clone(), build).await
-}
-
-/// The environment's own connection has a row like any other, without credentials. Rows of stores that the environment does
-/// not describe any more are ended; one that it describes again is taken up again.
-async fn take_up_environment(inbox: &dyn Inbox, environment: Option<&ConnectionSpec>) -> Result<(), InboxError> {
-    let records = inbox.connections(0).await?;
-    let is_described = |record: &ConnectionRecord| {
-        environment.is_some_and(|spec| {
-            spec.source.kind() == record.source_kind && spec.source.store() == record.store
-        })
-    };
-    let own = records.iter().filter(|record| record.origin == Origin::Environment);
-    let mut found = false;
-    for record in own {
-        let state = match is_described(record) {
-            true => ConnectionState::Active,
-            false => ConnectionState::Disconnected,
-        };
-        found |= state == ConnectionState::Active;
-        let host = environment.filter(|_| state == ConnectionState::Active).and_then(|spec| spec.destination.as_ref());
-        let destination = host.map(|destination| (destination.kind(), destination.host(), Vec::new()));
-        let is_same_host = destination.as_ref().is_none_or(|(_, host, _)| record.destination_host.as_ref() == Some(host));
-        if record.state != state || !is_same_host {
-            let update = ConnectionUpdate {
-                state: Some((state, None)),
-                destination: destination.map(Some),
-                ..ConnectionUpdate::default()
-            };
-            inbox.update_connection(record.id, update).await?;
-        }
-    }
-    match environment {
-        Some(spec) if !found => drop(inbox.create_connection(row_of(spec), Timestamp::now()).await?),
-        _ => {}
-    }
-    Ok(())
-}
-
-fn row_of(spec: &ConnectionSpec) -> NewConnection {
-    NewConnection {
-        origin: Origin::Environment,
-        state: ConnectionState::Active,
-        name: spec.name.clone(),
-        source_kind: spec.source.kind(),
-        store: spec.source.store(),
-        destination_kind: spec.destination.as_ref().map(|destination| destination.kind()),
-        destination_host: spec.destination.as_ref().map(|destination| destination.host()),
-        destination_mark: None,
-        hook_key: new_hook_key(),
-        token_digest: None,
-        sealed: None,
     }
 }

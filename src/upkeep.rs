@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Timestamp,
     config::Settings,
-    connection::{Connection, catalog::LiveCatalog},
+    connection::{Connection, LiveCatalog},
     inbox::{ConnectionState, Inbox},
     leader::HeldShards,
     object::ConnectionId,

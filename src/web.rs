@@ -102,9 +102,9 @@ const RETRY_AFTER: header::HeaderValue = header::HeaderValue::from_static("30");
 /// # Errors
 /// 409 with several connections and none of the environment's own.
 fn default_connection(relay: &Relay) -> Result<Arc<Connection>, HttpResponse> {
-    relay.services.default_connection().ok_or_else(|| {
-        let error = "there is not just one connection: use /connections/{id}/… instead (GET /connections lists them)";
-        refuse(StatusCode::CONFLICT, error)
+    relay.services.sole_connection().map_err(|error| {
+        let cure = "use /connections/{id}/… instead (GET /connections lists them)";
+        refuse(StatusCode::CONFLICT, format_args!("{error}: {cure}"))
     })
 }
 

@@ -16,7 +16,11 @@ use super::{
     postgres,
 };
 use crate::{
-    connection::{fields, keyring::SealingKey},
+    connection::{
+        fields,
+        keyring::SealingKey,
+        payload_url::{HostsError, OneTribeHosts},
+    },
     secret::Secret,
 };
 
@@ -49,8 +53,7 @@ pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
 }
 
 pub(super) fn client_secrets(text: &str) -> Parsed<Vec<Secret>> {
-    let secrets = list(text).map(fields::client_secret).collect::<Result<Vec<_>, _>>()?;
-    if secrets.is_empty() { Err("must hold at least one secret".into()) } else { Ok(secrets) }
+    Ok(fields::client_secrets(text)?)
 }
 
 pub(super) fn scopes(text: &str) -> Parsed<Vec<String>> {
@@ -90,8 +93,14 @@ pub(super) fn client_id(text: &str) -> Parsed<String> {
     }
 }
 
-pub(super) fn hosts(text: &str) -> Parsed<Vec<String>> {
-    each(text, |item| Ok(item.to_owned()))
+pub(super) fn hosts(text: &str) -> Parsed<OneTribeHosts> {
+    text.parse().map_err(|error| match error {
+        HostsError::Empty => "must name at least one host".into(),
+        HostsError::NotAHost(entry) => Rejection::of_item(
+            &entry,
+            "is not a host: give names, names that begin with `*.`, or addresses, without scheme, port and path",
+        ),
+    })
 }
 
 /// Shorter ones could be guessed.

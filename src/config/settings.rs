@@ -5,7 +5,10 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use url::Url;
 
-use crate::{connection::keyring::SealingKey, secret::Secret};
+use crate::{
+    connection::{keyring::SealingKey, payload_url::OneTribeHosts},
+    secret::Secret,
+};
 
 /// The settings of the process: everything but the environment's own connection. Spans are as the operator gave them; URLs
 /// have no trailing slash unless they are nothing but a host.
@@ -27,7 +30,7 @@ pub struct Settings {
     /// are.
     pub frame_ancestors: Vec<String>,
     /// The hosts that a payload URL typed by a merchant, or given to an API, may name.
-    pub one_tribe_hosts: Vec<String>,
+    pub one_tribe_hosts: OneTribeHosts,
     /// The secrets of the Cloud Elements API, if it is served.
     pub elements: Option<ElementsSettings>,
     /// Seal the credentials of connections kept in the database, the newest first; none unless `CREDENTIALS_KEY` is set.

@@ -1,32 +1,367 @@
-//! Stand-in.
-use crate::{connection::Connection, object::ConnectionId};
+//! The live connections, by number, by hook key and by Element token: read by every webhook, brought up to date from the
+//! inbox whenever a replica, the command line or this process itself has changed one.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::RwLock;
-use std::{collections::HashMap, sync::Arc};
-use tokio::sync::watch;
-/// x
-pub type LiveCatalog = Catalog<Connection>;
-/// x
+use secrecy::zeroize::Zeroizing;
+use sha2::Sha256;
+use tokio::sync::{Mutex, watch};
+
+use crate::{
+    connection::{
+        keyring::{Keyring, KeyringError},
+        spec::ConnectionSpec,
+    },
+    inbox::{ConnectionRecord, ConnectionState, Inbox, InboxError, Origin},
+    object::ConnectionId,
+};
+
+/// Makes the live value of a record and its spec; none where its credentials are wiped or not described any more.
+type Build<T> = dyn Fn(&ConnectionRecord, Option<ConnectionSpec>) -> Arc<T> + Send + Sync;
+
+/// The live connections. A connection keeps its value for as long as nothing about it has changed; a change makes another.
 pub struct Catalog<T> {
-    by_id: RwLock<HashMap<ConnectionId, Arc<T>>>,
+    keyring: Keyring,
+    environment: Option<ConnectionSpec>,
+    build: Box<Build<T>>,
+    live: RwLock<Live<T>>,
     changes: watch::Sender<u64>,
+    /// Held while the inbox is read and its answer taken, so that no older answer comes after a newer one.
+    reading: Mutex<Reading>,
+    /// Keys the digests by which equal specs are recognised; of this process only.
+    digest_key: [u8; 32],
 }
+
+/// How far the inbox has been read.
+#[derive(Default)]
+struct Reading {
+    revision: i64,
+    /// What no key opens, and has been logged.
+    closed: HashSet<ConnectionId>,
+}
+
+struct Live<T> {
+    by_id: BTreeMap<ConnectionId, Entry<T>>,
+    by_hook_key: HashMap<String, Arc<T>>,
+    by_token: HashMap<Vec<u8>, Arc<T>>,
+    environment: Option<ConnectionId>,
+}
+
+struct Entry<T> {
+    value: Arc<T>,
+    /// The record without what is sealed and without what changes all the time.
+    record: ConnectionRecord,
+    spec: Option<[u8; 16]>,
+}
+
+/// A record on its way into the catalog.
+struct Opened {
+    record: ConnectionRecord,
+    spec: Option<ConnectionSpec>,
+}
+
+/// Credentials that no key opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedConnection {
+    /// The connection.
+    pub id: ConnectionId,
+    /// What people call it.
+    pub name: String,
+    /// Why not.
+    pub error: KeyringError,
+}
+
+/// Why the relay cannot start with this database and this configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The database cannot be read.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// The credentials of some connections cannot be opened, which is a fault of `CREDENTIALS_KEY`. Never empty.
+    #[error("{}", Closed(.0))]
+    Closed(Vec<ClosedConnection>),
+}
+
+/// The first few of them, and how many there are.
+struct Closed<'a>(&'a [ClosedConnection]);
+
+impl fmt::Display for Closed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
+        let Some(first) = self.0.first() else { return Ok(()) };
+        write!(f, "CREDENTIALS_KEY does not open the credentials of connection ")?;
+        for (at, closed) in self.0.iter().take(SHOWN).enumerate() {
+            let name = closed.name.escape_debug();
+            write!(f, "{}{} ({name})", if at == 0 { "" } else { ", " }, closed.id)?;
+        }
+        if self.0.len() > SHOWN {
+            write!(f, " and {} more", self.0.len() - SHOWN)?;
+        }
+        write!(f, ": {}", first.error)
+    }
+}
+
+/// Why no connection is the one that is meant where none is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoSoleConnection {
+    /// There is none yet.
+    #[error("there is no connection yet")]
+    None,
+    /// There are several, and none is the environment's.
+    #[error("there are several connections: say which one is meant")]
+    Several,
+}
+
 impl<T> Catalog<T> {
-    /// x
-    pub fn get(&self, id: ConnectionId) -> Option<Arc<T>> {
-        self.by_id.read().get(&id).cloned()
+    /// An empty catalog. `environment` is the spec of the environment's own connection, which no database holds.
+    pub fn new(
+        keyring: Keyring,
+        environment: Option<ConnectionSpec>,
+        build: impl Fn(&ConnectionRecord, Option<ConnectionSpec>) -> Arc<T> + Send + Sync + 'static,
+    ) -> Self {
+        let live =
+            Live { by_id: BTreeMap::new(), by_hook_key: HashMap::new(), by_token: HashMap::new(), environment: None };
+        Self {
+            keyring,
+            environment,
+            build: Box::new(build),
+            live: RwLock::new(live),
+            changes: watch::Sender::new(0),
+            reading: Mutex::default(),
+            digest_key: rand::random(),
+        }
     }
-    /// x
-    pub fn all(&self) -> Vec<Arc<T>> {
-        self.by_id.read().values().cloned().collect()
+
+    /// What seals the specs of new and changed connections.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
-    /// x
+
+    /// Takes up every connection of the inbox, at the start.
+    ///
     /// # Errors
-    /// x
-    pub async fn refresh(&self, _: &dyn crate::inbox::Inbox) -> Result<(), crate::inbox::InboxError> {
+    /// When the inbox cannot be read, and when the credentials of a connection cannot be opened. Nothing is taken up then.
+    pub async fn load(&self, inbox: &dyn Inbox) -> Result<(), CatalogError> {
+        let mut reading = self.reading.lock().await;
+        let records = inbox.connections(0).await?;
+        self.start(&mut reading, records).map_err(CatalogError::Closed)
+    }
+
+    fn start(&self, reading: &mut Reading, records: Vec<ConnectionRecord>) -> Result<(), Vec<ClosedConnection>> {
+        let revision = newest(&records, 0);
+        let (opened, closed) = self.open(records);
+        if !closed.is_empty() {
+            return Err(closed);
+        }
+        self.take(opened);
+        reading.revision = revision;
         Ok(())
     }
-    /// x
+
+    /// Takes up what has changed since. A connection whose credentials cannot be opened stays as it was, which is logged
+    /// once. Whoever changes a connection calls this afterwards; so does whoever learns of a newer revision.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read; nothing has changed then.
+    pub async fn refresh(&self, inbox: &dyn Inbox) -> Result<(), InboxError> {
+        let mut reading = self.reading.lock().await;
+        let records = inbox.connections(reading.revision).await?;
+        self.follow(&mut reading, records);
+        Ok(())
+    }
+
+    fn follow(&self, reading: &mut Reading, records: Vec<ConnectionRecord>) {
+        let revision = newest(&records, reading.revision);
+        let (opened, closed) = self.open(records);
+        for opened in &opened {
+            reading.closed.remove(&opened.record.id);
+        }
+        for ClosedConnection { id, error, .. } in closed {
+            if reading.closed.insert(id) {
+                tracing::error!(connection = %id, "a change to connection {id} cannot be taken up: {error}");
+            }
+        }
+        self.take(opened);
+        reading.revision = revision;
+    }
+
+    /// The newest revision that has been taken up.
+    pub async fn revision(&self) -> i64 {
+        self.reading.lock().await.revision
+    }
+
+    /// Pairs records with their specs, as far as those can be opened.
+    fn open(&self, records: Vec<ConnectionRecord>) -> (Vec<Opened>, Vec<ClosedConnection>) {
+        let (mut opened, mut closed) = (Vec::with_capacity(records.len()), Vec::new());
+        for record in records {
+            let spec = match &record.sealed {
+                _ if self.is_environments(&record) => Ok(self.environment.clone()),
+                Some(sealed) => self.keyring.open(&record.hook_key, sealed).map(Some),
+                None => Ok(None),
+            };
+            match spec {
+                Ok(spec) => opened.push(Opened { record, spec }),
+                Err(error) => closed.push(ClosedConnection { id: record.id, name: record.name, error }),
+            }
+        }
+        (opened, closed)
+    }
+
+    /// Whether a record stands for the store that the environment describes now.
+    fn is_environments(&self, record: &ConnectionRecord) -> bool {
+        let describes =
+            |spec: &ConnectionSpec| spec.source.kind() == record.source_kind && spec.source.store() == record.store;
+        record.origin == Origin::Environment && self.environment.as_ref().is_some_and(describes)
+    }
+
+    /// Builds what has changed, and only then keeps readers waiting.
+    fn take(&self, opened: Vec<Opened>) {
+        let mut changed = Vec::new();
+        for Opened { mut record, spec } in opened {
+            let is_environments = self.is_environments(&record);
+            let digest = spec.as_ref().map(|spec| self.digest(spec));
+            if self.is_known(&record, digest) {
+                continue;
+            }
+            let value = (self.build)(&record, spec);
+            strip(&mut record);
+            changed.push((is_environments, Entry { value, record, spec: digest }));
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let mut live = self.live.write();
+        for (is_environments, entry) in changed {
+            live.replace(entry, is_environments);
+        }
+        drop(live);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn is_known(&self, record: &ConnectionRecord, spec: Option<[u8; 16]>) -> bool {
+        let mut record = record.clone();
+        strip(&mut record);
+        self.live.read().by_id.get(&record.id).is_some_and(|entry| entry.record == record && entry.spec == spec)
+    }
+
+    /// Tells whether a spec is the same as before without keeping it twice.
+    fn digest(&self, spec: &ConnectionSpec) -> [u8; 16] {
+        let plain = Zeroizing::new(serde_json::to_vec(spec).expect("a spec is written as JSON whenever it is sealed"));
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.digest_key).expect("HMAC takes any key");
+        mac.update(&plain);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        digest
+    }
+
+    /// One connection.
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<T>> {
+        self.live.read().by_id.get(&id).map(|entry| entry.value.clone())
+    }
+
+    /// The connection with this webhook address.
+    pub fn by_hook_key(&self, hook_key: &str) -> Option<Arc<T>> {
+        self.live.read().by_hook_key.get(hook_key).cloned()
+    }
+
+    /// The instance with this digest of its Element token.
+    pub fn by_token_digest(&self, digest: &[u8]) -> Option<Arc<T>> {
+        self.live.read().by_token.get(digest).cloned()
+    }
+
+    /// The environment's own connection.
+    pub fn environments(&self) -> Option<Arc<T>> {
+        let live = self.live.read();
+        live.environment.and_then(|id| live.by_id.get(&id)).map(|entry| entry.value.clone())
+    }
+
+    /// The connection that is meant where none is named: the environment's, or the only one that has not ended.
+    ///
+    /// # Errors
+    /// [`NoSoleConnection`] where that is none, or not one.
+    pub fn sole(&self) -> Result<Arc<T>, NoSoleConnection> {
+        if let Some(environments) = self.environments() {
+            return Ok(environments);
+        }
+        let live = self.live.read();
+        let mut going = live.by_id.values().filter(|entry| entry.record.state != ConnectionState::Disconnected);
+        let only = going.next().ok_or(NoSoleConnection::None)?;
+        if going.next().is_some() { Err(NoSoleConnection::Several) } else { Ok(only.value.clone()) }
+    }
+
+    /// All connections, ended ones too, by number.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        self.live.read().by_id.values().map(|entry| entry.value.clone()).collect()
+    }
+
+    /// How many there are, ended ones too.
+    pub fn len(&self) -> usize {
+        self.live.read().by_id.len()
+    }
+
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells of every change: its number goes up after the change can be seen.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 }
+
+impl<T> fmt::Debug for Catalog<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog").field("connections", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T> Live<T> {
+    fn replace(&mut self, entry: Entry<T>, is_environments: bool) {
+        let id = entry.record.id;
+        if let Some(old) = self.by_id.remove(&id) {
+            // A token may be another's by now.
+            let is_old = |found: &Arc<T>| Arc::ptr_eq(found, &old.value);
+            if self.by_hook_key.get(&old.record.hook_key).is_some_and(is_old) {
+                self.by_hook_key.remove(&old.record.hook_key);
+            }
+            if let Some(token) = &old.record.token_digest
+                && self.by_token.get(token).is_some_and(is_old)
+            {
+                self.by_token.remove(token);
+            }
+        }
+        if is_environments {
+            self.environment = Some(id);
+        }
+        // The environment's own has an address of its own, and a key that anybody could guess.
+        if entry.record.origin != Origin::Environment {
+            self.by_hook_key.insert(entry.record.hook_key.clone(), entry.value.clone());
+        }
+        if let Some(token) = &entry.record.token_digest {
+            self.by_token.insert(token.clone(), entry.value.clone());
+        }
+        self.by_id.insert(id, entry);
+    }
+}
+
+/// Takes away what makes no other connection of it: a new seal around the same spec, the times of its last events.
+fn strip(record: &mut ConnectionRecord) {
+    record.sealed = None;
+    record.last_event_at = None;
+    record.last_delivered_at = None;
+    record.revision = 0;
+}
+
+fn newest(records: &[ConnectionRecord], before: i64) -> i64 {
+    records.iter().map(|record| record.revision).fold(before, i64::max)
+}
+
+#[cfg(test)]
+mod tests;

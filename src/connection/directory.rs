@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Connection, ConnectionBuilder,
-    catalog::LiveCatalog,
+    LiveCatalog,
     keyring::{Keyring, KeyringError, destination_mark, new_hook_key},
     spec::ConnectionSpec,
 };
@@ -80,7 +80,6 @@ pub struct Directory {
     inbox: Arc<dyn Inbox>,
     catalog: Arc<LiveCatalog>,
     builder: Arc<ConnectionBuilder>,
-    keyring: Arc<Keyring>,
     registrar: Arc<Registrar>,
     /// One new connection at a time: two at once could be the same.
     making: Mutex<()>,
@@ -92,15 +91,18 @@ impl Directory {
         inbox: Arc<dyn Inbox>,
         catalog: Arc<LiveCatalog>,
         builder: Arc<ConnectionBuilder>,
-        keyring: Arc<Keyring>,
         registrar: Arc<Registrar>,
     ) -> Self {
-        Self { inbox, catalog, builder, keyring, registrar, making: Mutex::default() }
+        Self { inbox, catalog, builder, registrar, making: Mutex::default() }
     }
 
     /// The live connections.
     pub fn catalog(&self) -> &Arc<LiveCatalog> {
         &self.catalog
+    }
+
+    fn keyring(&self) -> &Keyring {
+        self.catalog.keyring()
     }
 
     /// Takes up what has changed in the database.
@@ -113,7 +115,7 @@ impl Directory {
 
     /// Whether credentials can be kept at all.
     pub fn can_seal(&self) -> bool {
-        !self.keyring.is_empty()
+        !self.keyring().is_empty()
     }
 
     /// Asks the store whether it takes the credentials. Nothing is kept.
@@ -161,7 +163,7 @@ impl Directory {
             destination_kind: spec.destination.as_ref().map(|destination| destination.kind()),
             destination_host: spec.destination.as_ref().map(|destination| destination.host()),
             destination_mark: spec.destination.as_ref().map(|destination| destination_mark(&hook_key, destination)),
-            sealed: Some(self.keyring.seal(&hook_key, &spec)?),
+            sealed: Some(self.keyring().seal(&hook_key, &spec)?),
             hook_key,
             token_digest,
         };
@@ -212,7 +214,7 @@ impl Directory {
         Ok(ConnectionUpdate {
             name: Some(spec.name.clone()),
             destination: Some(destination),
-            sealed: Some(Some(self.keyring.seal(&connection.hook_key, spec)?)),
+            sealed: Some(Some(self.keyring().seal(&connection.hook_key, spec)?)),
             ..ConnectionUpdate::default()
         })
     }
@@ -276,11 +278,11 @@ impl Directory {
         let records: Vec<ConnectionRecord> = self.inbox.connections(0).await?;
         let mut count = 0;
         for record in records {
-            let Some(sealed) = record.sealed.as_ref().filter(|sealed| self.keyring.needs_rekey(sealed)) else {
+            let Some(sealed) = record.sealed.as_ref().filter(|sealed| self.keyring().needs_rekey(sealed)) else {
                 continue;
             };
-            let spec = self.keyring.open(&record.hook_key, sealed)?;
-            let sealed = Some(Some(self.keyring.seal(&record.hook_key, &spec)?));
+            let spec = self.keyring().open(&record.hook_key, sealed)?;
+            let sealed = Some(Some(self.keyring().seal(&record.hook_key, &spec)?));
             self.inbox.update_connection(record.id, ConnectionUpdate { sealed, ..Default::default() }).await?;
             count += 1;
         }

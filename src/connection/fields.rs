@@ -72,6 +72,13 @@ pub fn client_secret(text: &str) -> Checked<Secret> {
     }
 }
 
+/// One client secret, or several separated by commas while one is being rotated, the current one first.
+pub fn client_secrets(text: &str) -> Checked<Vec<Secret>> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let secrets = items.map(client_secret).collect::<Checked<Vec<_>>>()?;
+    if secrets.is_empty() { Err("must hold at least one secret") } else { Ok(secrets) }
+}
+
 /// One scope of BigCommerce's webhooks, such as `store/order/*`.
 pub fn scope(text: &str) -> Checked<String> {
     let path = |b: u8| b.is_ascii_alphanumeric() || b"/*_-".contains(&b);
@@ -132,7 +139,7 @@ fn web_url(text: &str) -> Checked<Url> {
 }
 
 /// Said of a URL whose host is a literal address that may not be called.
-const PRIVATE: &str = "leads to a private, loopback or link-local address; whoever runs the relay can open a network in \
+pub const PRIVATE: &str = "leads to a private, loopback or link-local address; whoever runs the relay can open a network in \
                        ALLOWED_PRIVATE_NETWORKS";
 
 /// The address of a WooCommerce shop, normalised: no trailing slash, and no part of the REST API. Plain `http` is taken for

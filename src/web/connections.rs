@@ -22,10 +22,10 @@ use crate::{
     connection::{
         Connection,
         directory::{Change, DirectoryError},
-        request::{NewRequest, PatchRequest, RequestError, check_addresses},
+        request::{ConnectionChange, ConnectionRequest, RequestProblem, check_addresses},
     },
     http::Failure,
-    inbox::{ConnectionState, InboxError, Origin, Summary},
+    inbox::{ConnectionState, InboxError, Origin, PauseReason, Summary},
     object::{ConnectionId, ResourceName},
 };
 
@@ -210,12 +210,12 @@ async fn create(
         Err(refused) => return refused,
     };
     let services = &relay.services;
-    let asked = match NewRequest::read(&body, &services.request_rules()) {
+    let asked = match ConnectionRequest::from_json(&body, &services.request_rules()) {
         Ok(asked) => asked,
         Err(error) => return refused_request(&error),
     };
     if let Err(problem) = check_addresses(&asked.spec, services.http.policy()).await {
-        return refused_request(&problem);
+        return refused_request(&problem.into());
     }
     match services.directory.create(asked.spec, asked.state, None, verifies).await {
         Ok(connection) => {
@@ -231,8 +231,11 @@ async fn create(
     }
 }
 
-fn refused_request(error: &RequestError) -> HttpResponse {
-    let status = if error.is_syntax() { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
+fn refused_request(error: &RequestProblem) -> HttpResponse {
+    let status = match error {
+        RequestProblem::NotJson { .. } => StatusCode::BAD_REQUEST,
+        RequestProblem::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
     refuse(status, error)
 }
 
@@ -285,25 +288,28 @@ async fn change(
     let Some(link) = &connection.link else {
         return refused_by_directory(&DirectoryError::Disconnected(connection.id));
     };
-    let asked = match PatchRequest::read(&body, &link.spec, &services.request_rules()) {
+    let asked = match ConnectionChange::from_json(&body, &link.spec, &services.request_rules()) {
         Ok(asked) => asked,
         Err(error) => return refused_request(&error),
     };
-    if let Some(spec) = &asked.spec
-        && let Err(problem) = check_addresses(spec, services.http.policy()).await
-    {
-        return refused_request(&problem);
+    if let Err(problem) = check_addresses(&asked.spec, services.http.policy()).await {
+        return refused_request(&problem.into());
     }
     let change = Change {
-        state: asked.state.map(|state| (state, super::pause_reason(state))),
-        verifies: asked.spec.as_ref().is_some_and(|spec| spec.source != link.spec.source),
-        spec: asked.spec,
+        state: asked.state.map(|state| (state, pause_reason(state))),
+        verifies: asked.is_source_changed,
+        spec: Some(asked.spec).filter(|spec| *spec != link.spec),
         token_digest: None,
     };
     match services.directory.change(connection.id, change).await {
         Ok(connection) => answer(&relay, StatusCode::OK, &connection).await,
         Err(error) => refused_by_directory(&error),
     }
+}
+
+/// Who asks for a pause is its reason.
+fn pause_reason(state: ConnectionState) -> Option<PauseReason> {
+    (state == ConnectionState::Paused).then_some(PauseReason::Asked)
 }
 
 async fn end(_: Admin, id: web::Path<String>, relay: web::Data<Arc<Relay>>) -> HttpResponse {

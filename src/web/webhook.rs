@@ -96,7 +96,7 @@ pub(super) async fn environments(
     body: web::Payload,
     relay: web::Data<Arc<Relay>>,
 ) -> HttpResponse {
-    let connection = relay.services.catalog.environment().filter(|connection| connection.link.is_some());
+    let connection = relay.services.catalog.environments().filter(|connection| connection.link.is_some());
     respond(&request, body, &relay, connection).await
 }
 
@@ -107,7 +107,8 @@ pub(super) async fn by_key(
     body: web::Payload,
     relay: web::Data<Arc<Relay>>,
 ) -> HttpResponse {
-    let connection = relay.services.catalog.by_hook_key(&key);
+    // The environment's own has its own route; what its row is known by is no secret.
+    let connection = relay.services.catalog.by_hook_key(&key).filter(|connection| !connection.is_environments());
     respond(&request, body, &relay, connection).await
 }
 

@@ -1,1 +1,5 @@
 //! Every integration test, in one binary: modules by area.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod unit;
+mod variables;

@@ -1,8 +1,6 @@
 //! The rules of the URLs: `https` but for loopback, port 443 for `PUBLIC_URL`, no parts that would be lost or misread.
 
-use secrecy::ExposeSecret;
-
-use crate::config::{faults, read};
+use super::config::{environment, faults, read};
 
 /// Hosts that are this machine itself.
 const LOOPBACK: [&str; 7] = ["localhost", "LOCALHOST", "127.0.0.1", "127.9.8.7", "[::1]", "127.1", "2130706433"];
@@ -21,7 +19,7 @@ const LOCAL_API: (&str, &str) = ("BIGCOMMERCE_API_URL", "http://127.0.0.1:9000")
 
 #[test]
 fn plain_http_is_taken_for_loopback_only() {
-    for name in ["ONE_TRIBE_DESTINATION", "BIGCOMMERCE_API_URL", "PUBLIC_URL"] {
+    for name in ["ONE_TRIBE_DESTINATION", "BIGCOMMERCE_API_URL", "BIGCOMMERCE_LOGIN_URL", "PUBLIC_URL"] {
         for host in LOOPBACK {
             assert_eq!(faults(&[(name, &format!("http://{host}/x"))]), [""; 0], "{name} {host}");
             assert_eq!(faults(&[(name, &format!("http://{host}:8080/x"))]), [""; 0], "{name} {host}");
@@ -38,7 +36,7 @@ fn plain_http_is_taken_for_loopback_only() {
 
 #[test]
 fn other_schemes_and_broken_urls_are_refused() {
-    for name in ["ONE_TRIBE_DESTINATION", "BIGCOMMERCE_API_URL", "PUBLIC_URL"] {
+    for name in ["ONE_TRIBE_DESTINATION", "BIGCOMMERCE_API_URL", "BIGCOMMERCE_LOGIN_URL", "PUBLIC_URL"] {
         for url in [
             "example.com",
             "//example.com",
@@ -69,8 +67,8 @@ fn the_public_url_is_on_port_443() {
     for url in ["https://relay.example.com:8443", "https://relay.example.com:80", "https://relay.example.com:444/x"] {
         assert_eq!(faults(&[("PUBLIC_URL", url)]), ["PUBLIC_URL"], "{url}");
     }
-    // The other two may be on any port.
-    for name in ["ONE_TRIBE_DESTINATION", "BIGCOMMERCE_API_URL"] {
+    // The others may be on any port.
+    for name in ["ONE_TRIBE_DESTINATION", "BIGCOMMERCE_API_URL", "BIGCOMMERCE_LOGIN_URL"] {
         assert_eq!(faults(&[(name, "https://example.com:8443/x")]), [""; 0], "{name}");
     }
 }
@@ -81,8 +79,9 @@ fn a_loopback_api_frees_the_public_url_of_https_and_of_port_443() {
         assert_eq!(faults(&[LOCAL_API, ("PUBLIC_URL", url)]), [""; 0], "{url}");
         assert_eq!(faults(&[("PUBLIC_URL", url)]), ["PUBLIC_URL"], "{url}");
     }
-    // Not the destination, and not of the other rules.
+    // Neither the destination nor the login server, and not of the other rules.
     assert_eq!(faults(&[LOCAL_API, ("ONE_TRIBE_DESTINATION", "http://relay.test")]), ["ONE_TRIBE_DESTINATION"]);
+    assert_eq!(faults(&[LOCAL_API, ("BIGCOMMERCE_LOGIN_URL", "http://relay.test")]), ["BIGCOMMERCE_LOGIN_URL"]);
     assert_eq!(faults(&[LOCAL_API, ("PUBLIC_URL", "ftp://relay.test")]), ["PUBLIC_URL"]);
     // An API at fault frees nothing.
     assert_eq!(
@@ -93,21 +92,22 @@ fn a_loopback_api_frees_the_public_url_of_https_and_of_port_443() {
 
 #[test]
 fn base_urls_take_no_query_and_lose_their_trailing_slashes() {
-    for name in ["BIGCOMMERCE_API_URL", "PUBLIC_URL"] {
+    for name in ["BIGCOMMERCE_API_URL", "BIGCOMMERCE_LOGIN_URL", "PUBLIC_URL"] {
         assert_eq!(faults(&[(name, "https://example.com/?a=b")]), [name]);
     }
     let config =
         read(&[("PUBLIC_URL", "https://example.com/relay//"), ("BIGCOMMERCE_API_URL", "https://api.example.com/v//")]);
-    let connection = config.unwrap().connection;
-    assert_eq!(connection.public_url.unwrap().as_str(), "https://example.com/relay");
-    assert_eq!(connection.api_url.as_str(), "https://api.example.com/v");
+    let settings = config.unwrap().settings;
+    assert_eq!(settings.public_url.unwrap().as_str(), "https://example.com/relay");
+    assert_eq!(settings.api_url.as_str(), "https://api.example.com/v");
 }
 
 #[test]
 fn the_destination_keeps_its_path_and_query_as_they_are() {
     let url = "https://api.example.com:8443/direct/webhook/big-commerce/order/bOpx?a=b%20c&d=%2F";
     let config = read(&[("ONE_TRIBE_DESTINATION", url)]).unwrap();
-    assert_eq!(config.connection.destination.expose_secret(), url);
+    let destination = environment(&config).0.destination.as_ref().unwrap();
+    assert_eq!(destination.url().expose(), url);
 }
 
 #[test]
@@ -139,5 +139,41 @@ fn a_call_is_waited_for_an_hour_at_most() {
         assert_eq!(faults(&[(name, "1h")]), [""; 0], "{name}");
         assert_eq!(faults(&[(name, "61m")]), [name], "{name}");
         assert_eq!(faults(&[(name, "3650d")]), [name], "{name}");
+    }
+}
+
+#[test]
+fn who_may_frame_the_app_is_an_origin_and_nothing_else() {
+    let read = |text| read(&[("BIGCOMMERCE_APP_FRAME_ANCESTORS", text)]).unwrap().settings.frame_ancestors;
+    assert_eq!(
+        read("https://*.mybigcommerce.com, https://A.example:8443,"),
+        ["https://*.mybigcommerce.com", "https://a.example:8443"]
+    );
+    assert_eq!(read("http://127.0.0.1:9000,http://localhost:*"), ["http://127.0.0.1:9000", "http://localhost:*"]);
+    for origin in [
+        ",",
+        "*",
+        "https:",
+        "https://*",
+        "https://*.com",
+        "'self'",
+        "'none'",
+        "mybigcommerce.com",
+        "http://store.example",
+        "ftp://a.example",
+        "https://a.example/",
+        "https://a.example/path",
+        "https://a.example?x",
+        "https://a.example#x",
+        "https://user@a.example",
+        "https://a.example; script-src *",
+        "https://a.example https://b.example",
+        "https://a.example\r\nx: y",
+        "https://a.*.example",
+        "https://a.example:99999",
+        "https://a.example:1:*",
+    ] {
+        let named = faults(&[("BIGCOMMERCE_APP_FRAME_ANCESTORS", origin)]);
+        assert_eq!(named, ["BIGCOMMERCE_APP_FRAME_ANCESTORS"], "{origin:?}");
     }
 }

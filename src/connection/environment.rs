@@ -1,0 +1,206 @@
+//! The row of the environment's own connection: what is no secret of it, so that its objects have a number to belong to.
+//! Its credentials stay in the environment and are never written down.
+
+use crate::{
+    clock::Timestamp,
+    connection::{keyring::destination_mark, spec::ConnectionSpec},
+    inbox::{
+        ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, Inbox, InboxError, NewConnection, Origin,
+    },
+};
+
+/// Makes the rows of the environment agree with what it describes now: the store's row is there and active, and that of a
+/// store which it does not describe any more is disconnected (what it holds stays, and counts again when the store is
+/// back). To be called by whoever serves, before the catalog is loaded.
+///
+/// # Errors
+/// When the inbox cannot be read or written.
+pub async fn record_environment(
+    inbox: &dyn Inbox,
+    spec: Option<&ConnectionSpec>,
+    now: Timestamp,
+) -> Result<(), InboxError> {
+    let records = inbox.connections(0).await?;
+    let mut plan = Plan::of(&records, spec);
+    if let Some(new) = plan.create.take()
+        && let Err(error) = inbox.create_connection(new, now).await
+    {
+        // Another replica that starts at the same time may have been first: its row has the same hook key.
+        let records = inbox.connections(0).await?;
+        plan = Plan::of(&records, spec);
+        if plan.create.is_some() {
+            return Err(error);
+        }
+    }
+    for (id, update) in plan.updates {
+        inbox.update_connection(id, update).await?;
+    }
+    Ok(())
+}
+
+/// What has to be written.
+#[derive(Default)]
+struct Plan {
+    create: Option<NewConnection>,
+    updates: Vec<(crate::object::ConnectionId, ConnectionUpdate)>,
+}
+
+impl Plan {
+    fn of(records: &[ConnectionRecord], spec: Option<&ConnectionSpec>) -> Self {
+        let mut plan = Self { create: spec.map(new), updates: Vec::new() };
+        for record in records.iter().filter(|record| record.origin == Origin::Environment) {
+            let update = match spec.filter(|spec| hook_key(spec) == record.hook_key) {
+                Some(spec) => {
+                    plan.create = None;
+                    difference(record, spec)
+                }
+                None if record.state == ConnectionState::Disconnected => None,
+                None => Some(ConnectionUpdate {
+                    state: Some((ConnectionState::Disconnected, None)),
+                    ..ConnectionUpdate::default()
+                }),
+            };
+            plan.updates.extend(update.map(|update| (record.id, update)));
+        }
+        plan
+    }
+}
+
+/// One for each store, so that two replicas cannot make two rows of it. No webhook is addressed by it: the environment's
+/// own come to `/webhooks/bigcommerce`.
+fn hook_key(spec: &ConnectionSpec) -> String {
+    format!("environment-{}-{}", spec.source.kind(), spec.source.store())
+}
+
+fn destination(spec: &ConnectionSpec) -> Option<(DestinationKind, String, Vec<u8>)> {
+    let destination = spec.destination.as_ref()?;
+    Some((destination.kind(), destination.host(), destination_mark(&hook_key(spec), destination)))
+}
+
+fn new(spec: &ConnectionSpec) -> NewConnection {
+    let (kind, host, mark) = match destination(spec) {
+        Some((kind, host, mark)) => (Some(kind), Some(host), Some(mark)),
+        None => (None, None, None),
+    };
+    NewConnection {
+        origin: Origin::Environment,
+        state: ConnectionState::Active,
+        name: spec.name.clone(),
+        source_kind: spec.source.kind(),
+        store: spec.source.store(),
+        destination_kind: kind,
+        destination_host: host,
+        destination_mark: mark,
+        hook_key: hook_key(spec),
+        token_digest: None,
+        sealed: None,
+    }
+}
+
+/// What of a row differs from what the environment says now.
+fn difference(record: &ConnectionRecord, spec: &ConnectionSpec) -> Option<ConnectionUpdate> {
+    let destination = destination(spec);
+    let kept = record
+        .destination_kind
+        .zip(record.destination_host.clone())
+        .zip(record.destination_mark.clone())
+        .map(|((kind, host), mark)| (kind, host, mark));
+    let update = ConnectionUpdate {
+        state: (record.state != ConnectionState::Active).then_some((ConnectionState::Active, None)),
+        name: (record.name != spec.name).then(|| spec.name.clone()),
+        destination: (kept != destination).then_some(destination),
+        ..ConnectionUpdate::default()
+    };
+    let is_same = update.state.is_none() && update.name.is_none() && update.destination.is_none();
+    (!is_same).then_some(update)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        connection::spec::{BigCommerceAuth, BigCommerceSpec, DestinationSpec, SourceSpec},
+        object::ConnectionId,
+    };
+
+    fn spec(store: &str, url: &str) -> ConnectionSpec {
+        ConnectionSpec {
+            name: store.into(),
+            origin: Origin::Environment,
+            source: SourceSpec::BigCommerce(BigCommerceSpec {
+                store_hash: store.into(),
+                auth: BigCommerceAuth::Token("t0ken".into()),
+                client_secrets: vec!["a-client-secret-of-a-store".into()],
+                scopes: vec!["store/order/*".into()],
+                is_app: false,
+            }),
+            destination: Some(DestinationSpec::OneTribe { url: url.into() }),
+            skip_statuses: Vec::new(),
+            resources: Vec::new(),
+            poll_interval: None,
+            has_webhooks: true,
+            instance: None,
+        }
+    }
+
+    fn row(id: i64, spec: &ConnectionSpec) -> ConnectionRecord {
+        let new = new(spec);
+        ConnectionRecord {
+            id: ConnectionId(id),
+            origin: new.origin,
+            state: new.state,
+            pause_reason: None,
+            name: new.name,
+            source_kind: new.source_kind,
+            store: new.store,
+            destination_kind: new.destination_kind,
+            destination_host: new.destination_host,
+            destination_mark: new.destination_mark,
+            hook_key: new.hook_key,
+            token_digest: None,
+            sealed: None,
+            created_at: Timestamp::from_millis(1),
+            begins_at: Timestamp::from_millis(1),
+            last_event_at: None,
+            last_delivered_at: None,
+            revision: 1,
+        }
+    }
+
+    #[test]
+    fn a_row_is_made_once_and_left_alone() {
+        let spec = spec("abcde", "https://x.example/s3cret");
+        let plan = Plan::of(&[], Some(&spec));
+        let shown = format!("{:?}", plan.create.expect("a new row"));
+        assert!(shown.contains("x.example") && !shown.contains("s3cret") && !shown.contains("t0ken"), "{shown}");
+        let plan = Plan::of(&[row(1, &spec)], Some(&spec));
+        assert!(plan.create.is_none() && plan.updates.is_empty());
+    }
+
+    #[test]
+    fn another_destination_is_noted() {
+        let plan = Plan::of(&[row(1, &spec("abcde", "https://x/1"))], Some(&spec("abcde", "https://y/1")));
+        let [(id, update)] = &plan.updates[..] else { panic!("one update") };
+        assert_eq!((*id, plan.create.is_none(), update.state.is_none()), (ConnectionId(1), true, true));
+        assert!(matches!(&update.destination, Some(Some((_, host, _))) if host == "y"));
+    }
+
+    #[test]
+    fn a_store_that_is_not_described_any_more_is_disconnected_and_comes_back() {
+        let (former, now) = (spec("former", "https://x/1"), spec("abcde", "https://x/1"));
+        let plan = Plan::of(&[row(1, &former)], Some(&now));
+        assert_eq!(plan.create.expect("a new row").store, "abcde");
+        assert_eq!(plan.updates[0].1.state, Some((ConnectionState::Disconnected, None)));
+        let ended = ConnectionRecord { state: ConnectionState::Disconnected, ..row(1, &former) };
+        assert!(Plan::of(std::slice::from_ref(&ended), None).updates.is_empty());
+        let plan = Plan::of(&[ended], Some(&former));
+        assert_eq!(plan.updates[0].1.state, Some((ConnectionState::Active, None)));
+        assert!(plan.create.is_none());
+    }
+
+    #[test]
+    fn other_connections_are_left_alone() {
+        let api = ConnectionRecord { origin: Origin::Api, ..row(1, &spec("abcde", "https://x/1")) };
+        assert!(Plan::of(&[api], None).updates.is_empty());
+    }
+}

@@ -1,0 +1,114 @@
+//! A JSON object that is read field by field, each fault told by the field's path.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// One field that is wrong, missing or unknown: where it is, and what would be right. Never holds what was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct FieldProblem {
+    /// The field's path, such as `source.access_token`; `body` for the whole.
+    pub field: String,
+    /// What is wrong and what to do: "must be …", "is missing".
+    pub problem: String,
+}
+
+impl FieldProblem {
+    /// Of a field by its path.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for FieldProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.problem)
+    }
+}
+
+/// A field's value, or what is wrong with it.
+pub(super) type Read<T> = Result<T, FieldProblem>;
+
+/// A JSON object and its place in the whole. A field that is `null` counts as not given.
+pub(super) struct Object<'a> {
+    path: String,
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> Object<'a> {
+    /// The whole.
+    pub fn whole(value: &'a Value) -> Read<Self> {
+        match value {
+            Value::Object(fields) => Ok(Self { path: String::new(), fields }),
+            _ => Err(FieldProblem::new("body", "must be a JSON object")),
+        }
+    }
+
+    /// The path of a field within it.
+    pub fn path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// A problem of one of its fields.
+    pub fn problem(&self, name: &str, problem: impl Into<String>) -> FieldProblem {
+        FieldProblem::new(self.path(name), problem)
+    }
+
+    /// Refuses every field but these.
+    pub fn only(&self, known: &[&str]) -> Read<()> {
+        match self.fields.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => {
+                // What a client has called it may be anything.
+                let shown: String = name.chars().take(60).flat_map(char::escape_debug).collect();
+                Err(self.problem(&shown, format!("is unknown; the fields here are {}", known.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A text, if it is given.
+    pub fn text(&self, name: &str) -> Read<Option<&'a str>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.problem(name, "must be a text")),
+        }
+    }
+
+    /// A text that passes `check`, if it is given.
+    pub fn checked<T, P: fmt::Display>(&self, name: &str, check: impl FnOnce(&str) -> Result<T, P>) -> Read<Option<T>> {
+        let text = self.text(name)?;
+        text.map(check).transpose().map_err(|problem| self.problem(name, problem.to_string()))
+    }
+
+    /// A text that passes `check`.
+    pub fn required<T, P: fmt::Display>(&self, name: &str, check: impl FnOnce(&str) -> Result<T, P>) -> Read<T> {
+        self.checked(name, check)?.ok_or_else(|| self.problem(name, "is missing"))
+    }
+
+    /// An object, if it is given.
+    pub fn object(&self, name: &str) -> Read<Option<Object<'a>>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(Object { path: self.path(name), fields })),
+            Some(_) => Err(self.problem(name, "must be an object")),
+        }
+    }
+
+    /// A list, if it is given, each item with its path.
+    pub fn list(&self, name: &str) -> Read<Option<Vec<(String, &'a Value)>>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Array(items)) => {
+                let path = self.path(name);
+                let items = items.iter().enumerate();
+                Ok(Some(items.map(|(at, item)| (format!("{path}[{at}]"), item)).collect()))
+            }
+            Some(_) => Err(self.problem(name, "must be a list")),
+        }
+    }
+}
