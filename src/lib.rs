@@ -11,5 +11,13 @@ pub mod secret;
 pub mod signature;
 pub mod connection {
     //! Connections (in the making).
+    pub mod payload_url;
     pub mod spec;
+}
+pub mod source {
+    //! Stores (in the making).
+    pub mod bigcommerce {
+        //! BigCommerce (in the making).
+        pub mod install;
+    }
 }
