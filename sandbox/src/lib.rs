@@ -4,6 +4,7 @@
 mod answer;
 pub mod audit;
 mod barrier;
+mod blocklist;
 pub mod callback;
 pub mod event;
 pub mod fault;
@@ -20,4 +21,4 @@ pub use event::{Event, Scope};
 pub use fault::{Action, Fault, Operation};
 pub use one_tribe::{OneTribeConfig, OneTribeSim, Received};
 pub use sender::{Acknowledged, Sender, SenderOptions};
-pub use store::{Call, HookRules, QuotaRule, StoreConfig, StoreSim};
+pub use store::{ApiAccount, Call, HookRules, QuotaRule, StoreConfig, StoreFarm, StoreSim};

@@ -1,6 +1,7 @@
 //! The simulators over real HTTP.
 
 mod api;
+mod farm;
 mod faults;
 mod hooks;
 mod one_tribe;
