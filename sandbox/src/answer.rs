@@ -62,7 +62,12 @@ impl Answer {
         Some(answer)
     }
 
-    fn push(&mut self, name: HeaderName, value: &str) {
+    /// The answer without any fault or bookkeeping.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        head(&self).body(self.body)
+    }
+
+    pub(crate) fn push(&mut self, name: HeaderName, value: &str) {
         let value = HeaderValue::from_str(value).expect("a test gives a valid header value");
         self.headers.push((name, value));
     }

@@ -54,9 +54,17 @@ impl fmt::Display for Report {
 const SHOWN_IDS: usize = 10;
 
 /// Compares the store, the acknowledged events and the destination's books as they are now.
+///
+/// Of the acknowledged events those of this store count. The destination's books must be about this store's orders alone, or
+/// else about orders whose ids the stores do not share.
 pub fn audit(store: &StoreSim, acknowledged: &[Acknowledged], sink: &OneTribeSim) -> Report {
+    let acknowledged = of_store(&store.config().hash, acknowledged);
     let now: BTreeMap<i64, u64> = store.orders().iter().map(|order| (order.id, order.revision)).collect();
-    examine(&now, acknowledged, &sink.accepted(), sink.overlapping())
+    examine(&now, &acknowledged, &sink.accepted(), sink.overlapping())
+}
+
+fn of_store(hash: &str, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> {
+    acknowledged.iter().filter(|event| &*event.store == hash).cloned().collect()
 }
 
 /// `now` holds the store's revisions, `accepted` is in the order of taking.
@@ -131,7 +139,7 @@ mod tests {
     }
 
     fn acknowledged(order: i64, revision: u64) -> Acknowledged {
-        Acknowledged { order, revision, webhook_id: String::new(), at: Instant::now() }
+        Acknowledged { store: "abcde".into(), order, revision, webhook_id: String::new(), at: Instant::now() }
     }
 
     #[test]

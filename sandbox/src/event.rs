@@ -190,17 +190,16 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onetribe_relay::event::{Payload, StoreHash, parse};
 
     #[test]
-    fn the_relay_reads_every_scope() {
-        let store = StoreHash::parse("abcde").expect("a hash");
+    fn every_scope_names_its_order() {
         for scope in Scope::ALL {
             for event in [Event::new(scope, 173_331), Event::new(scope, 173_331).with_numeric_store_id().at(None)] {
-                let Ok(Payload::Order(read)) = parse(&store, &event.body()) else { panic!("{scope:?} is not read") };
-                assert_eq!(read.order.get(), 173_331);
-                assert_eq!(read.created_at, event.created_at);
-                assert_eq!(read.hash.map(|hash| hash.len()), Some(40));
+                let told: serde_json::Value = serde_json::from_slice(&event.body()).expect("JSON");
+                let ids = [&told["data"]["id"], &told["data"]["order_id"], &told["data"]["resource_id"]];
+                assert!(ids.iter().any(|id| **id == 173_331 || **id == "173331"), "{scope:?}");
+                assert_eq!(told["created_at"].as_i64(), event.created_at);
+                assert_eq!(told["hash"].as_str().map(str::len), Some(40));
             }
         }
     }

@@ -19,10 +19,14 @@ pub enum Operation {
     OrderCount,
     /// `GET v2/time`
     Time,
+    /// `GET v2/store`
+    StoreInformation,
     /// Everything below `v2/hooks` and `v3/hooks`
     Hooks,
     /// An order posted to One Tribe
     Delivery,
+    /// A code exchanged for a token, at the login server
+    Token,
     /// In a fault or a question: every kind. In a record: a call that is none of the others.
     Any,
 }

@@ -1,10 +1,13 @@
-//! Simulators that the sandbox command, the tests and the benchmarks of onetribe-relay share: a BigCommerce store, the
-//! sender of its webhooks, One Tribe's endpoint, and an audit of what arrived. Everything listens on loopback only.
+//! Simulators that the sandbox command, the tests and the benchmarks of onetribe-relay share: BigCommerce stores, their
+//! control panel and login server, the sender of their webhooks, One Tribe's endpoint, and an audit of what arrived.
+//! Everything listens on loopback only.
 
 mod answer;
 pub mod audit;
 mod barrier;
+mod blocklist;
 pub mod callback;
+pub mod control_panel;
 pub mod event;
 pub mod fault;
 pub mod http;
@@ -16,8 +19,9 @@ pub mod store;
 pub use audit::{Report, audit};
 pub use barrier::TimedOut;
 pub use callback::{SendOptions, send_once, signed_request};
+pub use control_panel::{AppRegistration, ControlPanelSim, InstallOptions, Jwt, UninstallOptions, User};
 pub use event::{Event, Scope};
 pub use fault::{Action, Fault, Operation};
 pub use one_tribe::{OneTribeConfig, OneTribeSim, Received};
 pub use sender::{Acknowledged, Sender, SenderOptions};
-pub use store::{Call, HookRules, QuotaRule, StoreConfig, StoreSim};
+pub use store::{ApiAccount, Call, HookRules, QuotaRule, StoreConfig, StoreFarm, StoreSim};

@@ -1,12 +1,10 @@
 //! The sender: tells a store's events to its active hooks as BigCommerce does, with signatures, retries, deactivation
 //! and the blocklist, all on a compressed clock. It also remembers which events were acknowledged.
 
-mod blocklist;
 mod delivery;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -15,10 +13,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::barrier::{Barrier, TimedOut};
 use crate::callback::SignatureKind;
 use crate::event::Event;
-use crate::http;
 use crate::store::StoreSim;
 
-use blocklist::Blocklist;
 pub use delivery::RETRY_AFTER;
 
 /// How the sender goes about it.
@@ -54,6 +50,8 @@ impl Default for SenderOptions {
 /// An event that was answered with a 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledged {
+    /// The hash of the store.
+    pub store: Arc<str>,
     /// The order it is about.
     pub order: i64,
     /// The order's revision when the acknowledged attempt went out. What the relay fetches after accepting is at
@@ -66,7 +64,8 @@ pub struct Acknowledged {
 }
 
 struct Shared {
-    store: StoreSim,
+    stores: RwLock<Vec<StoreSim>>,
+    events: mpsc::UnboundedSender<(usize, Event)>,
     options: SenderOptions,
     client: reqwest::Client,
     permits: Semaphore,
@@ -76,11 +75,10 @@ struct Shared {
     attempts: AtomicU64,
     abandoned: AtomicU64,
     acknowledged: Mutex<Vec<Acknowledged>>,
-    blocklists: Mutex<HashMap<String, Blocklist>>,
     barrier: Barrier,
 }
 
-/// A running sender, subscribed to one store. Dropped, it breaks off what is under way; [`Sender::stop`] also waits for that.
+/// A running sender, subscribed to one store or several. Dropped, it breaks off what is under way; [`Sender::stop`] also waits for that.
 pub struct Sender {
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
@@ -96,9 +94,18 @@ impl std::fmt::Debug for Sender {
 impl Sender {
     /// Begins to tell the store's events, from now on.
     pub fn start(store: &StoreSim, options: SenderOptions) -> Self {
+        Self::start_for(std::slice::from_ref(store), options)
+    }
+
+    /// Begins to tell the events of these stores, from now on: one sender, one set of options, however many they are.
+    pub fn start_for(stores: &[StoreSim], options: SenderOptions) -> Self {
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let client = stores.first().map_or_else(crate::http::client, |store| store.farm().client());
         let shared = Arc::new(Shared {
-            store: store.clone(),
-            client: http::client(),
+            stores: RwLock::default(),
+            events,
+            client,
             permits: Semaphore::new(options.concurrency),
             options,
             running: AtomicBool::new(true),
@@ -106,23 +113,33 @@ impl Sender {
             attempts: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             acknowledged: Mutex::default(),
-            blocklists: Mutex::default(),
             barrier: Barrier::default(),
         });
-        let (events, inbox) = mpsc::unbounded_channel();
-        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(run(Arc::clone(&shared), inbox, stopped));
+        let sender = Self { shared, stop: Some(stop), task: Some(task) };
+        for store in stores {
+            sender.add(store);
+        }
+        sender
+    }
+
+    /// Begins to tell the events of another store.
+    pub fn add(&self, store: &StoreSim) {
+        let index = {
+            let mut stores = self.shared.stores.write().expect("no holder of this lock panics");
+            stores.push(store.clone());
+            stores.len() - 1
+        };
         // The store must not keep the sender alive, nor the sender itself through the store.
-        let listener = Arc::downgrade(&shared);
+        let listener = Arc::downgrade(&self.shared);
         store.subscribe(move |event| {
             if let Some(shared) = listener.upgrade().filter(|shared| shared.running.load(Ordering::Acquire)) {
                 shared.pending.fetch_add(1, Ordering::AcqRel);
-                if events.send(event.clone()).is_err() {
+                if shared.events.send((index, event.clone())).is_err() {
                     shared.done();
                 }
             }
         });
-        let task = tokio::spawn(run(Arc::clone(&shared), inbox, stopped));
-        Self { shared, stop: Some(stop), task: Some(task) }
     }
 
     /// Breaks off what is under way and waits until nothing is.
@@ -187,6 +204,10 @@ impl Drop for Sender {
 }
 
 impl Shared {
+    fn store(&self, index: usize) -> StoreSim {
+        self.stores.read().expect("no holder of this lock panics")[index].clone()
+    }
+
     /// One of the pending is no longer.
     fn done(&self) {
         self.pending.fetch_sub(1, Ordering::AcqRel);
@@ -195,15 +216,20 @@ impl Shared {
 }
 
 /// Owns every delivery: when it ends, all of them have.
-async fn run(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Event>, mut stopped: oneshot::Receiver<()>) {
+async fn run(
+    shared: Arc<Shared>,
+    mut inbox: mpsc::UnboundedReceiver<(usize, Event)>,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let mut deliveries = JoinSet::new();
     loop {
         tokio::select! {
             _ = &mut stopped => break,
-            Some(event) = inbox.recv() => {
-                for hook in shared.store.hooks_for(event.scope()) {
+            Some((index, event)) = inbox.recv() => {
+                let store = shared.store(index);
+                for hook in store.hooks_for(event.scope()) {
                     shared.pending.fetch_add(1, Ordering::AcqRel);
-                    deliveries.spawn(delivery::deliver(Arc::clone(&shared), hook.id, event.clone()));
+                    deliveries.spawn(delivery::deliver(Arc::clone(&shared), store.clone(), hook.id, event.clone()));
                 }
                 shared.done();
             }

@@ -1,10 +1,13 @@
 //! The simulated BigCommerce store: orders v2, hooks v2 and v3, the request quota, faults, and a record of the calls.
 //! What happens in the store is told to subscribers; delivering it to the hooks is `sender`'s.
 
+mod account;
 mod config;
+mod farm;
 mod filter;
 mod hooks;
 mod hooks_api;
+mod info;
 mod orders;
 mod quota;
 mod record;
@@ -15,26 +18,28 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::web;
 use bytes::Bytes;
 
 use crate::barrier::TimedOut;
 use crate::event::{Event, Scope};
 use crate::fault::{Fault, Operation};
-use crate::http::{self, Server};
 use crate::order::Order;
 
+pub use account::ApiAccount;
 pub use config::{Clock, StoreConfig, system_clock};
+pub(crate) use farm::Farm;
+pub use farm::StoreFarm;
 pub use hooks::{Hook, HookRules};
 pub use quota::QuotaRule;
 pub use record::Call;
 use state::State;
 
-/// A running simulated store. Clones share it; it stops with [`StoreSim::stop`], or when the last clone is dropped.
+/// A running simulated store, alone on its address or one of a [`StoreFarm`]. Clones share it; it stops with
+/// [`StoreSim::stop`], or when the last clone is dropped and no farm holds it.
 #[derive(Debug, Clone)]
 pub struct StoreSim {
     state: Arc<State>,
-    server: Arc<Server>,
+    farm: Arc<Farm>,
 }
 
 impl StoreSim {
@@ -46,29 +51,24 @@ impl StoreSim {
         Self::start_with(StoreConfig::default())
     }
 
-    /// Starts a store.
+    /// Starts a store on an address of its own.
     ///
     /// # Errors
     /// No port could be had.
     pub fn start_with(config: StoreConfig) -> io::Result<Self> {
-        let (listener, address) = http::listen()?;
-        let workers = config.workers;
-        let state = Arc::new(State::new(config, address));
-        let shared = web::Data::from(Arc::clone(&state));
-        let server = Server::start(listener, workers, move |app| {
-            app.app_data(shared.clone()).default_service(web::to(routes::serve));
-        })?;
-        Ok(Self { state, server: Arc::new(server) })
+        let hash = config.hash.clone();
+        let farm = StoreFarm::start_with([config])?;
+        Ok(farm.store(&hash).expect("it was just added"))
     }
 
-    /// Stops serving; what was recorded stays readable.
+    /// Stops serving, together with all stores of the same address; what was recorded stays readable.
     pub async fn stop(&self) {
-        self.server.stop().await;
+        self.farm.server.stop().await;
     }
 
     /// What stands for `https://api.bigcommerce.com`.
     pub fn api_url(&self) -> String {
-        format!("http://{}", self.state.address)
+        format!("http://{}", self.farm.address)
     }
 
     /// How the store is configured.
@@ -153,7 +153,7 @@ impl StoreSim {
 
     /// The order as a fetch would bring it now, byte for byte.
     pub fn order_bytes(&self, id: i64) -> Option<Bytes> {
-        self.order(id).map(|order| self.state.template.render(&order))
+        self.order(id).map(|order| self.state.template().render(&order))
     }
 
     /// Every order that is not deleted, by id.
@@ -172,8 +172,46 @@ impl StoreSim {
     }
 }
 
+/// API accounts and the clock.
+impl StoreSim {
+    /// Lets another API account in, such as an app's. An older one of the same client is gone, its token with it.
+    pub fn grant(&self, account: ApiAccount) {
+        self.state.accounts.grant(account);
+        self.state.barrier.changed();
+    }
+
+    /// Takes an account's token away; its hooks stay. Says whether there was such an account.
+    pub fn revoke(&self, client_id: &str) -> bool {
+        let known = self.state.accounts.revoke(client_id);
+        self.state.barrier.changed();
+        known
+    }
+
+    /// The account of this client.
+    pub fn account(&self, client_id: &str) -> Option<Arc<ApiAccount>> {
+        self.state.accounts.by_client(client_id)
+    }
+
+    /// Sets by how many seconds the store's clock is ahead (negative: behind): in the `Date` header of its answers, in
+    /// `v2/time`, and in what it dates from now on.
+    pub fn set_clock_skew(&self, seconds: i64) {
+        self.state.set_clock_skew(seconds);
+    }
+
+    pub(crate) fn farm(&self) -> &Arc<Farm> {
+        &self.farm
+    }
+}
+
 /// Hooks.
 impl StoreSim {
+    /// Removes every hook of an account, as BigCommerce does after its app was uninstalled. Says how many there were.
+    pub fn remove_hooks_of(&self, client_id: &str) -> usize {
+        let removed = self.state.hooks().remove_all_of(client_id);
+        self.state.barrier.changed();
+        removed
+    }
+
     /// Switches the rules of the hooks API.
     pub fn set_hook_rules(&self, rules: HookRules) {
         self.state.hooks().rules = rules;

@@ -3,6 +3,7 @@
 
 pub mod credentials;
 pub mod hooks;
+pub mod install;
 pub mod orders;
 pub mod payload;
 pub mod quota;

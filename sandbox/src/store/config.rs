@@ -33,6 +33,12 @@ pub fn system_clock() -> i64 {
     i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// The first id a store gives, the one of the fixture.
+const FIRST_ORDER_ID: i64 = 218;
+
+/// How far the order ids of numbered stores lie apart.
+const ORDER_IDS_PER_STORE: i64 = 1_000_000;
+
 /// How a simulated store is set up.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -42,6 +48,12 @@ pub struct StoreConfig {
     pub token: String,
     /// The API account's client secret, with which callbacks are signed.
     pub client_secret: String,
+    /// The API account that has this token and secret.
+    pub client_id: String,
+    /// The store's name.
+    pub name: String,
+    /// The id of its first order.
+    pub first_order_id: i64,
     /// The request quota.
     pub quota: QuotaRule,
     /// The largest page of orders; a larger `limit` is cut to it.
@@ -62,6 +74,9 @@ impl Default for StoreConfig {
             hash: "abcde".to_owned(),
             token: "sandbox-access-token".to_owned(),
             client_secret: "sandbox-client-secret".to_owned(),
+            client_id: "sandboxclient".to_owned(),
+            name: "Sandbox Store".to_owned(),
+            first_order_id: FIRST_ORDER_ID,
             quota: QuotaRule::default(),
             max_page_size: 250,
             exclusive_dates: false,
@@ -69,5 +84,26 @@ impl Default for StoreConfig {
             workers: 1,
             clock: Clock::new(system_clock),
         }
+    }
+}
+
+impl StoreConfig {
+    /// One of many stores: hash `store7`, and a token, secret, client id, name and order ids that no other number has.
+    pub fn numbered(number: usize) -> Self {
+        let index = i64::try_from(number).unwrap_or(0);
+        Self {
+            hash: format!("store{number}"),
+            token: format!("sandbox-access-token-{number}"),
+            client_secret: format!("sandbox-client-secret-{number}"),
+            client_id: format!("sandboxclient{number}"),
+            name: format!("Sandbox Store {number}"),
+            first_order_id: FIRST_ORDER_ID + index.saturating_mul(ORDER_IDS_PER_STORE),
+            ..Self::default()
+        }
+    }
+
+    /// The storefront's host.
+    pub fn domain(&self) -> String {
+        format!("{}.example", self.hash)
     }
 }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::account::ApiAccount;
+
 /// A registered hook, as both versions of the API show it.
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub struct Hook {
@@ -13,6 +15,9 @@ pub struct Hook {
     pub id: i64,
     /// The API account that made it.
     pub client_id: String,
+    /// With which callbacks are signed: that account's client secret. No call shows it.
+    #[serde(skip)]
+    pub client_secret: String,
     /// The store.
     pub store_hash: String,
     /// What it is about, possibly with a wildcard as the last part.
@@ -151,15 +156,26 @@ impl Hooks {
         self.hooks.values()
     }
 
+    /// The hooks that this account sees, by id.
+    pub(crate) fn all_of<'a>(&'a self, client_id: &'a str) -> impl Iterator<Item = &'a Hook> {
+        self.all().filter(move |hook| hook.client_id == client_id)
+    }
+
     pub(crate) fn get(&self, id: i64) -> Option<&Hook> {
         self.hooks.get(&id)
     }
 
-    pub(crate) fn create(&mut self, draft: Draft, now: i64) -> Result<Hook, Refusal> {
+    /// The hook, if this account sees it.
+    pub(crate) fn get_of(&self, client_id: &str, id: i64) -> Option<&Hook> {
+        self.get(id).filter(|hook| hook.client_id == client_id)
+    }
+
+    pub(crate) fn create(&mut self, account: &ApiAccount, draft: Draft, now: i64) -> Result<Hook, Refusal> {
         let (Some(scope), Some(destination)) = (draft.scope, draft.destination) else { return Err(Refusal::Invalid) };
         let hook = Hook {
             id: self.next_id,
-            client_id: "sandboxclient".to_owned(),
+            client_id: account.client_id.clone(),
+            client_secret: account.client_secret.clone(),
             store_hash: self.store_hash.clone(),
             scope,
             destination,
@@ -171,8 +187,8 @@ impl Hooks {
         self.put(hook)
     }
 
-    pub(crate) fn update(&mut self, id: i64, draft: Draft, now: i64) -> Result<Hook, Refusal> {
-        let mut hook = self.hooks.get(&id).cloned().ok_or(Refusal::Unknown)?;
+    pub(crate) fn update(&mut self, client_id: &str, id: i64, draft: Draft, now: i64) -> Result<Hook, Refusal> {
+        let mut hook = self.get_of(client_id, id).cloned().ok_or(Refusal::Unknown)?;
         hook.scope = draft.scope.unwrap_or(hook.scope);
         hook.destination = draft.destination.unwrap_or(hook.destination);
         hook.headers = draft.headers.unwrap_or(hook.headers);
@@ -181,8 +197,16 @@ impl Hooks {
         self.put(hook)
     }
 
-    pub(crate) fn remove(&mut self, id: i64) -> Result<Hook, Refusal> {
+    pub(crate) fn remove(&mut self, client_id: &str, id: i64) -> Result<Hook, Refusal> {
+        self.get_of(client_id, id).ok_or(Refusal::Unknown)?;
         self.hooks.remove(&id).ok_or(Refusal::Unknown)
+    }
+
+    /// Removes all hooks of an account; says how many there were.
+    pub(crate) fn remove_all_of(&mut self, client_id: &str) -> usize {
+        let before = self.hooks.len();
+        self.hooks.retain(|_, hook| hook.client_id != client_id);
+        before - self.hooks.len()
     }
 
     /// BigCommerce gave up on the hook.
@@ -206,11 +230,11 @@ impl Hooks {
         if !headers_fit || !hook.scope.starts_with("store/") || !is_destination(&hook.destination) {
             return Err(Refusal::Invalid);
         }
-        let mut of_scope = self.hooks.values().filter(|other| other.scope == hook.scope && other.id != hook.id);
-        if !self.rules.takes_duplicates && of_scope.clone().any(|other| other.destination == hook.destination) {
+        let of_scope = || self.all_of(&hook.client_id).filter(|other| other.scope == hook.scope && other.id != hook.id);
+        if !self.rules.takes_duplicates && of_scope().any(|other| other.destination == hook.destination) {
             return Err(Refusal::Duplicate);
         }
-        if of_scope.by_ref().count() >= self.rules.per_scope {
+        if of_scope().count() >= self.rules.per_scope {
             return Err(Refusal::TooMany);
         }
         self.next_id = self.next_id.max(hook.id + 1);

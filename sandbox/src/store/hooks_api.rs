@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::account::ApiAccount;
 use super::hooks::{Draft, Hook, Hooks, Refusal};
 use crate::answer::Answer;
 
@@ -29,6 +30,8 @@ pub(crate) enum Target {
 const V3_LIMIT: (usize, usize) = (50, 250);
 
 pub(crate) struct HookCall<'a> {
+    /// Who calls.
+    pub(crate) account: &'a ApiAccount,
     pub(crate) version: Version,
     pub(crate) target: Target,
     pub(crate) method: &'a Method,
@@ -47,10 +50,10 @@ impl HookCall<'_> {
             (Target::All, "GET") => self.list(hooks),
             (Target::All, "POST") => {
                 let created = if self.version == Version::V2 { hooks.rules.v2_created } else { 200 };
-                self.written(created, |draft| hooks.create(draft, self.now))
+                self.written(created, |draft| hooks.create(self.account, draft, self.now))
                     .unwrap_or_else(|why| self.refuse(why, hooks))
             }
-            (Target::One(id), "GET") => match hooks.get(id) {
+            (Target::One(id), "GET") => match hooks.get_of(&self.account.client_id, id) {
                 Some(hook) => self.one(200, hook),
                 None => self.refuse(Refusal::Unknown, hooks),
             },
@@ -59,10 +62,10 @@ impl HookCall<'_> {
                     if self.version == Version::V2 && !draft.is_full() {
                         return Err(Refusal::Invalid);
                     }
-                    hooks.update(id, draft, self.now)
+                    hooks.update(&self.account.client_id, id, draft, self.now)
                 })
                 .unwrap_or_else(|why| self.refuse(why, hooks)),
-            (Target::One(id), "DELETE") => match hooks.remove(id) {
+            (Target::One(id), "DELETE") => match hooks.remove(&self.account.client_id, id) {
                 Ok(hook) => self.one(200, &hook),
                 Err(why) => self.refuse(why, hooks),
             },
@@ -86,16 +89,17 @@ impl HookCall<'_> {
     }
 
     fn list(&self, hooks: &Hooks) -> Answer {
+        let mut own = hooks.all_of(&self.account.client_id).peekable();
         match self.version {
-            Version::V2 if hooks.all().next().is_none() && hooks.rules.v2_empty_is_204 => Answer::empty(204),
-            Version::V2 => render(200, &hooks.all().collect::<Vec<_>>()),
+            Version::V2 if own.peek().is_none() && hooks.rules.v2_empty_is_204 => Answer::empty(204),
+            Version::V2 => render(200, &own.collect::<Vec<_>>()),
             Version::V3 => self.list_v3(hooks),
         }
     }
 
     fn list_v3(&self, hooks: &Hooks) -> Answer {
         let (mut page, mut limit) = (1, V3_LIMIT.0);
-        let mut fitting: Vec<&Hook> = hooks.all().collect();
+        let mut fitting: Vec<&Hook> = hooks.all_of(&self.account.client_id).collect();
         for (name, value) in form_urlencoded::parse(self.query.as_bytes()) {
             match &*name {
                 "page" => page = value.parse().unwrap_or(1).max(1),

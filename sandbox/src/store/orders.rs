@@ -20,12 +20,9 @@ pub(crate) struct Orders {
     next_id: i64,
 }
 
-/// The first id a store gives, the one of the fixture.
-const FIRST_ID: i64 = 218;
-
 impl Orders {
-    pub(crate) fn new() -> Self {
-        Self { rows: BTreeMap::new(), by_modified: BTreeSet::new(), next_id: FIRST_ID }
+    pub(crate) fn new(next_id: i64) -> Self {
+        Self { rows: BTreeMap::new(), by_modified: BTreeSet::new(), next_id }
     }
 
     /// Takes the id, or the next free one. An id that is there already starts anew.
@@ -122,7 +119,7 @@ mod tests {
 
     #[test]
     fn lists_filter_sort_and_page() {
-        let mut orders = Orders::new();
+        let mut orders = Orders::new(218);
         for (id, now) in [(1, 100), (2, 200), (3, 300), (4, 400), (5, 500)] {
             orders.place(Some(id), 0, now);
         }
@@ -142,6 +139,6 @@ mod tests {
         assert_eq!(ids(&orders, "limit=1"), [2]);
         assert!(orders.get(1).is_none());
         assert!(orders.get(3).is_some());
-        assert_eq!(orders.place(None, 0, 600), FIRST_ID);
+        assert_eq!(orders.place(None, 0, 600), 218);
     }
 }

@@ -1,13 +1,17 @@
 //! One call to the store, from its path to its answer: quota, credentials, fault, work, in this order.
 
-use actix_web::http::Method;
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
-use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::http::Method;
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE, DATE};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+
+use super::account::ApiAccount;
 use super::filter::Filter;
 use super::hooks_api::{HookCall, Target, Version};
+use super::info::store_information;
 use super::state::State;
 use crate::answer::{Answer, Ticket, respond};
 use crate::fault::{Action, Fault, Operation};
@@ -16,12 +20,17 @@ use crate::order::STATUSES;
 const AUTH_TOKEN: &str = "x-auth-token";
 const JSON: &str = "application/json";
 
+/// Any of these lets a token read orders, and so on (BigCommerce, "OAuth scopes").
+const ORDER_SCOPES: [&str; 2] = ["store_v2_orders_read_only", "store_v2_orders"];
+const INFORMATION_SCOPES: [&str; 2] = ["store_v2_information_read_only", "store_v2_information"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Order(i64),
     Orders,
     OrderCount,
     Time,
+    StoreInformation,
     Hooks(Version, Target),
     Unknown,
 }
@@ -34,6 +43,7 @@ impl Route {
             "v2/orders" => return Self::Orders,
             "v2/orders/count" => return Self::OrderCount,
             "v2/time" => return Self::Time,
+            "v2/store" => return Self::StoreInformation,
             _ => {}
         }
         if let Some(id) = rest.strip_prefix("v2/orders/") {
@@ -58,8 +68,18 @@ impl Route {
             Self::Orders => Operation::OrderList,
             Self::OrderCount => Operation::OrderCount,
             Self::Time => Operation::Time,
+            Self::StoreInformation => Operation::StoreInformation,
             Self::Hooks(..) => Operation::Hooks,
             Self::Unknown => Operation::Any,
+        }
+    }
+
+    /// One of these is needed; hooks and unknown paths need none.
+    fn scopes(self) -> &'static [&'static str] {
+        match self {
+            Self::Order(_) | Self::Orders | Self::OrderCount => &ORDER_SCOPES,
+            Self::Time | Self::StoreInformation => &INFORMATION_SCOPES,
+            Self::Hooks(..) | Self::Unknown => &[],
         }
     }
 
@@ -70,7 +90,7 @@ impl Route {
 
 /// Writes the status into the record once the answer is out.
 struct RecordTicket {
-    state: web::Data<State>,
+    state: Arc<State>,
     index: Option<usize>,
 }
 
@@ -88,7 +108,7 @@ impl Drop for RecordTicket {
     }
 }
 
-pub(crate) async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
+pub(crate) async fn serve(state: Arc<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let route = Route::of(request.path(), &state.config.hash);
     let operation = route.operation();
     let index = state.record.begin(operation, || (request.method().to_string(), request.uri().to_string()));
@@ -100,80 +120,105 @@ pub(crate) async fn serve(state: web::Data<State>, request: HttpRequest, body: B
         let reading = quota.take(Instant::now());
         (reading, !reading.exceeded || quota.rule.headers_on_429)
     };
-    let refusal = if reading.exceeded {
-        Some(Answer::refusal(429, "the quota is used up"))
+    let caller = if reading.exceeded {
+        Err(Answer::refusal(429, "the quota is used up"))
     } else {
-        credentials(&state, &request, &body)
+        credentials(&state, route, &request, &body)
     };
-    let (mut answer, fault) = match refusal {
-        Some(refusal) => (refusal, None),
-        None => {
+    let (mut answer, fault) = match caller {
+        Err(refusal) => (refusal, None),
+        Ok(account) => {
             let fault = state.faults.take(operation, route.order(), request.method().as_str());
-            (answer_under(fault.as_ref(), &state, route, &request, &body).await, fault)
+            let call = Call { state: &state, account: &account, route, request: &request, body: &body };
+            (call.answer_under(fault.as_ref()).await, fault)
         }
     };
+    let skew = state.clock_skew();
+    if skew != 0 {
+        answer.push(DATE, &http_date(crate::store::system_clock().saturating_add(skew)));
+    }
     if shown && !fault.as_ref().is_some_and(|fault| fault.bare) {
         answer.headers.extend(reading.headers());
     }
     respond(answer, fault.as_ref(), ticket)
 }
 
-fn credentials(state: &State, request: &HttpRequest, body: &[u8]) -> Option<Answer> {
+/// `Tue, 05 Mar 2019 21:40:11 GMT`
+fn http_date(unix_seconds: i64) -> String {
+    let time = jiff::Timestamp::from_second(unix_seconds).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// Who calls, unless the call is refused for its headers.
+fn credentials(state: &State, route: Route, request: &HttpRequest, body: &[u8]) -> Result<Arc<ApiAccount>, Answer> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if header(AUTH_TOKEN) != state.config.token {
-        return Some(Answer::refusal(401, "the X-Auth-Token is missing or wrong"));
+    let Some(account) = state.accounts.by_token(header(AUTH_TOKEN)) else {
+        return Err(Answer::refusal(401, "the X-Auth-Token is missing or wrong"));
+    };
+    if !account.may(route.scopes()) {
+        return Err(Answer::refusal(403, "You don't have a required scope to access the endpoint"));
     }
     if !header(ACCEPT.as_str()).contains(JSON) {
-        return Some(Answer::refusal(406, "Accept must be application/json"));
+        return Err(Answer::refusal(406, "Accept must be application/json"));
     }
-    let no_json = !body.is_empty() && !header(CONTENT_TYPE.as_str()).starts_with(JSON);
-    no_json.then(|| Answer::refusal(415, "Content-Type must be application/json"))
+    if !body.is_empty() && !header(CONTENT_TYPE.as_str()).starts_with(JSON) {
+        return Err(Answer::refusal(415, "Content-Type must be application/json"));
+    }
+    Ok(account)
 }
 
-async fn answer_under(
-    fault: Option<&Fault>,
-    state: &State,
+/// One call that was let in.
+struct Call<'a> {
+    state: &'a State,
+    account: &'a ApiAccount,
     route: Route,
-    request: &HttpRequest,
-    body: &[u8],
-) -> Answer {
-    let Some(fault) = fault else { return work(state, route, request, body) };
-    if let Some(refusal) = Answer::of_fault(fault) {
-        return refusal;
-    }
-    match (&fault.action, route) {
-        // `respond` cuts the connection; the answer's only purpose is not to be the work's.
-        (Action::Drop, _) => return Answer::empty(200),
-        (Action::NotJson | Action::Oversized { .. }, _) => return Answer::json(200, "{}"),
-        (Action::AnotherOrder, Route::Order(id)) => return another_order(state, id),
-        (Action::Hold, _) => state.faults.hold(&state.barrier).await,
-        (Action::Slow(time), _) => tokio::time::sleep(*time).await,
-        _ => {}
-    }
-    let answer = work(state, route, request, body);
-    if fault.action == Action::HoldAnswer {
-        state.faults.hold(&state.barrier).await;
-    }
-    answer
+    request: &'a HttpRequest,
+    body: &'a [u8],
 }
 
-fn work(state: &State, route: Route, request: &HttpRequest, body: &[u8]) -> Answer {
-    if let Route::Hooks(version, target) = route {
-        let (method, query, now) = (request.method(), request.query_string(), state.now());
-        return HookCall { version, target, method, query, body, now }.answer(&mut state.hooks());
-    }
-    if route != Route::Unknown && request.method() != Method::GET {
-        return Answer::refusal(405, "method not allowed");
-    }
-    match route {
-        Route::Order(id) => {
-            let order = state.orders().get(id);
-            order.map_or_else(not_found, |order| Answer::json(200, state.template.render(&order)))
+impl Call<'_> {
+    async fn answer_under(&self, fault: Option<&Fault>) -> Answer {
+        let (state, route) = (self.state, self.route);
+        let Some(fault) = fault else { return self.work() };
+        if let Some(refusal) = Answer::of_fault(fault) {
+            return refusal;
         }
-        Route::Orders => list(state, request.query_string()),
-        Route::OrderCount => count(state),
-        Route::Time => Answer::json(200, format!(r#"{{"time":{}}}"#, state.now())),
-        Route::Hooks(..) | Route::Unknown => not_found(),
+        match (&fault.action, route) {
+            // `respond` cuts the connection; the answer's only purpose is not to be the work's.
+            (Action::Drop, _) => return Answer::empty(200),
+            (Action::NotJson | Action::Oversized { .. }, _) => return Answer::json(200, "{}"),
+            (Action::AnotherOrder, Route::Order(id)) => return another_order(state, id),
+            (Action::Hold, _) => state.faults.hold(&state.barrier).await,
+            (Action::Slow(time), _) => tokio::time::sleep(*time).await,
+            _ => {}
+        }
+        let answer = self.work();
+        if fault.action == Action::HoldAnswer {
+            state.faults.hold(&state.barrier).await;
+        }
+        answer
+    }
+
+    fn work(&self) -> Answer {
+        let Self { state, account, route, request, body } = *self;
+        if let Route::Hooks(version, target) = route {
+            let (method, query, now) = (request.method(), request.query_string(), state.now());
+            return HookCall { account, version, target, method, query, body, now }.answer(&mut state.hooks());
+        }
+        if route != Route::Unknown && request.method() != Method::GET {
+            return Answer::refusal(405, "method not allowed");
+        }
+        match route {
+            Route::Order(id) => {
+                let order = state.orders().get(id);
+                order.map_or_else(not_found, |order| Answer::json(200, state.template().render(&order)))
+            }
+            Route::Orders => list(state, request.query_string()),
+            Route::OrderCount => count(state),
+            Route::Time => Answer::json(200, format!(r#"{{"time":{}}}"#, state.now())),
+            Route::StoreInformation => Answer::json(200, store_information(&state.config).to_string()),
+            Route::Hooks(..) | Route::Unknown => not_found(),
+        }
     }
 }
 
@@ -185,7 +230,7 @@ fn another_order(state: &State, id: i64) -> Answer {
     let order = state.orders().get(id);
     order.map_or_else(not_found, |mut order| {
         order.id = id.wrapping_add(1);
-        Answer::json(200, state.template.render(&order))
+        Answer::json(200, state.template().render(&order))
     })
 }
 
@@ -198,7 +243,7 @@ fn list(state: &State, query: &str) -> Answer {
     let mut out = String::with_capacity(orders.len() * 3 * 1024);
     for (i, order) in orders.iter().enumerate() {
         out.push(if i == 0 { '[' } else { ',' });
-        state.template.render_into(order, &mut out);
+        state.template().render_into(order, &mut out);
     }
     out.push(']');
     Answer::json(200, out)

@@ -1,10 +1,11 @@
 //! What the store's server threads and its owner share. Each lock is held for one short step, never two at once.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, RwLock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::Instant;
 
+use super::account::{Accounts, ApiAccount};
 use super::config::StoreConfig;
 use super::hooks::{BlockedDomain, Draft, Hooks};
 use super::orders::Orders;
@@ -19,8 +20,7 @@ type Listener = Box<dyn Fn(&Event) + Send + Sync>;
 
 pub(crate) struct State {
     pub(crate) config: StoreConfig,
-    pub(crate) address: SocketAddr,
-    pub(crate) template: Template,
+    pub(crate) accounts: Accounts,
     pub(crate) faults: Faults,
     pub(crate) record: Record,
     pub(crate) barrier: Barrier,
@@ -28,32 +28,55 @@ pub(crate) struct State {
     hooks: Mutex<Hooks>,
     quota: Mutex<Quota>,
     listeners: RwLock<Vec<Listener>>,
+    /// Made at the first order that is shown: most of many stores show none.
+    template: OnceLock<Template>,
+    /// Seconds by which the store's clock is ahead.
+    clock_skew: AtomicI64,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("State").field("hash", &self.config.hash).finish_non_exhaustive()
     }
 }
 
 impl State {
-    pub(crate) fn new(config: StoreConfig, address: SocketAddr) -> Self {
+    pub(crate) fn new(config: StoreConfig) -> Self {
+        let first = ApiAccount {
+            client_id: config.client_id.clone(),
+            client_secret: config.client_secret.clone(),
+            token: config.token.clone(),
+            scopes: Vec::new(),
+        };
         Self {
-            template: Template::new(&config.hash),
+            accounts: Accounts::new(first),
             faults: Faults::default(),
             record: Record::new(config.record_details),
             barrier: Barrier::default(),
-            orders: Mutex::new(Orders::new()),
+            orders: Mutex::new(Orders::new(config.first_order_id)),
             hooks: Mutex::new(Hooks::new(&config.hash)),
             quota: Mutex::new(Quota::new(config.quota, Instant::now())),
             listeners: RwLock::default(),
-            address,
+            template: OnceLock::new(),
+            clock_skew: AtomicI64::new(0),
             config,
         }
     }
 
     pub(crate) fn now(&self) -> i64 {
-        self.config.clock.now()
+        self.config.clock.now().saturating_add(self.clock_skew())
+    }
+
+    pub(crate) fn clock_skew(&self) -> i64 {
+        self.clock_skew.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_clock_skew(&self, seconds: i64) {
+        self.clock_skew.store(seconds, Ordering::Release);
+    }
+
+    pub(crate) fn template(&self) -> &Template {
+        self.template.get_or_init(|| Template::new(&self.config.hash))
     }
 
     pub(crate) fn orders(&self) -> MutexGuard<'_, Orders> {
@@ -82,7 +105,8 @@ impl State {
             is_active: Some(true),
             headers: None,
         };
-        let made = self.hooks().create(draft, self.now()).ok().map(|hook| hook.id);
+        let account = self.accounts.by_client(&self.config.client_id)?;
+        let made = self.hooks().create(&account, draft, self.now()).ok().map(|hook| hook.id);
         self.barrier.changed();
         made
     }

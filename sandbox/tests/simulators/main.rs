@@ -1,6 +1,8 @@
 //! The simulators over real HTTP.
 
 mod api;
+mod control_panel;
+mod farm;
 mod faults;
 mod hooks;
 mod one_tribe;

@@ -31,7 +31,13 @@ impl Relay {
 
     fn acknowledged(&self, order: i64) -> Acknowledged {
         let revision = self.store.revision(order).expect("the order");
-        Acknowledged { order, revision, webhook_id: String::new(), at: std::time::Instant::now() }
+        Acknowledged {
+            store: "abcde".into(),
+            order,
+            revision,
+            webhook_id: String::new(),
+            at: std::time::Instant::now(),
+        }
     }
 
     async fn stop(self) {

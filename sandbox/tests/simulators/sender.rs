@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use onetribe_relay::event::{Payload, StoreHash, parse};
 use onetribe_relay::signature::{SignatureError, SignatureHeaders, verify};
 use reqwest::Method;
 use sandbox::sender::RETRY_AFTER;
@@ -53,13 +52,13 @@ async fn events_reach_the_hooks_that_want_them() {
     let told = all.callbacks();
     let names = ["archived", "created", "statusUpdated", "updated"].map(|name| format!("store/order/{name}"));
     assert_eq!(scopes(&told), names);
-    let hash = StoreHash::parse("abcde").expect("a hash");
     for callback in &told {
         assert_eq!(check(callback, &store.config().client_secret), Ok(()));
         assert_eq!(check(callback, "another secret"), Err(SignatureError::Mismatch));
         assert_eq!(callback.header("x-relay-token"), Some("secret"));
         assert_eq!(callback.header("content-type"), Some("application/json"));
-        assert!(matches!(parse(&hash, &callback.body), Ok(Payload::Order(event)) if event.order.get() == id));
+        let payload: Value = serde_json::from_slice(&callback.body).expect("JSON");
+        assert_eq!((&payload["producer"], &payload["data"]["id"]), (&json!("stores/abcde"), &json!(id)));
     }
     let first = |receiver: &Receiver| receiver.callbacks()[0].clone();
     assert_eq!(first(&all).body, first(&created).body, "two hooks, one event, one hash");

@@ -1,5 +1,7 @@
 //! When a domain gets nothing for a while (BigCommerce, "Webhooks overview", blocklist rules). Pure: time is an argument.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The window in which requests are counted.
@@ -11,9 +13,33 @@ const MIN_REQUESTS: u32 = 100;
 /// The share of successes below which a domain is blocked, in percent.
 const MIN_SUCCESS_PERCENT: u32 = 90;
 
+/// The accounts of all domains: one for each API client and domain, whichever of the client's stores the events are of.
+#[derive(Debug, Default)]
+pub(crate) struct Blocklists(Mutex<HashMap<(String, String), Blocklist>>);
+
+impl Blocklists {
+    pub(crate) fn is_blocked(&self, client_id: &str, domain: &str, now: Instant) -> bool {
+        let lists = self.0.lock().expect("no holder of this lock panics");
+        lists.get(&(client_id.to_owned(), domain.to_owned())).is_some_and(|list| list.is_blocked(now))
+    }
+
+    /// See [`Blocklist::note`].
+    pub(crate) fn note(
+        &self,
+        client_id: &str,
+        domain: &str,
+        success: bool,
+        now: Instant,
+        factor: f64,
+    ) -> Option<Instant> {
+        let mut lists = self.0.lock().expect("no holder of this lock panics");
+        lists.entry((client_id.to_owned(), domain.to_owned())).or_default().note(success, now, factor)
+    }
+}
+
 /// One domain's account.
 #[derive(Debug, Default)]
-pub(super) struct Blocklist {
+struct Blocklist {
     window_began: Option<Instant>,
     requests: u32,
     successes: u32,
@@ -21,12 +47,12 @@ pub(super) struct Blocklist {
 }
 
 impl Blocklist {
-    pub(super) fn is_blocked(&self, now: Instant) -> bool {
+    fn is_blocked(&self, now: Instant) -> bool {
         self.blocked_until.is_some_and(|until| now < until)
     }
 
     /// Counts one request, all times scaled by `factor`. Says until when the domain is blocked, if this blocks it.
-    pub(super) fn note(&mut self, success: bool, now: Instant, factor: f64) -> Option<Instant> {
+    fn note(&mut self, success: bool, now: Instant, factor: f64) -> Option<Instant> {
         let fresh = self.window_began.is_none_or(|began| now.duration_since(began) >= WINDOW.mul_f64(factor));
         if fresh {
             (self.window_began, self.requests, self.successes) = (Some(now), 0, 0);
