@@ -267,6 +267,6 @@ fn turn_ended(turns: &mut Turns, (id, wait): Ended) -> Vec<ConnectionId> {
 }
 
 /// Ends the whole dispatch with a turn that panicked: whatever it had under way would never be touched again.
-fn resume(error: tokio::task::JoinError) -> Ended {
+fn resume(error: tokio::task::JoinError) -> ! {
     std::panic::resume_unwind(error.into_panic())
 }

@@ -5,7 +5,10 @@ mod bodies;
 mod connections;
 mod format;
 mod health;
+mod metrics;
+mod notices;
 mod orders;
+mod pages;
 pub(crate) mod requests;
 mod webhook;
 
@@ -31,6 +34,8 @@ pub struct Relay {
     bodies: bodies::Unproven,
     /// Whether events could be kept lately.
     storage: health::Storage,
+    /// What forms have done and nobody has been told yet.
+    notices: notices::Notices,
 }
 
 impl Relay {
@@ -41,6 +46,7 @@ impl Relay {
             guesses: admin::Guesses::default(),
             bodies: bodies::Unproven::default(),
             storage: health::Storage::default(),
+            notices: notices::Notices::default(),
         }
     }
 }
@@ -60,7 +66,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 /// The one route of the metrics port.
 pub fn metrics_routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/metrics").route(web::get().to(health::metrics)));
+    config.service(web::resource("/metrics").route(web::get().to(metrics::metrics)));
 }
 
 /// What a request's query says. Read in a route's body, where the admin is known: an extractor beside [`admin::Admin`]

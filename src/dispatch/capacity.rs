@@ -14,7 +14,7 @@ const DOUBTFUL_SHARE: usize = 4;
 const LIST_KIB: u32 = 64 * 1024;
 
 /// The calls that may be under way.
-pub(super) struct Capacity {
+pub(crate) struct Capacity {
     trusted: Arc<Semaphore>,
     doubtful: Arc<Semaphore>,
     list_kib: Arc<Semaphore>,

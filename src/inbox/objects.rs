@@ -8,7 +8,7 @@ use super::Side;
 use crate::{
     clock::Timestamp,
     http::Failure,
-    object::{ChangeKind, ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
+    object::{ChangeKind, Digest, ObjectId, ObjectKey, ResourceName},
 };
 
 /// An event on its way in: what it says, and by what it is recognised when it comes again.
@@ -336,9 +336,4 @@ pub struct Known {
     pub state: ObjectState,
     /// When it was settled, unless there is work for it.
     pub settled_at: Option<Timestamp>,
-}
-
-/// The connections that these objects belong to.
-pub fn connections_of<'a>(keys: impl Iterator<Item = &'a ObjectKey>) -> std::collections::HashSet<ConnectionId> {
-    keys.map(|key| key.connection).collect()
 }

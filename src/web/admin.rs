@@ -1,52 +1,62 @@
 //! Who may see the pages: `ADMIN_TOKEN` as a bearer token or as a Basic password, and no POST from another site's page.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, ResponseError,
     dev::Payload,
     http::{
         Method, StatusCode,
-        header::{self, HeaderMap},
+        header::{self, Header, HeaderMap},
     },
     web,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Mutex, Semaphore};
+use actix_web_httpauth::headers::authorization::{Authorization, Basic, Bearer};
+use parking_lot::Mutex;
 use url::Url;
 
 use super::{
     Relay,
-    accept::{self, Format},
-    refuse, status,
+    format::{self, Format},
+    pages, refuse,
 };
-use crate::signature;
+use crate::{secret::Secret, signature};
 
-/// One wrong password is answered in this time, the next one after it.
+/// A wrong password is answered after this time.
 const WRONG_ANSWER_TIME: Duration = Duration::from_secs(1);
-/// Wrong passwords that wait for their answer; more are turned away at once.
-const WRONG_ANSWERS_WAITING: usize = 32;
+/// So many wrong passwords of one sender are answered within a minute; the next ones have to wait for the minute's end.
+const WRONG_ANSWERS: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+/// More senders than this are forgotten: they count anew.
+const MOST_SENDERS: usize = 4096;
 
-/// Answers wrong passwords one at a time, so that guessing side by side is no faster.
-pub struct Guesses {
-    turn: Mutex<()>,
-    waiting: Semaphore,
-}
-
-impl Default for Guesses {
-    fn default() -> Self {
-        Self { turn: Mutex::new(()), waiting: Semaphore::new(WRONG_ANSWERS_WAITING) }
-    }
-}
+/// Counts wrong passwords by sender. However many are sent side by side, and whoever hangs up: guessing is no faster than
+/// one a second, and somebody else's guesses keep nobody out.
+#[derive(Default)]
+pub struct Guesses(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
 impl Guesses {
-    /// False when too many are waiting already.
-    async fn slow_down(&self) -> bool {
-        let Ok(_place) = self.waiting.try_acquire() else { return false };
-        let _turn = self.turn.lock().await;
-        tokio::time::sleep(WRONG_ANSWER_TIME).await;
-        true
+    /// Counts one more. False when that is too many.
+    fn count(&self, sender: Option<IpAddr>) -> bool {
+        let sender = sender.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let mut senders = self.0.lock();
+        if senders.len() > MOST_SENDERS {
+            senders.clear();
+        }
+        let now = Instant::now();
+        let (since, count) = senders.entry(sender).or_insert((now, 0));
+        if now.saturating_duration_since(*since) >= MINUTE {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= WRONG_ANSWERS
     }
 }
 
@@ -79,6 +89,16 @@ impl AdminError {
         }
     }
 
+    /// What a person who sees it can do.
+    fn cure(self) -> &'static str {
+        match self {
+            Self::Closed => "ADMIN_TOKEN is not set, so nobody can open this page. Whoever runs the relay sets it and starts the relay again.",
+            Self::Wrong => "Ask whoever runs the relay for the password (ADMIN_TOKEN). The user name does not matter.",
+            Self::TooMany => "Too many wrong passwords have come from here. Try again in a minute.",
+            Self::CrossSite => "This was sent by another site's page. Open the relay's own page and try again there.",
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Closed => "This page is closed",
@@ -104,7 +124,7 @@ impl ResponseError for Refused {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = if self.html {
-            status::sentence(self.error.status(), self.error.title(), &format!("Sorry: {}.", self.error))
+            pages::sentence(self.error.status(), self.error.title(), self.error.cure())
         } else {
             refuse(self.error.status(), self.error)
         };
@@ -124,24 +144,25 @@ impl FromRequest for Admin {
         let relay = request.app_data::<web::Data<Arc<Relay>>>().expect("the app is built with the relay").clone();
         let request = request.clone();
         Box::pin(async move {
-            let html = accept::preferred(&request) == Some(Format::Html);
+            let html = format::preferred(&request) == Some(Format::Html);
             admit(&request, &relay).await.map_err(|error| Refused { error, html })
         })
     }
 }
 
 async fn admit(request: &HttpRequest, relay: &Relay) -> Result<Admin, AdminError> {
-    let token = relay.config.admin_token.as_ref().ok_or(AdminError::Closed)?;
-    let public = relay.connection.config.public_url.as_ref();
+    let token = relay.services.settings.admin_token.as_ref().ok_or(AdminError::Closed)?;
+    let public = relay.services.settings.public_url.as_ref();
     let headers = request.headers();
     if is_embedded_elsewhere(headers) || (request.method() != Method::GET && is_cross_site(headers, public)) {
         return Err(AdminError::CrossSite);
     }
     match password(request) {
-        Some(given) if signature::same_secret(token.expose_secret(), given.expose_secret()) => Ok(Admin(())),
+        Some(given) if signature::same_secret(token.expose(), given.expose()) => Ok(Admin(())),
         // A browser's first request carries none, and is only asking to be asked.
         None => Err(AdminError::Wrong),
-        Some(_) if relay.guesses.slow_down().await => {
+        Some(_) if relay.guesses.count(request.peer_addr().map(|peer| peer.ip())) => {
+            tokio::time::sleep(WRONG_ANSWER_TIME).await;
             // One a second at most: guessing does not fill the log either.
             tracing::warn!("a wrong password was given");
             Err(AdminError::Wrong)
@@ -151,17 +172,12 @@ async fn admit(request: &HttpRequest, relay: &Relay) -> Result<Admin, AdminError
 }
 
 /// The bearer token, or the password of Basic (whatever the user's name).
-fn password(request: &HttpRequest) -> Option<SecretString> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, rest) = value.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().into());
+fn password(request: &HttpRequest) -> Option<Secret> {
+    if let Ok(bearer) = Authorization::<Bearer>::parse(request) {
+        return Some(bearer.into_scheme().token().into());
     }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    decoded.split_once(':').map(|(_, password)| password.into())
+    let basic = Authorization::<Basic>::parse(request).ok()?.into_scheme();
+    Some(basic.password().unwrap_or_default().into())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -1,19 +1,15 @@
-//! Health, for machines, and the metrics.
+//! Health, for machines.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use parking_lot::Mutex;
 
 use super::{Relay, refuse, unavailable};
-use crate::{
-    clock::Timestamp,
-    inbox::InboxError,
-    metrics::{self, Exposition},
-};
+use crate::{clock::Timestamp, inbox::InboxError};
 
 /// How long the database may take to prove that it can be written.
 const PROBE_TIME: Duration = Duration::from_secs(5);
@@ -81,14 +77,4 @@ pub(super) async fn ready(relay: web::Data<Arc<Relay>>) -> HttpResponse {
         Ok(Err(error)) => unavailable(&error),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
-}
-
-/// Answered in any case: what is counted here is needed most while the database is in trouble.
-pub(super) async fn metrics(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let exposition = Exposition::preferred(accept);
-    let gauges = metrics::gauges(&relay.services, relay.storage.failing_since()).await;
-    HttpResponse::Ok()
-        .content_type(exposition.content_type())
-        .body(relay.services.metrics.render(&gauges, exposition))
 }

@@ -76,8 +76,8 @@ pub(super) async fn create(
     now: Timestamp,
 ) -> Result<ConnectionId, InboxError> {
     let sql = "INSERT INTO connections (origin, state, name, source_kind, store, shard, destination_kind,
-                   destination_host, destination_mark, hook_key, token_digest, created_at, begins_at, revision)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13) RETURNING id";
+                   destination_host, destination_mark, hook_key, token_digest, key_id, sealed, created_at, begins_at, revision)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15) RETURNING id";
     let id = transaction!(db, |transaction| {
         let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *transaction).await?;
         sqlx::query_scalar(sql)
@@ -92,6 +92,8 @@ pub(super) async fn create(
             .bind(&new.destination_mark)
             .bind(&new.hook_key)
             .bind(&new.token_digest)
+            .bind(new.sealed.as_ref().map(|sealed| sealed.key_id))
+            .bind(new.sealed.as_ref().map(|sealed| &sealed.bytes))
             .bind(now.millis())
             .bind(revision)
             .fetch_one(&mut *transaction)

@@ -1,0 +1,197 @@
+//! `/metrics`: what has been counted, and what is read when somebody asks. Connections have a label of their own only while
+//! they are in trouble: ten thousand healthy stores make no series.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use prometheus_client::{
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
+    metrics::{family::Family, gauge::Gauge, info::Info},
+    registry::{Registry, Unit},
+};
+
+use super::Relay;
+use crate::{
+    clock::Timestamp,
+    inbox::{ConnectionState, Side, Summary},
+    metrics::PREFIX,
+    object::ConnectionId,
+    services::Services,
+};
+
+/// How long the metrics wait for the database: whoever collects them does not wait for long either.
+const READ_TIME: Duration = Duration::from_secs(2);
+/// So many connections in trouble have series of their own, at most.
+const MOST_LABELLED: usize = 200;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SideLabel {
+    side: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectionLabel {
+    connection: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TroubleLabel {
+    connection: i64,
+    side: &'static str,
+}
+
+/// Answered in any case: what is counted here is needed most while the database is in trouble.
+pub(super) async fn metrics(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let is_plain = accept.contains("text/plain") && !accept.contains("openmetrics");
+    let mut text = String::new();
+    relay.services.metrics.encode(&mut text);
+    let registry = gauges(&relay).await;
+    let encoded = encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text));
+    encoded.expect("a String takes whatever is written to it");
+    let kind = if is_plain {
+        "text/plain; version=0.0.4; charset=utf-8"
+    } else {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    };
+    HttpResponse::Ok().content_type(kind).body(text)
+}
+
+async fn gauges(relay: &Relay) -> Registry {
+    let services = &relay.services;
+    let mut registry = Registry::with_prefix(PREFIX);
+    let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version of the relay", build);
+    connections(services, &mut registry);
+    let writable = gauge(i64::from(relay.storage.failing_since().is_none()));
+    registry.register("database_writable", "1 unless the last event could not be kept", writable);
+    let summaries = match tokio::time::timeout(READ_TIME, services.inbox.summaries()).await {
+        Ok(Ok(summaries)) => Some(summaries),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the metrics of the orders are left out: {error}");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the metrics of the orders are left out: the database does not answer");
+            None
+        }
+    };
+    registry.register(
+        "database_unreadable",
+        "1 while the database cannot be read: what it says of orders is left out then",
+        gauge(i64::from(summaries.is_none())),
+    );
+    if let Some(summaries) = summaries {
+        orders(&summaries, &mut registry);
+    }
+    registry
+}
+
+fn gauge(value: i64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(value);
+    gauge
+}
+
+fn whole(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// How many connections are in which state, and which sides are down.
+fn connections(services: &Services, registry: &mut Registry) {
+    let states = Family::<StateLabel, Gauge>::default();
+    let down_count = Family::<SideLabel, Gauge>::default();
+    let down = Family::<TroubleLabel, Gauge>::default();
+    let refused = gauge(0);
+    let states_of = [
+        ConnectionState::Active,
+        ConnectionState::Paused,
+        ConnectionState::Incomplete,
+        ConnectionState::Disconnected,
+    ];
+    for state in states_of {
+        drop(states.get_or_create(&StateLabel { state: state.name() }));
+    }
+    for side in Side::ALL {
+        drop(down_count.get_or_create(&SideLabel { side: side.code() }));
+    }
+    let mut labelled = 0;
+    for connection in services.catalog.all() {
+        states.get_or_create(&StateLabel { state: connection.state.name() }).inc();
+        let Some(link) = &connection.link else { continue };
+        for side in Side::ALL {
+            if link.breaker(side).outage().is_none() {
+                continue;
+            }
+            down_count.get_or_create(&SideLabel { side: side.code() }).inc();
+            if labelled < MOST_LABELLED {
+                labelled += 1;
+                down.get_or_create(&TroubleLabel { connection: connection.id.0, side: side.code() }).set(1);
+            }
+        }
+        if link.source.credentials().trouble().is_some() {
+            refused.inc();
+        }
+    }
+    registry.register("connections", "Connections, by state", states);
+    registry.register("connections_down", "Connections with a side that counts as down", down_count);
+    registry.register("down", "1 while this side of this connection counts as down", down);
+    registry.register("credentials_refused", "Connections whose store refuses the credentials", refused);
+}
+
+/// The numbers that come from the database: totals, and those of connections with failed orders.
+fn orders(summaries: &HashMap<ConnectionId, Summary>, registry: &mut Registry) {
+    let now = Timestamp::now();
+    let total = |count: fn(&Summary) -> u64| gauge(whole(summaries.values().map(count).sum()));
+    registry.register("orders_waiting", "Orders that wait to be forwarded", total(|summary| summary.waiting));
+    registry.register("orders_refused", "Waiting orders that were refused before", total(|summary| summary.refused));
+    registry.register("orders_failed", "Orders refused for too long, until resent", total(|summary| summary.failed));
+    let oldest = summaries.values().filter_map(|summary| summary.oldest_waiting).min();
+    let seconds = |value: f64| {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(value);
+        gauge
+    };
+    registry.register_with_unit(
+        "oldest_waiting",
+        "How long the oldest waiting order has waited",
+        Unit::Seconds,
+        seconds(oldest.map_or(0.0, |since| now.since(since).as_secs_f64())),
+    );
+    let latest = |at: Option<Timestamp>| at.map(|at| at.millis() as f64 / 1000.0);
+    for (name, help, at) in [
+        (
+            "last_webhook_timestamp",
+            "When the last webhook was kept, unix time; absent before the first",
+            latest(summaries.values().filter_map(|summary| summary.last_event_at).max()),
+        ),
+        (
+            "last_forwarded_timestamp",
+            "When the last order was forwarded, unix time; absent before the first",
+            latest(summaries.values().filter_map(|summary| summary.last_delivered_at).max()),
+        ),
+    ] {
+        if let Some(at) = at {
+            registry.register_with_unit(name, help, Unit::Seconds, seconds(at));
+        }
+    }
+    let failed = Family::<ConnectionLabel, Gauge>::default();
+    let mut troubled: Vec<_> = summaries.iter().filter(|(_, summary)| summary.failed > 0).collect();
+    troubled.sort_unstable_by_key(|(_, summary)| std::cmp::Reverse(summary.failed));
+    for (id, summary) in troubled.into_iter().take(MOST_LABELLED) {
+        failed.get_or_create(&ConnectionLabel { connection: id.0 }).set(whole(summary.failed));
+    }
+    registry.register("connection_orders_failed", "Failed orders of connections that have any", failed);
+}
