@@ -2,6 +2,7 @@
 //! byte, to the merchant's destination.
 
 pub mod clock;
+pub mod elements;
 pub mod http;
 pub mod humanize;
 pub mod inbox;
