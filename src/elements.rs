@@ -1,5 +1,9 @@
 //! The Cloud Elements API without its routes: what requests, configurations and answers mean. Pure; nothing here calls
 //! anybody.
 
+pub mod authorization;
+pub mod ceql;
 pub mod date_format;
+pub mod error;
+pub mod template;
 pub mod zone;
