@@ -5,5 +5,6 @@ pub mod authorization;
 pub mod ceql;
 pub mod date_format;
 pub mod error;
+pub mod rows;
 pub mod template;
 pub mod zone;
