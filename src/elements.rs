@@ -5,6 +5,7 @@ pub mod authorization;
 pub mod ceql;
 pub mod date_format;
 pub mod error;
+pub mod hub;
 pub mod rows;
 pub mod template;
 pub mod zone;

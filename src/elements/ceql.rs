@@ -57,6 +57,13 @@ pub enum Operator {
     IsNull,
 }
 
+impl Operator {
+    /// Whether it asks for what lies on one side of a value.
+    pub fn is_range(self) -> bool {
+        matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
+    }
+}
+
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
