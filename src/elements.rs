@@ -3,9 +3,13 @@
 
 pub mod authorization;
 pub mod ceql;
+pub mod change;
 pub mod date_format;
 pub mod error;
 pub mod hub;
+pub mod paging;
+pub mod poller;
 pub mod rows;
 pub mod template;
+pub mod values;
 pub mod zone;
