@@ -2,11 +2,13 @@
 //! anybody.
 
 pub mod authorization;
+pub mod catalog;
 pub mod ceql;
 pub mod change;
 pub mod date_format;
 pub mod error;
 pub mod hub;
+pub mod instance;
 pub mod paging;
 pub mod poller;
 pub mod rows;
