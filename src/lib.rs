@@ -10,6 +10,10 @@ pub mod object;
 pub mod resource;
 pub mod secret;
 pub mod signature;
+pub mod destination {
+    //! Destinations (in the making).
+    pub mod cloud_elements;
+}
 pub mod connection {
     //! Connections (in the making).
     pub mod spec;
