@@ -1,5 +1,5 @@
-//! The client of a Cloud Elements callback: one notification a call, signed, with the headers that the instance asks for.
-//! What a notification says is `envelope`'s business, when it is tried again `schedule`'s.
+//! The client of a Cloud Elements callback: one notification a call, signed, with the headers that the instance asks
+//! for. What a notification says is `envelope`'s business, when it is tried again `schedule`'s.
 //!
 //! Source: Cloud Elements, "Event management: security" and its API test suite.
 
@@ -70,8 +70,8 @@ pub async fn deliver(
     Ok(())
 }
 
-/// Finds out whether the callback's host can be reached (name, connection, TLS) without sending it anything that could be
-/// taken for a notification: a HEAD of its root. Returns the status, which says little.
+/// Finds out whether the callback's host can be reached (name, connection, TLS) without sending it anything that could
+/// be taken for a notification: a HEAD of its root. Returns the status, which says little.
 ///
 /// # Errors
 /// Why no answer came.

@@ -1,7 +1,7 @@
 //! The `Authorization` header of the Cloud Elements API, and `Element` tokens. Pure.
 //!
-//! Source: Cloud Elements, "Organization secret and user secret". Secrets there look like base64: they may hold `=`, `/`
-//! and `+`, never a comma or a blank.
+//! Source: Cloud Elements, "Organization secret and user secret". Secrets there look like base64: they may hold `=`,
+//! `/` and `+`, never a comma or a blank.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
@@ -24,8 +24,8 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// Reads a header: parts separated by commas, each a word, a blank and a secret. `None` for anything else, also where
-    /// one part comes twice.
+    /// Reads a header: parts separated by commas, each a word, a blank and a secret. `None` for anything else, also
+    /// where one part comes twice.
     pub fn parse(header: &str) -> Option<Self> {
         if header.len() > MAX_HEADER {
             return None;
@@ -47,8 +47,8 @@ impl Authorization {
         Some(authorization)
     }
 
-    /// Checks the secrets in constant time: the user's must be right, the organisation's too, unless there is an `Element`
-    /// token and no word of the organisation. Returns the token, which is still to be looked up.
+    /// Checks the secrets in constant time: the user's must be right, the organisation's too, unless there is an
+    /// `Element` token and no word of the organisation. Returns the token, which is still to be looked up.
     ///
     /// # Errors
     /// 401.

@@ -1,6 +1,7 @@
 //! What a polled row means: which object, what happened to it, and whether it is told of. Pure.
 //!
-//! Source: Cloud Elements, "Polling: advanced filtering". Overlap, and what is told twice, as the relay's contract says.
+//! Source: Cloud Elements, "Polling: advanced filtering". Overlap, and what is told twice, as the relay's contract
+//! says.
 
 use std::{fmt, time::Duration};
 
@@ -23,8 +24,8 @@ use crate::{
     resource::{DateField, PolledResource},
 };
 
-/// Every poll asks from this much earlier than its macros say: rows of equal seconds, and rows that a store shows late, are
-/// not lost. What has been told of already is told apart by its digest.
+/// Every poll asks from this much earlier than its macros say: rows of equal seconds, and rows that a store shows late,
+/// are not lost. What has been told of already is told apart by its digest.
 pub const OVERLAP: Duration = Duration::from_secs(120);
 
 /// A resource ready to be polled.
@@ -186,7 +187,8 @@ impl Poller {
         &self.resource
     }
 
-    /// From when on a poll asks: the last one's beginning (or the instance's), less the configured delay and the overlap.
+    /// From when on a poll asks: the last one's beginning (or the instance's), less the configured delay and the
+    /// overlap.
     pub fn asks_since(&self, window: &PollWindow) -> Timestamp {
         let delay = Duration::from_secs(self.resource.delay.into());
         window.last_poll.unwrap_or(window.begins_at).before(delay + OVERLAP)

@@ -36,7 +36,7 @@ impl ApiError {
     pub fn unauthorized() -> Self {
         Self::new(
             401,
-            "the Authorization header does not hold a known `User <secret>, Organization <secret>` or `Element <token>`",
+            "the Authorization header holds no known `User <secret>, Organization <secret>` or `Element <token>`",
         )
     }
 

@@ -52,7 +52,8 @@ impl StoreApi {
 pub struct StoreRequest {
     /// Which interface.
     pub api: StoreApi,
-    /// The path below the interface's root, without a leading slash: `orders/12/products`. Letters, digits and `_.~-` only.
+    /// The path below the interface's root, without a leading slash: `orders/12/products`. Letters, digits and `_.~-`
+    /// only.
     pub path: String,
     /// The query, not yet escaped.
     pub query: Vec<(String, String)>,
@@ -150,8 +151,8 @@ impl HubRead {
         }
     }
 
-    /// `Elements-Next-Page-Token`, while there may be more. `total` is what the store says of the whole list (in the body,
-    /// or WooCommerce's `X-WP-Total`); where it says nothing, only an empty page is the last.
+    /// `Elements-Next-Page-Token`, while there may be more. `total` is what the store says of the whole list (in the
+    /// body, or WooCommerce's `X-WP-Total`); where it says nothing, only an empty page is the last.
     pub fn next_page(&self, api: StoreApi, page: &RowPage, total: Option<u64>) -> Option<String> {
         let size = self.size(api).ok()?;
         let is_last = match total.or(page.total) {
@@ -163,8 +164,8 @@ impl HubRead {
     }
 }
 
-/// What a store is asked for a hub call, pages and order apart. When polling (`is_poll`), a comparison with a macro's time
-/// that the store cannot be asked is left out: rows are compared with the last poll's time once they are here.
+/// What a store is asked for a hub call, pages and order apart. When polling (`is_poll`), a comparison with a macro's
+/// time that the store cannot be asked is left out: rows are compared with the last poll's time once they are here.
 ///
 /// # Errors
 /// 400 naming what the store cannot be asked; 404 for a resource that is not served.

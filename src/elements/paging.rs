@@ -1,8 +1,8 @@
 //! The way through a list's pages while the list changes: no row that stays in it is skipped. Pure.
 //!
-//! BigCommerce v2's main lists are sorted by id and take `min_id`: each page begins behind the last row of the one before.
-//! Elsewhere pages have numbers, and a row that leaves the list moves all later ones forward: when the list's total has
-//! shrunk on the way, reading begins again. Rows that are read twice do no harm.
+//! BigCommerce v2's main lists are sorted by id and take `min_id`: each page begins behind the last row of the one
+//! before. Elsewhere pages have numbers, and a row that leaves the list moves all later ones forward: when the list's
+//! total has shrunk on the way, reading begins again. Rows that are read twice do no harm.
 
 use super::hub::{StoreApi, StoreRequest};
 use crate::object::ObjectId;

@@ -41,7 +41,8 @@ const V3_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ssXXX";
 /// As WooCommerce writes dates; without a zone.
 const WOO_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ss";
 
-/// How often an instance polls: minutes as a number or a text, fractions allowed, at least 0.02; 15 where nothing is said.
+/// How often an instance polls: minutes as a number or a text, fractions allowed, at least 0.02; 15 where nothing is
+/// said.
 ///
 /// # Errors
 /// 400 naming the key.
@@ -54,8 +55,8 @@ pub fn interval(value: Option<&Value>) -> Result<Duration, ApiError> {
     Ok(Duration::from_secs_f64(minutes * 60.0))
 }
 
-/// The resources that a configuration names, in its own order as far as JSON objects have one (by name), or the element's
-/// own where it names none. `get` looks a configuration key up.
+/// The resources that a configuration names, in its own order as far as JSON objects have one (by name), or the
+/// element's own where it names none. `get` looks a configuration key up.
 ///
 /// # Errors
 /// 400 naming the key.

@@ -1,5 +1,5 @@
-//! Rows as stores send them: lists taken apart, nulls and fields left out, values found by path. Bytes stay as they came
-//! wherever nothing is to be left out. Pure.
+//! Rows as stores send them: lists taken apart, nulls and fields left out, values found by path. Bytes stay as they
+//! came wherever nothing is to be left out. Pure.
 
 use std::fmt;
 
@@ -64,8 +64,8 @@ pub struct RowPage {
 #[error("the body is no JSON list or object")]
 pub struct NotRows;
 
-/// Takes an answer apart: a bare list or object (BigCommerce v2, WooCommerce), or `data` within an envelope (BigCommerce
-/// v3, `is_enveloped`). An empty body is an empty list: BigCommerce v2 answers 204 then.
+/// Takes an answer apart: a bare list or object (BigCommerce v2, WooCommerce), or `data` within an envelope
+/// (BigCommerce v3, `is_enveloped`). An empty body is an empty list: BigCommerce v2 answers 204 then.
 ///
 /// # Errors
 /// [`NotRows`]

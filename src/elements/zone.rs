@@ -61,8 +61,8 @@ pub fn parse(name: &str) -> Result<TimeZone, UnknownZone> {
     TimeZone::get(name).map_err(|_| UnknownZone)
 }
 
-/// Reads an offset or a name of one off the beginning of `text` and returns the rest: `+0000`, `+00:00`, `-6:00`, `+02`,
-/// `Z`, `GMT`, `GMT-06:00`, `PDT`.
+/// Reads an offset or a name of one off the beginning of `text` and returns the rest: `+0000`, `+00:00`, `-6:00`,
+/// `+02`, `Z`, `GMT`, `GMT-06:00`, `PDT`.
 pub fn read_offset(text: &str) -> Option<(Offset, &str)> {
     let word = text.bytes().take_while(u8::is_ascii_alphabetic).count();
     if word == 0 {

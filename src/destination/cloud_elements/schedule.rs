@@ -1,7 +1,7 @@
 //! When a notification that has failed is tried again, and how many events one holds. Pure: the clock is an argument.
 //!
-//! Source: Cloud Elements, "Webhook failure policy": up to nine retries, the x-th 2^(2x) seconds after the original failure,
-//! then the subscription is switched off and later events queue.
+//! Source: Cloud Elements, "Webhook failure policy": up to nine retries, the x-th 2^(2x) seconds after the original
+//! failure, then the subscription is switched off and later events queue.
 
 use std::time::Duration;
 
@@ -32,9 +32,9 @@ pub enum NextTry {
     Gone,
 }
 
-/// The next try of a notification that failed first at `first_failure` and has failed `failures` times by now (from 1): 4,
-/// 16, 64 … 262,144 seconds after the first failure. What has been missed meanwhile is made up for at once; `Retry-After`
-/// lengthens a wait and never shortens one.
+/// The next try of a notification that failed first at `first_failure` and has failed `failures` times by now (from 1):
+/// 4, 16, 64 … 262,144 seconds after the first failure. What has been missed meanwhile is made up for at once;
+/// `Retry-After` lengthens a wait and never shortens one.
 pub fn next_try(first_failure: Timestamp, failures: u32, seen: &CallError, now: Timestamp) -> NextTry {
     if seen.failure == GONE {
         return NextTry::Gone;

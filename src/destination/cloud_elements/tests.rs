@@ -194,14 +194,16 @@ proptest! {
     #[test]
     fn batches_lose_nothing_and_keep_the_order(items in prop::collection::vec(0_u8..3, 0..60), limit in 0_usize..25) {
         let numbered: Vec<(u8, usize)> = items.into_iter().zip(0..).collect();
-        let name = |resource: u8| ResourceName::new(["orders", "products", "customers"][usize::from(resource)]).expect("a name");
+        let names = ["orders", "products", "customers"].map(|name| ResourceName::new(name).expect("a name"));
+        let name = |resource: u8| names[usize::from(resource)].clone();
         let parted = batches(numbered.clone(), |item| name(item.0), limit);
         for (resource, batch) in &parted {
             prop_assert!(!batch.is_empty() && batch.len() <= limit.max(1));
             prop_assert!(batch.iter().all(|item| name(item.0) == *resource));
         }
         for resource in 0..3 {
-            let together: Vec<_> = parted.iter().flat_map(|(_, batch)| batch).copied().filter(|item| item.0 == resource).collect();
+            let together: Vec<_> = parted.iter().flat_map(|(_, batch)| batch).copied().collect();
+            let together: Vec<_> = together.into_iter().filter(|item| item.0 == resource).collect();
             let before: Vec<_> = numbered.iter().copied().filter(|item| item.0 == resource).collect();
             prop_assert_eq!(together, before);
         }

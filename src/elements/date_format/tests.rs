@@ -117,7 +117,8 @@ proptest! {
     fn what_is_written_is_read_back(millis in 0_i64..4_000_000_000_000, hours in -14_i32..15) {
         let at = Timestamp::from_millis(millis);
         let zone = TimeZone::fixed(Offset::from_seconds(hours * 3600).expect("an offset"));
-        for pattern in ["EEE, dd MMM yyyy HH:mm:ss.SSS Z", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "yyyyMMddHHmmssSSS", "milliseconds",
+        for pattern in [
+            "EEE, dd MMM yyyy HH:mm:ss.SSS Z", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "yyyyMMddHHmmssSSS", "milliseconds",
             "d MMMM y h:mm:ss.SSS a z", "yyyy-D K:m:s.S a X"]
         {
             let format = parse(pattern);

@@ -8,8 +8,8 @@ use crate::elements::{
     error::ApiError,
 };
 
-/// Parameters that are the relay's own, or that change what a call does: paging, credentials, and WordPress's `_method`,
-/// which turns a GET into a DELETE (all that begin with `_` are refused).
+/// Parameters that are the relay's own, or that change what a call does: paging, credentials, and WordPress's
+/// `_method`, which turns a GET into a DELETE (all that begin with `_` are refused).
 const RESERVED: [&str; 11] = [
     "page",
     "limit",
@@ -47,8 +47,8 @@ pub fn push(query: &mut Vec<(String, String)>, name: &str, value: &str) -> Resul
     Ok(())
 }
 
-/// The parameters that a comparison stands for; `None` where the store has none. A strict comparison of dates is asked for
-/// as one that includes the date itself.
+/// The parameters that a comparison stands for; `None` where the store has none. A strict comparison of dates is asked
+/// for as one that includes the date itself.
 pub fn of_term(api: StoreApi, term: &Term) -> Option<Vec<(String, String)>> {
     let field = term.field.as_str();
     let value = term.values.first().map(String::as_str).unwrap_or_default();
@@ -151,8 +151,8 @@ pub fn add_order(request: &mut StoreRequest, order: &Order) -> Result<(), ApiErr
     Ok(())
 }
 
-/// A date whose `+` was not escaped arrives with a blank in its place, and stores pass over a filter that they cannot read:
-/// `… 21:40:11  0000` and `…T21:40:11 00:00` get it back.
+/// A date whose `+` was not escaped arrives with a blank in its place, and stores pass over a filter that they cannot
+/// read: `… 21:40:11  0000` and `…T21:40:11 00:00` get it back.
 fn with_plus(value: &str) -> String {
     let restored = || {
         let (head, zone) = value.rsplit_once(' ')?;

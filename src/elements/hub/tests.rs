@@ -28,7 +28,8 @@ fn bigcommerce_is_asked_in_its_own_parameters() {
         (
             "/hubs/ecommerce/orders",
             "where=date_modified>='2019-03-05T21:40:11+00:00' AND status_id=11&orderBy=date_modified desc",
-            "BigCommerceV2 orders?min_date_modified=2019-03-05T21:40:11+00:00&status_id=11&page=1&limit=100&sort=date_modified:desc",
+            "BigCommerceV2 orders?min_date_modified=2019-03-05T21:40:11+00:00&status_id=11&page=1&limit=100\
+                &sort=date_modified:desc",
         ),
         ("/orders", "where=id>5 and id<9", "BigCommerceV2 orders?min_id=6&max_id=8&page=1&limit=100"),
         ("/orders/12/addresses", "", "BigCommerceV2 orders/12/shipping_addresses?page=1&limit=100"),
@@ -38,7 +39,8 @@ fn bigcommerce_is_asked_in_its_own_parameters() {
         (
             "/hubs/x/v3/catalog/products",
             "where=date_modified>='2019' AND id IN (1,2) AND name LIKE '%25x%25'&orderBy=id",
-            "BigCommerceV3 catalog/products?date_modified:min=2019&id:in=1,2&name:like=x&page=1&limit=100&sort=id&direction=asc",
+            "BigCommerceV3 catalog/products?date_modified:min=2019&id:in=1,2&name:like=x\
+                &page=1&limit=100&sort=id&direction=asc",
         ),
     ] {
         assert_eq!(asked(SourceKind::BigCommerce, path, query).expect(path), request);
@@ -137,7 +139,10 @@ fn answers_are_bare_rows() {
 
 proptest! {
     #[test]
-    fn no_read_panics_or_gets_past_the_reserved_parameters(path in "\\PC{0,30}|[a-z0-9/.]{0,20}", query in "\\PC{0,60}|(where=|&|_method|='x'|page=|nextPage=|a|>|IN|\\(|\\)| ){0,16}") {
+    fn no_read_panics_or_gets_past_the_reserved_parameters(
+        path in "\\PC{0,30}|[a-z0-9/.]{0,20}",
+        query in "\\PC{0,60}|(where=|&|_method|='x'|page=|nextPage=|a|>|IN|\\(|\\)| ){0,16}"
+    ) {
         for kind in [SourceKind::BigCommerce, SourceKind::WooCommerce] {
             if let Ok(request) = HubRead::parse(&path, &query).and_then(|read| read.store_request(kind)) {
                 prop_assert!(request.query.iter().all(|(name, _)| !name.starts_with('_')));

@@ -11,7 +11,8 @@ use crate::{
     secret::Secret,
 };
 
-/// Configuration keys whose values are secrets (the vendor's test suite: `password`, `oauth.api.key`, `oauth.api.secret`).
+/// Configuration keys whose values are secrets (the vendor's test suite: `password`, `oauth.api.key`,
+/// `oauth.api.secret`).
 const SECRETS: [&str; 5] = [
     "oauth.api.key",
     "event.notification.signature.key",
@@ -95,7 +96,12 @@ impl InstanceView<'_> {
             "traceLoggingEnabled": false,
             "cachingEnabled": false,
             "externalAuthentication": "none",
-            "user": { "id": 1, "emailAddress": "onetribe-relay@localhost", "firstName": "onetribe", "lastName": "relay" }
+            "user": {
+                "id": 1,
+                "emailAddress": "onetribe-relay@localhost",
+                "firstName": "onetribe",
+                "lastName": "relay"
+            }
         });
         if !self.is_hydrated {
             shown["element"] = json!({ "id": element.id, "key": element.key });

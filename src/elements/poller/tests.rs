@@ -59,7 +59,8 @@ fn the_older_keys_are_read() {
     assert_eq!(names(&chosen), ["orders", "customers"]);
     let chosen = read(SourceKind::WooCommerce, json!({ OBJECTS: "orders, products" })).expect("resources");
     assert_eq!(names(&chosen), ["orders", "products"]);
-    let lines = "orders|/hubs/ecommerce/orders?where=min_date_modified='${date:yyyy}'||date_modified|yyyy-MM-dd|MST|date_created|yyyy|GMT\n\
+    let lines = "orders|/hubs/ecommerce/orders?where=min_date_modified='${date:yyyy}'||\
+        date_modified|yyyy-MM-dd|MST|date_created|yyyy|GMT\n\
         products|/hubs/ecommerce/products";
     let found = read(SourceKind::BigCommerce, json!({ URLS: lines })).expect("resources");
     assert_eq!(names(&found), ["orders", "products"]);
@@ -80,7 +81,8 @@ fn fields_may_stand_in_both_places_and_spellings() {
         read(SourceKind::BigCommerce, json!({ CONFIGURATION: { "orders": resource } })).expect("resources").remove(0)
     };
     let top = resource(
-        json!({ "filterByUpdateDate": "false", "createdCheckTolerance": "5", "pageSize": "20", "pollDelay": 60, "updatedDateTimezone": "MST" }),
+        json!({ "filterByUpdateDate": "false", "createdCheckTolerance": "5", "pageSize": "20", "pollDelay": 60,
+            "updatedDateTimezone": "MST" }),
         json!({ "updatedDateField": "a.b" }),
     );
     assert!(!top.filters_by_updated);
@@ -170,9 +172,12 @@ fn intervals_are_minutes_however_they_come() {
 
 proptest! {
     #[test]
-    fn no_configuration_panics(name in "\\PC{0,10}", url in "\\PC{0,40}", field in "\\PC{0,10}", format in "\\PC{0,10}", lines in "\\PC{0,40}") {
+    fn no_configuration_panics(
+        name in "\\PC{0,10}", url in "\\PC{0,40}", field in "\\PC{0,10}", format in "\\PC{0,10}", lines in "\\PC{0,40}"
+    ) {
         for kind in [SourceKind::BigCommerce, SourceKind::WooCommerce] {
-            let resource = json!({ "url": url, "idField": field, "datesConfiguration": { "updatedDateField": field, "updatedDateFormat": format, "pageSize": name } });
+            let dates = json!({ "updatedDateField": field, "updatedDateFormat": format, "pageSize": name });
+            let resource = json!({ "url": url, "idField": field, "datesConfiguration": dates });
             let _ = read(kind, json!({ CONFIGURATION: { name.clone(): resource } }));
             let _ = read(kind, json!({ CONFIGURATION: lines }));
             let _ = read(kind, json!({ URLS: lines }));
