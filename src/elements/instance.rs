@@ -8,7 +8,7 @@ mod events;
 mod request;
 pub mod show;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use rand::seq::IndexedRandom;
 use request::{configuration_of, element_of, find_element, name_of, provider_data, tags_of};
@@ -39,7 +39,7 @@ const MAX_KEYS: usize = 200;
 pub type Configuration = BTreeMap<String, Value>;
 
 /// The body of POST, PUT or PATCH, read and not yet judged.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct InstanceRequest {
     /// The element, if the body or the path names one.
     pub element: Option<&'static Element>,
@@ -51,6 +51,17 @@ pub struct InstanceRequest {
     pub configuration: Option<Configuration>,
     /// What BigCommerce has sent a browser back with; never kept.
     pub provider_data: Option<ProviderData>,
+}
+
+/// The configuration's keys alone: its values hold secrets.
+impl fmt::Debug for InstanceRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceRequest")
+            .field("element", &self.element.map(|element| element.key))
+            .field("name", &self.name)
+            .field("configuration", &self.configuration.as_ref().map(Configuration::keys))
+            .finish_non_exhaustive()
+    }
 }
 
 /// `providerData`: a code, and the store and scopes it is for.
