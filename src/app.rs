@@ -173,8 +173,7 @@ impl Parts {
         let dispatch =
             Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), leader.shards());
         self.spawn("delivery", dispatch.run(stop.clone()));
-        let upkeep =
-            Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards());
+        let upkeep = Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards());
         self.spawn("upkeep", upkeep.run(stop.clone()));
         let housekeeping = Housekeeping::new(inbox.clone(), settings.event_retention, leader.shards());
         self.spawn("housekeeping", housekeeping.run(stop.clone()));

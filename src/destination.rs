@@ -1,6 +1,7 @@
 //! Destinations: where a connection's objects go. A closed set: the compiler lists every place that another kind has to
 //! touch.
 
+pub mod cloud_elements;
 pub mod one_tribe;
 
 use one_tribe::OneTribe;

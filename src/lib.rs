@@ -8,6 +8,7 @@ pub mod config;
 pub mod connection;
 pub mod destination;
 pub mod dispatch;
+pub mod elements;
 pub mod http;
 pub mod humanize;
 pub mod inbox;

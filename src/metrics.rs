@@ -3,15 +3,12 @@
 
 use std::time::Duration;
 
+use crate::http::Failure;
 use prometheus_client::{
-    encoding::{
-        EncodeLabelSet,
-        text::encode_registry,
-    },
+    encoding::{EncodeLabelSet, text::encode_registry},
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use crate::{clock::Timestamp, http::Failure};
 
 /// What became of one webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

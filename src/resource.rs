@@ -39,6 +39,10 @@ pub struct PolledResource {
 pub struct DateField {
     /// Its path, such as `date_modified`.
     pub path: String,
+    /// A field that says the same in UTC and is read instead where a row has it: WooCommerce's dates are the shop's
+    /// local time, and `date_modified_gmt` stands beside `date_modified`. None where a zone was given.
+    #[serde(default)]
+    pub utc_path: Option<String>,
     /// Java's date letters, or `milliseconds`.
     pub format: String,
     /// The zone of dates that carry none.

@@ -86,17 +86,11 @@ impl Services {
         record_environment(inbox.as_ref(), environment.as_ref(), Timestamp::now()).await?;
         let keyring = Keyring::new(settings.credentials_keys.iter().cloned());
         let build = builder.clone();
-        let catalog = Arc::new(LiveCatalog::new(keyring, environment, move |record, spec| {
-            Arc::new(build.build(record, spec))
-        }));
+        let catalog =
+            Arc::new(LiveCatalog::new(keyring, environment, move |record, spec| Arc::new(build.build(record, spec))));
         catalog.load(inbox.as_ref()).await?;
         let registrar = Arc::new(Registrar::new(inbox.clone(), builder.clone()));
-        let directory = Arc::new(Directory::new(
-            inbox.clone(),
-            catalog.clone(),
-            builder.clone(),
-            registrar.clone(),
-        ));
+        let directory = Arc::new(Directory::new(inbox.clone(), catalog.clone(), builder.clone(), registrar.clone()));
         Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, directory })
     }
 

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod http;
 pub mod one_tribe;
 pub mod order;
+pub mod relay;
 pub mod sender;
 pub mod store;
 

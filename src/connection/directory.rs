@@ -6,8 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::{
-    Connection, ConnectionBuilder,
-    LiveCatalog,
+    Connection, ConnectionBuilder, LiveCatalog,
     keyring::{Keyring, KeyringError, destination_mark, new_hook_key},
     spec::ConnectionSpec,
 };

@@ -129,7 +129,7 @@ pub struct CallbackSpec {
 }
 
 /// What a client of the Cloud Elements API has said of its instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceSpec {
     /// `bigcommerce` or `woocommercerest`.
     pub element_key: String,
@@ -139,6 +139,18 @@ pub struct InstanceSpec {
     pub configuration: BTreeMap<String, serde_json::Value>,
     /// Whether the client wants notifications at all.
     pub has_events: bool,
+}
+
+/// The configuration's keys alone: its values hold secrets.
+impl fmt::Debug for InstanceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceSpec")
+            .field("element_key", &self.element_key)
+            .field("tags", &self.tags)
+            .field("configuration", &self.configuration.keys())
+            .field("has_events", &self.has_events)
+            .finish()
+    }
 }
 
 impl SourceSpec {

@@ -92,7 +92,9 @@ impl AdminError {
     /// What a person who sees it can do.
     fn cure(self) -> &'static str {
         match self {
-            Self::Closed => "ADMIN_TOKEN is not set, so nobody can open this page. Whoever runs the relay sets it and starts the relay again.",
+            Self::Closed => {
+                "ADMIN_TOKEN is not set, so nobody can open this page. Whoever runs the relay sets it and starts the relay again."
+            }
             Self::Wrong => "Ask whoever runs the relay for the password (ADMIN_TOKEN). The user name does not matter.",
             Self::TooMany => "Too many wrong passwords have come from here. Try again in a minute.",
             Self::CrossSite => "This was sent by another site's page. Open the relay's own page and try again there.",

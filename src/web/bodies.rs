@@ -40,12 +40,7 @@ pub(super) struct Body<'a> {
 
 impl Unproven {
     /// Reads a body of at most `limit` bytes.
-    pub async fn read(
-        &self,
-        headers: &HeaderMap,
-        payload: web::Payload,
-        limit: usize,
-    ) -> Result<Body<'_>, BodyError> {
+    pub async fn read(&self, headers: &HeaderMap, payload: web::Payload, limit: usize) -> Result<Body<'_>, BodyError> {
         let announced = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > limit as u64) {
             return Err(BodyError::TooLarge);

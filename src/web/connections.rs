@@ -36,14 +36,12 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// The routes.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("/connections").route(web::get().to(list)).route(web::post().to(create)))
-        .service(
-            web::resource("/connections/{id}")
-                .route(web::get().to(show))
-                .route(web::patch().to(change))
-                .route(web::delete().to(end)),
-        );
+    config.service(web::resource("/connections").route(web::get().to(list)).route(web::post().to(create))).service(
+        web::resource("/connections/{id}")
+            .route(web::get().to(show))
+            .route(web::patch().to(change))
+            .route(web::delete().to(end)),
+    );
 }
 
 /// A connection as JSON: no secret, no full payload or callback URL.
@@ -133,16 +131,23 @@ enum ListError {
 }
 
 async fn page(relay: &Relay, query: &ListQuery) -> Result<Page, ListError> {
-    let state: Option<ConnectionState> = query.state.as_deref().map(str::parse).transpose().map_err(|_| {
-        ListError::Query("state: one of active, paused, incomplete, disconnected".to_owned())
-    })?;
+    let state: Option<ConnectionState> = query
+        .state
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| ListError::Query("state: one of active, paused, incomplete, disconnected".to_owned()))?;
     let limit = match query.limit.as_deref().map(str::parse::<usize>) {
         None => DEFAULT_LIMIT,
         Some(Ok(limit @ 1..=MAX_LIMIT)) => limit,
         Some(_) => return Err(ListError::Query(format!("limit: a whole number from 1 to {MAX_LIMIT}"))),
     };
-    let after: Option<ConnectionId> =
-        query.after.as_deref().map(str::parse).transpose().map_err(|error| ListError::Query(format!("after: {error}")))?;
+    let after: Option<ConnectionId> = query
+        .after
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| ListError::Query(format!("after: {error}")))?;
     let mut found: Vec<Arc<Connection>> = relay.services.catalog.all();
     found.retain(|connection| {
         after.is_none_or(|after| connection.id > after) && state.is_none_or(|state| connection.state == state)
@@ -194,12 +199,7 @@ struct CreateQuery {
     verify: Option<String>,
 }
 
-async fn create(
-    _: Admin,
-    request: HttpRequest,
-    payload: web::Payload,
-    relay: web::Data<Arc<Relay>>,
-) -> HttpResponse {
+async fn create(_: Admin, request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let verifies = match query::<CreateQuery>(&request).ok().and_then(|query| query.verify).as_deref() {
         None | Some("true") => true,
         Some("false") => false,
@@ -247,10 +247,9 @@ pub(super) fn refused_by_directory(error: &DirectoryError) -> HttpResponse {
         DirectoryError::Disconnected(_) => (StatusCode::CONFLICT, ""),
         DirectoryError::Unknown(_) => (StatusCode::NOT_FOUND, ""),
         DirectoryError::Refused(failure) => (StatusCode::UNPROCESSABLE_ENTITY, cure_of(*failure)),
-        DirectoryError::Unreachable(_) => (
-            StatusCode::BAD_GATEWAY,
-            "try again when it answers, or add ?verify=false to connect it unseen",
-        ),
+        DirectoryError::Unreachable(_) => {
+            (StatusCode::BAD_GATEWAY, "try again when it answers, or add ?verify=false to connect it unseen")
+        }
         DirectoryError::BadAddress => (StatusCode::UNPROCESSABLE_ENTITY, ""),
         DirectoryError::Keyring(_) => (StatusCode::CONFLICT, ""),
         DirectoryError::Inbox(error) => return unavailable(error),

@@ -115,12 +115,8 @@ fn connections(services: &Services, registry: &mut Registry) {
     let down_count = Family::<SideLabel, Gauge>::default();
     let down = Family::<TroubleLabel, Gauge>::default();
     let refused = gauge(0);
-    let states_of = [
-        ConnectionState::Active,
-        ConnectionState::Paused,
-        ConnectionState::Incomplete,
-        ConnectionState::Disconnected,
-    ];
+    let states_of =
+        [ConnectionState::Active, ConnectionState::Paused, ConnectionState::Incomplete, ConnectionState::Disconnected];
     for state in states_of {
         drop(states.get_or_create(&StateLabel { state: state.name() }));
     }

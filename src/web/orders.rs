@@ -101,12 +101,7 @@ async fn list(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> H
     }
 }
 
-async fn list_of(
-    _: Admin,
-    id: web::Path<String>,
-    request: HttpRequest,
-    relay: web::Data<Arc<Relay>>,
-) -> HttpResponse {
+async fn list_of(_: Admin, id: web::Path<String>, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match connection_of(&relay, &id) {
         Ok(connection) => page(&relay, &connection, &request).await,
         Err(refused) => refused,
@@ -135,7 +130,13 @@ struct Resent {
 }
 
 /// 202 in any case: the count for a program; a browser's form is led back to the page that it came from.
-fn resent(request: &HttpRequest, count: u64, notice: super::notices::Notice, relay: &Relay, back: &str) -> HttpResponse {
+fn resent(
+    request: &HttpRequest,
+    count: u64,
+    notice: super::notices::Notice,
+    relay: &Relay,
+    back: &str,
+) -> HttpResponse {
     match format::preferred(request) {
         Some(Format::Html) => relay.notices.lead_back(StatusCode::ACCEPTED, notice, back),
         _ => json(StatusCode::ACCEPTED, &Resent { resent: count }),

@@ -11,7 +11,9 @@ pub(super) fn sentence(status: StatusCode, title: &str, what: &str) -> HttpRespo
 
 /// Stand-in.
 pub(super) fn led_back(status: StatusCode, location: &str) -> HttpResponse {
-    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(format!("<a href=\"{location}\">Back</a>"))
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .body(format!("<a href=\"{location}\">Back</a>"))
 }
 
 /// Stand-in.

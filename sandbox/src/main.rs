@@ -1,0 +1,158 @@
+//! The sandbox: a simulated store, a simulated One Tribe, and the real relay between them, on loopback.
+//! Needs no account and no configuration. Places orders and shows each one's way through.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use onetribe_relay::config::Config;
+use sandbox::{
+    OneTribeSim, Sender, SenderOptions, StoreSim, audit,
+    relay::{ADMIN_TOKEN, Relay, free_port, variables},
+};
+
+/// How long the relay may take to register its hook.
+const HOOK_TIME: Duration = Duration::from_secs(20);
+/// Between orders while the sandbox stays.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How many orders are placed when nothing is said.
+const ORDERS: u32 = 5;
+
+/// Shows onetribe-relay at work between a simulated BigCommerce store and a simulated One Tribe.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Place this many orders at once
+    #[arg(long)]
+    orders: Option<u32>,
+    /// Exit when all have arrived, with a summary; the exit code is 0 only if nothing is missing, doubled or stale
+    #[arg(long)]
+    exit: bool,
+    /// How many seconds the orders may take before the sandbox gives up on them (with --exit)
+    #[arg(long, default_value_t = 300)]
+    patience: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// When each order was placed.
+type Placed = Arc<Mutex<HashMap<i64, Instant>>>;
+
+async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let (store, sink) = (StoreSim::start()?, OneTribeSim::start()?);
+    let port = free_port()?;
+    let variables = variables(&store, &sink, &folder.path().join("relay.db"), port);
+    let relay = Relay::start(Config::from_vars(variables)?).await?;
+    let sender = Sender::start(&store, SenderOptions { time_factor: 0.01, ..SenderOptions::default() });
+    store.wait_for(|store| !store.hooks().is_empty(), HOOK_TIME).await?;
+
+    println!("a simulated BigCommerce store   {}", store.api_url());
+    println!("a simulated One Tribe           {}", sink.url());
+    println!("the relay between them          {}", relay.url(""));
+    println!("its status page                 {}  (any user, password {ADMIN_TOKEN})", relay.url("/integration"));
+    println!(
+        "its hook in the store           {}",
+        store.hooks().iter().map(|hook| hook.scope.clone()).collect::<String>()
+    );
+    println!();
+
+    let placed: Placed = Arc::default();
+    let mut shown = 0;
+    let orders = options.orders.unwrap_or(ORDERS);
+    let began = Instant::now();
+    for _ in 0..orders {
+        place(&store, &placed);
+    }
+    let clean = if options.exit {
+        let patience = Instant::now() + Duration::from_secs(options.patience);
+        while sink.accepted_orders() < orders as usize && Instant::now() < patience {
+            // Not reached is no error here: the lines so far are shown, and then it waits on.
+            let _ = sink.wait_for(|sink| sink.accepted_count() > shown as u64, Duration::from_millis(500)).await;
+            shown = show(shown, &store, &sink, &sender, &placed);
+        }
+        // What still arrives now has arrived twice.
+        sender.idle(Duration::from_secs(10)).await?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        show(shown, &store, &sink, &sender, &placed);
+        let report = audit(&store, &sender.acknowledged(), &sink);
+        let arrived = sink.accepted_orders();
+        println!();
+        println!(
+            "{arrived} of {orders} orders arrived in {:.1} s; calls to the store: {}",
+            began.elapsed().as_secs_f64(),
+            store.calls().len()
+        );
+        println!("{report}");
+        report.is_clean() && arrived == orders as usize
+    } else {
+        println!("a new order every {} seconds, until Ctrl-C", PAUSE.as_secs());
+        let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+        let mut next = Instant::now() + PAUSE;
+        loop {
+            tokio::select! {
+                stopped = &mut stop => { stopped?; break }
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+            shown = show(shown, &store, &sink, &sender, &placed);
+            if Instant::now() >= next {
+                place(&store, &placed);
+                next = Instant::now() + PAUSE;
+            }
+        }
+        true
+    };
+    sender.stop().await;
+    relay.stop().await?;
+    sink.stop().await;
+    store.stop().await;
+    Ok(clean)
+}
+
+/// Status 11, Awaiting Fulfillment: an order that has been paid.
+fn place(store: &StoreSim, placed: &Placed) {
+    let at = Instant::now();
+    let id = store.place_order_as(None, 11);
+    placed.lock().unwrap_or_else(PoisonError::into_inner).insert(id, at);
+}
+
+/// Shows the ways of the orders that have arrived since the first `shown` ones. Returns how many are shown then.
+fn show(shown: usize, store: &StoreSim, sink: &OneTribeSim, sender: &Sender, placed: &Placed) -> usize {
+    let accepted = sink.accepted();
+    let acknowledged: HashMap<i64, Instant> =
+        sender.acknowledged().into_iter().map(|one| (one.order, one.at)).collect();
+    let calls = store.calls();
+    let placed = placed.lock().unwrap_or_else(PoisonError::into_inner);
+    for one in accepted.iter().skip(shown) {
+        let order = one.order_id;
+        let Some(began) = placed.get(&order) else { continue };
+        let ms = |at: Instant| format!("{:>5} ms", at.saturating_duration_since(*began).as_millis());
+        let kept = acknowledged.get(&order).map_or_else(|| "      ?".to_owned(), |at| ms(*at));
+        let single = format!("/v2/orders/{order}");
+        let fetched =
+            calls.iter().rev().filter(|call| call.at <= one.started).find(|call| {
+                call.path_and_query.ends_with(&single) || call.path_and_query.contains("/v2/orders?min_id")
+            });
+        let how = match fetched {
+            Some(call) if call.path_and_query.ends_with(&single) => format!("fetched     {}", ms(call.at)),
+            Some(call) => format!("in a list   {}", ms(call.at)),
+            None => "fetched".to_owned(),
+        };
+        println!("order {order}: placed → webhook kept {kept} → {how} → at One Tribe {}", ms(one.started));
+    }
+    accepted.len()
+}

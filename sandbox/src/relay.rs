@@ -1,0 +1,85 @@
+//! The real relay, pointed at the simulators: as variables for a process of its own, or started within this one.
+
+use std::path::Path;
+
+use onetribe_relay::{
+    app::{AppError, Application},
+    config::Config,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{OneTribeSim, StoreSim};
+
+/// Opens the status page of a relay started here.
+pub const ADMIN_TOKEN: &str = "sandbox-admin-token";
+
+/// The environment of a relay between `store` and `sink` that keeps its inbox at `database` and listens on `port` of
+/// loopback. Later entries win, so that a test may add its own.
+pub fn variables(store: &StoreSim, sink: &OneTribeSim, database: &Path, port: u16) -> Vec<(String, String)> {
+    let config = store.config();
+    [
+        ("BIGCOMMERCE_STORE_HASH", config.hash.clone()),
+        ("BIGCOMMERCE_ACCESS_TOKEN", config.token.clone()),
+        ("BIGCOMMERCE_CLIENT_SECRET", config.client_secret.clone()),
+        ("BIGCOMMERCE_API_URL", store.api_url()),
+        ("ONE_TRIBE_DESTINATION", sink.url()),
+        ("PUBLIC_URL", format!("http://127.0.0.1:{port}")),
+        ("DATABASE_URL", format!("sqlite://{}", database.display())),
+        ("HOST", "127.0.0.1".to_owned()),
+        ("PORT", port.to_string()),
+        ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+/// A port of loopback that is free now.
+///
+/// # Errors
+/// No port could be had.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A relay within this process.
+#[derive(Debug)]
+pub struct Relay {
+    port: u16,
+    metrics_port: Option<u16>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), AppError>>,
+}
+
+impl Relay {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It cannot start as configured.
+    pub async fn start(config: Config) -> Result<Self, AppError> {
+        let app = Application::build(config).await?;
+        let (port, metrics_port) = (app.port(), app.metrics_port());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(app.run_until_stopped(stop.clone()));
+        Ok(Self { port, metrics_port, stop, task })
+    }
+
+    /// Its address and a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The address of its metrics, if it serves them.
+    pub fn metrics_url(&self) -> Option<String> {
+        self.metrics_port.map(|port| format!("http://127.0.0.1:{port}/metrics"))
+    }
+
+    /// Stops it as SIGTERM does, and waits until it has.
+    ///
+    /// # Errors
+    /// It had ended by itself, with an error.
+    pub async fn stop(self) -> Result<(), AppError> {
+        self.stop.cancel();
+        self.task.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    }
+}

@@ -1,0 +1,112 @@
+//! Instances as answers show them, without their secrets.
+
+use serde_json::{Value, json};
+
+use super::{Configuration, MASK};
+use crate::{
+    clock::Timestamp,
+    connection::spec::ConnectionSpec,
+    elements::{catalog::Element, date_format, values},
+    object::ConnectionId,
+    secret::Secret,
+};
+
+/// Configuration keys whose values are secrets (the vendor's test suite: `password`, `oauth.api.key`,
+/// `oauth.api.secret`).
+const SECRETS: [&str; 5] = [
+    "oauth.api.key",
+    "event.notification.signature.key",
+    "event.notification.callback.headers",
+    "consumer_key",
+    "api_key",
+];
+/// Endings of further ones, those included that clients make up.
+const SECRET_ENDINGS: [&str; 4] = ["password", "secret", "token", "credentials"];
+
+/// An instance to be shown.
+#[derive(Debug, Clone, Copy)]
+pub struct InstanceView<'a> {
+    /// Its number.
+    pub id: ConnectionId,
+    /// What it is.
+    pub spec: &'a ConnectionSpec,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether a client has switched it off.
+    pub is_disabled: bool,
+    /// Whether the store takes its credentials, as far as is known.
+    pub is_valid: bool,
+    /// Its token, in the one answer that shows it.
+    pub token: Option<&'a Secret>,
+    /// Whether configuration and element are shown whole (`hydrate`).
+    pub is_hydrated: bool,
+}
+
+/// Whether a key's value is never shown.
+pub fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    SECRETS.contains(&key.as_str()) || SECRET_ENDINGS.iter().any(|ending| key.ends_with(ending))
+}
+
+/// A value as it is shown: a secret that is not empty as `********`.
+pub fn masked(key: &str, value: &Value) -> Value {
+    if is_secret(key) && !values::is_blank(value) { MASK.into() } else { value.clone() }
+}
+
+/// `GET /instances/{id}/configuration`: values as texts, secrets masked. The ids count the keys in their order.
+pub fn configuration_list(configuration: &Configuration) -> Value {
+    let entry = |(index, (key, value)): (usize, (&String, &Value))| {
+        let value = masked(key, value);
+        let text =
+            values::as_text(&value).unwrap_or_else(|| if value.is_null() { String::new() } else { value.to_string() });
+        json!({ "id": index + 1, "key": key, "name": key, "propertyValue": text, "active": true })
+    };
+    Value::Array(configuration.iter().enumerate().map(entry).collect())
+}
+
+/// `2017-08-07T18:46:38Z`
+pub fn date(at: Timestamp) -> String {
+    date_format::moment(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+impl InstanceView<'_> {
+    /// The instance as JSON: every field of the vendor's own example, and the user whole, as its test schema demands.
+    pub fn json(&self) -> Value {
+        let element = Element::of(self.spec.source.kind());
+        let instance = self.spec.instance.as_ref();
+        let configuration = instance.map(|instance| {
+            let shown = instance.configuration.iter().map(|(key, value)| (key.clone(), masked(key, value)));
+            Value::Object(shown.collect())
+        });
+        let mut shown = json!({
+            "id": self.id.0,
+            "name": self.spec.name,
+            "createdDate": date(self.created_at),
+            "token": self.token.map_or(MASK, Secret::expose),
+            "element": element.within_instance(),
+            "elementId": element.id,
+            "tags": instance.map_or(&[][..], |instance| &instance.tags),
+            "provisionInteractions": [],
+            "valid": self.is_valid,
+            "disabled": self.is_disabled,
+            "maxCacheSize": 0,
+            "cacheTimeToLive": 0,
+            "configuration": configuration.unwrap_or_else(|| json!({})),
+            "eventsEnabled": instance.is_some_and(|instance| instance.has_events),
+            "traceLoggingEnabled": false,
+            "cachingEnabled": false,
+            "externalAuthentication": "none",
+            "user": {
+                "id": 1,
+                "emailAddress": "onetribe-relay@localhost",
+                "firstName": "onetribe",
+                "lastName": "relay"
+            }
+        });
+        if !self.is_hydrated {
+            shown["element"] = json!({ "id": element.id, "key": element.key });
+            shown["configuration"] = json!({});
+        }
+        shown
+    }
+}
