@@ -73,7 +73,7 @@ impl Application {
             Database::Sqlite(path) => Some(ServeLock::take(path).map_err(AppError::Lock)?),
             Database::Postgres(_) => None,
         };
-        let services = Services::open(config).await?;
+        let services = Services::open(config, true).await?;
         if lock.is_some() {
             free_claims(&services).await;
         }

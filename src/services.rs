@@ -59,11 +59,13 @@ pub struct Services {
 }
 
 impl Services {
-    /// Opens the database and takes up its connections. Calls no store and no destination.
+    /// Opens the database and takes up its connections. Calls no store and no destination. Only whoever `serves` makes the
+    /// rows of the environment agree with what it describes: a command started with other variables must not end the
+    /// connection that a relay serves.
     ///
     /// # Errors
     /// [`ServicesError`]
-    pub async fn open(config: Config) -> Result<Self, ServicesError> {
+    pub async fn open(config: Config, serves: bool) -> Result<Self, ServicesError> {
         let Config { settings, environment } = config;
         let inbox = inbox::open(&settings.database).await.map_err(ServicesError::Open)?;
         let settings = Arc::new(settings);
@@ -83,7 +85,9 @@ impl Services {
             platform,
             metrics: metrics.clone(),
         });
-        record_environment(inbox.as_ref(), environment.as_ref(), Timestamp::now()).await?;
+        if serves || inbox.connections(0).await?.is_empty() {
+            record_environment(inbox.as_ref(), environment.as_ref(), Timestamp::now()).await?;
+        }
         let keyring = Keyring::new(settings.credentials_keys.iter().cloned());
         let build = builder.clone();
         let catalog =
