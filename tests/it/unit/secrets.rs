@@ -36,7 +36,7 @@ const BAD: [(&str, &str, &str); 20] = [
     ("ELEMENTS_USER_SECRET", "", ",comma"),
     ("ELEMENTS_ORGANIZATION_SECRET", "é", ""),
     ("CREDENTIALS_KEY", "", ""),
-    ("CREDENTIALS_KEY", "AAAA", ","),
+    ("CREDENTIALS_KEY", "AA", ","),
     ("ONE_TRIBE_DESTINATION", "", ""),
     ("ONE_TRIBE_DESTINATION", "http://example.com/", ""),
     ("ONE_TRIBE_DESTINATION", "https://", "@example.com"),
