@@ -2,6 +2,7 @@
 //! byte, to the merchant's destination.
 
 pub mod clock;
+pub mod health;
 pub mod http;
 pub mod humanize;
 pub mod inbox;
@@ -12,4 +13,8 @@ pub mod signature;
 pub mod connection {
     //! Connections (in the making).
     pub mod spec;
+}
+pub mod web {
+    //! The HTTP side (in the making).
+    pub mod status;
 }
