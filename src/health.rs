@@ -8,6 +8,8 @@ pub mod checks;
 mod condition;
 mod conditions;
 pub mod facts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod verdict;
 mod wording;
 

@@ -94,3 +94,82 @@ fn connected(facts: &Facts) -> Verdict {
         others: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        health::{
+            facts::{Health, OrderFacts},
+            fixtures::{ago, counted, down, fine, with},
+            judge,
+        },
+        http::Failure,
+        inbox::{ConnectionState, HookState, Summary},
+    };
+
+    fn judged(facts: &Facts) -> Verdict {
+        verdict(facts, &judge(facts))
+    }
+
+    #[test]
+    fn the_worst_that_is_known_decides() {
+        let forwarded = Summary { last_delivered_at: Some(ago(120)), ..Summary::default() };
+        let outage = with(|facts| facts.destination.outage = down(300, Failure::Status(503)));
+        for (facts, light, title, said) in [
+            (fine(), Light::Green, "Connected", "No order has come yet."),
+            (counted(forwarded), Light::Green, "Connected", "forwarded 2 minutes ago"),
+            (with(|facts| facts.orders = None), Light::Red, "Orders cannot be kept", "cannot be read"),
+            (outage, Light::Red, "Orders are not arriving", "5 minutes (HTTP 503)"),
+            (
+                with(|facts| facts.store.outage = down(1, Failure::Status(401))),
+                Light::Red,
+                "BigCommerce refuses the access token",
+                "access token (HTTP 401)",
+            ),
+            (
+                with(|facts| facts.hooks.rows[0].state = HookState::Missing),
+                Light::Amber,
+                "Connected, with a warning",
+                "up to 15 minutes late",
+            ),
+            (
+                counted(Summary { failed: 1, ..forwarded }),
+                Light::Amber,
+                "1 order could not be delivered",
+                "1 order could not be delivered.",
+            ),
+            (
+                with(|facts| facts.connection.state = ConnectionState::Incomplete),
+                Light::Amber,
+                "One step is left",
+                "payload URL is missing",
+            ),
+            (with(|facts| facts.store.probe = None), Light::Amber, "Not checked yet", "has been checked"),
+        ] {
+            let verdict = judged(&facts);
+            assert_eq!((verdict.light, &*verdict.title), (light, title), "{verdict:?}");
+            assert!(verdict.sentence.contains(said), "{verdict:?} does not say `{said}`");
+        }
+    }
+
+    #[test]
+    fn the_button_that_helps_comes_first() {
+        let failed = counted(Summary { failed: 3, ..Summary::default() });
+        assert_eq!(judged(&failed).action, Action::ResendFailed);
+        let hooks = with(|facts| facts.hooks.rows[0].state = HookState::Inactive);
+        assert_eq!(judged(&hooks).action, Action::Update);
+        assert_eq!(judged(&fine()).action, Action::Check);
+    }
+
+    #[test]
+    fn a_second_trouble_is_told_as_well() {
+        let facts = with(|facts| {
+            facts.relay.database = Health::Trouble(ago(30));
+            facts.destination.outage = down(400, Failure::Connect);
+            facts.orders = Some(OrderFacts::default());
+        });
+        let verdict = judged(&facts);
+        assert_eq!((&*verdict.title, verdict.others), ("Orders cannot be kept", vec![1]));
+    }
+}
