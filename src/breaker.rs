@@ -20,35 +20,41 @@ fn probe_wait(failures: u32, chance: f64) -> Duration {
     if full < PROBE.cap { PROBE.wait(failures, chance) } else { full }
 }
 
-/// What is known of something that may be in trouble. Having seen no trouble is not the same as having seen that all is well.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What is known of something that may be in trouble. Not having seen trouble is not the same as having seen that all is
+/// well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Health<T> {
-    /// Not tried yet.
+    /// Nothing has been seen since the start.
     #[default]
     Unknown,
-    /// It worked the last time.
+    /// The last that was seen was as it should be.
     Well,
-    /// It did not.
+    /// The last that was seen was not.
     Trouble(T),
 }
 
 impl<T> Health<T> {
-    /// Whether it is known to work.
+    /// The trouble, if there is any.
+    pub fn trouble(&self) -> Option<&T> {
+        if let Self::Trouble(trouble) = self { Some(trouble) } else { None }
+    }
+
+    /// Whether it is known to be well.
     pub fn is_well(&self) -> bool {
         matches!(self, Self::Well)
     }
 
-    /// What the trouble is, if there is any.
-    pub fn trouble(self) -> Option<T> {
-        if let Self::Trouble(trouble) = self { Some(trouble) } else { None }
+    /// Whether nothing is known.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown)
     }
 
-    /// The same, the trouble told in other words.
-    pub fn map<U>(self, words: impl FnOnce(T) -> U) -> Health<U> {
+    /// The same with another value for the trouble.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Health<U> {
         match self {
             Self::Unknown => Health::Unknown,
             Self::Well => Health::Well,
-            Self::Trouble(trouble) => Health::Trouble(words(trouble)),
+            Self::Trouble(trouble) => Health::Trouble(change(trouble)),
         }
     }
 }

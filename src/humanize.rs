@@ -1,6 +1,6 @@
 //! Numbers and spans of time in plain English, for pages, terminals and alerts. Pure.
 
-use std::time::Duration;
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use crate::http::Failure;
 
@@ -60,6 +60,43 @@ pub fn number(n: u64) -> String {
     grouped
 }
 
+/// A text from outside, safe to show in a page, a terminal or a log line: control characters and those that reorder or hide
+/// what stands around them become visible escapes such as `\u{202e}` (Unicode Technical Report 36, "Bidirectional text
+/// spoofing"). Everything else stays as it is.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_unprintable(character) {
+            // A String takes whatever is written to it.
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// C0 and C1 controls, zero-width and bidirectional characters, line and paragraph separators, the byte order mark.
+fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// `218`, `218 and 219`, `218, 219 and 220`, `218, 219, 220 and 1,247 more`: at most `shown` of `total` items by name.
+pub fn listed(items: &[String], total: u64, shown: usize) -> String {
+    let named = &items[..items.len().min(shown)];
+    let hidden = total.saturating_sub(named.len() as u64);
+    match (named, hidden) {
+        ([], hidden) => number(hidden),
+        ([one], 0) => one.clone(),
+        ([first @ .., last], 0) => format!("{} and {last}", first.join(", ")),
+        (named, hidden) => format!("{} and {} more", named.join(", "), number(hidden)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +120,33 @@ mod tests {
         assert_eq!(number(999), "999");
         assert_eq!(number(1_000), "1,000");
         assert_eq!(count(1_234_567, "order"), "1,234,567 orders");
+    }
+
+    #[test]
+    fn what_reorders_or_hides_text_becomes_visible() {
+        assert!(matches!(printable("Pläne & Ölgemälde 日本"), Cow::Borrowed(_)));
+        for (text, shown) in [
+            ("a\u{202e}b", "a\\u{202e}b"),
+            ("a\nb\u{1b}[31m", "a\\u{a}b\\u{1b}[31m"),
+            ("\u{2066}x\u{2069}\u{200f}\u{85}", "\\u{2066}x\\u{2069}\\u{200f}\\u{85}"),
+            ("\u{2028}\u{feff}", "\\u{2028}\\u{feff}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+
+    #[test]
+    fn lists_name_a_few_and_count_the_rest() {
+        let items: Vec<String> = ["218", "219", "220"].map(str::to_owned).into();
+        for (of, total, shown, said) in [
+            (0, 0, 3, "0"),
+            (1, 1, 3, "218"),
+            (2, 2, 3, "218 and 219"),
+            (3, 3, 3, "218, 219 and 220"),
+            (3, 1_250, 3, "218, 219, 220 and 1,247 more"),
+            (3, 3, 2, "218, 219 and 1 more"),
+        ] {
+            assert_eq!(listed(&items[..of], total, shown), said);
+        }
     }
 }

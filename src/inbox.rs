@@ -223,6 +223,9 @@ pub trait Inbox: Send + Sync {
 
     // The process and its peers.
 
+    /// What tells this database from every other: random bytes, the same for all processes that share it.
+    async fn identity(&self) -> Result<Vec<u8>, InboxError>;
+
     /// Proves that the database can be written.
     async fn probe(&self, now: Timestamp) -> Result<(), InboxError>;
 

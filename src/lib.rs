@@ -3,12 +3,14 @@
 
 pub mod app;
 pub mod breaker;
+pub mod checker;
 pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod destination;
 pub mod dispatch;
 pub mod elements;
+pub mod health;
 pub mod http;
 pub mod humanize;
 pub mod inbox;

@@ -186,7 +186,7 @@ impl Registrar {
             Err(_) => return done,
         };
         let mut health = care.health.lock();
-        let since = health.clone().trouble().map_or_else(Instant::now, |trouble| trouble.since);
+        let since = health.trouble().map_or_else(Instant::now, |trouble| trouble.since);
         *health = Health::Trouble(HookTrouble { since, failure });
         drop(health);
         done

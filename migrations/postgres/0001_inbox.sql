@@ -151,13 +151,15 @@ CREATE TABLE hook_locks (
     epoch BIGINT NOT NULL                 -- goes up when the owner changes
 );
 
--- One row: the newest revision of any connection, and when the database was last proven to be writable.
+-- One row: the newest revision of any connection, what tells this database from others, and when it was last proven to be
+-- writable.
 CREATE TABLE catalog (
     only SMALLINT PRIMARY KEY CHECK (only = 1),
     revision BIGINT NOT NULL,
+    identity BYTEA NOT NULL,               -- random; tells this database from others
     probed_at BIGINT
 );
-INSERT INTO catalog (only, revision) VALUES (1, 0);
+INSERT INTO catalog (only, revision, identity) VALUES (1, 0, decode(replace(gen_random_uuid()::text, '-', ''), 'hex'));
 
 -- Who is there, and which shards of connections each holds.
 CREATE TABLE relays (

@@ -148,13 +148,15 @@ CREATE TABLE hook_locks (
     epoch INTEGER NOT NULL                 -- goes up when the owner changes
 ) STRICT;
 
--- One row: the newest revision of any connection, and when the database was last proven to be writable.
+-- One row: the newest revision of any connection, what tells this database from others, and when it was last proven to be
+-- writable.
 CREATE TABLE catalog (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     revision INTEGER NOT NULL,
+    identity BLOB NOT NULL,               -- random; tells this database from others
     probed_at INTEGER
 ) STRICT;
-INSERT INTO catalog (only, revision) VALUES (1, 0);
+INSERT INTO catalog (only, revision, identity) VALUES (1, 0, randomblob(16));
 
 -- The migration that a relay has to know to use these tables is the highest of these. Migrations only add; one that
 -- relays without some earlier migration cannot live with inserts the number of that one.

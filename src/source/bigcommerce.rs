@@ -148,6 +148,23 @@ impl Drop for Permit {
     }
 }
 
+/// What a store says of itself (`GET /v2/store`).
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct StoreInformation {
+    /// Its name.
+    pub name: String,
+    /// The address that shoppers know.
+    pub domain: String,
+    /// The same as a URL.
+    pub secure_url: String,
+    /// Where merchants work.
+    pub control_panel_base_url: String,
+}
+
+/// The largest description of a store that is taken.
+const MAX_INFORMATION: usize = 256 * 1024;
+
 /// A store's address cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store's API address cannot be used")]
@@ -306,7 +323,10 @@ impl Store {
             self.quota().observed(now, &seen);
         }
         if !crate::http::is_html(response.headers()) {
-            self.credentials.lock().observed(operation == Operation::Hooks, status, now, Timestamp::now());
+            // What the store says of itself needs a right of its own, which the relay can do without.
+            if operation != Operation::Store {
+                self.credentials.lock().observed(operation == Operation::Hooks, status, now, Timestamp::now());
+            }
         }
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
@@ -318,6 +338,17 @@ impl Store {
     /// How far the store's clock is ahead of this machine's, in milliseconds, by its last answer; 0 before the first.
     pub fn ahead_ms(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// What the store says of itself; the access token may lack the right to ask (403).
+    ///
+    /// # Errors
+    /// Whatever went wrong with the call.
+    pub async fn information(&self) -> Result<StoreInformation, CallError> {
+        let permit = self.take_urgent().await?;
+        let response = self.call(permit, Operation::Store, Method::GET, "v2/store", None).await?;
+        let body = crate::http::read_body(response, MAX_INFORMATION).await?;
+        serde_json::from_slice(crate::http::json_start(&body)).map_err(|_| Failure::NotJson.into())
     }
 
     /// Whether the store takes the credentials, or since when and with which status it refuses them: 401, or 403 where

@@ -293,6 +293,10 @@ impl Inbox for PostgresInbox {
         Ok(notifications::read(&self.readers, &self.shared.clock, connection, Which::Outstanding).await?)
     }
 
+    async fn identity(&self) -> Result<Vec<u8>, InboxError> {
+        Ok(sqlx::query_scalar("SELECT identity FROM catalog").fetch_one(&self.readers).await?)
+    }
+
     async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
         let now = self.shared.clock.inward(now);
         self.changes.run(move |db| Box::pin(upkeep::probe(db, now))).await

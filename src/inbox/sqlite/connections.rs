@@ -20,6 +20,11 @@ pub(super) fn revision(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT revision FROM catalog")?.query_row([], |row| row.get(0))
 }
 
+/// What tells this database from others.
+pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
+    connection.prepare_cached("SELECT identity FROM catalog")?.query_row([], |row| row.get(0))
+}
+
 /// Every connection changed after `revision`, by revision.
 pub(super) fn changed(connection: &Connection, revision: i64) -> rusqlite::Result<Vec<ConnectionRecord>> {
     let sql = "SELECT c.id, origin, state, pause_reason, name, source_kind, store, destination_kind, destination_host,

@@ -203,6 +203,10 @@ impl Inbox for SqliteInbox {
         self.readers.read(move |db| tables::outstanding(db, connection)).await
     }
 
+    async fn identity(&self) -> Result<Vec<u8>, InboxError> {
+        self.readers.read(connections::identity).await
+    }
+
     async fn probe(&self, now: Timestamp) -> Result<(), InboxError> {
         self.writer.change(move |transaction| tables::probe(transaction, now)).await
     }

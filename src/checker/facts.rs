@@ -1,0 +1,243 @@
+//! What is known of a connection without asking its store or its destination.
+
+use std::time::{Duration, Instant};
+
+use super::Probed;
+use crate::{
+    breaker::Health,
+    clock::Timestamp,
+    config::Database,
+    connection::{Connection, Link, spec::DestinationSpec},
+    health::{
+        Facts,
+        facts::{
+            CallbackFacts, ConnectionFacts, DestinationFacts, DiskSpace, HookFacts, HookFault, OrderFacts, Refusal,
+            RelayFacts, StoreFacts, Trouble, WebhookFacts,
+        },
+    },
+    http::Failure,
+    inbox::{InboxError, ObjectQuery, ObjectState, Outage, Side},
+    services::Services,
+    source::Source,
+};
+
+/// The facts do not wait longer than this for the database.
+const READ_TIME: Duration = Duration::from_secs(3);
+/// Orders that are shown, of each group.
+const SHOWN: u32 = 20;
+
+/// Reads everything once.
+pub(super) async fn read(
+    services: &Services,
+    connection: &Connection,
+    probed: &Probed,
+    storage_failing_since: Option<Timestamp>,
+) -> Facts {
+    let at = Timestamp::now();
+    let mut facts = Facts::new(at, connection_facts(services, connection, probed));
+    let kept = tokio::time::timeout(READ_TIME, kept(services, connection)).await;
+    let kept = match kept {
+        Ok(Ok(kept)) => Some(kept),
+        Ok(Err(error)) => {
+            tracing::warn!(connection = %connection.id, %error, "the facts of connection {} cannot be read: {error}", connection.id);
+            None
+        }
+        Err(_) => None,
+    };
+    facts.relay = relay_facts(services, probed, storage_failing_since, kept.is_some(), at);
+    facts.public_address = probed.public_address.clone();
+    if let Some(link) = &connection.link {
+        let outages = kept.as_ref().map_or(&[][..], |kept| &kept.outages);
+        let delivered_at = kept.as_ref().and_then(|kept| kept.orders.summary.last_delivered_at);
+        facts.store = store_facts(link, outages, probed, delivered_at, at);
+        facts.destination = DestinationFacts {
+            outage: outage(link, Side::Destination, outages, at),
+            answered_at: delivered_at,
+            recovered_at: None,
+            probe: probed.destination.clone(),
+        };
+        facts.webhooks = webhook_facts(link);
+    }
+    if let Some(kept) = kept {
+        facts.hooks = hook_facts(services, connection, probed, kept.hooks, at);
+        facts.callback = CallbackFacts { outstanding: kept.outstanding, next_try_at: kept.next_try_at, ..callback(connection) };
+        facts.feeds = kept.feeds;
+        facts.orders = Some(kept.orders);
+    }
+    facts
+}
+
+/// What the database holds of a connection.
+struct Kept {
+    orders: OrderFacts,
+    outages: Vec<Outage>,
+    hooks: Vec<crate::inbox::HookRow>,
+    feeds: Vec<crate::inbox::Feed>,
+    outstanding: u64,
+    next_try_at: Option<Timestamp>,
+}
+
+async fn kept(services: &Services, connection: &Connection) -> Result<Kept, InboxError> {
+    let (inbox, id) = (&services.inbox, connection.id);
+    let summary = inbox.summary(id).await?;
+    let query = ObjectQuery { limit: SHOWN, ..ObjectQuery::default() };
+    let recent = inbox.objects(id, query.clone()).await?;
+    let failed = match summary.failed {
+        0 => Vec::new(),
+        _ => inbox.objects(id, ObjectQuery { state: Some(ObjectState::Failed), ..query.clone() }).await?,
+    };
+    let troubled = match summary.refused {
+        0 => Vec::new(),
+        _ => inbox.objects(id, ObjectQuery { only_in_trouble: true, ..query }).await?,
+    };
+    let outstanding = match connection.link.as_ref().and_then(|link| link.spec.destination.as_ref()) {
+        Some(DestinationSpec::CloudElements(_)) => inbox.outstanding(id).await?,
+        _ => Vec::new(),
+    };
+    Ok(Kept {
+        orders: OrderFacts { summary, recent, failed, troubled },
+        outages: inbox.outages(id).await?,
+        hooks: inbox.hooks(id).await?,
+        feeds: inbox.feeds(id).await?,
+        outstanding: outstanding.len() as u64,
+        next_try_at: outstanding.iter().filter_map(|notification| notification.retry_at).min(),
+    })
+}
+
+fn connection_facts(services: &Services, connection: &Connection, probed: &Probed) -> ConnectionFacts {
+    let spec = connection.link.as_ref().map(|link| &link.spec);
+    let settings = &services.settings;
+    ConnectionFacts {
+        id: connection.id,
+        name: connection.name.clone(),
+        origin: connection.origin,
+        state: connection.state,
+        pause_reason: connection.pause_reason,
+        source: connection.source_kind,
+        store: connection.store.clone(),
+        label: probed.label.clone(),
+        destination: connection.destination_host.as_ref().map(|(kind, _)| *kind),
+        destination_host: connection.destination_host.as_ref().map(|(_, host)| host.clone()),
+        has_webhooks: spec.is_some_and(|spec| spec.has_webhooks),
+        poll_interval: spec.and_then(|spec| spec.poll_interval).or(settings.reconcile_interval),
+        public_url: settings.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        created_at: connection.created_at,
+    }
+}
+
+fn relay_facts(
+    services: &Services,
+    probed: &Probed,
+    storage_failing_since: Option<Timestamp>,
+    is_readable: bool,
+    at: Timestamp,
+) -> RelayFacts {
+    let database = match storage_failing_since {
+        Some(since) => Health::Trouble(since),
+        None if is_readable => Health::Well,
+        None => Health::Trouble(at),
+    };
+    RelayFacts {
+        has_admin_token: services.settings.admin_token.is_some(),
+        database,
+        database_took: probed.database_took,
+        disk: disk(&services.settings.database),
+        log_lines_dropped: 0,
+    }
+}
+
+/// Room on the disk that a database file lies on.
+fn disk(database: &Database) -> Option<DiskSpace> {
+    let Database::Sqlite(path) = database else { return None };
+    let folder = std::path::absolute(path).ok()?;
+    let found = rustix::fs::statvfs(folder.parent()?).ok()?;
+    Some(DiskSpace {
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+    })
+}
+
+/// Whether a side is down: as this process sees it, or as whoever delivers has noted it.
+fn outage(link: &Link, side: Side, outages: &[Outage], at: Timestamp) -> Health<Trouble> {
+    let health = link.breaker(side).health();
+    let noted = outages.iter().find(|outage| outage.side == side);
+    match (health, noted) {
+        (Health::Trouble((since, failure)), _) => Health::Trouble(Trouble { since: at.before(since.elapsed()), failure }),
+        (Health::Well, _) => Health::Well,
+        (Health::Unknown, Some(Outage { since, failure, .. })) => {
+            Health::Trouble(Trouble { since: *since, failure: *failure })
+        }
+        (Health::Unknown, None) => Health::Unknown,
+    }
+}
+
+fn store_facts(
+    link: &Link,
+    outages: &[Outage],
+    probed: &Probed,
+    delivered_at: Option<Timestamp>,
+    at: Timestamp,
+) -> StoreFacts {
+    // The evidence has been weighed where it was seen: twice at least, ten seconds apart.
+    let credentials = link.source.credentials().map(|refused| Refusal {
+        failure: Failure::Status(refused.status),
+        first_at: refused.since,
+        last_at: at.max(refused.since.after(Duration::from_secs(10))),
+        count: 2,
+    });
+    let closed_for = match &link.source {
+        Source::BigCommerce(store) => store.quota().closed_for(Instant::now()),
+    };
+    let ahead = link.source.ahead_ms();
+    StoreFacts {
+        outage: outage(link, Side::Store, outages, at),
+        credentials,
+        answered_at: delivered_at,
+        recovered_at: None,
+        quota_closed_for: Some(closed_for).filter(|span| !span.is_zero()),
+        clock_ahead_ms: Some(-ahead).filter(|ahead| *ahead != 0),
+        probe: probed.store.clone(),
+    }
+}
+
+fn hook_facts(
+    services: &Services,
+    connection: &Connection,
+    probed: &Probed,
+    rows: Vec<crate::inbox::HookRow>,
+    at: Timestamp,
+) -> HookFacts {
+    let expected = services.builder.wanted_hooks(connection).len();
+    let upkeep = services.registrar.health(connection.id).map(|trouble| {
+        let fault = match trouble.failure {
+            Failure::Status(429) => HookFault::Quota,
+            failure => HookFault::Call(failure),
+        };
+        (at.before(trouble.since.elapsed()), fault)
+    });
+    HookFacts {
+        rows,
+        expected,
+        looked_at: probed.hooks_looked_at,
+        took: probed.hooks_took,
+        upkeep,
+        blocked_for: probed.blocked_for,
+    }
+}
+
+fn webhook_facts(link: &Link) -> WebhookFacts {
+    let evidence = link.webhooks.lock();
+    WebhookFacts {
+        wrong_signature: evidence.wrong_secret_since().map(|since| Refusal::new(Failure::Status(401), since)),
+        unsigned_at: evidence.many_unsigned().map(|_| Timestamp::now()),
+        refused: evidence.many_refused(Instant::now()).unwrap_or(0),
+        missed: 0,
+    }
+}
+
+fn callback(connection: &Connection) -> CallbackFacts {
+    let destination = connection.link.as_ref().and_then(|link| link.spec.destination.as_ref());
+    let is_plain_http = matches!(destination, Some(DestinationSpec::CloudElements(callback))
+        if callback.url.expose().starts_with("http://"));
+    CallbackFacts { is_plain_http, ..CallbackFacts::default() }
+}

@@ -1,0 +1,99 @@
+//! The calls that checks make. None of them sends anything to the destination that could be taken for an order.
+
+use std::time::{Duration, Instant};
+
+use super::{Checker, public_address};
+use crate::{
+    clock::Timestamp,
+    connection::{Connection, Link},
+    destination::{Destination, cloud_elements},
+    health::{checks::LIMIT, facts::{Probe, StoreLabel}},
+    http::Failure,
+    services::Services,
+    source::Source,
+};
+
+/// The outcome of a call, with the time it took; what takes longer than a check may is a timeout.
+async fn timed<T>(call: impl Future<Output = Result<T, Failure>>) -> Probe<Result<T, Failure>> {
+    let began = Instant::now();
+    let outcome = tokio::time::timeout(LIMIT, call).await.unwrap_or(Err(Failure::Timeout));
+    Probe { at: Timestamp::now(), took: began.elapsed(), outcome }
+}
+
+impl Checker {
+    /// Asks everybody, side by side.
+    pub(super) async fn probe(&self, services: &Services, connection: &Connection) {
+        let id = connection.id;
+        let database = async {
+            let began = Instant::now();
+            let probed = tokio::time::timeout(LIMIT, services.inbox.probe(Timestamp::now())).await;
+            if let Ok(Err(error)) = probed {
+                tracing::warn!(%error, "the database cannot be written: {error}");
+            }
+            self.note(id, |probed| probed.database_took = began.elapsed());
+        };
+        let Some(link) = &connection.link else { return database.await };
+        let store = async {
+            let found = timed(async { link.source.can_read().await.map_err(|error| error.failure) }).await;
+            self.note(id, |probed| probed.store = Some(found));
+        };
+        let label = async {
+            if let Ok(Some(label)) = tokio::time::timeout(LIMIT, label(link)).await {
+                self.note(id, |probed| probed.label = Some(label));
+            }
+        };
+        let destination = async {
+            let Some(destination) = &link.destination else { return };
+            let found = timed(reach(services, link, destination)).await;
+            self.note(id, |probed| probed.destination = Some(found));
+        };
+        let hooks = async {
+            let began = Instant::now();
+            let (inspected, blocked) = tokio::join!(
+                tokio::time::timeout(LIMIT, services.registrar.inspect(connection)),
+                tokio::time::timeout(LIMIT, services.registrar.blocked(connection)),
+            );
+            if let Ok(Err(error)) = &inspected {
+                tracing::debug!(connection = %id, %error, "the hooks cannot be looked at: {error}");
+            }
+            let seconds = blocked.ok().and_then(Result::ok).flatten();
+            self.note(id, |probed| {
+                probed.hooks_took = began.elapsed();
+                if matches!(inspected, Ok(Ok(_))) {
+                    probed.hooks_looked_at = Some(Timestamp::now());
+                }
+                probed.blocked_for = seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+            });
+        };
+        let public = async {
+            if let Some(base) = &services.settings.public_url {
+                let found = public_address::probe(services, base).await;
+                self.note(id, |probed| probed.public_address = Some(found));
+            }
+        };
+        tokio::join!(database, store, label, destination, hooks, public);
+    }
+}
+
+async fn reach(services: &Services, link: &Link, destination: &Destination) -> Result<u16, Failure> {
+    let reached = match destination {
+        Destination::OneTribe(one_tribe) => one_tribe.probe().await,
+    };
+    let _ = (services, link, cloud_elements::probe);
+    reached.map_err(|error| error.failure)
+}
+
+/// What the store calls itself, where it may be asked.
+async fn label(link: &Link) -> Option<StoreLabel> {
+    match &link.source {
+        Source::BigCommerce(store) => {
+            let found = store.information().await.ok()?;
+            let address = if found.secure_url.is_empty() { found.domain } else { found.secure_url };
+            Some(StoreLabel {
+                name: found.name,
+                address,
+                control_panel_url: Some(found.control_panel_base_url).filter(|url| url.starts_with("https://")),
+            })
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Orders on their way: failed, refused, late; and the lists that tell of those that no webhook brought.
+
+use std::time::Duration;
+
+use super::{LONG_WAIT, is_callback, store_in_the_way};
+use crate::{
+    health::{
+        condition::{Action, CheckId, Code, Condition, Judgment, Severity},
+        facts::{Facts, OrderFacts},
+    },
+    http::Failure,
+    humanize,
+    inbox::{ConnectionState, Failed, ObjectRow, Side},
+};
+
+/// An order that is refused for less than this may be taken at the next try.
+const REFUSED_TOO_LONG: Duration = Duration::from_secs(300);
+/// After an outage the backlog needs a while.
+const CATCHING_UP: Duration = Duration::from_secs(15 * 60);
+/// So many orders are named.
+const NAMED: usize = 5;
+
+pub(super) fn deliveries(facts: &Facts, judgment: &mut Judgment) {
+    polling(facts, judgment);
+    let Some(orders) = &facts.orders else {
+        judgment.unknown.extend([Code::OrderFailed, Code::OrdersRefused, Code::WaitingLong]);
+        return;
+    };
+    failed(facts, orders, judgment);
+    refused(facts, orders, judgment);
+    waiting(facts, orders, judgment);
+}
+
+/// `order 218 (HTTP 422)`, or why several do not get through.
+fn reasons(rows: &[ObjectRow]) -> String {
+    let mut counted: Vec<(Failed, u64)> = Vec::new();
+    for failed in rows.iter().filter_map(|row| row.last_failure) {
+        match counted.iter_mut().find(|(known, _)| *known == failed) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((failed, 1)),
+        }
+    }
+    counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counted.iter().take(3).map(|(failed, _)| reason(*failed)).collect::<Vec<_>>().join("; ")
+}
+
+/// `One Tribe: HTTP 422` within a sentence.
+fn reason(failed: Failed) -> String {
+    let seen = humanize::failure(failed.failure);
+    match failed.side {
+        Side::Destination => format!("refused with {seen}"),
+        Side::Store => format!("not given by the store: {seen}"),
+    }
+}
+
+fn names(rows: &[ObjectRow], total: u64) -> String {
+    let ids: Vec<String> = rows.iter().map(|row| humanize::printable(&row.id.to_string()).into_owned()).collect();
+    humanize::listed(&ids, total.max(ids.len() as u64), NAMED)
+}
+
+fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
+    let count = orders.summary.failed;
+    if count == 0 {
+        return;
+    }
+    let consequence = match count {
+        1 => "It will not be tried again by itself.",
+        _ => "They will not be tried again by themselves.",
+    };
+    let which = match orders.failed.as_slice() {
+        [] => String::new(),
+        rows => format!(": {} ({})", names(rows, count), reasons(rows)),
+    };
+    let is_refused = orders.failed.iter().any(|row| row.last_failure.is_some_and(|failed| is_refusal(failed)));
+    let tell = if is_refused {
+        format!("Tell {}, with the numbers; ", facts.connection.destination_within())
+    } else {
+        String::new()
+    };
+    let resend = if tell.is_empty() {
+        "Look at the failed orders, and resend them once the reason is gone.".to_owned()
+    } else {
+        format!("{tell}then look at the failed orders, and resend them.")
+    };
+    let noun = humanize::count(count, "order");
+    let title = format!("{noun} could not be delivered");
+    let mut condition = Condition::new(Code::OrderFailed, Severity::Warning, CheckId::Deliveries, title)
+        .text(format!("{noun} could not be delivered{which}."), consequence, resend)
+        .alerting(true)
+        .action(Action::ResendFailed);
+    condition.orders = orders.failed.iter().take(NAMED).map(|row| row.id.clone()).collect();
+    judgment.conditions.push(condition);
+}
+
+/// Whether the far side has said no to this object rather than nothing at all.
+fn is_refusal(failed: Failed) -> bool {
+    failed.side == Side::Destination && matches!(failed.failure, Failure::Status(400..500))
+}
+
+fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
+    let rows: Vec<ObjectRow> = orders
+        .troubled
+        .iter()
+        .filter(|row| row.last_failure.is_some_and(|failed| !is_missing(failed)))
+        .cloned()
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let missing = orders.troubled.len() - rows.len();
+    let count = orders.summary.refused.saturating_sub(missing as u64).max(rows.len() as u64);
+    let since = rows.iter().filter_map(|row| row.waiting_since).min();
+    let next = rows.iter().filter_map(|row| row.next_attempt_at).min();
+    let next = next.map(|at| humanize::span(at.since(facts.at)));
+    let next = next.map_or_else(String::new, |span| format!(" The next try is in {span}."));
+    let by_destination = rows.iter().any(|row| row.last_failure.is_some_and(|failed| failed.side == Side::Destination));
+    let (orders_said, are) = (humanize::count(count, "order"), humanize::are(count));
+    let (cause, cure) = if by_destination {
+        let name = facts.connection.destination_name();
+        let tell = facts.connection.destination_within();
+        (
+            format!("{name} refuses {orders_said}: {} ({}).", names(&rows, count), reasons(&rows)),
+            format!("If it lasts, tell {tell}, with the numbers and the reason."),
+        )
+    } else {
+        (
+            format!("{orders_said} cannot be fetched: {} ({}).", names(&rows, count), reasons(&rows)),
+            "If it lasts, look at these orders in the store.".to_owned(),
+        )
+    };
+    let verb = if by_destination { "refused" } else { "not fetched" };
+    let mut condition = Condition::new(
+        Code::OrdersRefused,
+        Severity::Warning,
+        CheckId::Deliveries,
+        format!("{orders_said} {are} {verb}"),
+    )
+    .text(cause, format!("Tried again meanwhile.{next}"), cure)
+    .alerting(since.is_some_and(|since| facts.age(since) >= REFUSED_TOO_LONG));
+    condition.since = since;
+    condition.orders = rows.iter().take(NAMED).map(|row| row.id.clone()).collect();
+    judgment.conditions.push(condition);
+}
+
+/// An order that the store does not know (yet) is looked for again over ten minutes, which is nothing to tell of.
+fn is_missing(failed: Failed) -> bool {
+    failed.side == Side::Store && failed.failure == Failure::Status(404)
+}
+
+/// Whether something is told of already that keeps orders waiting.
+fn is_explained(judgment: &Judgment) -> bool {
+    const CAUSES: [Code; 9] = [
+        Code::StorageFailing,
+        Code::Incomplete,
+        Code::Paused,
+        Code::CallbackGone,
+        Code::RetriesExhausted,
+        Code::DestinationRefuses,
+        Code::DestinationDown,
+        Code::OrdersRefused,
+        Code::NotificationsOutstanding,
+    ];
+    store_in_the_way(judgment) || CAUSES.into_iter().any(|code| judgment.find(code).is_some())
+}
+
+fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
+    let summary = &orders.summary;
+    let Some(since) = summary.oldest_waiting.filter(|since| facts.age(*since) >= LONG_WAIT) else { return };
+    if facts.connection.state != ConnectionState::Active {
+        return;
+    }
+    let recovered = facts.store.recovered_at.max(facts.destination.recovered_at);
+    let is_catching_up = recovered.is_some_and(|at| facts.age(at) < CATCHING_UP);
+    let waiting = humanize::count(summary.waiting, "order");
+    let noun = if is_callback(facts) { "Notifications" } else { "Orders" };
+    let is_explained = is_explained(judgment);
+    let cure = match (is_explained, is_catching_up) {
+        (true, _) => "See the reason above. Nothing is lost meanwhile.",
+        (_, true) => "Nothing to do: what waited is being delivered.",
+        _ => "If no other check tells why, look at the relay's log. Nothing is lost meanwhile.",
+    };
+    let span = humanize::span(facts.age(since));
+    let condition =
+        Condition::new(Code::WaitingLong, Severity::Warning, CheckId::Deliveries, format!("{noun} are late"))
+            .text(
+                format!("{waiting} {} waiting, the oldest for {span}.", humanize::are(summary.waiting)),
+                "None is lost.",
+                cure,
+            )
+            .since(since)
+            .alerting(!is_explained && !is_catching_up);
+    judgment.conditions.push(condition);
+}
+
+fn polling(facts: &Facts, judgment: &mut Judgment) {
+    let trouble = facts.feeds.iter().filter_map(|feed| feed.trouble).min_by_key(|(since, _)| *since);
+    let Some((since, failure)) = trouble else { return };
+    if facts.connection.poll_interval.is_none() || facts.age(since) < LONG_WAIT || store_in_the_way(judgment) {
+        return;
+    }
+    let span = humanize::span(facts.age(since));
+    let consequence = if facts.connection.expects_webhooks() {
+        "An order whose webhook is lost is not found meanwhile."
+    } else {
+        "New orders are not found meanwhile."
+    };
+    judgment.conditions.push(
+        Condition::new(Code::PollingFailing, Severity::Warning, CheckId::Deliveries, "Polling does not work")
+            .text(
+                format!("Polling has not worked for {span}: {}.", humanize::failure(failure)),
+                consequence,
+                "If the other checks are well, tell the people who run the relay.",
+            )
+            .since(since)
+            .alerting(!facts.connection.expects_webhooks()),
+    );
+}

@@ -1,0 +1,176 @@
+//! The names of things in sentences, and what to do about a setting: that depends on where the connection came from.
+
+use crate::{
+    health::facts::ConnectionFacts,
+    humanize,
+    inbox::{DestinationKind, Origin, SourceKind},
+};
+
+impl ConnectionFacts {
+    /// The store's side, as the subject of a sentence.
+    pub fn store_name(&self) -> &'static str {
+        match self.source {
+            SourceKind::BigCommerce => "BigCommerce",
+            SourceKind::WooCommerce => "The shop",
+        }
+    }
+
+    /// The same within a sentence.
+    pub(super) fn store_within(&self) -> &'static str {
+        match self.source {
+            SourceKind::BigCommerce => "BigCommerce",
+            SourceKind::WooCommerce => "the shop",
+        }
+    }
+
+    /// The destination's side, as the subject of a sentence.
+    pub fn destination_name(&self) -> &'static str {
+        match self.destination {
+            Some(DestinationKind::CloudElements) => "The callback",
+            _ => "One Tribe",
+        }
+    }
+
+    /// The same within a sentence.
+    pub(super) fn destination_within(&self) -> &'static str {
+        match self.destination {
+            Some(DestinationKind::CloudElements) => "the callback",
+            _ => "One Tribe",
+        }
+    }
+
+    /// What the store's credentials are called.
+    pub(super) fn credentials(&self) -> &'static str {
+        match self.source {
+            SourceKind::BigCommerce => "access token",
+            SourceKind::WooCommerce => "keys",
+        }
+    }
+
+    /// The store as people know it, safe to show: what it calls itself, or else its hash or address.
+    pub fn store_label(&self) -> String {
+        let label = self.label.as_ref().map(|label| label.name.trim()).filter(|name| !name.is_empty());
+        humanize::printable(label.unwrap_or(&self.store)).into_owned()
+    }
+
+    /// New credentials of the store, by the way that this connection offers.
+    pub(super) fn renew_credentials(&self) -> String {
+        let id = self.id;
+        match (self.origin, self.source) {
+            (Origin::Environment, _) => {
+                "Set BIGCOMMERCE_ACCESS_TOKEN anew (and BIGCOMMERCE_CLIENT_SECRET, if the API account is a new one) and restart the relay.".to_owned()
+            }
+            (Origin::App, _) => "Open the app in BigCommerce once: that gives the relay a new access token.".to_owned(),
+            (Origin::Api, SourceKind::BigCommerce) => format!(
+                "Give the connection a new access token: `PATCH /connections/{id}` with `{{\"source\":{{\"access_token\":…}}}}`, or on its page."
+            ),
+            (Origin::Api, SourceKind::WooCommerce) => format!(
+                "Make new keys with Read/Write in WooCommerce (Settings, Advanced, REST API) and give them to the connection: `PATCH /connections/{id}` with `{{\"source\":{{\"consumer_key\":…,\"consumer_secret\":…}}}}`, or on its page."
+            ),
+            (Origin::Instance, SourceKind::BigCommerce) => {
+                format!("Update instance {id} with a valid `oauth.user.token`.")
+            }
+            (Origin::Instance, SourceKind::WooCommerce) => {
+                format!("Update instance {id} with valid `username` and `password` (consumer key and secret).")
+            }
+        }
+    }
+
+    /// The right to read orders.
+    pub(super) fn grant_rights(&self) -> String {
+        match (self.origin, self.source) {
+            (Origin::App, _) => {
+                "Open the app in BigCommerce once and accept what it asks for (Orders: read-only).".to_owned()
+            }
+            (_, SourceKind::BigCommerce) => {
+                "In BigCommerce, give the API account the scope Orders: read-only (or make a new one that has it)."
+                    .to_owned()
+            }
+            (_, SourceKind::WooCommerce) => {
+                "In WooCommerce, the keys must belong to an administrator or shop manager and have Read/Write (Settings, Advanced, REST API).".to_owned()
+            }
+        }
+    }
+
+    /// The right name of the store.
+    pub(super) fn name_the_store(&self) -> String {
+        let id = self.id;
+        match (self.origin, self.source) {
+            (Origin::Environment, _) => {
+                "Check BIGCOMMERCE_STORE_HASH: it is the part after `stores/` in the API path. Set it anew and restart the relay.".to_owned()
+            }
+            (Origin::App, _) => "Open the app in BigCommerce once, or install it again.".to_owned(),
+            (Origin::Api, SourceKind::BigCommerce) => format!(
+                "Check the store hash: it is the part after `stores/` in the API path. End connection {id} and connect the right store."
+            ),
+            (Origin::Api, SourceKind::WooCommerce) => {
+                "Check the shop's address, and that its REST API is reachable.".to_owned()
+            }
+            (Origin::Instance, SourceKind::BigCommerce) => {
+                format!("Update instance {id} with the right `store.url` or `store.hash`.")
+            }
+            (Origin::Instance, SourceKind::WooCommerce) => format!("Update instance {id} with the right `store.url`."),
+        }
+    }
+
+    /// The right address of the destination.
+    pub(super) fn renew_destination(&self) -> String {
+        let id = self.id;
+        match self.origin {
+            Origin::Environment => {
+                "Copy the payload URL from One Tribe once more into ONE_TRIBE_DESTINATION and restart the relay."
+                    .to_owned()
+            }
+            Origin::App => "Copy the payload URL from One Tribe once more and enter it below.".to_owned(),
+            Origin::Api if self.destination == Some(DestinationKind::CloudElements) => {
+                format!("Give the connection the right `callback_url`: `PATCH /connections/{id}`, or on its page.")
+            }
+            Origin::Api => format!(
+                "Copy the payload URL from One Tribe once more and give it to the connection: `PATCH /connections/{id}` with `{{\"destination\":…}}`, or on its page."
+            ),
+            Origin::Instance => {
+                format!("Update instance {id} with the right `event.notification.callback.url`.")
+            }
+        }
+    }
+
+    /// The secret that verifies webhooks.
+    pub(super) fn renew_secret(&self) -> String {
+        match self.origin {
+            Origin::Environment => {
+                "Set BIGCOMMERCE_CLIENT_SECRET to the client secret of the API account that BIGCOMMERCE_ACCESS_TOKEN belongs to, and restart the relay.".to_owned()
+            }
+            Origin::App => "Compare BIGCOMMERCE_APP_CLIENT_SECRET with the Developer Portal's and restart the relay.".to_owned(),
+            Origin::Api | Origin::Instance if self.source == SourceKind::WooCommerce => {
+                "Click Update Integration: the relay gives its webhooks their secret again.".to_owned()
+            }
+            Origin::Api | Origin::Instance => format!(
+                "Give the connection the client secret of the API account that its access token belongs to: `PATCH /connections/{}` with `{{\"source\":{{\"client_secret\":…}}}}`, or on its page.",
+                self.id
+            ),
+        }
+    }
+
+    /// What sets polling on again.
+    pub(super) fn enable_polling(&self) -> &'static str {
+        match self.origin {
+            Origin::Instance => "Set `event.poller.refresh_interval`, or remove RECONCILE_INTERVAL.",
+            _ => "Remove RECONCILE_INTERVAL, or set it to a duration such as 15m.",
+        }
+    }
+
+    /// What becomes of new orders while no webhooks come.
+    pub(super) fn meanwhile(&self) -> String {
+        match self.poll_interval {
+            Some(interval) => {
+                format!("Orders are found by polling meanwhile, up to {} late.", humanize::span(interval))
+            }
+            None => "Polling is switched off (RECONCILE_INTERVAL is 0): new orders are not found meanwhile.".to_owned(),
+        }
+    }
+
+    /// Whether webhooks are to come in at all.
+    pub(super) fn expects_webhooks(&self) -> bool {
+        self.has_webhooks && self.public_url.is_some()
+    }
+}
