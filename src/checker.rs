@@ -15,7 +15,7 @@ use crate::{
     connection::Connection,
     health::{
         self, Facts, Judgment, Report,
-        facts::{AddressFault, Probe, StoreLabel},
+        facts::{AddressFault, Probe, ShopProblem, StoreLabel},
     },
     http::Failure,
     object::ConnectionId,
@@ -35,6 +35,7 @@ struct Probed {
     blocked_for: Option<Duration>,
     database_took: Duration,
     label: Option<StoreLabel>,
+    shop: Option<ShopProblem>,
     report: Option<Arc<Report>>,
 }
 

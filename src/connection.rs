@@ -22,13 +22,14 @@ use crate::{
     http::Http,
     inbox::{ConnectionRecord, ConnectionState, DestinationKind, Origin, PauseReason, Side, SourceKind, shard_of},
     metrics::Metrics,
-    object::ConnectionId,
+    object::{ConnectionId, Snapshot},
     secret::Secret,
     signature,
     source::{
         Source,
         bigcommerce::{self, Platform},
         hooks::WantedHook,
+        woocommerce::{self, Shops},
     },
 };
 use evidence::WebhookEvidence;
@@ -96,6 +97,8 @@ pub struct Link {
 pub enum Proof {
     /// Signatures and the relay's token.
     BigCommerce(bigcommerce::webhook::Verifier),
+    /// A signature of the whole body.
+    WooCommerce(woocommerce::webhook::Verifier),
 }
 
 impl Link {
@@ -105,6 +108,12 @@ impl Link {
             Side::Store => self.store_breaker.lock(),
             Side::Destination => self.destination_breaker.lock(),
         }
+    }
+
+    /// Whether an object is not forwarded, since its status says so.
+    pub fn skips(&self, snapshot: &Snapshot) -> bool {
+        let is_skipped = |status: &String| self.spec.skip_statuses.contains(status);
+        snapshot.status.as_ref().is_some_and(is_skipped) || self.source.is_draft(snapshot)
     }
 
     /// Forgets the outages of both sides: no object waits any more that could see the end of one.
@@ -158,6 +167,8 @@ pub struct ConnectionBuilder {
     pub http: Arc<Http>,
     /// What all BigCommerce stores share.
     pub platform: Arc<Platform>,
+    /// What all WooCommerce shops share.
+    pub shops: Arc<Shops>,
     /// The numbers.
     pub metrics: Arc<Metrics>,
 }
@@ -205,7 +216,12 @@ impl ConnectionBuilder {
                 let source = bigcommerce::Store::new(self.platform.clone(), store)?;
                 (Source::BigCommerce(Arc::new(source)), Proof::BigCommerce(verifier))
             }
-            SourceSpec::WooCommerce(_) => return Err(bigcommerce::BadAddress),
+            SourceSpec::WooCommerce(shop) => {
+                let topics = watched_topics(&spec);
+                let verifier = woocommerce::webhook::Verifier::new(&shop.url, &[shop.webhook_secret.clone()], topics);
+                let source = woocommerce::Shop::new(self.shops.clone(), shop)?;
+                (Source::WooCommerce(Arc::new(source)), Proof::WooCommerce(verifier))
+            }
         };
         let destination = spec.destination.as_ref().and_then(|destination| self.destination(&spec, destination));
         Ok(Link {
@@ -283,7 +299,24 @@ impl ConnectionBuilder {
                 };
                 store.scopes.iter().map(wanted).collect()
             }
-            SourceSpec::WooCommerce(_) => Vec::new(),
+            SourceSpec::WooCommerce(shop) => watched_topics(&link.spec)
+                .into_iter()
+                .map(|topic| WantedHook {
+                    topic,
+                    destination: destination.clone(),
+                    secret: shop.webhook_secret.clone(),
+                })
+                .collect(),
         }
+    }
+}
+
+/// The topics of a WooCommerce shop that a connection watches.
+fn watched_topics(spec: &ConnectionSpec) -> Vec<String> {
+    match &spec.destination {
+        Some(DestinationSpec::CloudElements(_)) => {
+            spec.resource_names().iter().flat_map(|resource| woocommerce::hooks::topics_of(resource.as_str())).collect()
+        }
+        _ => woocommerce::hooks::topics_of("orders"),
     }
 }

@@ -132,6 +132,7 @@ impl Registrar {
         let (Some(host), Some(link)) = (host, &connection.link) else { return Ok(None) };
         let domains = match &link.source {
             Source::BigCommerce(store) => store.blocked_domains().await?,
+            Source::WooCommerce(_) => return Ok(None),
         };
         let is_ours = |text: &str| {
             let text = text.split_once("://").map_or(text, |(_, rest)| rest);

@@ -18,7 +18,10 @@ use crate::{
     metrics::Metrics,
     object::ConnectionId,
     registrar::Registrar,
-    source::bigcommerce::Platform,
+    source::{
+        bigcommerce::Platform,
+        woocommerce::{self, Shops},
+    },
 };
 
 /// Why the relay cannot do anything.
@@ -79,10 +82,15 @@ impl Services {
             settings.fetch_timeout,
             metrics.clone(),
         ));
+        let numbers = metrics.clone();
+        let observer: woocommerce::Observer =
+            Arc::new(move |operation, outcome| numbers.store_call("woocommerce", operation.label(), outcome));
+        let shops = Arc::new(Shops::new(http.clone(), settings.fetch_timeout, Some(observer)));
         let builder = Arc::new(ConnectionBuilder {
             settings: settings.clone(),
             http: http.clone(),
             platform,
+            shops,
             metrics: metrics.clone(),
         });
         if serves || inbox.connections(0).await?.is_empty() {

@@ -5,6 +5,7 @@ pub mod bigcommerce;
 pub mod cut;
 pub mod hooks;
 pub mod plan;
+pub mod woocommerce;
 
 use std::{
     sync::Arc,
@@ -16,9 +17,10 @@ use bytes::Bytes;
 use crate::{
     breaker::Health,
     clock::Timestamp,
-    http::CallError,
+    http::{CallError, Failure},
     inbox::{Due, SourceKind},
     object::{ObjectId, Snapshot},
+    retry::{self, FetchBlame},
     secret::Secret,
 };
 use bigcommerce::{
@@ -55,6 +57,8 @@ pub struct ChangesRequest {
 pub enum CallPermit {
     /// On a BigCommerce store.
     BigCommerce(bigcommerce::Permit),
+    /// On a WooCommerce shop.
+    WooCommerce(woocommerce::Permit),
 }
 
 /// One connection's store.
@@ -62,13 +66,19 @@ pub enum CallPermit {
 pub enum Source {
     /// A BigCommerce store.
     BigCommerce(Arc<bigcommerce::Store>),
+    /// A WooCommerce shop.
+    WooCommerce(Arc<woocommerce::Shop>),
 }
+
+/// A permit is used on the source that gave it; anything else is a mistake in the program.
+const FOREIGN_PERMIT: &str = "a permit is used on the source that gave it";
 
 impl Source {
     /// The kind of store.
     pub fn kind(&self) -> SourceKind {
         match self {
             Self::BigCommerce(_) => SourceKind::BigCommerce,
+            Self::WooCommerce(_) => SourceKind::WooCommerce,
         }
     }
 
@@ -79,6 +89,7 @@ impl Source {
     pub fn try_take(&self, want: u32) -> Result<Vec<CallPermit>, Instant> {
         match self {
             Self::BigCommerce(store) => Ok(store.try_take(want)?.into_iter().map(CallPermit::BigCommerce).collect()),
+            Self::WooCommerce(shop) => Ok(shop.try_take(want)?.into_iter().map(CallPermit::WooCommerce).collect()),
         }
     }
 
@@ -86,6 +97,7 @@ impl Source {
     pub fn timeout(&self) -> Duration {
         match self {
             Self::BigCommerce(store) => store.timeout(),
+            Self::WooCommerce(shop) => shop.timeout(),
         }
     }
 
@@ -93,6 +105,7 @@ impl Source {
     pub async fn take(&self) -> CallPermit {
         match self {
             Self::BigCommerce(store) => CallPermit::BigCommerce(store.take().await),
+            Self::WooCommerce(shop) => CallPermit::WooCommerce(shop.take().await),
         }
     }
 
@@ -100,6 +113,7 @@ impl Source {
     pub fn pause(&self, now: Instant) -> Option<Instant> {
         match self {
             Self::BigCommerce(store) => store.quota().pause(now),
+            Self::WooCommerce(shop) => shop.pause(now),
         }
     }
 
@@ -107,6 +121,7 @@ impl Source {
     pub fn plan(&self, due: &[Due], hints: &PageHints, calls: usize, room: usize) -> Vec<Call> {
         match self {
             Self::BigCommerce(_) => plan::windows(due, hints, calls, room),
+            Self::WooCommerce(_) => plan::batches(due, hints, calls, room),
         }
     }
 
@@ -117,6 +132,8 @@ impl Source {
     pub async fn order(&self, permit: CallPermit, id: &ObjectId) -> Result<Snapshot, CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.order(permit, id).await,
+            (Self::WooCommerce(shop), CallPermit::WooCommerce(permit)) => shop.order(permit, id).await,
+            _ => unreachable!("{FOREIGN_PERMIT}"),
         }
     }
 
@@ -132,6 +149,8 @@ impl Source {
                 let limit = u32::try_from(max - min + 1).unwrap_or(PAGE);
                 store.orders(permit, &Selection::Ids { min, max }, 1, limit).await
             }
+            (Self::WooCommerce(shop), CallPermit::WooCommerce(permit)) => shop.orders(permit, ids).await,
+            _ => unreachable!("{FOREIGN_PERMIT}"),
         }
     }
 
@@ -145,6 +164,24 @@ impl Source {
                 let selection = Selection::Modified { since: request.since, sort: request.sort };
                 store.orders(permit, &selection, request.page, request.limit).await
             }
+            (Self::WooCommerce(shop), CallPermit::WooCommerce(permit)) => shop.changes(permit, request).await,
+            _ => unreachable!("{FOREIGN_PERMIT}"),
+        }
+    }
+
+    /// Who has to change before fetching again makes sense.
+    pub fn blame(&self, failure: Failure) -> FetchBlame {
+        match self {
+            Self::BigCommerce(_) => retry::blame_fetch(failure),
+            Self::WooCommerce(_) => woocommerce::blame(failure),
+        }
+    }
+
+    /// Whether an object is not yet anything that a destination should hear of: a cart at the checkout.
+    pub fn is_draft(&self, snapshot: &Snapshot) -> bool {
+        match self {
+            Self::BigCommerce(_) => false,
+            Self::WooCommerce(_) => woocommerce::objects::is_draft(snapshot),
         }
     }
 
@@ -152,6 +189,7 @@ impl Source {
     pub fn widest_page(&self) -> u32 {
         match self {
             Self::BigCommerce(_) => PAGE,
+            Self::WooCommerce(_) => woocommerce::objects::PAGE,
         }
     }
 
@@ -162,6 +200,7 @@ impl Source {
     pub async fn can_read(&self) -> Result<(), CallError> {
         match self {
             Self::BigCommerce(store) => store.can_read().await,
+            Self::WooCommerce(shop) => shop.can_read().await,
         }
     }
 
@@ -169,6 +208,7 @@ impl Source {
     pub fn credentials(&self) -> Health<RefusedCredentials> {
         match self {
             Self::BigCommerce(store) => store.credentials(),
+            Self::WooCommerce(shop) => shop.credentials(),
         }
     }
 
@@ -176,6 +216,7 @@ impl Source {
     pub fn forget_credentials(&self) {
         match self {
             Self::BigCommerce(store) => store.forget_credentials(),
+            Self::WooCommerce(shop) => shop.forget_credentials(),
         }
     }
 
@@ -183,6 +224,7 @@ impl Source {
     pub fn ahead_ms(&self) -> i64 {
         match self {
             Self::BigCommerce(store) => store.ahead_ms(),
+            Self::WooCommerce(shop) => shop.ahead_ms(),
         }
     }
 
@@ -193,6 +235,7 @@ impl Source {
     pub async fn hooks(&self, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
         match self {
             Self::BigCommerce(store) => store.hooks(tokens).await,
+            Self::WooCommerce(shop) => shop.hooks(tokens).await,
         }
     }
 
@@ -203,6 +246,7 @@ impl Source {
     pub async fn take_urgent(&self) -> Result<CallPermit, CallError> {
         match self {
             Self::BigCommerce(store) => Ok(CallPermit::BigCommerce(store.take_urgent().await?)),
+            Self::WooCommerce(shop) => Ok(CallPermit::WooCommerce(shop.take_urgent().await?)),
         }
     }
 
@@ -213,6 +257,8 @@ impl Source {
     pub async fn create_hook(&self, permit: CallPermit, wanted: &WantedHook) -> Result<i64, CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.create_hook(permit, wanted).await,
+            (Self::WooCommerce(shop), CallPermit::WooCommerce(permit)) => shop.create_hook(permit, wanted).await,
+            _ => unreachable!("{FOREIGN_PERMIT}"),
         }
     }
 
@@ -223,6 +269,8 @@ impl Source {
     pub async fn update_hook(&self, permit: CallPermit, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.update_hook(permit, id, wanted).await,
+            (Self::WooCommerce(shop), CallPermit::WooCommerce(permit)) => shop.update_hook(permit, id, wanted).await,
+            _ => unreachable!("{FOREIGN_PERMIT}"),
         }
     }
 
@@ -233,6 +281,8 @@ impl Source {
     pub async fn remove_hook(&self, permit: CallPermit, id: i64) -> Result<(), CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.remove_hook(permit, id).await,
+            (Self::WooCommerce(shop), CallPermit::WooCommerce(permit)) => shop.remove_hook(permit, id).await,
+            _ => unreachable!("{FOREIGN_PERMIT}"),
         }
     }
 }

@@ -12,13 +12,13 @@ use crate::{
         Facts,
         facts::{
             CallbackFacts, ConnectionFacts, DestinationFacts, DiskSpace, HookFacts, HookFault, OrderFacts, Refusal,
-            RelayFacts, StoreFacts, Trouble, WebhookFacts,
+            RelayFacts, ShopProblem, StoreFacts, Trouble, WebhookFacts,
         },
     },
     http::Failure,
-    inbox::{InboxError, ObjectQuery, ObjectState, Outage, Side},
+    inbox::{HookRow, InboxError, ObjectQuery, ObjectState, Outage, Side},
     services::Services,
-    source::Source,
+    source::{Source, woocommerce::AuthMode},
 };
 
 /// The facts do not wait longer than this for the database.
@@ -60,7 +60,9 @@ pub(super) async fn read(
     }
     if let Some(kept) = kept {
         facts.hooks = hook_facts(services, connection, probed, kept.hooks, at);
-        facts.callback = CallbackFacts { outstanding: kept.outstanding, next_try_at: kept.next_try_at, ..callback(connection) };
+        facts.shop = shop_problems(connection, &facts.hooks, probed);
+        facts.callback =
+            CallbackFacts { outstanding: kept.outstanding, next_try_at: kept.next_try_at, ..callback(connection) };
         facts.feeds = kept.feeds;
         facts.orders = Some(kept.orders);
     }
@@ -71,7 +73,7 @@ pub(super) async fn read(
 struct Kept {
     orders: OrderFacts,
     outages: Vec<Outage>,
-    hooks: Vec<crate::inbox::HookRow>,
+    hooks: Vec<HookRow>,
     feeds: Vec<crate::inbox::Feed>,
     outstanding: u64,
     next_try_at: Option<Timestamp>,
@@ -162,7 +164,9 @@ fn outage(link: &Link, side: Side, outages: &[Outage], at: Timestamp) -> Health<
     let health = link.breaker(side).health();
     let noted = outages.iter().find(|outage| outage.side == side);
     match (health, noted) {
-        (Health::Trouble((since, failure)), _) => Health::Trouble(Trouble { since: at.before(since.elapsed()), failure }),
+        (Health::Trouble((since, failure)), _) => {
+            Health::Trouble(Trouble { since: at.before(since.elapsed()), failure })
+        }
         (Health::Well, _) => Health::Well,
         (Health::Unknown, Some(Outage { since, failure, .. })) => {
             Health::Trouble(Trouble { since: *since, failure: *failure })
@@ -187,6 +191,10 @@ fn store_facts(
     });
     let closed_for = match &link.source {
         Source::BigCommerce(store) => store.quota().closed_for(Instant::now()),
+        Source::WooCommerce(shop) => {
+            let now = Instant::now();
+            shop.pause(now).map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+        }
     };
     let ahead = link.source.ahead_ms();
     StoreFacts {
@@ -204,7 +212,7 @@ fn hook_facts(
     services: &Services,
     connection: &Connection,
     probed: &Probed,
-    rows: Vec<crate::inbox::HookRow>,
+    rows: Vec<HookRow>,
     at: Timestamp,
 ) -> HookFacts {
     let expected = services.builder.wanted_hooks(connection).len();
@@ -240,4 +248,26 @@ fn callback(connection: &Connection) -> CallbackFacts {
     let is_plain_http = matches!(destination, Some(DestinationSpec::CloudElements(callback))
         if callback.url.expose().starts_with("http://"));
     CallbackFacts { is_plain_http, ..CallbackFacts::default() }
+}
+
+/// What is wrong at a WooCommerce shop: what its last check found, and what its answers and webhooks have shown.
+fn shop_problems(connection: &Connection, hooks: &HookFacts, probed: &Probed) -> Vec<ShopProblem> {
+    let Some(link) = &connection.link else { return Vec::new() };
+    let Source::WooCommerce(shop) = &link.source else { return Vec::new() };
+    let refused = matches!(hooks.upkeep.trouble(), Some((_, HookFault::Call(Failure::Status(401 | 403)))));
+    let may_not_write = refused && !matches!(shop.credentials(), Health::Trouble(_));
+    let late = link.webhooks.lock().late_by();
+    let learned = shop.facts();
+    let is_disabled = |row: &HookRow| row.hook_id.is_some_and(|id| learned.disabled_hooks.contains(&id));
+    let disabled = hooks.rows.iter().any(is_disabled);
+    [
+        probed.shop,
+        may_not_write.then_some(ShopProblem::ReadOnly),
+        disabled.then_some(ShopProblem::WebhooksDisabled),
+        late.map(ShopProblem::CronLate),
+        (learned.auth == AuthMode::QueryKeys).then_some(ShopProblem::HeaderStripped),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -7,10 +7,16 @@ use crate::{
     clock::Timestamp,
     connection::{Connection, Link},
     destination::{Destination, cloud_elements},
-    health::{checks::LIMIT, facts::{Probe, StoreLabel}},
+    health::{
+        checks::LIMIT,
+        facts::{Probe, ShopProblem, StoreLabel},
+    },
     http::Failure,
     services::Services,
-    source::Source,
+    source::{
+        Source,
+        woocommerce::{objects::ShopInfo, problem},
+    },
 };
 
 /// The outcome of a call, with the time it took; what takes longer than a check may is a timeout.
@@ -35,7 +41,11 @@ impl Checker {
         let Some(link) = &connection.link else { return database.await };
         let store = async {
             let found = timed(async { link.source.can_read().await.map_err(|error| error.failure) }).await;
-            self.note(id, |probed| probed.store = Some(found));
+            let problem = match &found.outcome {
+                Ok(()) => None,
+                Err(_) => diagnosis(link).await,
+            };
+            self.note(id, |probed| (probed.store, probed.shop) = (Some(found), problem));
         };
         let label = async {
             if let Ok(Some(label)) = tokio::time::timeout(LIMIT, label(link)).await {
@@ -95,5 +105,32 @@ async fn label(link: &Link) -> Option<StoreLabel> {
                 control_panel_url: Some(found.control_panel_base_url).filter(|url| url.starts_with("https://")),
             })
         }
+        Source::WooCommerce(shop) => {
+            let found = shop.info().await.ok()?;
+            let address = if found.home.is_empty() { shop.site().to_string() } else { found.home };
+            Some(StoreLabel {
+                name: found.name,
+                address,
+                control_panel_url: Some(ShopInfo::control_panel(shop.site())),
+            })
+        }
+    }
+}
+
+/// Why a WooCommerce shop cannot be read, where its answers show a cause that has a cure of its own.
+async fn diagnosis(link: &Link) -> Option<ShopProblem> {
+    let Source::WooCommerce(shop) = &link.source else { return None };
+    match tokio::time::timeout(LIMIT, shop.diagnose()).await.ok()?.err()? {
+        problem::ShopProblem::HeaderStripped => Some(ShopProblem::HeaderStripped),
+        problem::ShopProblem::NotSeenAsHttps => Some(ShopProblem::NotHttps),
+        problem::ShopProblem::WrongSecret => Some(ShopProblem::WrongSecret),
+        problem::ShopProblem::RightsMissing => Some(ShopProblem::MayNotRead),
+        problem::ShopProblem::Firewall(status) => Some(ShopProblem::Challenge(status)),
+        problem::ShopProblem::RestSwitchedOff | problem::ShopProblem::NoApi => Some(ShopProblem::RestOff),
+        // What the call's failure says already.
+        problem::ShopProblem::UnknownKey
+        | problem::ShopProblem::Moved
+        | problem::ShopProblem::SpoiltAnswers
+        | problem::ShopProblem::Other(_) => None,
     }
 }

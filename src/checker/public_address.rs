@@ -37,9 +37,7 @@ pub(super) async fn probe(services: &Services, base: &Url) -> Probe<Result<(), A
     let nonce = format!("{:032x}", rand::random::<u128>());
     let outcome = match ask(services, base, &nonce).await {
         Ok((StatusCode::OK, answer)) => judge(services, &nonce, answer.trim()).await,
-        Ok((status, _)) if NOBODY_BEHIND.contains(&status.as_u16()) => {
-            Err(AddressFault::NotAvailable(status.as_u16()))
-        }
+        Ok((status, _)) if NOBODY_BEHIND.contains(&status.as_u16()) => Err(AddressFault::NotAvailable(status.as_u16())),
         Ok((status, _)) => Err(AddressFault::AnotherServer(status.as_u16())),
         Err(fault) => Err(fault),
     };

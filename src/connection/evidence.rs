@@ -21,6 +21,7 @@ pub struct WebhookEvidence {
     wrong_secret_since: Option<Timestamp>,
     refused: u64,
     refused_from: Option<Instant>,
+    late_by: Option<Duration>,
 }
 
 /// Something that has just come to be worth telling, once.
@@ -67,6 +68,16 @@ impl WebhookEvidence {
         }
         self.refused += 1;
         (self.refused == MANY_REFUSED).then_some(Remark::Refused(self.refused))
+    }
+
+    /// The latest webhook came so long after the change that it tells of, where that is worth telling.
+    pub fn came_late(&mut self, by: Option<Duration>) {
+        self.late_by = by;
+    }
+
+    /// How late the latest webhook was, if it was late.
+    pub fn late_by(&self) -> Option<Duration> {
+        self.late_by
     }
 
     /// Since when the configured secret is known to be wrong, if it is.

@@ -156,7 +156,8 @@ impl Lane {
     /// A list that is refused or unusable says nothing of its objects: narrower ones are tried, and in the end each by
     /// itself. A store that is down for a list alone gets narrower ones once a single call has shown that it is up.
     async fn list_failed(&self, claims: Vec<Claim>, error: CallError) {
-        match retry::blame_fetch(error.failure) {
+        let Some((link, _)) = self.link() else { return self.release(claims).await };
+        match link.source.blame(error.failure) {
             FetchBlame::Quota => {}
             FetchBlame::Store | FetchBlame::Credentials => {
                 self.outage(Side::Store, None, error);
@@ -204,7 +205,8 @@ impl Lane {
 
     async fn fetch_failed(&self, claim: &Claim, error: CallError) -> Outcome {
         let failed = Failed { side: Side::Store, failure: error.failure };
-        match retry::blame_fetch(error.failure) {
+        let Some((link, _)) = self.link() else { return Outcome::Released };
+        match link.source.blame(error.failure) {
             FetchBlame::Quota => Outcome::Released,
             FetchBlame::Missing => {
                 // It answers, and it judged the object: it is up.
@@ -298,8 +300,7 @@ impl Lane {
 
     async fn forward(&self, claim: &Claim, snapshot: Snapshot, fetched_at: Timestamp, is_probe: bool) -> Outcome {
         let Some((link, destination)) = self.link() else { return Outcome::Released };
-        let is_skipped = |status: &String| link.spec.skip_statuses.contains(status);
-        if snapshot.status.as_ref().is_some_and(is_skipped) {
+        if link.skips(&snapshot) {
             return Outcome::Skipped { fetched_at };
         }
         let digest = Digest::of(&snapshot.body);

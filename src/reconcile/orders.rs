@@ -14,7 +14,7 @@ use crate::{
     http::{CallError, Failure},
     inbox::{Feed, Inbox, InboxError, Wanted},
     object::{ChangeKind, ObjectId, ResourceName, Snapshot},
-    retry::{self, FetchBlame},
+    retry::FetchBlame,
     source::ChangesRequest,
 };
 
@@ -79,10 +79,9 @@ impl OrderFeed {
         KnownOrders::read(self.inbox.as_ref(), self.connection.id, self.connection.begins_at, ids.into_iter()).await
     }
 
-    /// Whether an order is of a status that is not forwarded.
+    /// Whether an order is not forwarded, since its status says so.
     pub fn is_skipped(&self, snapshot: &Snapshot) -> bool {
-        let skipped = self.connection.link.as_ref().map(|link| &link.spec.skip_statuses);
-        skipped.zip(snapshot.status.as_ref()).is_some_and(|(skipped, status)| skipped.contains(status))
+        self.connection.link.as_ref().is_some_and(|link| link.skips(snapshot))
     }
 
     /// Makes orders wait to be looked at.
@@ -124,7 +123,7 @@ impl OrderFeed {
             let permit = link.source.take().await;
             let is_there = match link.source.order(permit, &id).await {
                 Ok(_) => true,
-                Err(error) => match retry::blame_fetch(error.failure) {
+                Err(error) => match link.source.blame(error.failure) {
                     FetchBlame::Missing => false,
                     FetchBlame::Quota | FetchBlame::Credentials => return Err(error.into()),
                     FetchBlame::Store | FetchBlame::Object => true,

@@ -133,6 +133,7 @@ impl Registrar {
 fn has_left_old_api(source: &Source) -> bool {
     match source {
         Source::BigCommerce(store) => store.leave_hooks_v2(),
+        Source::WooCommerce(_) => false,
     }
 }
 

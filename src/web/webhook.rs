@@ -1,4 +1,7 @@
 //! `POST /webhooks/…`: verified, kept, answered. Nothing is fetched here, and nothing read before it is proven.
+//! Here is what both kinds of store have in common, and BigCommerce's; `shop` takes WooCommerce's.
+
+mod shop;
 
 use std::{
     sync::Arc,
@@ -26,6 +29,7 @@ use crate::{
         payload::{Payload, PayloadError},
         webhook::Unauthentic,
     },
+    source::woocommerce,
 };
 
 /// BigCommerce's light payload has a few hundred bytes.
@@ -51,6 +55,8 @@ enum Refusal {
     #[error("{0}")]
     Unauthentic(#[from] Unauthentic),
     #[error("{0}")]
+    Unsigned(#[from] woocommerce::webhook::Unauthentic),
+    #[error("{0}")]
     Payload(#[from] PayloadError),
     #[error("the event cannot be kept at the moment: {0}")]
     Inbox(#[from] InboxError),
@@ -74,7 +80,7 @@ impl Refusal {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
-            Self::Unauthentic(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthentic(_) | Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
             Self::Payload(_) => StatusCode::BAD_REQUEST,
             Self::Crowded | Self::Inbox(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -83,7 +89,7 @@ impl Refusal {
     fn result(&self) -> WebhookResult {
         match self {
             Self::TooLarge | Self::Incomplete | Self::Crowded => WebhookResult::TooLarge,
-            Self::Unknown | Self::Unauthentic(_) => WebhookResult::Unauthentic,
+            Self::Unknown | Self::Unauthentic(_) | Self::Unsigned(_) => WebhookResult::Unauthentic,
             Self::Payload(_) => WebhookResult::Malformed,
             Self::Inbox(_) | Self::Slow => WebhookResult::Unavailable,
         }
@@ -167,6 +173,10 @@ async fn take(
             let body = relay.bodies.read(request.headers(), payload, MAX_LIGHT_BODY).await?;
             take_light(request.headers(), body.bytes.clone(), relay, connection, link).await
         }
+        Proof::WooCommerce(_) => {
+            let body = relay.bodies.read(request.headers(), payload, woocommerce::webhook::MAX_BODY).await?;
+            shop::take(request.headers(), body.bytes.clone(), relay, connection, link).await
+        }
     }
 }
 
@@ -179,7 +189,7 @@ struct Verified {
 
 fn verify_light(connection: &Connection, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Unauthentic> {
     let Some(link) = &connection.link else { return Err(Unauthentic::Unproven) };
-    let Proof::BigCommerce(verifier) = &link.proof;
+    let Proof::BigCommerce(verifier) = &link.proof else { return Err(Unauthentic::Unproven) };
     let callback = verifier.verify(headers, body, stores_time(link))?;
     Ok(Verified {
         payload: callback.parse(),
