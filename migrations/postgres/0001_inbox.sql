@@ -153,11 +153,11 @@ CREATE TABLE hook_locks (
 
 -- One row: the newest revision of any connection, and when the database was last proven to be writable.
 CREATE TABLE catalog (
-    only SMALLINT PRIMARY KEY CHECK (only = 1),
+    "only" SMALLINT PRIMARY KEY CHECK ("only" = 1),
     revision BIGINT NOT NULL,
     probed_at BIGINT
 );
-INSERT INTO catalog (only, revision) VALUES (1, 0);
+INSERT INTO catalog ("only", revision) VALUES (1, 0);
 
 -- Who is there, and which shards of connections each holds.
 CREATE TABLE relays (

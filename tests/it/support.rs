@@ -1,0 +1,4 @@
+//! What tests of several areas need.
+
+pub mod postgres;
+pub mod tls;
