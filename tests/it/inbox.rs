@@ -1,4 +1,8 @@
 //! The inbox: one contract for every engine, and what is particular to one.
 
 mod postgres_model;
+mod postgres_plans;
+mod postgres_server;
+mod postgres_shards;
+mod postgres_tls;
 mod postgres_world;
