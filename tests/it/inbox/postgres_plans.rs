@@ -105,9 +105,13 @@ async fn look_around(relay: &TestRelay, connection: ConnectionId) {
     inbox.next_due(connection, at(1)).await.unwrap();
     inbox.waiting().await.unwrap();
     inbox.known(connection, ResourceName::orders(), (1..20).map(id).collect()).await.unwrap();
-    for state in [None, Some(ObjectState::Delivered), Some(ObjectState::Failed)] {
+    for resource in [None, Some(ResourceName::orders())] {
+        let page = ObjectQuery { resource, limit: 20, ..ObjectQuery::default() };
         let before = ObjectId::from_number(1_500_000);
-        inbox.objects(connection, ObjectQuery { state, before, limit: 20, ..ObjectQuery::default() }).await.unwrap();
+        inbox.objects(connection, ObjectQuery { before, ..page.clone() }).await.unwrap();
+        for state in [None, Some(ObjectState::Delivered), Some(ObjectState::Failed)] {
+            inbox.objects(connection, ObjectQuery { state, ..page.clone() }).await.unwrap();
+        }
     }
 }
 
