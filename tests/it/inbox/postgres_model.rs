@@ -220,7 +220,9 @@ impl Play<'_> {
             Step::Repair { seconds_back } => {
                 self.now = now.before(Duration::from_secs(seconds_back));
                 let now = self.now;
-                self.rows.values_mut().for_each(|row| drop(row.repair_deadline(now)));
+                for row in self.rows.values_mut() {
+                    row.repair_deadline(now);
+                }
                 inbox.repair_deadlines(now).await.unwrap();
             }
             Step::Pass { seconds } => self.now = now.after(Duration::from_secs(seconds)),

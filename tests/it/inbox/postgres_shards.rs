@@ -14,10 +14,21 @@ use onetribe_relay::{
 use super::postgres_world::{START, TestRelay, at, connection_to, delivered};
 use crate::support::postgres::{Database, deadlocks};
 
-/// How long a relay that falls silent keeps its shards here.
-const SPAN: Duration = Duration::from_secs(2);
-/// What is between two heartbeats.
-const BEAT: Duration = Duration::from_secs(1);
+/// How long a relay that falls silent keeps its shards here: longer than any test takes. Time passes by [`fall_silent`].
+const SPAN: Duration = Duration::from_secs(600);
+
+/// What `SPAN` without a heartbeat does to the relay that holds these shards.
+async fn fall_silent(database: &Database, held: &HashSet<u16>) {
+    let look = database.look().await;
+    let shard = held.iter().next().map(|shard| shard.cast_signed());
+    let passed = i64::try_from(SPAN.as_millis()).unwrap();
+    for sql in [
+        "UPDATE relays SET until = until - $2 WHERE relay = (SELECT owner FROM shards WHERE shard = $1)",
+        "UPDATE shards SET until = until - $2 WHERE owner = (SELECT owner FROM shards WHERE shard = $1)",
+    ] {
+        assert!(sqlx::query(sql).bind(shard).bind(passed).execute(&look).await.unwrap().rows_affected() > 0);
+    }
+}
 
 async fn beat(relay: &TestRelay) -> HashSet<u16> {
     let held = relay.inbox.heartbeat(SPAN).await.unwrap().shards;
@@ -91,26 +102,31 @@ async fn relays_that_start_together_share_at_once_and_never_hold_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shards_of_a_dead_relay_are_taken_over_in_time() {
+async fn the_shards_of_a_dead_relay_are_taken_over_with_the_next_heartbeats() {
     let Some(database) = Database::fresh().await else { return };
     let relays = relays(&database, 3).await;
     let all: Vec<&TestRelay> = relays.iter().collect();
-    assert_even(&settled(&all).await);
-    let died = Instant::now();
-    let survivors = &all[..2];
-    loop {
-        let held = join_all(survivors.iter().map(|relay| beat(relay))).await;
-        if held.iter().map(HashSet::len).sum::<usize>() == usize::from(SHARDS) {
-            assert_even(&held);
-            break;
-        }
-        assert!(died.elapsed() < SPAN + BEAT, "{held:?}");
-        tokio::time::sleep(BEAT / 4).await;
+    let held = settled(&all).await;
+    assert_even(&held);
+    for survivor in &all[..2] {
+        assert!(beat(survivor).await.is_disjoint(&held[2]), "not before its time");
     }
-    assert!(died.elapsed() >= SPAN - BEAT / 4, "not before its time");
+    fall_silent(&database, &held[2]).await;
+    assert_even(&[beat(all[0]).await, beat(all[1]).await]);
     // It was only stopped: it has nothing now, and gets its share again.
-    assert!(beat(all[2]).await.len() <= usize::from(SHARDS.div_ceil(3)));
+    assert!(beat(all[2]).await.is_empty());
     assert_even(&settled(&all).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_outlast_the_last_heartbeat_by_the_span_of_the_servers_clock() {
+    let Some(database) = Database::fresh().await else { return };
+    let relays = relays(&database, 2).await;
+    let span = Duration::from_millis(700);
+    let began = Instant::now();
+    assert_eq!(relays[0].inbox.heartbeat(span).await.unwrap().shards.len(), usize::from(SHARDS));
+    while relays[1].inbox.heartbeat(SPAN).await.unwrap().shards.is_empty() {}
+    assert!(began.elapsed() >= span);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +191,8 @@ async fn who_was_stopped_longer_than_its_shards_last_neither_claims_nor_settles(
     let late = stopped.claim(7, START).await;
     let forwarded = stopped.claim(8, START).await;
     stopped.inbox.begin_forward(vec![forwarded.clone()]).await.unwrap();
-    tokio::time::sleep(SPAN + Duration::from_millis(100)).await;
+    let held = beat(stopped).await;
+    fall_silent(&database, &held).await;
     assert_eq!(beat(other).await.len(), usize::from(SHARDS));
     // What it had not begun to forward is free before the end of its lease.
     assert_eq!(other.inbox.free_claims(at(1)).await.unwrap(), 1);
