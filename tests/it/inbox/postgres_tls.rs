@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use onetribe_relay::inbox::{Inbox, InboxError, Lease, postgres::PostgresInbox};
+use onetribe_relay::inbox::{Inbox, InboxError, postgres::PostgresInbox};
 use sqlx::PgPool;
 
-use crate::{
-    desk::{START, serve},
-    postgres_support::{Cluster, Database, skip},
+use super::postgres_world::{START, connection_to};
+use crate::support::{
+    postgres::{Cluster, Database, skip},
     tls::{Authority, named},
 };
 
@@ -50,9 +50,9 @@ impl Place {
     async fn connections(&self, url: &str, look: &str) -> (i64, i64) {
         let inbox = PostgresInbox::open(&url.into()).await.unwrap_or_else(|error| panic!("{error}"));
         inbox.probe(START).await.unwrap();
-        let connection = inbox.connection("bigcommerce", "abcde", START).await.unwrap();
-        assert!(inbox.lease(connection, Lease::Lead, std::time::Duration::from_secs(1)).await.unwrap().is_some());
-        inbox.release(connection, Lease::Lead).await.unwrap();
+        let connection = inbox.create_connection(connection_to("abcde"), START).await.unwrap();
+        inbox.heartbeat(std::time::Duration::from_secs(1)).await.unwrap();
+        inbox.release_shards().await.unwrap();
         inbox.summary(connection).await.unwrap();
         let sql = "SELECT count(*), count(*) FILTER (WHERE ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                    WHERE application_name = 'onetribe-relay'";
@@ -165,26 +165,5 @@ async fn a_file_that_the_url_names_has_to_be_there_and_hold_certificates() {
     for name in ["sslrootcert", "sslcert"] {
         let said = refused(&url(name, &empty)).await;
         assert!(said.contains("there is no certificate in it"), "{said}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_operator_is_told_in_one_line_without_the_password() {
-    let Some(place) = Place::new(ONLY_WITH).await else { return };
-    for (url, says) in [
-        (place.trusting(&place.authority, "verify-full", ANOTHER_HOST), "it was issued for another name"),
-        (place.trusting(&Authority::new(), "verify-ca", HOST), "it was issued by nobody who is trusted"),
-        (place.url(HOST, "sslmode=disable"), "check sslmode"),
-        (
-            place.url(HOST, "sslmode=verify-full&sslrootcert=/nowhere/hunter2.pem"),
-            "DATABASE_URL: the file of sslrootcert",
-        ),
-    ] {
-        let ended = tokio::task::spawn_blocking(move || serve(&url)).await.unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-        assert_eq!(ended.status.code(), Some(1), "{said}");
-        assert!(!said.contains(PASSWORD), "{said}");
-        let errors: Vec<&str> = said.lines().filter(|line| line.contains("ERROR")).collect();
-        assert!(errors.len() == 1 && errors[0].contains(says), "{said}");
     }
 }

@@ -34,7 +34,7 @@ impl Cluster {
         if let Some((uid, gid)) = account {
             chown(&folder, Some(uid), Some(gid)).expect("root may give folders away");
         }
-        let port = sandbox::relay::free_port().expect("a free port");
+        let port = free_port();
         // Whoever ends a whole group of processes must not end the keeper before its work is done.
         let stop = r#"trap '' HUP INT TERM; read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
         let mut keeper = command(account, Path::new("sh"), &folder);
@@ -65,13 +65,11 @@ impl Cluster {
     }
 
     /// Stops the server as a crash does.
-    #[allow(dead_code, reason = "not every test that uses clusters stops one")]
     pub fn crash(&self) {
         self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
     }
 
     /// Sends a signal to the server and all its processes.
-    #[allow(dead_code, reason = "not every test that uses clusters freezes one")]
     pub fn signal(&self, name: &str) {
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
         let server = file.lines().next().expect("its first line is the process");
@@ -93,14 +91,12 @@ impl Cluster {
     }
 
     /// Stops the server in order and starts it again, as a change of its settings may need.
-    #[allow(dead_code, reason = "not every test that uses clusters changes their settings")]
     pub fn restart(&self) {
         self.run("pg_ctl", &["-D", "data", "-m", "fast", "-w", "stop"]);
         self.up();
     }
 
     /// Writes a file of the server's own, for nobody else to read.
-    #[allow(dead_code, reason = "not every test that uses clusters changes their settings")]
     pub fn put(&self, name: &str, text: &str) {
         let path = self.folder.join("data").join(name);
         fs::write(&path, text).expect("the folder is ours");
@@ -145,7 +141,6 @@ impl Database {
     }
 
     /// One on the tests' shared server. `None` if there is none, which has been said then.
-    #[allow(dead_code, reason = "some tests have a cluster of their own")]
     pub async fn fresh() -> Option<Self> {
         static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
         match std::env::var("TEST_DATABASE_URL") {
@@ -165,7 +160,6 @@ impl Database {
     }
 
     /// Connections to look at it, or to cut those of others.
-    #[allow(dead_code, reason = "not every test looks into the database")]
     pub async fn look(&self) -> PgPool {
         PgPool::connect(&self.url()).await.expect("the database was just made")
     }
@@ -191,7 +185,6 @@ impl Drop for Database {
 }
 
 /// Waits until the relays' connections to a database have ended: what they did is counted for certain only then.
-#[allow(dead_code, reason = "not every test looks at the server's counts")]
 pub async fn ended(look: &PgPool) {
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'onetribe-relay'";
@@ -201,7 +194,6 @@ pub async fn ended(look: &PgPool) {
 }
 
 /// How many deadlocks the server has broken off in a database whose relays are about to end.
-#[allow(dead_code, reason = "not every test looks at the server's counts")]
 pub async fn deadlocks(look: &PgPool) -> i64 {
     ended(look).await;
     let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
@@ -226,6 +218,12 @@ fn programs() -> Option<PathBuf> {
     let found = std::env::split_paths(&path).chain(hidden.into_iter().rev()).find(whole)?;
     // A link in the search path: the server itself lies beside the program linked to.
     fs::canonicalize(found.join("initdb")).ok()?.parent().map(Path::to_owned)
+}
+
+/// A port that nobody listened on just now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
 }
 
 /// The server refuses to run as root: then as somebody with fewer rights.

@@ -23,7 +23,7 @@ pub async fn contract(database: &mut (impl Connection + Migrate)) {
 
 /// Begins again, as those versions would, when the server breaks it off for a running relay's sake.
 async fn apply(database: &mut (impl Connection + Migrate), up_to: i64) {
-    let mut next = sqlx::migrate!("tests/support/next");
+    let mut next = sqlx::migrate!("tests/it/support/next");
     // A lock would outlast a failure on the same connection, and nobody else alters tables here.
     next.set_ignore_missing(true).set_locking(false);
     let deadlock =

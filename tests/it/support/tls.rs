@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-use crate::postgres_support::Cluster;
+use super::postgres::Cluster;
 
 /// An authority, with its certificate in a file.
 pub struct Authority {

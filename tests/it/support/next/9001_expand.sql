@@ -1,7 +1,7 @@
 -- What a next version might add, in words that both databases understand: nothing of it stands in an older relay's way.
-ALTER TABLE orders ADD COLUMN priority INTEGER;
-ALTER TABLE orders ADD COLUMN channel TEXT NOT NULL DEFAULT 'web';
-CREATE INDEX orders_by_priority ON orders (connection_id, priority) WHERE priority IS NOT NULL;
+ALTER TABLE objects ADD COLUMN priority INTEGER;
+ALTER TABLE objects ADD COLUMN channel TEXT NOT NULL DEFAULT 'web';
+CREATE INDEX objects_by_priority ON objects (connection_id, priority) WHERE priority IS NOT NULL;
 ALTER TABLE receipts ADD COLUMN source INTEGER;
 ALTER TABLE hours ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE shipments (

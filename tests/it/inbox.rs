@@ -1,0 +1,12 @@
+//! The inbox: one contract for every engine, and what is particular to one.
+
+mod moving;
+mod postgres_model;
+mod postgres_plans;
+mod postgres_schema;
+mod postgres_server;
+mod postgres_shards;
+mod postgres_tables;
+mod postgres_tls;
+mod postgres_world;
+mod stress;
