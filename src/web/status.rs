@@ -1,1 +1,26 @@
-//! x
+//! The pages that people see: the status page of a connection, inside BigCommerce as well, the operator's list, and pages
+//! of one message. Rendered here and sent whole: one style and one small script, both allowed by their hash; every text is
+//! escaped, and what comes from outside passes `humanize::printable` first.
+//!
+//! What is said about a connection comes from `health`; nothing here judges.
+
+mod chart;
+mod document;
+mod list;
+mod list_forms;
+mod orders;
+mod page;
+mod parts;
+mod sections;
+mod settings;
+mod texts;
+
+pub use chart::Activity;
+pub use document::{Frame, message, not_found, password_needed, respond};
+pub use list::{Arranged, ListPage, ListQuery, ListRow, PAGE_ROWS, arrange};
+pub use orders::{Search, SearchResult};
+pub use page::{Audience, Backfill, Merchant, Operator, RECENT_ROWS, StatusPage};
+pub use texts::{ENGLISH, Texts};
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,7 @@ fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         [] => String::new(),
         rows => format!(": {} ({})", names(rows, count), reasons(rows)),
     };
-    let is_refused = orders.failed.iter().any(|row| row.last_failure.is_some_and(|failed| is_refusal(failed)));
+    let is_refused = orders.failed.iter().any(|row| row.last_failure.is_some_and(is_refusal));
     let tell = if is_refused {
         format!("Tell {}, with the numbers; ", facts.connection.destination_within())
     } else {

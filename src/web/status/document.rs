@@ -1,0 +1,122 @@
+//! The frame around every page: head, style, script, and the headers that keep other sites out.
+
+use std::sync::LazyLock;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// Two links of a chain, green: the same in light and dark tab bars.
+const ICON: &str = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#17683a'/><path d='M9 16.5l5 5 9-10' fill='none' stroke='#fff' stroke-width='3.4' stroke-linecap='round' stroke-linejoin='round'/></svg>";
+
+static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("data:image/svg+xml;base64,{}", STANDARD.encode(ICON)));
+
+static SOURCES: LazyLock<String> = LazyLock::new(|| {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; connect-src 'self'; base-uri 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+});
+
+/// Who may show a page in a frame, and where its forms may lead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// Nobody; forms lead back to the relay.
+    #[default]
+    None,
+    /// Nobody; a form may be answered by a redirect to a shop (browsers hold redirects of forms to `form-action`, too).
+    ToShops,
+    /// These ancestors, as `BIGCOMMERCE_APP_FRAME_ANCESTORS` lists them; forms lead back to the relay.
+    App(&'a [String]),
+}
+
+impl Frame<'_> {
+    fn policy(self) -> String {
+        let (forms, ancestors) = match self {
+            Self::None => ("'self'", "'none'".to_owned()),
+            Self::ToShops => ("'self' https: http:", "'none'".to_owned()),
+            Self::App(ancestors) => ("'self'", ancestors.join(" ")),
+        };
+        format!("{}; form-action {forms}; frame-ancestors {ancestors}", *SOURCES)
+    }
+}
+
+/// A whole document.
+pub(super) fn document(title: &str, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (title) }
+                link rel="icon" href=(*ICON_URL);
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (content)
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}
+
+/// An answer with everything that keeps other sites out of it. The relay's own pages say `same-origin`, since under
+/// `no-referrer` browsers send `Origin: null` with a page's own forms; the app's pages carry a token instead.
+pub fn respond(status: StatusCode, page: &Markup, frame: Frame<'_>) -> HttpResponse {
+    let referrer = if matches!(frame, Frame::App(_)) { "no-referrer" } else { "same-origin" };
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, frame.policy()))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, referrer))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::VARY, "Accept"))
+        .body(page.0.clone())
+}
+
+/// A page of one message: a title, sentences, and a way on if there is one (its address and its words).
+pub fn message(title: &str, sentences: &[&str], onward: Option<(&str, &str)>) -> Markup {
+    let content = html! {
+        main class="message" {
+            h1 { (title) }
+            @for sentence in sentences { p { (super::parts::prose(sentence)) } }
+            @if let Some((to, words)) = onward { p { a href=(to) { (words) } } }
+        }
+    };
+    document(&format!("{title} · One Tribe relay"), &content)
+}
+
+/// For a path that leads nowhere; `root` is the way from there to the relay's root, such as `../`.
+pub fn not_found(root: &str) -> Markup {
+    let to = format!("{root}integration");
+    message(
+        "There is no page here",
+        &["The address may be mistyped, or the page may have moved."],
+        Some((&to, "Go to the status page")),
+    )
+}
+
+/// For a browser without the right password. Tells nothing of the relay.
+pub fn password_needed() -> Markup {
+    message(
+        "Password needed",
+        &[
+            "This page shows how your store's connection to One Tribe is doing. It opens with a password; the user name does not matter.",
+            "If you do not have the password, ask whoever runs the relay for you. If you run it: it is the value of `ADMIN_TOKEN`.",
+            "Reload the page to be asked again.",
+        ],
+        None,
+    )
+}

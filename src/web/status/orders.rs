@@ -1,0 +1,237 @@
+//! Recent orders: number, state, when, why, a way into the store, and Resend where it helps.
+
+use std::{cmp::Reverse, collections::HashSet};
+
+use maud::{Markup, html};
+
+use super::{
+    page::{Audience, StatusPage, Target},
+    parts::{self, icon, shown},
+};
+use crate::{
+    health::Light,
+    http::Failure,
+    humanize,
+    inbox::{ObjectRow, ObjectState, Side, SourceKind},
+    object::ResourceName,
+};
+
+/// Rows shown without unfolding.
+const SHOWN: usize = 12;
+
+/// An order that somebody looked for.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// What was typed.
+    pub typed: String,
+    /// What was found.
+    pub result: SearchResult,
+}
+
+/// What a search found.
+#[derive(Debug, Clone)]
+pub enum SearchResult {
+    /// The order.
+    Found(Box<ObjectRow>),
+    /// No order of this number has been seen.
+    Unknown,
+    /// What was typed is no order number.
+    NotANumber,
+}
+
+/// Where a row stands, for the eye: failed and refused before waiting before the rest.
+fn rank(row: &ObjectRow) -> u8 {
+    match row.state {
+        ObjectState::Failed => 0,
+        ObjectState::Pending if row.last_failure.is_some() => 1,
+        ObjectState::Pending => 2,
+        _ => 3,
+    }
+}
+
+impl StatusPage<'_> {
+    /// Each row once, those in trouble first, then the newest.
+    fn rows(&self) -> Vec<&ObjectRow> {
+        let Some(orders) = &self.facts.orders else { return Vec::new() };
+        let mut seen = HashSet::new();
+        let all = orders.failed.iter().chain(&orders.troubled).chain(&orders.recent);
+        let mut rows: Vec<&ObjectRow> = all.filter(|row| seen.insert((&row.resource, &row.id))).collect();
+        rows.sort_by_key(|row| (rank(row), Reverse(row.last_event_at), Reverse(&row.id)));
+        rows
+    }
+
+    pub(super) fn orders(&self) -> Markup {
+        let rows = self.rows();
+        let texts = self.texts;
+        let failed = self.facts.summary().map_or(0, |summary| summary.failed);
+        html! {
+            section id="orders" data-part aria-labelledby="orders-title" {
+                div class="row head" {
+                    h2 id="orders-title" { (texts.recent_orders) }
+                    (self.search_form())
+                }
+                @if let Some(search) = self.search { (self.search_result(search)) }
+                @if failed > 0 && let Some(target) = self.resend_all_target() {
+                    div class="row" {
+                        p { (humanize::count(failed, "order")) " could not be delivered." }
+                        (target.form("", &html! {
+                            button type="submit" { (texts.resend_all) " (" (humanize::number(failed)) ")" }
+                        }))
+                    }
+                }
+                @if rows.is_empty() {
+                    p class="muted" { (if self.facts.orders.is_some() { texts.no_orders } else { texts.unreadable }) }
+                } @else {
+                    ul class="orders" { @for row in rows.iter().take(SHOWN) { (self.order(row)) } }
+                }
+                @if rows.len() > SHOWN {
+                    details id="more-orders" {
+                        summary { (texts.more_orders) " (" (rows.len() - SHOWN) ")" }
+                        ul class="orders" { @for row in rows.iter().skip(SHOWN) { (self.order(row)) } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn search_form(&self) -> Markup {
+        let typed = self.search.map_or("", |search| search.typed.as_str());
+        let content = html! {
+            label for="order" { (self.texts.search_hint) }
+            input id="order" name="order" type="search" inputmode="numeric" autocomplete="off" maxlength="64"
+                placeholder=(self.texts.search) value=(shown(typed)) required;
+            button type="submit" { (self.texts.search_button) }
+        };
+        self.search_target().form("search", &content)
+    }
+
+    fn search_result(&self, search: &Search) -> Markup {
+        let typed = shown(&search.typed);
+        html! {
+            div class="found" role="status" {
+                @match &search.result {
+                    SearchResult::Found(row) => { ul class="orders" { (self.order(row)) } }
+                    SearchResult::Unknown => { p { b { (self.texts.order) " " (typed) } " " (self.texts.not_found) } }
+                    SearchResult::NotANumber => { p { (self.texts.not_a_number) } }
+                }
+            }
+        }
+    }
+
+    fn order(&self, row: &ObjectRow) -> Markup {
+        let id = row.id.to_string();
+        let name = if row.resource == ResourceName::orders() {
+            format!("{} {}", self.texts.order, shown(&id))
+        } else {
+            format!("{} {}", shown(row.resource.as_str()), shown(&id))
+        };
+        let (light, word) = self.state(row);
+        let why = self.why(row);
+        let button = match row.state {
+            ObjectState::Failed | ObjectState::Gone => Some(self.texts.resend),
+            ObjectState::Pending if row.last_failure.is_some() => Some(self.texts.try_now),
+            _ => None,
+        };
+        let resend = button.and_then(|word| Some((self.resend_target(&id)?, word)));
+        html! {
+            li class={ "order " (parts::class(light)) } {
+                (icon(light))
+                div class="what" {
+                    p {
+                        @match self.order_link(row) {
+                            Some(link) => {
+                                a href=(link) target="_blank" rel="noopener noreferrer" title=(self.texts.open_order) { (name) }
+                            }
+                            None => b { (name) },
+                        }
+                        " " span class="word" { (word) }
+                    }
+                    @if let Some(why) = why { p { (why) } }
+                    p class="muted" { (self.when(row)) }
+                }
+                @if let Some((target, word)) = &resend { (button_form(target, word, &name)) }
+            }
+        }
+    }
+
+    fn state(&self, row: &ObjectRow) -> (Option<Light>, &'static str) {
+        match row.state {
+            ObjectState::Delivered => (Some(Light::Green), self.texts.forwarded),
+            ObjectState::Pending if row.last_failure.is_some() => (Some(Light::Amber), self.texts.trying),
+            ObjectState::Pending => (None, self.texts.waiting),
+            ObjectState::Failed => (Some(Light::Red), self.texts.failed),
+            ObjectState::Gone => (None, self.texts.gone),
+            ObjectState::Skipped => (None, self.texts.skipped),
+        }
+    }
+
+    /// Why it is not where it should be.
+    fn why(&self, row: &ObjectRow) -> Option<String> {
+        match row.state {
+            ObjectState::Delivered => return None,
+            ObjectState::Gone => return Some(self.texts.gone_why.to_owned()),
+            ObjectState::Skipped => return Some(self.texts.skipped_why.to_owned()),
+            ObjectState::Pending | ObjectState::Failed => {}
+        }
+        let failed = row.last_failure?;
+        let seen = humanize::failure(failed.failure);
+        let connection = &self.facts.connection;
+        let (store, name) = (connection.store_name(), connection.destination_name());
+        Some(match (failed.side, failed.failure) {
+            (Side::Destination, Failure::Status(400 | 409 | 413 | 415 | 422)) => {
+                format!("{name} refused this order ({seen}). Tell {name}, with the order's number.")
+            }
+            (Side::Destination, _) => format!("{name} did not take it: {seen}."),
+            (Side::Store, Failure::Status(404)) => format!("{store} does not know it (yet). It is looked for again."),
+            (Side::Store, _) => format!("{store} did not give it: {seen}."),
+        })
+    }
+
+    fn when(&self, row: &ObjectRow) -> Markup {
+        let now = self.now();
+        html! {
+            @match (row.state, row.delivered_at) {
+                (ObjectState::Delivered, Some(at)) => (parts::ago(at, now)),
+                _ => (parts::ago(row.last_event_at, now)),
+            }
+            @if row.state == ObjectState::Pending && row.last_failure.is_some()
+                && let Some(next) = row.next_attempt_at.filter(|next| *next > now)
+            {
+                ", " (self.texts.next_try) " in " (humanize::span(next.since(now)))
+            }
+            @if row.attempts > 1 && row.state != ObjectState::Delivered {
+                ", " (humanize::count(u64::from(row.attempts), "attempt"))
+            }
+        }
+    }
+
+    /// The order in the control panel: BigCommerce's `/manage/orders/{id}`, or WordPress's editor of it.
+    fn order_link(&self, row: &ObjectRow) -> Option<String> {
+        let connection = &self.facts.connection;
+        let id = row.id.number().filter(|_| row.resource == ResourceName::orders())?;
+        if row.state == ObjectState::Gone {
+            return None;
+        }
+        let label = connection.label.as_ref().and_then(|label| label.control_panel_url.as_deref());
+        let told = label.filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+        let told = told.map(|url| url.trim_end_matches('/').to_owned());
+        Some(match connection.source {
+            SourceKind::BigCommerce => {
+                let is_hash =
+                    !connection.store.is_empty() && connection.store.bytes().all(|b| b.is_ascii_alphanumeric());
+                let usual = || is_hash.then(|| format!("https://store-{}.mybigcommerce.com", connection.store));
+                format!("{}/manage/orders/{id}", told.or_else(usual)?)
+            }
+            SourceKind::WooCommerce => format!("{}/post.php?post={id}&action=edit", told?),
+        })
+    }
+
+    /// Whether the page is shown inside BigCommerce.
+    pub(super) fn is_merchants(&self) -> bool {
+        matches!(self.audience, Audience::Merchant(_))
+    }
+}
+
+fn button_form(target: &Target<'_>, word: &str, name: &str) -> Markup {
+    target.form("", &html! { button type="submit" aria-label={ (word) ": " (name) } { (word) } })
+}

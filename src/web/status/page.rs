@@ -1,0 +1,258 @@
+//! The status page of one connection: the answer first, then recent orders, numbers, checks, settings.
+
+use maud::{Markup, html};
+
+use super::{
+    chart::{Activity, chart},
+    document::document,
+    orders::Search,
+    parts::{Style, shown, time},
+    texts::Texts,
+};
+use crate::{
+    clock::Timestamp,
+    health::{Facts, Judgment, Report, Verdict, report, verdict},
+    inbox::{ConnectionState, Origin, SourceKind},
+};
+
+/// How many of the newest rows the page wants of the inbox; it shows the first of them and folds the rest.
+pub const RECENT_ROWS: u32 = 200;
+
+/// Who looks, and where the page's forms lead.
+#[derive(Debug, Clone, Copy)]
+pub enum Audience<'a> {
+    /// Whoever runs the relay, or a merchant with the password.
+    Operator(Operator<'a>),
+    /// A merchant in BigCommerce's control panel.
+    Merchant(Merchant<'a>),
+}
+
+/// The operator's view.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator<'a> {
+    /// The way from the page's own address to the relay's root: `./`, `../`, `../../`. The relay may live below a path.
+    pub root: &'a str,
+    /// Whether the page is one of `/connections/{id}`; else its routes are those of the environment's (or only) connection.
+    pub is_one_of_many: bool,
+}
+
+/// The merchant's view, within a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Merchant<'a> {
+    /// The way from the page's own address to the relay's root.
+    pub root: &'a str,
+    /// The form token, bound to store and user: the hidden field `token` of every form.
+    pub token: &'a str,
+    /// The offer to forward past orders, while it stands.
+    pub backfill: Option<Backfill<'a>>,
+    /// What is wrong with the payload URL that was entered, in a sentence. The URL itself is not shown again.
+    pub destination_error: Option<&'a str>,
+    /// Whether `POST /bigcommerce/app/resend` is served (fields `token`, `order` or `state`).
+    pub can_resend: bool,
+}
+
+/// The offer to forward past orders.
+#[derive(Debug, Clone, Copy)]
+pub enum Backfill<'a> {
+    /// Nothing counted yet. `earliest` and `latest` (`2026-11-21`) bound the date that can be chosen.
+    Ask {
+        /// The earliest date.
+        earliest: &'a str,
+        /// The latest date.
+        latest: &'a str,
+        /// What was wrong with the last answer, in a sentence.
+        error: Option<&'a str>,
+    },
+    /// So many orders were placed since that date.
+    Counted {
+        /// The date that was entered.
+        since: &'a str,
+        /// How many orders would be forwarded.
+        count: u64,
+    },
+}
+
+/// What the page is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusPage<'a> {
+    /// What is known.
+    pub facts: &'a Facts,
+    /// What it comes to.
+    pub judgment: &'a Judgment,
+    /// What the chart draws.
+    pub activity: Activity<'a>,
+    /// What has just been done, in one sentence: the page is shown by a redirect after the deed.
+    pub notice: Option<&'a str>,
+    /// An order that was looked for.
+    pub search: Option<&'a Search>,
+    /// Who looks.
+    pub audience: Audience<'a>,
+    /// The page's words.
+    pub texts: &'static Texts,
+}
+
+/// Where a form leads: its method, its address, and the fields that go along.
+pub(super) struct Target<'a> {
+    pub method: &'static str,
+    pub action: String,
+    pub hidden: Vec<(&'static str, &'a str)>,
+}
+
+impl<'a> StatusPage<'a> {
+    /// The whole page.
+    pub fn render(&self) -> Markup {
+        let verdict = verdict(self.facts, self.judgment);
+        let report = report(self.facts, self.judgment);
+        document(&format!("{} · One Tribe relay", verdict.title), &self.content(&verdict, &report))
+    }
+
+    fn content(&self, verdict: &Verdict, report: &Report) -> Markup {
+        let is_incomplete = self.facts.connection.state == ConnectionState::Incomplete;
+        let live = match self.audience {
+            Audience::Operator(_) if self.search.is_none() => Some(format!("{}integration", self.base())),
+            _ => None,
+        };
+        html! {
+            main data-live=[live] {
+                (self.top())
+                @if let Some(notice) = self.notice { p class="notice" role="status" { (notice) } }
+                (self.verdict(verdict))
+                @if is_incomplete { (self.payload_url()) }
+                (self.orders())
+                (self.numbers())
+                section id="past" data-part aria-labelledby="past-title" {
+                    h2 id="past-title" { (self.texts.chart) }
+                    (chart(self.activity, self.facts.connection.created_at, self.now(), self.texts))
+                }
+                (self.checks(report))
+                (self.settings())
+                (self.details())
+                footer class="muted" {
+                    p { "onetribe-relay " (env!("CARGO_PKG_VERSION")) }
+                    p data-zone { (self.texts.times_utc) }
+                }
+            }
+        }
+    }
+
+    fn top(&self) -> Markup {
+        let connection = &self.facts.connection;
+        let address = match (&connection.label, connection.source) {
+            (Some(label), _) if !label.address.is_empty() => shown(&label.address),
+            (_, SourceKind::WooCommerce) => shown(&connection.store),
+            _ => format!("BigCommerce store {}", shown(&connection.store)),
+        };
+        let name = connection.store_label();
+        let source = if connection.source == SourceKind::BigCommerce { "BigCommerce" } else { "WooCommerce" };
+        html! {
+            header class="top" {
+                div {
+                    h1 { (if name == connection.store { source } else { name.as_str() }) " → " (connection.destination_name().trim_start_matches("The ")) }
+                    p class="muted" { (address) }
+                }
+                @if let Audience::Operator(Operator { root, is_one_of_many: true }) = self.audience {
+                    nav { a href={ (root) "connections" } { "All connections" } }
+                }
+            }
+        }
+    }
+
+    /// When the facts were read.
+    pub(super) fn now(&self) -> Timestamp {
+        self.facts.at
+    }
+
+    pub(super) fn as_of(&self) -> Markup {
+        html! { (self.texts.as_of) " " (time(self.now(), Style::Clock)) }
+    }
+
+    /// The address below which this connection's routes lie.
+    pub(super) fn base(&self) -> String {
+        match self.audience {
+            Audience::Operator(Operator { root, is_one_of_many: true }) => {
+                format!("{root}connections/{}/", self.facts.connection.id)
+            }
+            Audience::Operator(operator) => operator.root.to_owned(),
+            Audience::Merchant(merchant) => format!("{}bigcommerce/app/", merchant.root),
+        }
+    }
+
+    fn merchant(&self, deed: &str, mut hidden: Vec<(&'static str, &'a str)>) -> Option<Target<'a>> {
+        let Audience::Merchant(merchant) = self.audience else { return None };
+        hidden.push(("token", merchant.token));
+        Some(Target { method: "post", action: format!("{}{deed}", self.base()), hidden })
+    }
+
+    pub(super) fn check_target(&self) -> Target<'a> {
+        let action = format!("{}integration/check", self.base());
+        self.merchant("check", vec![]).unwrap_or(Target { method: "get", action, hidden: vec![] })
+    }
+
+    pub(super) fn update_target(&self) -> Target<'a> {
+        let action = format!("{}integration/update", self.base());
+        self.merchant("update", vec![]).unwrap_or(Target { method: "post", action, hidden: vec![] })
+    }
+
+    /// To look for one order: fields `order`, and for merchants the token.
+    pub(super) fn search_target(&self) -> Target<'a> {
+        let action = format!("{}integration", self.base());
+        self.merchant("check", vec![]).unwrap_or(Target { method: "get", action, hidden: vec![] })
+    }
+
+    pub(super) fn resend_target(&self, order: &'a str) -> Option<Target<'a>> {
+        match self.audience {
+            Audience::Operator(_) => {
+                let action = format!("{}orders/{}/resend", self.base(), path_segment(order));
+                Some(Target { method: "post", action, hidden: vec![] })
+            }
+            Audience::Merchant(Merchant { can_resend: true, .. }) => self.merchant("resend", vec![("order", order)]),
+            Audience::Merchant(_) => None,
+        }
+    }
+
+    pub(super) fn resend_all_target(&self) -> Option<Target<'a>> {
+        match self.audience {
+            Audience::Operator(_) => {
+                let action = format!("{}orders/resend?state=failed", self.base());
+                Some(Target { method: "post", action, hidden: vec![] })
+            }
+            Audience::Merchant(Merchant { can_resend: true, .. }) => self.merchant("resend", vec![("state", "failed")]),
+            Audience::Merchant(_) => None,
+        }
+    }
+
+    /// What a merchant's forms do: `destination`, `pause`, `resume`, `backfill`.
+    pub(super) fn deed_target(&self, deed: &str) -> Option<Target<'a>> {
+        self.merchant(deed, vec![])
+    }
+
+    /// The connection's own address, where a page may change it (by `PATCH`): an operator's, and not the environment's.
+    pub(super) fn patch_address(&self) -> Option<String> {
+        let connection = &self.facts.connection;
+        let is_changeable =
+            connection.origin != Origin::Environment && connection.state != ConnectionState::Disconnected;
+        match self.audience {
+            Audience::Operator(operator) if is_changeable => {
+                Some(format!("{}connections/{}", operator.root, connection.id))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Target<'_> {
+    /// The form around `content`.
+    pub fn form(&self, class: &str, content: &Markup) -> Markup {
+        html! {
+            form method=(self.method) action=(self.action) class=[(!class.is_empty()).then_some(class)] {
+                @for (name, value) in &self.hidden { input type="hidden" name=(name) value=(value); }
+                (content)
+            }
+        }
+    }
+}
+
+/// An id as one segment of a path.
+fn path_segment(id: &str) -> String {
+    url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20")
+}
