@@ -17,6 +17,7 @@ use crate::{
     leader::Leader,
     services::{Services, ServicesError},
     upkeep::{Housekeeping, Upkeep},
+    watch::Watcher,
     web::{Relay, metrics_routes, routes},
 };
 
@@ -175,6 +176,8 @@ impl Parts {
         self.spawn("delivery", dispatch.run(stop.clone()));
         let upkeep = Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards());
         self.spawn("upkeep", upkeep.run(stop.clone()));
+        let watcher = Watcher::new(services.clone(), relay.checker.clone(), leader.shards());
+        self.spawn("the watch", watcher.run(stop.clone()));
         let housekeeping = Housekeeping::new(inbox.clone(), settings.event_retention, leader.shards());
         self.spawn("housekeeping", housekeeping.run(stop.clone()));
         self.spawn("the catalog", follow(directory.clone(), leader.revision(), stop.clone()));

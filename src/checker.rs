@@ -6,7 +6,7 @@ mod facts;
 mod probes;
 mod public_address;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     connection::Connection,
     health::{
-        self, Facts, Judgment, Report,
+        self, Facts, Judgment, Severity,
         facts::{AddressFault, Probe, ShopProblem, StoreLabel},
     },
     http::Failure,
@@ -27,6 +27,7 @@ pub use public_address::{ECHO_PATH, proof};
 /// What the calls of checks have found of one connection.
 #[derive(Debug, Clone, Default)]
 struct Probed {
+    revision: i64,
     store: Option<Probe<Result<(), Failure>>>,
     destination: Option<Probe<Result<u16, Failure>>>,
     public_address: Option<Probe<Result<(), AddressFault>>>,
@@ -36,7 +37,8 @@ struct Probed {
     database_took: Duration,
     label: Option<StoreLabel>,
     shop: Option<ShopProblem>,
-    report: Option<Arc<Report>>,
+    is_checked: bool,
+    trouble: Option<(Severity, String)>,
 }
 
 /// Knows what checks have found, for as long as the process runs.
@@ -54,44 +56,46 @@ pub struct Examined {
 }
 
 impl Checker {
-    fn probed(&self, id: ConnectionId) -> Probed {
-        self.probed.lock().get(&id).cloned().unwrap_or_default()
+    fn probed(&self, connection: &Connection) -> Probed {
+        let probed = self.probed.lock().get(&connection.id).cloned();
+        probed.filter(|probed| probed.revision == connection.revision).unwrap_or_default()
     }
 
-    fn note(&self, id: ConnectionId, change: impl FnOnce(&mut Probed)) {
-        change(self.probed.lock().entry(id).or_default());
+    /// What was found of a connection that has been changed since is forgotten.
+    fn note(&self, connection: &Connection, change: impl FnOnce(&mut Probed)) {
+        let mut all = self.probed.lock();
+        let probed = all.entry(connection.id).or_default();
+        if probed.revision != connection.revision {
+            *probed = Probed { revision: connection.revision, ..Probed::default() };
+        }
+        change(probed);
     }
 
     /// What is known of a connection now, without asking anybody but the database, and what follows from it.
-    /// `storage_failing_since` is when events could not be kept any more, if that is so.
-    pub async fn examine(
-        &self,
-        services: &Services,
-        connection: &Connection,
-        storage_failing_since: Option<Timestamp>,
-    ) -> Examined {
-        let facts = facts::read(services, connection, &self.probed(connection.id), storage_failing_since).await;
+    pub async fn examine(&self, services: &Services, connection: &Connection) -> Examined {
+        let facts = facts::read(services, connection, &self.probed(connection)).await;
         let judgment = health::judge(&facts);
+        let worst = judgment.conditions.iter().find(|condition| condition.severity > Severity::Info);
+        self.note(connection, |probed| {
+            probed.trouble = worst.map(|condition| (condition.severity, condition.title.clone()));
+        });
         Examined { facts, judgment }
     }
 
     /// Runs all checks side by side, each within ten seconds, and judges. Sends no order anywhere.
-    pub async fn check(
-        &self,
-        services: &Services,
-        connection: &Connection,
-        storage_failing_since: Option<Timestamp>,
-    ) -> Arc<Report> {
+    pub async fn check(&self, services: &Services, connection: &Connection) -> Examined {
         self.probe(services, connection).await;
-        let Examined { facts, judgment } = self.examine(services, connection, storage_failing_since).await;
-        let report = Arc::new(health::report(&facts, &judgment));
-        self.note(connection.id, |probed| probed.report = Some(report.clone()));
-        report
+        self.note(connection, |probed| probed.is_checked = true);
+        self.examine(services, connection).await
     }
 
-    /// Whether the checks have been run since the start, or since when they have: a page of a relay that has just started
-    /// would otherwise know nothing.
-    pub fn has_checked(&self, id: ConnectionId) -> bool {
-        self.probed.lock().get(&id).is_some_and(|probed| probed.report.is_some())
+    /// Whether the checks have been run since the start, or the last change.
+    pub fn has_checked(&self, connection: &Connection) -> bool {
+        self.probed(connection).is_checked
+    }
+
+    /// The gravest that was seen of a connection when it was last looked at: how grave it is, and its title.
+    pub fn trouble(&self, connection: &Connection) -> Option<(Severity, String)> {
+        self.probed(connection).trouble
     }
 }

@@ -71,6 +71,8 @@ pub struct Connection {
     pub begins_at: Timestamp,
     /// Which shard it belongs to.
     pub shard: u16,
+    /// Goes up with every change.
+    pub revision: i64,
     /// The store and the destination; none once it is disconnected.
     pub link: Option<Link>,
 }
@@ -197,6 +199,7 @@ impl ConnectionBuilder {
             created_at: record.created_at,
             begins_at: record.begins_at,
             shard: shard_of(record.source_kind, &record.store),
+            revision: record.revision,
             link,
         }
     }

@@ -25,5 +25,7 @@ pub mod secret;
 pub mod services;
 pub mod signature;
 pub mod source;
+pub mod storage;
 pub mod upkeep;
+pub mod watch;
 pub mod web;

@@ -22,6 +22,7 @@ use crate::{
         bigcommerce::Platform,
         woocommerce::{self, Shops},
     },
+    storage::Storage,
 };
 
 /// Why the relay cannot do anything.
@@ -42,6 +43,7 @@ pub enum ServicesError {
 }
 
 /// Everything that service and commands share.
+#[derive(Clone)]
 pub struct Services {
     /// What holds for the whole process.
     pub settings: Arc<Settings>,
@@ -57,6 +59,8 @@ pub struct Services {
     pub builder: Arc<ConnectionBuilder>,
     /// Looks after hooks.
     pub registrar: Arc<Registrar>,
+    /// Whether events can be kept.
+    pub storage: Arc<Storage>,
     /// Makes, changes and ends connections.
     pub directory: Arc<Directory>,
 }
@@ -103,7 +107,7 @@ impl Services {
         catalog.load(inbox.as_ref()).await?;
         let registrar = Arc::new(Registrar::new(inbox.clone(), builder.clone()));
         let directory = Arc::new(Directory::new(inbox.clone(), catalog.clone(), builder.clone(), registrar.clone()));
-        Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, directory })
+        Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, storage: Arc::default(), directory })
     }
 
     /// The connection that a command or a route without an id stands for: the environment's own, or the only one there is.

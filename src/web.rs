@@ -5,11 +5,13 @@ mod bodies;
 mod connections;
 mod format;
 mod health;
+mod integration;
 mod metrics;
 mod notices;
 mod orders;
 mod pages;
 pub(crate) mod requests;
+mod status;
 mod webhook;
 
 use std::sync::Arc;
@@ -22,18 +24,19 @@ use actix_web::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{connection::Connection, inbox::InboxError, services::Services};
+use crate::{checker::Checker, connection::Connection, inbox::InboxError, services::Services};
+use format::Format;
 
 /// What the routes work with.
 pub struct Relay {
     /// What service and commands share.
     pub services: Services,
+    /// Knows what checks have found.
+    pub checker: Arc<Checker>,
     /// Slows down wrong passwords.
     pub guesses: admin::Guesses,
     /// Bounds what is read of bodies that are not proven yet.
     bodies: bodies::Unproven,
-    /// Whether events could be kept lately.
-    storage: health::Storage,
     /// What forms have done and nobody has been told yet.
     notices: notices::Notices,
 }
@@ -43,9 +46,9 @@ impl Relay {
     pub fn new(services: Services) -> Self {
         Self {
             services,
+            checker: Arc::default(),
             guesses: admin::Guesses::default(),
             bodies: bodies::Unproven::default(),
-            storage: health::Storage::default(),
             notices: notices::Notices::default(),
         }
     }
@@ -60,8 +63,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/health/ready").route(web::get().to(health::ready)).route(web::head().to(health::ready)),
         )
+        .configure(integration::routes)
         .configure(connections::routes)
-        .configure(orders::routes);
+        .configure(orders::routes)
+        .default_service(web::to(not_found));
+}
+
+/// A path that leads nowhere.
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    match format::preferred(&request) {
+        Some(Format::Html) => pages::not_found(&request),
+        _ => refuse(StatusCode::NOT_FOUND, "there is nothing at this address"),
+    }
 }
 
 /// The one route of the metrics port.

@@ -23,16 +23,11 @@ use crate::{
 
 /// The facts do not wait longer than this for the database.
 const READ_TIME: Duration = Duration::from_secs(3);
-/// Orders that are shown, of each group.
+/// Orders that are read of each group.
 const SHOWN: u32 = 20;
 
 /// Reads everything once.
-pub(super) async fn read(
-    services: &Services,
-    connection: &Connection,
-    probed: &Probed,
-    storage_failing_since: Option<Timestamp>,
-) -> Facts {
+pub(super) async fn read(services: &Services, connection: &Connection, probed: &Probed) -> Facts {
     let at = Timestamp::now();
     let mut facts = Facts::new(at, connection_facts(services, connection, probed));
     let kept = tokio::time::timeout(READ_TIME, kept(services, connection)).await;
@@ -44,7 +39,7 @@ pub(super) async fn read(
         }
         Err(_) => None,
     };
-    facts.relay = relay_facts(services, probed, storage_failing_since, kept.is_some(), at);
+    facts.relay = relay_facts(services, probed, kept.is_some(), at);
     facts.public_address = probed.public_address.clone();
     if let Some(link) = &connection.link {
         let outages = kept.as_ref().map_or(&[][..], |kept| &kept.outages);
@@ -127,14 +122,8 @@ fn connection_facts(services: &Services, connection: &Connection, probed: &Probe
     }
 }
 
-fn relay_facts(
-    services: &Services,
-    probed: &Probed,
-    storage_failing_since: Option<Timestamp>,
-    is_readable: bool,
-    at: Timestamp,
-) -> RelayFacts {
-    let database = match storage_failing_since {
+fn relay_facts(services: &Services, probed: &Probed, is_readable: bool, at: Timestamp) -> RelayFacts {
+    let database = match services.storage.failing_since() {
         Some(since) => Health::Trouble(since),
         None if is_readable => Health::Well,
         None => Health::Trouble(at),

@@ -36,7 +36,7 @@ impl Checker {
             if let Ok(Err(error)) = probed {
                 tracing::warn!(%error, "the database cannot be written: {error}");
             }
-            self.note(id, |probed| probed.database_took = began.elapsed());
+            self.note(connection, |probed| probed.database_took = began.elapsed());
         };
         let Some(link) = &connection.link else { return database.await };
         let store = async {
@@ -45,17 +45,17 @@ impl Checker {
                 Ok(()) => None,
                 Err(_) => diagnosis(link).await,
             };
-            self.note(id, |probed| (probed.store, probed.shop) = (Some(found), problem));
+            self.note(connection, |probed| (probed.store, probed.shop) = (Some(found), problem));
         };
         let label = async {
             if let Ok(Some(label)) = tokio::time::timeout(LIMIT, label(link)).await {
-                self.note(id, |probed| probed.label = Some(label));
+                self.note(connection, |probed| probed.label = Some(label));
             }
         };
         let destination = async {
             let Some(destination) = &link.destination else { return };
             let found = timed(reach(services, link, destination)).await;
-            self.note(id, |probed| probed.destination = Some(found));
+            self.note(connection, |probed| probed.destination = Some(found));
         };
         let hooks = async {
             let began = Instant::now();
@@ -67,7 +67,7 @@ impl Checker {
                 tracing::debug!(connection = %id, %error, "the hooks cannot be looked at: {error}");
             }
             let seconds = blocked.ok().and_then(Result::ok).flatten();
-            self.note(id, |probed| {
+            self.note(connection, |probed| {
                 probed.hooks_took = began.elapsed();
                 if matches!(inspected, Ok(Ok(_))) {
                     probed.hooks_looked_at = Some(Timestamp::now());
@@ -78,7 +78,7 @@ impl Checker {
         let public = async {
             if let Some(base) = &services.settings.public_url {
                 let found = public_address::probe(services, base).await;
-                self.note(id, |probed| probed.public_address = Some(found));
+                self.note(connection, |probed| probed.public_address = Some(found));
             }
         };
         tokio::join!(database, store, label, destination, hooks, public);

@@ -125,10 +125,10 @@ impl ResponseError for Refused {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = if self.html {
-            pages::sentence(self.error.status(), self.error.title(), self.error.cure())
-        } else {
-            refuse(self.error.status(), self.error)
+        let mut response = match (self.html, self.error) {
+            (true, AdminError::Wrong) => pages::password_needed(self.error.status()),
+            (true, error) => pages::sentence(error.status(), error.title(), error.cure()),
+            (false, error) => refuse(error.status(), error),
         };
         if self.error == AdminError::Wrong {
             let realm = header::HeaderValue::from_static("Basic realm=\"onetribe-relay\", charset=\"UTF-8\"");

@@ -75,7 +75,7 @@ async fn gauges(relay: &Relay) -> Registry {
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The version of the relay", build);
     connections(services, &mut registry);
-    let writable = gauge(i64::from(relay.storage.failing_since().is_none()));
+    let writable = gauge(i64::from(relay.services.storage.failing_since().is_none()));
     registry.register("database_writable", "1 unless the last event could not be kept", writable);
     let summaries = match tokio::time::timeout(READ_TIME, services.inbox.summaries()).await {
         Ok(Ok(summaries)) => Some(summaries),

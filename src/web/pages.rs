@@ -1,22 +1,216 @@
-//! What people see in a browser.
+//! What people see in a browser: pages filled with what is known.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use std::time::Duration;
 
-use super::Relay;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+};
+use serde::Deserialize;
 
-/// Stand-in.
+use super::{
+    Relay, query,
+    status::{
+        self, Activity, Audience, Frame, ListPage, ListQuery, ListRow, Operator, RECENT_ROWS, Search, SearchResult,
+        StatusPage,
+    },
+    unavailable,
+};
+use crate::{
+    checker::Examined,
+    clock::Timestamp,
+    connection::Connection,
+    inbox::{Hour, ObjectQuery, ObjectRow},
+    object::ObjectId,
+};
+
+/// No page waits longer than this for the database.
+const READ_TIME: Duration = Duration::from_secs(3);
+/// The hours that the chart may draw.
+const HOURS: u64 = 48;
+/// If the newest rows are all that came within this time, single orders can be drawn.
+const RECENTLY: Duration = Duration::from_secs(4 * 3600);
+
+/// A page of one message.
 pub(super) fn sentence(status: StatusCode, title: &str, what: &str) -> HttpResponse {
-    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(format!("<h1>{title}</h1><p>{what}</p>"))
+    status::respond(status, &status::message(title, &[what], None), Frame::None)
 }
 
-/// Stand-in.
+/// For a browser without the right password.
+pub(super) fn password_needed(status: StatusCode) -> HttpResponse {
+    status::respond(status, &status::password_needed(), Frame::None)
+}
+
+/// Answers a form with something else than a redirect: the browser goes on by itself at once, or by the link.
 pub(super) fn led_back(status: StatusCode, location: &str) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
-        .body(format!("<a href=\"{location}\">Back</a>"))
+    let page = status::message("Done", &["The request has been taken."], Some((location, "Back to the status page")));
+    let mut response = status::respond(status, &page, Frame::None);
+    if let Ok(refresh) = header::HeaderValue::try_from(format!("0; url={location}")) {
+        response.headers_mut().insert(header::REFRESH, refresh);
+    }
+    response
 }
 
-/// Stand-in.
-pub(super) async fn connections(_: &Relay, _: &HttpRequest) -> HttpResponse {
-    sentence(StatusCode::OK, "Connections", "")
+/// For a path that leads nowhere.
+pub(super) fn not_found(request: &HttpRequest) -> HttpResponse {
+    let depth = request.path().matches('/').count().saturating_sub(1);
+    status::respond(StatusCode::NOT_FOUND, &status::not_found(&"../".repeat(depth)), Frame::None)
+}
+
+/// What the address of a page may say beside which page it is.
+#[derive(Default, Deserialize)]
+pub(super) struct PageQuery {
+    notice: Option<String>,
+    order: Option<String>,
+}
+
+/// What a status page needs of the database beyond the facts.
+#[derive(Default)]
+pub(super) struct Rows {
+    recent: Option<Vec<ObjectRow>>,
+    deliveries: Option<Vec<Timestamp>>,
+    hours: Vec<Hour>,
+    search: Option<Search>,
+}
+
+impl Rows {
+    /// Reads them; what cannot be read now is lacking.
+    pub async fn read(relay: &Relay, connection: &Connection, typed: Option<String>) -> Self {
+        match tokio::time::timeout(READ_TIME, Self::all(relay, connection, typed)).await {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) => {
+                tracing::warn!(connection = %connection.id, %error, "the status page cannot be filled: {error}");
+                Self::default()
+            }
+            Err(_) => {
+                tracing::warn!(connection = %connection.id, "the status page cannot be filled: the database does not answer");
+                Self::default()
+            }
+        }
+    }
+
+    async fn all(
+        relay: &Relay,
+        connection: &Connection,
+        typed: Option<String>,
+    ) -> Result<Self, crate::inbox::InboxError> {
+        let (inbox, now) = (&relay.services.inbox, Timestamp::now());
+        let query = ObjectQuery { limit: RECENT_ROWS, ..ObjectQuery::default() };
+        let recent = inbox.objects(connection.id, query).await?;
+        let hours = inbox.history(connection.id, now.before(Duration::from_secs(HOURS * 3600))).await?;
+        let oldest = recent.iter().map(|row| row.last_event_at).min();
+        let is_whole = recent.len() < RECENT_ROWS as usize || oldest.is_some_and(|oldest| now.since(oldest) > RECENTLY);
+        let deliveries = is_whole.then(|| recent.iter().filter_map(|row| row.delivered_at).collect());
+        let search = match typed {
+            None => None,
+            Some(typed) => Some(Search { result: look_for(relay, connection, &typed).await?, typed }),
+        };
+        Ok(Self { recent: Some(recent), deliveries, hours, search })
+    }
+}
+
+async fn look_for(
+    relay: &Relay,
+    connection: &Connection,
+    typed: &str,
+) -> Result<SearchResult, crate::inbox::InboxError> {
+    let Some(id) = typed.trim().parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
+        return Ok(SearchResult::NotANumber);
+    };
+    let query = ObjectQuery { id: Some(id), limit: 1, ..ObjectQuery::default() };
+    let found = relay.services.inbox.objects(connection.id, query).await?.into_iter().next();
+    Ok(found.map_or(SearchResult::Unknown, |row| SearchResult::Found(Box::new(row))))
+}
+
+/// The status page of a connection, as it is now, for whoever looks.
+pub(super) async fn status_page(
+    relay: &Relay,
+    connection: &Connection,
+    examined: Examined,
+    typed: Option<String>,
+    notice: Option<&str>,
+    audience: Audience<'_>,
+) -> maud::Markup {
+    let Examined { mut facts, judgment } = examined;
+    let rows = Rows::read(relay, connection, typed.filter(|typed| !typed.trim().is_empty())).await;
+    if let (Some(orders), Some(recent)) = (&mut facts.orders, rows.recent) {
+        orders.recent = recent;
+    }
+    StatusPage {
+        facts: &facts,
+        judgment: &judgment,
+        activity: Activity { hours: &rows.hours, deliveries: rows.deliveries.as_deref() },
+        notice,
+        search: rows.search.as_ref(),
+        audience,
+        texts: &status::ENGLISH,
+    }
+    .render()
+}
+
+/// The operator's view of a connection.
+pub(super) async fn operators(
+    relay: &Relay,
+    connection: &Connection,
+    request: &HttpRequest,
+    examined: Examined,
+    operator: Operator<'_>,
+    notice: Option<String>,
+) -> maud::Markup {
+    let asked: PageQuery = query(request).unwrap_or_default();
+    let told = asked.notice.and_then(|key| relay.notices.take(&key)).map(|notice| notice.sentence());
+    let notice = notice.or(told);
+    status_page(relay, connection, examined, asked.order, notice.as_deref(), Audience::Operator(operator)).await
+}
+
+#[derive(Default, Deserialize)]
+struct ConnectionsQuery {
+    q: Option<String>,
+    state: Option<String>,
+    page: Option<String>,
+    notice: Option<String>,
+}
+
+/// The operator's list.
+pub(super) async fn connections(relay: &Relay, request: &HttpRequest) -> HttpResponse {
+    let asked: ConnectionsQuery = query(request).unwrap_or_default();
+    let summaries = match relay.services.inbox.summaries().await {
+        Ok(summaries) => summaries,
+        Err(error) => return unavailable(&error),
+    };
+    let row = |connection: &Connection| {
+        let summary = summaries.get(&connection.id).cloned().unwrap_or_default();
+        ListRow {
+            id: connection.id,
+            name: connection.name.clone(),
+            store: connection.store.clone(),
+            source: connection.source_kind,
+            destination: connection.destination_host.clone(),
+            state: connection.state,
+            waiting: summary.waiting,
+            failed: summary.failed,
+            last_delivered_at: summary.last_delivered_at,
+            trouble: relay.checker.trouble(connection),
+        }
+    };
+    let list_query = ListQuery {
+        text: asked.q.unwrap_or_default(),
+        state: asked.state.and_then(|state| state.parse().ok()),
+        page: asked.page.and_then(|page| page.parse().ok()).unwrap_or(1),
+    };
+    let rows = relay.services.catalog.all().iter().map(|connection| row(connection)).collect();
+    let notice = asked.notice.and_then(|key| relay.notices.take(&key)).map(|notice| notice.sentence());
+    let settings = &relay.services.settings;
+    let page = ListPage {
+        list: &status::arrange(rows, &list_query),
+        query: &list_query,
+        now: Timestamp::now(),
+        root: "./",
+        notice: notice.as_deref(),
+        cannot_add: settings.credentials_keys.is_empty().then_some(
+            "No connection can be added yet: `CREDENTIALS_KEY` is not set, and credentials are only kept encrypted with it. Whoever runs the relay sets it and starts the relay again.",
+        ),
+        has_one_click: settings.public_url.is_some(),
+    };
+    status::respond(StatusCode::OK, &page.render(), Frame::ToShops)
 }

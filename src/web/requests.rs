@@ -6,7 +6,10 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
+    http::{
+        ConnectionType,
+        header::{HeaderName, HeaderValue},
+    },
     middleware::Next,
 };
 use tracing::Instrument;
@@ -40,6 +43,10 @@ pub(crate) async fn logged(
             let path: String = response.request().path().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::debug!(%method, path, status, took_ms, "{method} {path}: {status}");
+        }
+        // Whoever is refused does not hold a connection that others may need.
+        if response.status().is_client_error() {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);

@@ -134,7 +134,7 @@ async fn respond(
         Err(refusal) => {
             // What a stranger sends is not worth more than a debug line: there may be very many.
             match &refusal {
-                Refusal::Inbox(error) => relay.storage.failed(error),
+                Refusal::Inbox(error) => relay.services.storage.failed(error),
                 Refusal::Slow => tracing::error!("a webhook was not kept: {refusal}"),
                 Refusal::Payload(_) => tracing::warn!("a genuine webhook was refused: {refusal}"),
                 _ => tracing::debug!("a webhook was refused: {refusal}"),
@@ -263,7 +263,7 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<WebhookResult, Refusal>
     let (connection, id) = (arrival.key.connection, arrival.key.id.clone());
     let kept = tokio::time::timeout(KEEP_TIME, relay.services.inbox.accept(arrival)).await;
     let kept = kept.map_err(|_| Refusal::Slow)??;
-    relay.storage.worked();
+    relay.services.storage.worked();
     tracing::debug!(%connection, order_id = %id, result = ?kept, "order {id}: webhook kept");
     Ok(match kept {
         Accepted::First => WebhookResult::Accepted,

@@ -1,0 +1,164 @@
+//! Looks again and again at how every connection stands: the operator's list shows what was seen, and what needs a person is
+//! posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it, `health` says.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Method, header::CONTENT_TYPE};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    checker::{Checker, Examined},
+    clock::Timestamp,
+    connection::Connection,
+    health::{Ledger, Message},
+    http::CallError,
+    inbox::{ConnectionState, InboxError},
+    leader::HeldShards,
+    retry::Backoff,
+    secret::Secret,
+    services::Services,
+};
+
+/// Between rounds, and the least time that each connection gives the others within one.
+const LOOK: Duration = Duration::from_secs(5);
+const BREATH: Duration = Duration::from_millis(5);
+/// Between tries of an `ALERT_URL` that does not answer.
+const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
+/// How long one message may take.
+const POST_TIME: Duration = Duration::from_secs(10);
+/// How long a message that is under way may take when the relay stops.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Looks after the connections of the shards that this process holds.
+pub struct Watcher {
+    services: Services,
+    checker: Arc<Checker>,
+    shards: watch::Receiver<HeldShards>,
+    alerts: Option<Alerts>,
+}
+
+/// Whom alerts are posted to, and what has been told.
+struct Alerts {
+    url: Url,
+    ledger: Option<Ledger>,
+    failures: u32,
+    not_before: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    text: &'a str,
+}
+
+impl Watcher {
+    /// Looks at nothing yet.
+    pub fn new(services: Services, checker: Arc<Checker>, shards: watch::Receiver<HeldShards>) -> Self {
+        let url = services.settings.alert_url.as_ref().map(Secret::expose).and_then(|url| Url::parse(url).ok());
+        let alerts = url.map(|url| Alerts { url, ledger: None, failures: 0, not_before: Timestamp::from_millis(0) });
+        Self { services, checker, shards, alerts }
+    }
+
+    /// Looks until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            // A message that has been taken is noted before the end.
+            tokio::select! {
+                () = self.round(&stop) => {}
+                () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    async fn round(&mut self, stop: &CancellationToken) {
+        if self.shards.has_changed().unwrap_or(false) {
+            self.shards.mark_unchanged();
+            if let Some(alerts) = &mut self.alerts {
+                // Whoever looked after the others until now has told what it has told.
+                alerts.ledger = None;
+            }
+        }
+        for connection in self.services.catalog.all() {
+            if stop.is_cancelled() {
+                return;
+            }
+            let is_mine = self.shards.borrow().holds(connection.shard);
+            if !is_mine || connection.state == ConnectionState::Disconnected {
+                continue;
+            }
+            self.look(&connection).await;
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    async fn look(&mut self, connection: &Connection) {
+        if !self.checker.has_checked(connection) {
+            // A page of a relay that has just started would otherwise know nothing.
+            self.checker.check(&self.services, connection).await;
+        }
+        let examined = self.checker.examine(&self.services, connection).await;
+        if let Some(alerts) = &mut self.alerts
+            && let Err(error) = alerts.tell(&self.services, connection, &examined).await
+        {
+            // The inbox says so itself, wherever it matters more.
+            tracing::debug!(%error, "alerts wait for the inbox: {error}");
+        }
+    }
+}
+
+impl Alerts {
+    async fn tell(
+        &mut self,
+        services: &Services,
+        connection: &Connection,
+        examined: &Examined,
+    ) -> Result<(), InboxError> {
+        let mut ledger = match self.ledger.take() {
+            Some(ledger) => ledger,
+            None => Ledger::read(services.inbox.alerts().await?),
+        };
+        let due = ledger.due(&examined.facts, &examined.judgment, page_of(services, connection).as_deref());
+        let due = if Timestamp::now() >= self.not_before { due } else { Vec::new() };
+        let mut kept = Ok(());
+        for message in &due {
+            match self.post(services, message).await {
+                Ok(()) => {
+                    self.failures = 0;
+                    ledger.record(message);
+                    tracing::info!(alert = message.code.name(), over = message.is_over, "alert sent: {}", message.text);
+                    kept = services.inbox.save_alert(message.connection, message.code.name(), !message.is_over).await;
+                }
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    self.not_before = Timestamp::now().after(RETRY.wait(self.failures, rand::random()));
+                    tracing::warn!(%error, "ALERT_URL takes no alert ({error}), next try {}", self.not_before);
+                    break;
+                }
+            }
+        }
+        self.ledger = Some(ledger);
+        kept
+    }
+
+    async fn post(&self, services: &Services, message: &Message) -> Result<(), CallError> {
+        let body = serde_json::to_vec(&Body { text: &message.text }).expect("a struct of one text becomes JSON");
+        let request = services.http.operator(Method::POST, self.url.clone(), POST_TIME);
+        let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await?;
+        if sent.status().is_success() { Ok(()) } else { Err(CallError::of_status(&sent)) }
+    }
+}
+
+/// The address of a connection's status page, where one can be reached.
+fn page_of(services: &Services, connection: &Connection) -> Option<String> {
+    let base = services.settings.public_url.as_ref()?.as_str().trim_end_matches('/').to_owned();
+    Some(match connection.is_environments() {
+        true => format!("{base}/integration"),
+        false => format!("{base}/connections/{}/integration", connection.id),
+    })
+}
