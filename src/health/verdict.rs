@@ -136,7 +136,7 @@ mod tests {
             (
                 counted(Summary { failed: 1, ..forwarded }),
                 Light::Amber,
-                "1 order could not be delivered",
+                "1 order failed",
                 "1 order could not be delivered.",
             ),
             (

@@ -62,10 +62,10 @@ impl ConnectionFacts {
             }
             (Origin::App, _) => "Open the app in BigCommerce once: that gives the relay a new access token.".to_owned(),
             (Origin::Api, SourceKind::BigCommerce) => format!(
-                "Give the connection a new access token: `PATCH /connections/{id}` with `{{\"source\":{{\"access_token\":…}}}}`, or on its page."
+                "Give the connection a new access token: `PATCH /connections/{id}` with `{{\"source\":{{\"access_token\":…}}}}`, or under Settings on its page."
             ),
             (Origin::Api, SourceKind::WooCommerce) => format!(
-                "Make new keys with Read/Write in WooCommerce (Settings, Advanced, REST API) and give them to the connection: `PATCH /connections/{id}` with `{{\"source\":{{\"consumer_key\":…,\"consumer_secret\":…}}}}`, or on its page."
+                "Make new keys with Read/Write in WooCommerce (Settings, Advanced, REST API) and give them to the connection: `PATCH /connections/{id}` with `{{\"source\":{{\"consumer_key\":…,\"consumer_secret\":…}}}}`, or under Settings on its page."
             ),
             (Origin::Instance, SourceKind::BigCommerce) => {
                 format!("Update instance {id} with a valid `oauth.user.token`.")
@@ -123,10 +123,12 @@ impl ConnectionFacts {
             }
             Origin::App => "Copy the payload URL from One Tribe once more and enter it below.".to_owned(),
             Origin::Api if self.destination == Some(DestinationKind::CloudElements) => {
-                format!("Give the connection the right `callback_url`: `PATCH /connections/{id}`, or on its page.")
+                format!(
+                    "Give the connection the right `callback_url`: `PATCH /connections/{id}`, or under Settings on its page."
+                )
             }
             Origin::Api => format!(
-                "Copy the payload URL from One Tribe once more and give it to the connection: `PATCH /connections/{id}` with `{{\"destination\":…}}`, or on its page."
+                "Copy the payload URL from One Tribe once more and give it to the connection: `PATCH /connections/{id}` with `{{\"destination\":…}}`, or under Settings on its page."
             ),
             Origin::Instance => {
                 format!("Update instance {id} with the right `event.notification.callback.url`.")
@@ -145,7 +147,7 @@ impl ConnectionFacts {
                 "Click Update Integration: the relay gives its webhooks their secret again.".to_owned()
             }
             Origin::Api | Origin::Instance => format!(
-                "Give the connection the client secret of the API account that its access token belongs to: `PATCH /connections/{}` with `{{\"source\":{{\"client_secret\":…}}}}`, or on its page.",
+                "Give the connection the client secret of the API account that its access token belongs to: `PATCH /connections/{}` with `{{\"source\":{{\"client_secret\":…}}}}`, or under Settings on its page.",
                 self.id
             ),
         }

@@ -10,7 +10,7 @@ use crate::{
     },
     http::Failure,
     humanize,
-    inbox::{ConnectionState, Failed, ObjectRow, Side},
+    inbox::{ConnectionState, Failed, ObjectRow, ObjectState, Side},
 };
 
 /// An order that is refused for less than this may be taken at the next try.
@@ -31,7 +31,7 @@ pub(super) fn deliveries(facts: &Facts, judgment: &mut Judgment) {
     waiting(facts, orders, judgment);
 }
 
-/// `order 218 (HTTP 422)`, or why several do not get through.
+/// What was seen, the most frequent first: `HTTP 422; timed out`.
 fn reasons(rows: &[ObjectRow]) -> String {
     let mut counted: Vec<(Failed, u64)> = Vec::new();
     for failed in rows.iter().filter_map(|row| row.last_failure) {
@@ -41,16 +41,7 @@ fn reasons(rows: &[ObjectRow]) -> String {
         }
     }
     counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counted.iter().take(3).map(|(failed, _)| reason(*failed)).collect::<Vec<_>>().join("; ")
-}
-
-/// `One Tribe: HTTP 422` within a sentence.
-fn reason(failed: Failed) -> String {
-    let seen = humanize::failure(failed.failure);
-    match failed.side {
-        Side::Destination => format!("refused with {seen}"),
-        Side::Store => format!("not given by the store: {seen}"),
-    }
+    counted.iter().take(3).map(|(failed, _)| humanize::failure(failed.failure)).collect::<Vec<_>>().join("; ")
 }
 
 fn names(rows: &[ObjectRow], total: u64) -> String {
@@ -67,11 +58,12 @@ fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         1 => "It will not be tried again by itself.",
         _ => "They will not be tried again by themselves.",
     };
-    let which = match orders.failed.as_slice() {
+    let rows: Vec<ObjectRow> = orders.failed.iter().filter(|row| row.state == ObjectState::Failed).cloned().collect();
+    let which = match rows.as_slice() {
         [] => String::new(),
         rows => format!(": {} ({})", names(rows, count), reasons(rows)),
     };
-    let is_refused = orders.failed.iter().any(|row| row.last_failure.is_some_and(is_refusal));
+    let is_refused = rows.iter().any(|row| row.last_failure.is_some_and(is_refusal));
     let tell = if is_refused {
         format!("Tell {}, with the numbers; ", facts.connection.destination_within())
     } else {
@@ -83,12 +75,12 @@ fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         format!("{tell}then look at the failed orders, and resend them.")
     };
     let noun = humanize::count(count, "order");
-    let title = format!("{noun} could not be delivered");
+    let title = format!("{noun} failed");
     let mut condition = Condition::new(Code::OrderFailed, Severity::Warning, CheckId::Deliveries, title)
         .text(format!("{noun} could not be delivered{which}."), consequence, resend)
         .alerting(true)
         .action(Action::ResendFailed);
-    condition.orders = orders.failed.iter().take(NAMED).map(|row| row.id.clone()).collect();
+    condition.orders = rows.iter().take(NAMED).map(|row| row.id.clone()).collect();
     judgment.conditions.push(condition);
 }
 
@@ -98,45 +90,44 @@ fn is_refusal(failed: Failed) -> bool {
 }
 
 fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
-    let rows: Vec<ObjectRow> = orders
-        .troubled
-        .iter()
-        .filter(|row| row.last_failure.is_some_and(|failed| !is_missing(failed)))
-        .cloned()
-        .collect();
+    let in_trouble = |row: &&ObjectRow| row.last_failure.is_some_and(|failed| !is_missing(failed));
+    let rows: Vec<ObjectRow> = orders.troubled.iter().filter(in_trouble).cloned().collect();
     if rows.is_empty() {
         return;
     }
-    let missing = orders.troubled.len() - rows.len();
-    let count = orders.summary.refused.saturating_sub(missing as u64).max(rows.len() as u64);
+    let is_refused = |row: &ObjectRow| row.last_failure.is_some_and(|failed| failed.side == Side::Destination);
+    let (refused, unfetched): (Vec<ObjectRow>, Vec<ObjectRow>) = rows.iter().cloned().partition(is_refused);
+    // Which of those that are not listed here are on which side is not known: they are counted with the more frequent one.
+    let unlisted = orders.summary.refused.saturating_sub(orders.troubled.len() as u64);
+    let (more_refused, more_unfetched) = if refused.len() >= unfetched.len() { (unlisted, 0) } else { (0, unlisted) };
     let since = rows.iter().filter_map(|row| row.waiting_since).min();
-    let next = rows.iter().filter_map(|row| row.next_attempt_at).min();
-    let next = next.map(|at| humanize::span(at.since(facts.at)));
-    let next = next.map_or_else(String::new, |span| format!(" The next try is in {span}."));
-    let by_destination = rows.iter().any(|row| row.last_failure.is_some_and(|failed| failed.side == Side::Destination));
-    let (orders_said, are) = (humanize::count(count, "order"), humanize::are(count));
-    let (cause, cure) = if by_destination {
-        let name = facts.connection.destination_name();
-        let tell = facts.connection.destination_within();
-        (
-            format!("{name} refuses {orders_said}: {} ({}).", names(&rows, count), reasons(&rows)),
-            format!("If it lasts, tell {tell}, with the numbers and the reason."),
-        )
-    } else {
-        (
-            format!("{orders_said} cannot be fetched: {} ({}).", names(&rows, count), reasons(&rows)),
-            "If it lasts, look at these orders in the store.".to_owned(),
-        )
+    let next = rows.iter().filter_map(|row| row.next_attempt_at).filter(|at| *at > facts.at).min();
+    let next =
+        next.map_or_else(String::new, |at| format!(" The next try is in {}.", humanize::span(at.since(facts.at))));
+    let (name, tell) = (facts.connection.destination_name(), facts.connection.destination_within());
+    let mut causes = Vec::new();
+    let mut title = String::new();
+    if !unfetched.is_empty() {
+        let count = unfetched.len() as u64 + more_unfetched;
+        let which = names(&unfetched, count);
+        let orders = humanize::count(count, "order");
+        title = format!("{orders} {} not given by the store", humanize::are(count));
+        causes.push(format!("{orders} cannot be fetched: {which} ({}).", reasons(&unfetched)));
+    }
+    if !refused.is_empty() {
+        let count = refused.len() as u64 + more_refused;
+        let which = names(&refused, count);
+        let orders = humanize::count(count, "order");
+        title = format!("{orders} {} refused", humanize::are(count));
+        causes.insert(0, format!("{name} refuses {orders}: {which} ({}).", reasons(&refused)));
+    }
+    let cure = match refused.is_empty() {
+        true => "If it lasts, look at these orders in the store.".to_owned(),
+        false => format!("If it lasts, tell {tell}, with the numbers and the reason."),
     };
-    let verb = if by_destination { "refused" } else { "not fetched" };
-    let mut condition = Condition::new(
-        Code::OrdersRefused,
-        Severity::Warning,
-        CheckId::Deliveries,
-        format!("{orders_said} {are} {verb}"),
-    )
-    .text(cause, format!("Tried again meanwhile.{next}"), cure)
-    .alerting(since.is_some_and(|since| facts.age(since) >= REFUSED_TOO_LONG));
+    let mut condition = Condition::new(Code::OrdersRefused, Severity::Warning, CheckId::Deliveries, title)
+        .text(causes.join(" "), format!("They are tried again.{next}"), cure)
+        .alerting(since.is_some_and(|since| facts.age(since) >= REFUSED_TOO_LONG));
     condition.since = since;
     condition.orders = rows.iter().take(NAMED).map(|row| row.id.clone()).collect();
     judgment.conditions.push(condition);

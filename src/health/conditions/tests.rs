@@ -198,8 +198,8 @@ fn refused_orders_are_named_with_the_reason_from_the_first_refusal_on() {
     });
     let judgment = judge(&facts);
     let condition = judgment.find(Code::OrdersRefused).expect("told");
-    assert_eq!(condition.cause, "One Tribe refuses 2 orders: 218 and 219 (refused with HTTP 422).");
-    assert_eq!(condition.consequence, "Tried again meanwhile. The next try is in 2 minutes.");
+    assert_eq!(condition.cause, "One Tribe refuses 2 orders: 218 and 219 (HTTP 422).");
+    assert_eq!(condition.consequence, "They are tried again. The next try is in 2 minutes.");
     assert_eq!((condition.orders.len(), condition.alerts), (2, true));
     let failed = vec![row(7, ObjectState::Failed, Some((Side::Destination, Failure::Status(422))))];
     let facts = with(|facts| {
@@ -207,10 +207,7 @@ fn refused_orders_are_named_with_the_reason_from_the_first_refusal_on() {
         facts.orders = Some(OrderFacts { summary, failed, ..OrderFacts::default() });
     });
     let judgment = judge(&facts);
-    assert_eq!(
-        judgment.conditions[0].cause,
-        "1,250 orders could not be delivered: 7 and 1,249 more (refused with HTTP 422)."
-    );
+    assert_eq!(judgment.conditions[0].cause, "1,250 orders could not be delivered: 7 and 1,249 more (HTTP 422).");
 }
 
 #[test]

@@ -176,8 +176,11 @@ impl ListPage<'_> {
         } else {
             format!(" of {}", humanize::number(list.total as u64))
         };
+        if list.total == 0 {
+            return "No connection yet.".to_owned();
+        }
         match list.in_trouble as u64 {
-            0 => format!("{matching}{of}, none in trouble that is known."),
+            0 => format!("{matching}{of}, no trouble known."),
             n => format!("{matching}{of}, {} in trouble.", humanize::number(n)),
         }
     }

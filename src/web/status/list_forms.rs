@@ -44,19 +44,19 @@ pub(super) fn add(root: &str, cannot: Option<&str>, has_one_click: bool, is_firs
                 Some(reason) => { p { (super::parts::prose(reason)) } }
                 None => {
                     noscript { p class="error" { "Forms with credentials need the page's script. Without it, use POST /connections or onetribe-relay connections add." } }
-                    (kind("add-bigcommerce", "BigCommerce store", &json(root, "bigcommerce", &BIGCOMMERCE)))
+                    (kind("add-bigcommerce", "BigCommerce store", is_first, &json(root, "bigcommerce", &BIGCOMMERCE)))
                     @if has_one_click {
-                        (kind("add-shop", "WooCommerce shop, by one click", &one_click(root)))
+                        (kind("add-shop", "WooCommerce shop, by one click", false, &one_click(root)))
                     }
-                    (kind("add-woocommerce", "WooCommerce shop, with keys", &json(root, "woocommerce", &WOOCOMMERCE)))
+                    (kind("add-woocommerce", "WooCommerce shop, with keys", false, &json(root, "woocommerce", &WOOCOMMERCE)))
                 }
             }
         }
     }
 }
 
-fn kind(id: &str, title: &str, form: &Markup) -> Markup {
-    html! { details id=(id) class="setting" { summary { h3 { (title) } } (form) } }
+fn kind(id: &str, title: &str, is_open: bool, form: &Markup) -> Markup {
+    html! { details id=(id) class="setting" open[is_open] { summary { h3 { (title) } } (form) } }
 }
 
 fn json(root: &str, kind: &'static str, fields: &[Field]) -> Markup {

@@ -60,7 +60,8 @@ impl StatusPage<'_> {
         rows
     }
 
-    pub(super) fn orders(&self) -> Markup {
+    /// `is_main_button`: the verdict's main button resends all failed orders.
+    pub(super) fn orders(&self, is_main_button: bool) -> Markup {
         let rows = self.rows();
         let texts = self.texts;
         let failed = self.facts.summary().map_or(0, |summary| summary.failed);
@@ -71,7 +72,7 @@ impl StatusPage<'_> {
                     (self.search_form())
                 }
                 @if let Some(search) = self.search { (self.search_result(search)) }
-                @if failed > 0 && let Some(target) = self.resend_all_target() {
+                @if failed > 0 && !is_main_button && let Some(target) = self.resend_all_target() {
                     div class="row" {
                         p { (humanize::count(failed, "order")) " could not be delivered." }
                         (target.form("", &html! {
@@ -80,7 +81,7 @@ impl StatusPage<'_> {
                     }
                 }
                 @if rows.is_empty() {
-                    p class="muted" { (if self.facts.orders.is_some() { texts.no_orders } else { texts.unreadable }) }
+                    p class="muted" { (self.nothing()) }
                 } @else {
                     ul class="orders" { @for row in rows.iter().take(SHOWN) { (self.order(row)) } }
                 }
@@ -91,6 +92,16 @@ impl StatusPage<'_> {
                     }
                 }
             }
+        }
+    }
+
+    fn nothing(&self) -> String {
+        match self.facts.summary() {
+            None => self.texts.unreadable.to_owned(),
+            Some(summary) if summary.waiting > 0 => {
+                format!("{} {} waiting.", humanize::count(summary.waiting, "order"), humanize::are(summary.waiting))
+            }
+            Some(_) => self.texts.no_orders.to_owned(),
         }
     }
 
@@ -145,9 +156,9 @@ impl StatusPage<'_> {
                             None => b { (name) },
                         }
                         " " span class="word" { (word) }
+                        " " span class="muted" { (self.when(row)) }
                     }
                     @if let Some(why) = why { p { (why) } }
-                    p class="muted" { (self.when(row)) }
                 }
                 @if let Some((target, word)) = &resend { (button_form(target, word, &name)) }
             }
@@ -199,7 +210,7 @@ impl StatusPage<'_> {
             {
                 ", " (self.texts.next_try) " in " (humanize::span(next.since(now)))
             }
-            @if row.attempts > 1 && row.state != ObjectState::Delivered {
+            @if row.attempts > 1 && row.last_failure.is_some() && matches!(row.state, ObjectState::Pending | ObjectState::Failed) {
                 ", " (humanize::count(u64::from(row.attempts), "attempt"))
             }
         }

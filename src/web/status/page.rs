@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    health::{Facts, Judgment, Report, Verdict, report, verdict},
+    health::{Action, Facts, Judgment, Report, Verdict, report, verdict},
     inbox::{ConnectionState, Origin, SourceKind},
 };
 
@@ -118,11 +118,13 @@ impl<'a> StatusPage<'a> {
                 @if let Some(notice) = self.notice { p class="notice" role="status" { (notice) } }
                 (self.verdict(verdict))
                 @if is_incomplete { (self.payload_url()) }
-                (self.orders())
+                (self.orders(verdict.action == Action::ResendFailed))
                 (self.numbers())
-                section id="past" data-part aria-labelledby="past-title" {
-                    h2 id="past-title" { (self.texts.chart) }
-                    (chart(self.activity, self.facts.connection.created_at, self.now(), self.texts))
+                @if self.has_past() {
+                    section id="past" data-part aria-labelledby="past-title" {
+                        h2 id="past-title" { (self.texts.chart) }
+                        (chart(self.activity, self.facts.connection.created_at, self.now(), self.texts))
+                    }
                 }
                 (self.checks(report))
                 (self.settings())
@@ -133,6 +135,12 @@ impl<'a> StatusPage<'a> {
                 }
             }
         }
+    }
+
+    /// An empty chart says nothing.
+    fn has_past(&self) -> bool {
+        let summary = self.facts.summary();
+        summary.is_some_and(|summary| summary.last_delivered_at.is_some()) || !self.activity.hours.is_empty()
     }
 
     fn top(&self) -> Markup {

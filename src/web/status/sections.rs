@@ -28,11 +28,10 @@ impl StatusPage<'_> {
                         p { b { (texts.what_to_do) ": " } (prose(cure)) }
                     }
                     p class="muted" {
-                        (self.as_of())
                         @if let Some(since) = verdict.since.filter(|_| verdict.light == Light::Red) {
-                            ", " (texts.since) " " (time(since, Style::Full))
+                            (texts.since) " " (time(since, Style::Full)) ". "
                         }
-                        "."
+                        (self.as_of()) "."
                     }
                 }
                 @if !verdict.others.is_empty() {
