@@ -1,5 +1,7 @@
 //! What happens to an object's row: each rule once, as a pure function. The databases only carry it out.
 
+use std::time::Duration;
+
 use super::{Claim, Failed, Outcome};
 use crate::{
     clock::Timestamp,
@@ -7,6 +9,10 @@ use crate::{
 };
 
 use super::ObjectState;
+
+/// By so much the clocks of processes that share a database may disagree: a deadline that was set this little ahead of now
+/// was set by another's clock, and no clock has been set back.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
 /// One object's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -297,7 +303,8 @@ impl Row {
 
     /// The clock has been set back since the deadline was set: due now. False if it was not.
     pub fn repair_deadline(&mut self, now: Timestamp) -> bool {
-        let set_ahead = self.due_at.is_some_and(|due| due.millis().saturating_sub(self.wait_ms) > now.millis());
+        let latest = now.after(CLOCK_SLACK).millis();
+        let set_ahead = self.due_at.is_some_and(|due| due.millis().saturating_sub(self.wait_ms) > latest);
         if set_ahead {
             self.due_at = Some(now);
             self.wait_ms = 0;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::{
     batch::{Answer, Committed, Reply, Request, Writer},
@@ -48,17 +48,7 @@ impl Writer for EventWriter {
         let events =
             events(batch.iter().map(|one| Arrival { at: shared.clock.inward(one.arrival.at), ..one.arrival.clone() }));
         let connection = self.connection.get().await?;
-        let accepted = session::in_time(async {
-            let mut tries = session::Tries::default();
-            loop {
-                match accept(connection, &events).await {
-                    // Nobody has been answered yet, so the whole batch may begin again.
-                    Err(error) if tries.again(&error) => {}
-                    done => return done,
-                }
-            }
-        })
-        .await?;
+        let accepted = session::in_time(accept(connection, &events)).await?;
         for event in &events {
             shared.activity.note_event(event.connection(), Timestamp::from_millis(event.at));
         }
@@ -183,20 +173,22 @@ fn raise() -> String {
 }
 
 /// Keeps a batch, and returns what each event came to, in the order of their numbers.
+///
+/// One statement is a transaction of its own: one way to the server and back, and no row is held while another is waited
+/// for that comes before it. Should the second of two statements fail, the first one's events have been kept all the same;
+/// when they are told again, they are possible duplicates.
 async fn accept(db: &mut PgConnection, events: &[EventRow]) -> Result<Vec<Accepted>, sqlx::Error> {
     let mut accepted = vec![Accepted::First; events.len()];
     let rounds = events.iter().map(|event| event.round).max().map_or(0, |last| last + 1);
-    if rounds == 1 {
-        // One statement is a transaction of its own: one way to the server and back.
-        keep(db, events, &mut accepted).await?;
-        return Ok(accepted);
-    }
-    let mut transaction = db.begin().await?;
     for round in 0..rounds {
-        let events: Vec<EventRow> = events.iter().filter(|event| event.round == round).cloned().collect();
-        keep(&mut transaction, &events, &mut accepted).await?;
+        let batch = json(events.iter().filter(|event| event.round == round).collect::<Vec<_>>());
+        let mut tries = session::Tries::default();
+        while let Err(error) = keep(db, &batch, &mut accepted).await {
+            if !tries.again(&error) {
+                return Err(error);
+            }
+        }
     }
-    transaction.commit().await?;
     Ok(accepted)
 }
 
@@ -204,7 +196,7 @@ async fn accept(db: &mut PgConnection, events: &[EventRow]) -> Result<Vec<Accept
 ///
 /// Each mark is unique for its object: of two relays that are told one thing at once, the later one waits here for the
 /// earlier one's commit. What two hooks tell of one event shares its content mark, so by that they are kept in order.
-async fn keep(db: &mut PgConnection, events: &[EventRow], accepted: &mut [Accepted]) -> Result<(), sqlx::Error> {
+async fn keep(db: &mut PgConnection, batch: &str, accepted: &mut [Accepted]) -> Result<(), sqlx::Error> {
     let sql = format!(
         "WITH batch AS MATERIALIZED (
              SELECT * FROM json_to_recordset($1::text::json) AS b(number bigint, {KEY_TYPES}, mark bigint,
@@ -233,7 +225,7 @@ async fn keep(db: &mut PgConnection, events: &[EventRow], accepted: &mut [Accept
          SELECT number, idle FROM standing WHERE doubtful",
         raise()
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(json(events)).fetch_all(db).await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(batch).fetch_all(db).await?;
     for row in rows {
         let (number, idle): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
         if let Some(accepted) = usize::try_from(number).ok().and_then(|place| accepted.get_mut(place)) {

@@ -71,7 +71,7 @@ impl Committed {
 pub(super) trait Writer: Send + 'static {
     type Request: Request;
 
-    /// Commits all of these changes, durably, or none. Drains `batch` if it succeeds.
+    /// Commits all of these changes, durably, and drains `batch`. After a failure nobody may rely on any of them.
     fn commit(&mut self, batch: &mut Vec<Self::Request>) -> impl Future<Output = Result<Committed, InboxError>> + Send;
 
     /// Whether others keep the database busy as well.

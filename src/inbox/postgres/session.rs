@@ -32,12 +32,13 @@ pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const TRIES: u32 = 5;
 /// Connections for reading, of which listening takes one.
 pub(super) const READERS: u32 = 4;
-/// What every session is set to, whatever the server's own defaults are: nothing takes long, and a row that another relay
-/// has changed meanwhile is looked at again instead of breaking off the transaction.
+/// What every session is set to, whatever the server's own defaults are: nothing takes long, a row that another relay has
+/// changed meanwhile is looked at again instead of breaking off the transaction, and no statement is compiled, which
+/// takes longer than any of them runs (plans without an alternative count as expensive).
 const SESSION_SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', false),
-                              set_config('idle_in_transaction_session_timeout', '5s', false),
-                              set_config('default_transaction_isolation', 'read committed', false)";
-
+                                       set_config('idle_in_transaction_session_timeout', '5s', false),
+                                       set_config('default_transaction_isolation', 'read committed', false),
+                                       set_config('jit', 'off', false)";
 /// What is read is planned each time, by the tables' present size, and from an index that has the order asked for, if there
 /// is one: a plan that was made while the tables were small goes through the whole of them once they are not.
 const READER_SETTINGS: &str = "SELECT set_config('plan_cache_mode', 'force_custom_plan', false),

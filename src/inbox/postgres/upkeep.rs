@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     inbox::{
         HISTORY, InboxError, ObjectState, hour_of,
-        state::{Raise, Reason, Row},
+        state::{CLOCK_SLACK, Raise, Reason, Row},
     },
     object::{ChangeKind, ConnectionId, ObjectKey},
 };
@@ -90,7 +90,8 @@ pub(super) async fn recover(db: &mut PgConnection, connection: ConnectionId) -> 
 /// Makes due what waits for a deadline that was set in the future.
 pub(super) async fn repair_deadlines(db: &mut PgConnection, now: Timestamp) -> Result<Changed, InboxError> {
     let sql = "SELECT connection_id, resource, id FROM objects WHERE due_at IS NOT NULL AND due_at - wait_ms > $1";
-    change_all(db, sqlx::query(sql).bind(now.millis()), |row| row.repair_deadline(now)).await
+    let find = sqlx::query(sql).bind(now.after(CLOCK_SLACK).millis());
+    change_all(db, find, |row| row.repair_deadline(now)).await
 }
 
 /// Frees claims of relays that have not been heard of for the span that they asked for. The upper half of a claim's owner is

@@ -104,7 +104,7 @@ fn outcome(how: u8, now: Timestamp, retry_after: u64) -> Outcome {
         2 => Outcome::Skipped { fetched_at: now },
         3 => Outcome::Refused { retry_at, failed: failed(Side::Destination) },
         4 => Outcome::Missing { retry_at, failed: failed(Side::Store) },
-        5 => Outcome::Deferred { retry_at, failed: failed(Side::Store), until_recovery: retry_after % 2 == 0 },
+        5 => Outcome::Deferred { retry_at, failed: failed(Side::Store), until_recovery: retry_after.is_multiple_of(2) },
         6 => Outcome::Released,
         7 => Outcome::Failed { failed: failed(Side::Destination) },
         _ => Outcome::Gone { failed: failed(Side::Store) },

@@ -27,8 +27,8 @@ const OBJECTS: i64 = 60;
 const LEASE: Duration = Duration::from_secs(300);
 
 /// What happened when, by a count that all share.
-#[derive(Default)]
 struct Chronicle {
+    began: Timestamp,
     now: AtomicU64,
     told: Mutex<HashMap<ObjectId, u64>>,
     claimed: Mutex<HashMap<ObjectId, u64>>,
@@ -36,6 +36,16 @@ struct Chronicle {
 }
 
 impl Chronicle {
+    fn new() -> Self {
+        Self {
+            began: Timestamp::now(),
+            now: AtomicU64::default(),
+            told: Mutex::default(),
+            claimed: Mutex::default(),
+            held: Mutex::default(),
+        }
+    }
+
     fn next(&self) -> u64 {
         self.now.fetch_add(1, Ordering::SeqCst)
     }
@@ -52,12 +62,15 @@ fn any_change() -> ChangeKind {
 /// Tells of an event that may be new or known; some do not wait for the answer.
 async fn tell(relay: &TestRelay, chronicle: &Chronicle, id: ObjectId) {
     let (now, at) = (Timestamp::now(), chronicle.next());
+    // Two hooks tell of each event, under ids of their own. Every other event is old enough to be dropped if it is known.
+    let event = rand::random_range(0..500);
+    let created_at = chronicle.began.millis() / 1000 - if event % 2 == 0 { 120 } else { 0 };
     let accepting = relay.inbox.accept(Arrival {
         key: ObjectKey { connection: relay.connection, resource: ResourceName::orders(), id: id.clone() },
         change: any_change(),
-        event_id: Some(rand::random_range(0..1000).to_string()),
-        content: Some(rand::random_range(0..1000).to_string()),
-        created_at: Some(now.millis() / 1000),
+        event_id: Some(format!("{event} of hook {}", rand::random_range(0..2))),
+        content: Some(event.to_string()),
+        created_at: Some(created_at),
         look_only: rand::random_bool(0.2),
         at: now,
     });
@@ -139,7 +152,7 @@ async fn nothing_told_is_lost_and_nothing_claimed_twice() {
     let Some(database) = Database::fresh().await else { return };
     let first = TestRelay::first(&database).await;
     let relays = [first.beside(&database).await, first.beside(&database).await, first].map(Arc::new);
-    let (chronicle, end) = (Arc::new(Chronicle::default()), Instant::now() + LENGTH);
+    let (chronicle, end) = (Arc::new(Chronicle::new()), Instant::now() + LENGTH);
     let tasks = relays.iter().flat_map(|relay| (0..8).map(move |kind| (relay.clone(), kind))).map(|(relay, kind)| {
         let chronicle = chronicle.clone();
         tokio::spawn(async move {
