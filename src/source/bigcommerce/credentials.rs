@@ -1,0 +1,95 @@
+//! Whether a store takes the credentials. Pure: the clock is an argument.
+//!
+//! One refusal is no proof: gateways answer 401 and 403 as well. Refused counts what the API itself has said at least
+//! twice, ten seconds or more apart, with no success between.
+
+use std::time::{Duration, Instant};
+
+use crate::{breaker::Health, clock::Timestamp};
+
+/// How far apart two refusals have to be.
+const APART: Duration = Duration::from_secs(10);
+
+/// The store refuses the credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedCredentials {
+    /// Since when.
+    pub since: Timestamp,
+    /// 401, or 403 where orders are read.
+    pub status: u16,
+}
+
+/// What has been seen of a store's credentials.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    works: bool,
+    refusal: Option<(Instant, RefusedCredentials)>,
+    is_certain: bool,
+}
+
+impl Credentials {
+    /// An answer of the API came. A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and a
+    /// success there proves no right to read orders.
+    pub fn observed(&mut self, is_hooks: bool, status: u16, now: Instant, at: Timestamp) {
+        match status {
+            401 => self.refused(401, now, at),
+            403 if !is_hooks => self.refused(403, now, at),
+            200..=299 => {
+                let speaks_of_it = self.refusal.is_none_or(|(_, refused)| refused.status == 401);
+                if !is_hooks || (self.refusal.is_some() && speaks_of_it) {
+                    *self = Self { works: true, ..Self::default() };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&mut self, status: u16, now: Instant, at: Timestamp) {
+        match &mut self.refusal {
+            Some((first, refused)) => {
+                refused.status = status;
+                self.is_certain |= now.saturating_duration_since(*first) >= APART;
+            }
+            None => self.refusal = Some((now, RefusedCredentials { since: at, status })),
+        }
+    }
+
+    /// What is known.
+    pub fn health(&self) -> Health<RefusedCredentials> {
+        match self.refusal {
+            Some((_, refused)) if self.is_certain => Health::Trouble(refused),
+            None if self.works => Health::Well,
+            _ => Health::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_count_when_they_are_apart_with_no_success_between() {
+        let (start, at) = (Instant::now(), Timestamp::from_seconds(1_700_000_000));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut credentials = Credentials::default();
+        assert_eq!(credentials.health(), Health::Unknown);
+        credentials.observed(false, 401, after(0), at);
+        credentials.observed(false, 401, after(9), at);
+        assert_eq!(credentials.health(), Health::Unknown);
+        credentials.observed(false, 200, after(9), at);
+        assert_eq!(credentials.health(), Health::Well);
+        credentials.observed(false, 401, after(10), at);
+        credentials.observed(false, 401, after(20), at);
+        assert_eq!(credentials.health(), Health::Trouble(RefusedCredentials { since: at, status: 401 }));
+        credentials.observed(true, 200, after(21), at);
+        assert_eq!(credentials.health(), Health::Well, "a success anywhere ends a 401");
+        credentials.observed(false, 403, after(30), at);
+        credentials.observed(false, 403, after(40), at);
+        credentials.observed(true, 200, after(41), at);
+        assert_eq!(credentials.health(), Health::Trouble(RefusedCredentials { since: at, status: 403 }));
+        credentials.observed(true, 403, after(42), at);
+        credentials.observed(false, 204, after(43), at);
+        assert_eq!(credentials.health(), Health::Well);
+    }
+}

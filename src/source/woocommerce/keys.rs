@@ -1,0 +1,201 @@
+//! Connecting a shop by one click: the address that the merchant's browser is sent to, and the keys that the shop's server
+//! posts afterwards. Which requests are pending is the caller's business. Pure.
+//!
+//! Source: WooCommerce, `class-wc-auth.php`.
+
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::root::{Permalinks, RestRoot};
+use crate::secret::Secret;
+
+/// The largest body of keys that is taken.
+pub const MAX_BODY: usize = 16 * 1024;
+/// What `consumer_key` and `consumer_secret` have after `ck_` and `cs_`.
+const KEY_DIGITS: usize = 40;
+
+/// What a shop is asked.
+#[derive(Debug, Clone)]
+pub struct KeyRequest<'a> {
+    /// Shown to the merchant, and part of the key's description.
+    pub app_name: &'a str,
+    /// Comes back with the keys and with the browser; unguessable, for one use. It shows in the address bar.
+    pub user_id: &'a str,
+    /// Where the shop sends the browser afterwards.
+    pub return_url: &'a Url,
+    /// Where the shop's server posts the keys; `https`.
+    pub callback_url: &'a Url,
+}
+
+/// Why a shop cannot be connected by one click.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoKeyPage {
+    /// WooCommerce's own page leads to the front page on shops with plain permalinks: keys have to be pasted, or the
+    /// permalinks changed (WordPress: Settings, Permalinks).
+    #[error("the shop has plain permalinks, where WooCommerce's page for this does not work")]
+    PlainPermalinks,
+    /// WooCommerce posts keys to `https` alone.
+    #[error("the relay's public address is not https")]
+    NotHttps,
+}
+
+/// Where to send the merchant's browser. `root` says how the shop writes its addresses (see [`super::Shops::find_root`]).
+///
+/// # Errors
+/// [`NoKeyPage`]
+pub fn authorize_url(root: &RestRoot, request: &KeyRequest<'_>) -> Result<Url, NoKeyPage> {
+    if root.permalinks() == Permalinks::Plain {
+        return Err(NoKeyPage::PlainPermalinks);
+    }
+    if request.callback_url.scheme() != "https" {
+        return Err(NoKeyPage::NotHttps);
+    }
+    Ok(key_page(root, request))
+}
+
+/// The address of WooCommerce's page, whether it works there or not.
+pub fn key_page(root: &RestRoot, request: &KeyRequest<'_>) -> Url {
+    let mut url = root.site().clone();
+    let folder = url.path().trim_end_matches('/').to_owned();
+    let route: &[(&str, &str)] = match root.permalinks() {
+        Permalinks::Pretty => {
+            url.set_path(&format!("{folder}/wc-auth/v1/authorize"));
+            &[]
+        }
+        Permalinks::IndexPhp => {
+            url.set_path(&format!("{folder}/index.php/wc-auth/v1/authorize"));
+            &[]
+        }
+        Permalinks::Plain => &[("wc-auth-version", "1"), ("wc-auth-route", "authorize")],
+    };
+    url.query_pairs_mut().extend_pairs(route).extend_pairs([
+        ("app_name", request.app_name),
+        // Webhooks can only be made by keys that may write.
+        ("scope", "read_write"),
+        ("user_id", request.user_id),
+        ("return_url", request.return_url.as_str()),
+        ("callback_url", request.callback_url.as_str()),
+    ]);
+    url
+}
+
+/// Keys as a shop's server posts them. They are nobody's until the shop itself has taken them for its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostedKeys {
+    /// What was asked with, verbatim.
+    pub user_id: Secret,
+    /// `ck_…`
+    pub consumer_key: Secret,
+    /// `cs_…`
+    pub consumer_secret: Secret,
+    /// Whether webhooks can be made with them.
+    pub may_write: bool,
+}
+
+/// Said of a body that holds no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body holds no keys")]
+pub struct NoKeys;
+
+#[derive(Deserialize)]
+struct Posted {
+    user_id: Value,
+    consumer_key: String,
+    consumer_secret: String,
+    #[serde(default)]
+    key_permissions: String,
+}
+
+/// Reads what a shop's server posts. Never panics, whatever the bytes.
+///
+/// # Errors
+/// [`NoKeys`]
+pub fn read_keys(body: &[u8]) -> Result<PostedKeys, NoKeys> {
+    if body.len() > MAX_BODY {
+        return Err(NoKeys);
+    }
+    let posted: Posted = serde_json::from_slice(body).map_err(|_| NoKeys)?;
+    let user_id = match posted.user_id {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return Err(NoKeys),
+    };
+    if !is_key(&posted.consumer_key, "ck_") || !is_key(&posted.consumer_secret, "cs_") {
+        return Err(NoKeys);
+    }
+    Ok(PostedKeys {
+        user_id: user_id.into(),
+        consumer_key: posted.consumer_key.into(),
+        consumer_secret: posted.consumer_secret.into(),
+        may_write: posted.key_permissions.contains("write"),
+    })
+}
+
+fn is_key(text: &str, prefix: &str) -> bool {
+    let digits = text.strip_prefix(prefix);
+    digits.is_some_and(|digits| digits.len() == KEY_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::source::woocommerce::root::front_page;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    #[test]
+    fn the_merchant_is_sent_to_the_shops_own_page() {
+        let site = front_page("https://shop.example/blog").expect("an address");
+        let (back, post) =
+            (url("https://relay.example/woocommerce/connected"), url("https://relay.example/woocommerce/keys"));
+        let request = KeyRequest { app_name: "OneTribe relay", user_id: "abc", return_url: &back, callback_url: &post };
+        let asked = "app_name=OneTribe+relay&scope=read_write&user_id=abc\
+                     &return_url=https%3A%2F%2Frelay.example%2Fwoocommerce%2Fconnected\
+                     &callback_url=https%3A%2F%2Frelay.example%2Fwoocommerce%2Fkeys";
+        for (root, page) in [
+            (RestRoot::pretty(&site), "https://shop.example/blog/wc-auth/v1/authorize?"),
+            (RestRoot::index_php(&site), "https://shop.example/blog/index.php/wc-auth/v1/authorize?"),
+        ] {
+            let page = format!("{page}{asked}");
+            assert_eq!(authorize_url(&root, &request).map(String::from), Ok(page));
+        }
+        let plain = RestRoot::plain(&site);
+        assert_eq!(authorize_url(&plain, &request), Err(NoKeyPage::PlainPermalinks));
+        let page = format!("https://shop.example/blog/?wc-auth-version=1&wc-auth-route=authorize&{asked}");
+        assert_eq!(key_page(&plain, &request).as_str(), page);
+        let open = url("http://relay.example/woocommerce/keys");
+        let request = KeyRequest { callback_url: &open, ..request };
+        assert_eq!(authorize_url(&RestRoot::pretty(&site), &request), Err(NoKeyPage::NotHttps));
+    }
+
+    fn posted(key: &str, secret: &str, permissions: &str) -> Result<PostedKeys, NoKeys> {
+        let body = format!(
+            r#"{{"key_id":1,"user_id":"abc","consumer_key":"{key}","consumer_secret":"{secret}","key_permissions":"{permissions}"}}"#
+        );
+        read_keys(body.as_bytes())
+    }
+
+    #[test]
+    fn keys_are_what_they_look_like() {
+        let (key, secret) = (format!("ck_{}", "1".repeat(40)), format!("cs_{}", "a".repeat(40)));
+        let keys = posted(&key, &secret, "read_write").expect("keys");
+        assert_eq!((keys.user_id.expose(), keys.consumer_key.expose()), ("abc", key.as_str()));
+        assert!(keys.may_write && !posted(&key, &secret, "read").expect("keys").may_write);
+        assert!(!format!("{keys:?}").contains("aaaa"));
+        for (key, secret) in [("ck_1", secret.as_str()), (&secret, &secret), (&key, &key), (&key, "")] {
+            assert_eq!(posted(key, secret, "read"), Err(NoKeys));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(read_keys(&body).is_err());
+        }
+    }
+}

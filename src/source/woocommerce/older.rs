@@ -1,0 +1,154 @@
+//! Lists of what changed from shops before WooCommerce 5.8, which cannot filter by it, and before 4.4, which cannot even sort
+//! by it.
+
+use super::{
+    Permit, Refusal, Shop,
+    changes::{Listed, Part, Unlisted, compare},
+    objects::TRASH,
+};
+use crate::{
+    clock::Timestamp,
+    object::Snapshot,
+    source::{ChangesRequest, Sort},
+};
+
+/// Rows before the place that was found, read as well: while it was looked for, others may have moved.
+const MARGIN: u64 = 10;
+/// So many of the newest orders are looked through at least, where lists cannot be sorted by change: an order that is older
+/// changes seldom, and webhooks tell of it.
+const LEAST_PAGES: u64 = 5;
+/// And so many at most.
+const MOST_PAGES: u64 = 50;
+
+impl Shop {
+    /// A page from a shop that sorts by change, and does not filter.
+    pub(super) async fn unfiltered(
+        &self,
+        permit: &Permit,
+        resource: &str,
+        request: &ChangesRequest,
+    ) -> Result<Vec<Snapshot>, Unlisted> {
+        let mut rows = Vec::new();
+        for status in ["any", TRASH] {
+            match self.unfiltered_by_status(permit, resource, status, request).await {
+                Err(Unlisted::NotSorted) if status == TRASH => {}
+                found => rows.extend(found?),
+            }
+        }
+        rows.sort_by(|a, b| compare(a, b, request.sort));
+        Ok(whole_page(rows, request))
+    }
+
+    /// The first rows of one status, as many as the pages up to the one that is asked for can hold.
+    async fn unfiltered_by_status(
+        &self,
+        permit: &Permit,
+        resource: &str,
+        status: &str,
+        request: &ChangesRequest,
+    ) -> Result<Vec<Snapshot>, Unlisted> {
+        let ChangesRequest { since, sort, limit, .. } = *request;
+        let wanted = request.page as usize * limit as usize;
+        let part = |listed, offset, limit| Part { resource, status, listed, since: None, offset, limit };
+        let mut offset = match sort {
+            Sort::NewestFirst => 0,
+            Sort::OldestFirst => self.place_of(permit, &part, since, limit).await?,
+        };
+        let mut rows = Vec::new();
+        while rows.len() < wanted {
+            let page = self.part(permit, &part(Listed::ByChange(sort), offset, limit)).await?.rows;
+            let is_last = page.len() < limit as usize;
+            let has_older = page.iter().any(|row| is_older(row, since));
+            rows.extend(page.into_iter().filter(|row| !is_older(row, since)).map(by_itself));
+            if is_last || (has_older && sort == Sort::NewestFirst) {
+                break;
+            }
+            offset += u64::from(limit);
+        }
+        Ok(rows)
+    }
+
+    /// Where in a list sorted by change, the oldest first, the rows from `since` on begin, or somewhat before: less than a
+    /// page. Looked for from the end, since most questions are about what changed lately.
+    async fn place_of<'a>(
+        &self,
+        permit: &Permit,
+        part: &impl Fn(Listed, u64, u32) -> Part<'a>,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<u64, Unlisted> {
+        let step = u64::from(limit / 2).max(1);
+        // Rows from the end: the one at `low - 1` is within, the one at `high` is not.
+        let (mut low, mut high, mut total) = (0, step, None);
+        let mut is_bounded = false;
+        while !is_bounded || high - low > step {
+            let at = if is_bounded { low + (high - low) / 2 } else { high };
+            let found = self.part(permit, &part(Listed::ByChange(Sort::NewestFirst), at, 1)).await?;
+            total = found.total.or(total);
+            match found.rows.first() {
+                Some(row) if !is_older(row, since) => {
+                    low = at + 1;
+                    if !is_bounded {
+                        high = high.saturating_mul(4);
+                    }
+                }
+                _ => (high, is_bounded) = (at, true),
+            }
+        }
+        // Without a total, the list is read from its beginning: slow, and right.
+        Ok(total.map_or(0, |total| total.saturating_sub(high + MARGIN.min(step))))
+    }
+
+    /// A page from a shop that cannot sort by change: the newest orders are looked through, and sorted here.
+    pub(super) async fn unsorted(
+        &self,
+        permit: &Permit,
+        resource: &str,
+        request: &ChangesRequest,
+    ) -> Result<Vec<Snapshot>, Refusal> {
+        let limit = super::objects::PAGE;
+        let wanted = request.page as usize * request.limit as usize;
+        let mut rows: Vec<Snapshot> = Vec::new();
+        for status in ["any", TRASH] {
+            for page in 0..MOST_PAGES {
+                let part = Part {
+                    resource,
+                    status,
+                    listed: Listed::ByCreation,
+                    since: Some(request.since),
+                    offset: page * u64::from(limit),
+                    limit,
+                };
+                let found = match self.part(permit, &part).await {
+                    Ok(found) => found.rows,
+                    Err(Unlisted::Refused(refusal)) => return Err(refusal),
+                    Err(Unlisted::NotFiltered | Unlisted::NotSorted) => break,
+                };
+                let is_last = found.len() < limit as usize;
+                let is_past = found.iter().all(|row| is_older(row, request.since)) && page + 1 >= LEAST_PAGES;
+                rows.extend(found.into_iter().filter(|row| !is_older(row, request.since)).map(by_itself));
+                rows.sort_by(|a, b| compare(a, b, request.sort));
+                rows.truncate(wanted);
+                if is_last || is_past {
+                    break;
+                }
+            }
+        }
+        Ok(whole_page(rows, request))
+    }
+}
+
+/// Whether a row changed before the second of `since`.
+fn is_older(row: &Snapshot, since: Timestamp) -> bool {
+    row.modified.is_some_and(|modified| modified.millis().div_euclid(1000) < since.millis().div_euclid(1000))
+}
+
+/// The row with memory of its own: it does not keep a whole page.
+fn by_itself(row: Snapshot) -> Snapshot {
+    Snapshot { body: bytes::Bytes::copy_from_slice(&row.body), ..row }
+}
+
+fn whole_page(rows: Vec<Snapshot>, request: &ChangesRequest) -> Vec<Snapshot> {
+    let before = (request.page as usize - 1) * request.limit as usize;
+    rows.into_iter().skip(before).take(request.limit as usize).collect()
+}

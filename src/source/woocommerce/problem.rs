@@ -1,0 +1,139 @@
+//! What is wrong with a shop, as a value: each has one cure. The sentences are `health`'s.
+
+use super::{AuthMode, Code, Refusal, Shop, call::smallest_read, webhook::LATE};
+use crate::http::Failure;
+
+/// Why the relay cannot read a shop's orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShopProblem {
+    /// The web server takes the `Authorization` header away, and the way around it fails as well.
+    HeaderStripped,
+    /// WordPress does not know that it is called by `https` (a proxy ends TLS and does not say so): it looks at no keys.
+    NotSeenAsHttps,
+    /// The shop knows the key, and the secret is another.
+    WrongSecret,
+    /// The shop does not know the key: mistyped, revoked, or the user who made it is gone.
+    UnknownKey,
+    /// The user whom the key belongs to may not read orders any more.
+    RightsMissing,
+    /// A firewall or a host's challenge answers instead of the shop, with this status.
+    Firewall(u16),
+    /// A plugin has switched the REST API off, or closed it to strangers.
+    RestSwitchedOff,
+    /// There is no WooCommerce API at the address: another site, or WooCommerce is not active.
+    NoApi,
+    /// The shop has moved to another address.
+    Moved,
+    /// Something comes before the JSON, or instead of it: PHP notices, a plugin.
+    SpoiltAnswers,
+    /// Anything else: the shop is down, slow, or asks to wait.
+    Other(Failure),
+}
+
+/// What is not as it should be while orders can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShopWarning {
+    /// The web server takes the `Authorization` header away: the keys go in the query, into the shop's access log.
+    KeysInQuery,
+    /// WooCommerce has disabled so many webhooks after failed deliveries.
+    DisabledHooks(usize),
+    /// Deliveries come more than [`LATE`] after the change: WP-Cron does not run in time.
+    LateDeliveries,
+    /// The shop cannot say what changed since a time: WooCommerce before 5.8. Polling costs more calls.
+    OldLists,
+}
+
+impl Shop {
+    /// Tries to read, and finds out why that fails. A few calls; none of them writes the secret anywhere.
+    ///
+    /// # Errors
+    /// [`ShopProblem`]
+    pub async fn diagnose(&self) -> Result<(), ShopProblem> {
+        let permit = self.take_urgent().await.map_err(|error| ShopProblem::Other(error.failure))?;
+        let Err(refusal) = self.try_read(&permit).await else { return Ok(()) };
+        let is_unseen =
+            refusal.status() == Some(401) && !matches!(refusal.code, Code::Authentication | Code::RestClosed);
+        if !is_unseen {
+            return Err(problem_of(refusal));
+        }
+        let auth = self.state.lock().auth;
+        let Ok(root) = self.root().await else { return Err(problem_of(refusal)) };
+        if auth == AuthMode::QueryKeys {
+            return Err(ShopProblem::HeaderStripped);
+        }
+        if auth == AuthMode::Basic {
+            if self.knows_key_in_query(&root).await {
+                return Err(ShopProblem::HeaderStripped);
+            }
+            // A signature shows whether the keys are right even where WordPress does not see `https`.
+            if self.send(&root, AuthMode::OAuth, &self.keys, &smallest_read()).await.is_ok() {
+                return Err(ShopProblem::NotSeenAsHttps);
+            }
+        }
+        Err(ShopProblem::UnknownKey)
+    }
+
+    /// What is not as it should be while orders can be read. `has_late_deliveries` is what the connection's webhooks have
+    /// shown (see [`super::webhook::ShopEvent::is_late`]).
+    pub fn warnings(&self, has_late_deliveries: bool) -> Vec<ShopWarning> {
+        let facts = self.facts();
+        let disabled = facts.disabled_hooks.len();
+        [
+            (facts.auth == AuthMode::QueryKeys).then_some(ShopWarning::KeysInQuery),
+            (disabled > 0).then_some(ShopWarning::DisabledHooks(disabled)),
+            has_late_deliveries.then_some(ShopWarning::LateDeliveries),
+            (facts.dates.filters == Some(false) || facts.dates.sorts == Some(false)).then_some(ShopWarning::OldLists),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// From when on a delivery counts as late.
+    pub const LATE: std::time::Duration = LATE;
+}
+
+/// What a refusal alone says.
+pub fn problem_of(refusal: Refusal) -> ShopProblem {
+    match (refusal.error.failure, refusal.code) {
+        (_, Code::RestClosed) => ShopProblem::RestSwitchedOff,
+        (_, Code::NoRoute) => ShopProblem::NoApi,
+        (Failure::Status(401), Code::Authentication) => ShopProblem::WrongSecret,
+        (Failure::Status(401), _) => ShopProblem::UnknownKey,
+        (Failure::Status(403), Code::CannotAccess) => ShopProblem::RightsMissing,
+        (
+            Failure::Status(status @ (403 | 406 | 501)) | Failure::Html(status @ (401 | 403 | 405 | 406 | 429 | 501)),
+            _,
+        ) => ShopProblem::Firewall(status),
+        (Failure::Html(503), _) => ShopProblem::Firewall(503),
+        (Failure::Status(404 | 410) | Failure::Html(404 | 410), _) => ShopProblem::NoApi,
+        (Failure::Html(200..=299), _) | (Failure::NotJson, _) => ShopProblem::SpoiltAnswers,
+        (Failure::Status(300..=399) | Failure::Html(300..=399), _) => ShopProblem::Moved,
+        (failure, _) => ShopProblem::Other(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::CallError;
+
+    #[test]
+    fn each_refusal_has_its_problem() {
+        for (failure, code, problem) in [
+            (Failure::Status(401), Code::Authentication, ShopProblem::WrongSecret),
+            (Failure::Status(401), Code::RestClosed, ShopProblem::RestSwitchedOff),
+            (Failure::Status(403), Code::CannotAccess, ShopProblem::RightsMissing),
+            (Failure::Html(403), Code::Other, ShopProblem::Firewall(403)),
+            (Failure::Status(501), Code::Other, ShopProblem::Firewall(501)),
+            (Failure::Html(200), Code::Other, ShopProblem::SpoiltAnswers),
+            (Failure::NotJson, Code::Other, ShopProblem::SpoiltAnswers),
+            (Failure::Html(404), Code::NoRoute, ShopProblem::NoApi),
+            (Failure::Status(301), Code::Other, ShopProblem::Moved),
+            (Failure::Timeout, Code::Other, ShopProblem::Other(Failure::Timeout)),
+            (Failure::Status(500), Code::Other, ShopProblem::Other(Failure::Status(500))),
+        ] {
+            assert_eq!(problem_of(Refusal { error: CallError::from(failure), code }), problem, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Answers that are no success, read once: what they mean, and what is passed on of them. Pure.
+//!
+//! WordPress answers errors as `{"code":…,"message":…,"data":{"status":…}}`. The message is in the shop's language; the code
+//! is not (WooCommerce, "REST API: errors").
+
+use serde::Deserialize;
+
+use crate::http::{CallError, Failure, json_start};
+
+/// The largest body of an error that is looked at.
+pub(super) const MAX_ERROR: usize = 256 * 1024;
+
+/// What the code of an error answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Nobody is logged in (401), or who is has not the right (403): `woocommerce_rest_cannot_…`.
+    CannotAccess,
+    /// The keys were looked at and are wrong, or may not do this: `woocommerce_rest_authentication_error`.
+    Authentication,
+    /// A parameter has a value that the shop does not know: `rest_invalid_param`.
+    InvalidParameter,
+    /// There is no such route: WooCommerce is not active, or its API is taken away: `rest_no_route`.
+    NoRoute,
+    /// There is no such object: `…_invalid_id`.
+    InvalidId,
+    /// A plugin has closed the REST API to strangers.
+    RestClosed,
+    /// Any other, or none.
+    Other,
+}
+
+/// An answer that is no success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is passed on.
+    pub error: CallError,
+    /// What the body says, if it is WordPress's.
+    pub code: Code,
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        Self { error, code: Code::Other }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        CallError::from(failure).into()
+    }
+}
+
+impl From<Refusal> for CallError {
+    fn from(refusal: Refusal) -> Self {
+        refusal.error
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    code: String,
+}
+
+/// Codes of plugins that close the REST API (Disable REST API, WP Cerber, Wordfence's and the WordPress handbook's own).
+const CLOSED: [&str; 7] = [
+    "rest_disabled",
+    "rest_api_disabled",
+    "rest_cannot_access",
+    "rest_login_required",
+    "rest_not_logged_in",
+    "rest_unauthorized",
+    "rest_forbidden_access",
+];
+
+impl Code {
+    /// Reads the body of an error.
+    pub fn read(body: &[u8]) -> Self {
+        let Ok(ErrorBody { code }) = serde_json::from_slice(json_start(body)) else { return Self::Other };
+        match code.as_str() {
+            "woocommerce_rest_authentication_error" => Self::Authentication,
+            "rest_invalid_param" => Self::InvalidParameter,
+            "rest_no_route" => Self::NoRoute,
+            code if code.starts_with("woocommerce_rest_cannot_") => Self::CannotAccess,
+            code if code.ends_with("_invalid_id") => Self::InvalidId,
+            code if CLOSED.contains(&code) => Self::RestClosed,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Refusal {
+    /// Reads an answer whose status is no success.
+    ///
+    /// A web page under any status says nothing of credentials or objects, and neither does a 404 that is about no object:
+    /// both become [`Failure::Html`], which is the store's trouble.
+    pub fn read(error: CallError, body: &[u8]) -> Self {
+        let code = Code::read(body);
+        let is_page = json_start(body).first() == Some(&b'<');
+        let failure = match error.failure {
+            Failure::Status(status @ (404 | 410)) if code == Code::NoRoute => Failure::Html(status),
+            Failure::Status(status) if is_page => Failure::Html(status),
+            // Some servers call everything HTML; what WordPress says is not.
+            Failure::Html(status) if code != Code::Other && code != Code::NoRoute => Failure::Status(status),
+            failure => failure,
+        };
+        Self { error: CallError { failure, ..error }, code }
+    }
+
+    /// The status, if it is not a web page's.
+    pub fn status(&self) -> Option<u16> {
+        match self.error.failure {
+            Failure::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether the API may have moved: the next call looks for it again.
+    pub fn may_have_moved(&self) -> bool {
+        matches!(self.error.failure, Failure::Status(301 | 302 | 303 | 307 | 308) | Failure::Html(404 | 410))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(failure: Failure, body: &str) -> (Failure, Code) {
+        let refusal = Refusal::read(failure.into(), body.as_bytes());
+        (refusal.error.failure, refusal.code)
+    }
+
+    #[test]
+    fn pages_and_missing_routes_are_the_stores_trouble() {
+        let body = |code: &str| format!(r#"{{"code":"{code}","message":"Désolé","data":{{"status":401}}}}"#);
+        for (seen, body, expected) in [
+            (Failure::Status(401), body("woocommerce_rest_cannot_view"), (Failure::Status(401), Code::CannotAccess)),
+            (
+                Failure::Status(401),
+                body("woocommerce_rest_authentication_error"),
+                (Failure::Status(401), Code::Authentication),
+            ),
+            (
+                Failure::Status(404),
+                body("woocommerce_rest_shop_order_invalid_id"),
+                (Failure::Status(404), Code::InvalidId),
+            ),
+            (Failure::Status(404), body("rest_no_route"), (Failure::Html(404), Code::NoRoute)),
+            (Failure::Html(404), body("rest_no_route"), (Failure::Html(404), Code::NoRoute)),
+            (Failure::Html(401), body("rest_login_required"), (Failure::Status(401), Code::RestClosed)),
+            (Failure::Status(403), "<html>Just a moment...".into(), (Failure::Html(403), Code::Other)),
+            (Failure::Status(404), "\u{feff} <!doctype html>".into(), (Failure::Html(404), Code::Other)),
+            (Failure::Status(401), "[]".into(), (Failure::Status(401), Code::Other)),
+            (Failure::Status(429), String::new(), (Failure::Status(429), Code::Other)),
+        ] {
+            assert_eq!(read(seen, &body), expected, "{seen} {body}");
+        }
+    }
+}
