@@ -1,5 +1,5 @@
 //! Simulators that the sandbox command, the tests and the benchmarks of onetribe-relay share: a BigCommerce store, the
-//! sender of its webhooks, One Tribe's endpoint, and an audit of what arrived. Everything listens on loopback only.
+//! sender of its webhooks, a WooCommerce shop, One Tribe's endpoint, and an audit of what arrived. Everything listens on loopback only.
 
 mod answer;
 pub mod audit;
@@ -12,6 +12,7 @@ pub mod one_tribe;
 pub mod order;
 pub mod sender;
 pub mod store;
+pub mod woocommerce;
 
 pub use audit::{Report, audit};
 pub use barrier::TimedOut;
@@ -21,3 +22,6 @@ pub use fault::{Action, Fault, Operation};
 pub use one_tribe::{OneTribeConfig, OneTribeSim, Received};
 pub use sender::{Acknowledged, Sender, SenderOptions};
 pub use store::{Call, HookRules, QuotaRule, StoreConfig, StoreSim};
+pub use woocommerce::{
+    KeyRights, RestState, ShopConfig, ShopDelivery, ShopHook, ShopKey, ShopOrder, ShopPermalinks, ShopSim, ShopVersion,
+};

@@ -28,6 +28,7 @@ pub use config::{Clock, StoreConfig, system_clock};
 pub use hooks::{Hook, HookRules};
 pub use quota::QuotaRule;
 pub use record::Call;
+pub(crate) use record::Record;
 use state::State;
 
 /// A running simulated store. Clones share it; it stops with [`StoreSim::stop`], or when the last clone is dropped.
