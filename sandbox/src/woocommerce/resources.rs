@@ -90,6 +90,9 @@ pub(super) fn others(state: &State, method: &Method, resource: &str, id: Option<
         let object = objects.and_then(|objects| objects.get(&id));
         return object.map_or_else(|| RestError::NO_OBJECT.answer(), |object| Answer::json(200, object.body.clone()));
     }
+    // Only products have statuses; elsewhere the parameter is ignored.
+    let ignored: Params = params.iter().filter(|(name, _)| name != "status").cloned().collect();
+    let params = if resource == "products" { params } else { &ignored };
     let list = match List::read(params, &state.config(), resource != "customers") {
         Ok(list) => list,
         Err(error) => return error.answer(),

@@ -3,14 +3,13 @@
 use onetribe_relay::{
     http::Failure,
     source::woocommerce::{
-        AuthMode,
+        AuthMode, Shop,
         problem::{ShopProblem, ShopWarning},
     },
 };
 use sandbox::{Action, Fault, KeyRights, Operation, RestState, ShopConfig, ShopPermalinks, ShopSim};
 
 use super::{SOON, client, client_with, shops, spec};
-use onetribe_relay::source::woocommerce::Shop;
 
 fn with_basic(sim: &ShopSim) -> Shop {
     Shop::new(shops(SOON), &spec(sim)).expect("an address").starting_with(AuthMode::Basic)
@@ -90,4 +89,15 @@ async fn a_stripped_header_is_a_warning_while_the_way_around_works() {
     let shop = client(&sim);
     assert_eq!(shop.diagnose().await, Ok(()));
     assert_eq!(shop.warnings(true), [ShopWarning::KeysInQuery, ShopWarning::LateDeliveries]);
+}
+
+#[tokio::test]
+async fn a_check_finds_the_way_around_that_calls_do_not_try_again_yet() {
+    let sim = ShopSim::start_with(ShopConfig { is_ssl: false, ..ShopConfig::default() }).expect("a port");
+    let shop = with_basic(&sim);
+    assert!(shop.can_read().await.is_err());
+    sim.configure(|config| (config.is_ssl, config.strips_authorization) = (true, true));
+    assert!(shop.can_read().await.is_err(), "it has been tried a moment ago");
+    assert_eq!(shop.diagnose().await, Ok(()));
+    shop.can_read().await.expect("it is known now");
 }
