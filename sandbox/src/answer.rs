@@ -138,6 +138,10 @@ fn script(answer: &Answer, action: &Action) -> Option<Script> {
             let page = Bytes::from_static(b"<!DOCTYPE html><title>Maintenance</title><p>We are back soon.</p>");
             Script { announced: Some(page.len() as u64), parts: vec![Part::Data(page)] }
         }
+        Action::Prefix(text) => {
+            let parts = vec![Part::Data(Bytes::from_static(text.as_bytes())), Part::Data(whole.clone())];
+            Script { announced: Some((text.len() + whole.len()) as u64), parts }
+        }
         Action::Oversized { announced } => {
             let mebibyte = Bytes::from(vec![b' '; 1 << 20]);
             let size = announced.then_some(9 << 20);

@@ -59,6 +59,8 @@ pub enum Action {
     LoseAnswer,
     /// Answers 200 with a page that is not JSON.
     NotJson,
+    /// Does the work and puts this before the body, as PHP does with notices.
+    Prefix(&'static str),
     /// Answers with another order's object. Only for [`Operation::OrderSingle`].
     AnotherOrder,
     /// Answers 200 with a body of more than 8 MiB.

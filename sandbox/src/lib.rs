@@ -1,5 +1,6 @@
 //! Simulators that the sandbox command, the tests and the benchmarks of onetribe-relay share: BigCommerce stores, their
-//! control panel and login server, the sender of their webhooks, One Tribe's endpoint, and an audit of what arrived.
+//! control panel and login server, the sender of their webhooks, WooCommerce shops, One Tribe's endpoint, and an audit of
+//! what arrived.
 //! Everything listens on loopback only.
 
 mod answer;
@@ -16,6 +17,7 @@ pub mod order;
 pub mod relay;
 pub mod sender;
 pub mod store;
+pub mod woocommerce;
 
 pub use audit::{Report, audit};
 pub use barrier::TimedOut;
@@ -26,3 +28,6 @@ pub use fault::{Action, Fault, Operation};
 pub use one_tribe::{OneTribeConfig, OneTribeSim, Received};
 pub use sender::{Acknowledged, Sender, SenderOptions};
 pub use store::{ApiAccount, Call, HookRules, QuotaRule, StoreConfig, StoreFarm, StoreSim};
+pub use woocommerce::{
+    KeyRights, RestState, ShopConfig, ShopDelivery, ShopHook, ShopKey, ShopOrder, ShopPermalinks, ShopSim, ShopVersion,
+};

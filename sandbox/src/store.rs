@@ -32,6 +32,7 @@ pub use farm::StoreFarm;
 pub use hooks::{Hook, HookRules};
 pub use quota::QuotaRule;
 pub use record::Call;
+pub(crate) use record::Record;
 use state::State;
 
 /// A running simulated store, alone on its address or one of a [`StoreFarm`]. Clones share it; it stops with

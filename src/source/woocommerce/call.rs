@@ -99,14 +99,18 @@ impl Shop {
         }
         let is_stripped = self.knows_key_in_query(root).await;
         if is_stripped {
-            self.state.lock().auth = AuthMode::QueryKeys;
-            let shop = self.site.host_str().unwrap_or_default();
-            tracing::warn!(
-                shop,
-                "{shop}: its web server takes the Authorization header away, so the keys go in the query, into its access log"
-            );
+            self.use_query_keys();
         }
         is_stripped
+    }
+
+    pub(super) fn use_query_keys(&self) {
+        self.state.lock().auth = AuthMode::QueryKeys;
+        let shop = self.site.host_str().unwrap_or_default();
+        tracing::warn!(
+            shop,
+            "{shop}: its web server takes the Authorization header away, so the keys go in the query, into its access log"
+        );
     }
 
     /// Whether WooCommerce looks at keys in the query, and knows this one.

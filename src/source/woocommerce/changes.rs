@@ -92,7 +92,8 @@ impl Shop {
         self.changes_of(permit, ORDERS, request).await
     }
 
-    /// The same for `products`. Other resources have no trash that can be listed, or cannot be asked for what changed.
+    /// The same for `products` and for `coupons`, whose trash cannot be listed. `customers` cannot be asked for what changed:
+    /// see [`Shop::walk`].
     ///
     /// # Errors
     /// The call's failure, or why the answer is no list.
@@ -143,7 +144,7 @@ impl Shop {
             if is_filtered { Ok(rows.rows) } else { Err(Unlisted::NotFiltered) }
         };
         let mut trash = Vec::new();
-        for page in 0..request.page {
+        for page in 0..if has_trash(resource) { request.page } else { 0 } {
             let rows = match self.part(permit, &part(TRASH, u64::from(page) * u64::from(limit))).await {
                 // A shop that knows no trash has nothing in it; one that cannot sort says so once more below.
                 Err(Unlisted::NotSorted) => Vec::new(),
@@ -264,6 +265,11 @@ impl Window {
         }
         without_doubles(window)
     }
+}
+
+/// Whether the trash of a resource can be listed. Where `status` is unknown it is ignored, and brings everything.
+pub(super) fn has_trash(resource: &str) -> bool {
+    matches!(resource, ORDERS | "products")
 }
 
 /// The order of a list by change: equal seconds by id, as WooCommerce does.

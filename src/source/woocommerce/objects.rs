@@ -255,7 +255,17 @@ pub(super) fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Query {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300), text in ".{0,40}") {
+            let list = [b"[", body.as_slice(), b"]"].concat();
+            let _ = (read_object(Bytes::from(body)), read_objects(&Bytes::from(list)), parse_gmt(&text));
+        }
+    }
 
     #[test]
     fn a_head_is_read_from_the_utc_dates_alone() {

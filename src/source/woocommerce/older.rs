@@ -3,7 +3,7 @@
 
 use super::{
     Permit, Refusal, Shop,
-    changes::{Listed, Part, Unlisted, compare},
+    changes::{Listed, Part, Unlisted, compare, has_trash},
     objects::TRASH,
 };
 use crate::{
@@ -29,9 +29,9 @@ impl Shop {
         request: &ChangesRequest,
     ) -> Result<Vec<Snapshot>, Unlisted> {
         let mut rows = Vec::new();
-        for status in ["any", TRASH] {
+        for status in statuses(resource) {
             match self.unfiltered_by_status(permit, resource, status, request).await {
-                Err(Unlisted::NotSorted) if status == TRASH => {}
+                Err(Unlisted::NotSorted) if *status == TRASH => {}
                 found => rows.extend(found?),
             }
         }
@@ -109,7 +109,7 @@ impl Shop {
         let limit = super::objects::PAGE;
         let wanted = request.page as usize * request.limit as usize;
         let mut rows: Vec<Snapshot> = Vec::new();
-        for status in ["any", TRASH] {
+        for status in statuses(resource) {
             for page in 0..MOST_PAGES {
                 let part = Part {
                     resource,
@@ -136,6 +136,10 @@ impl Shop {
         }
         Ok(whole_page(rows, request))
     }
+}
+
+fn statuses(resource: &str) -> &'static [&'static str] {
+    if has_trash(resource) { &["any", TRASH] } else { &["any"] }
 }
 
 /// Whether a row changed before the second of `since`.

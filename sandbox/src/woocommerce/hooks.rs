@@ -1,0 +1,200 @@
+//! The shop's webhooks: what is kept of them, and `webhooks` of the REST API.
+
+use actix_web::http::Method;
+use serde_json::{Value, json};
+
+use super::list::{Params, param};
+use super::order::date;
+use super::rest_error::RestError;
+use super::sender;
+use super::state::State;
+use crate::answer::Answer;
+
+/// A webhook is disabled when one more delivery fails after this many in a row.
+pub(super) const MOST_FAILURES: u32 = 5;
+
+/// One webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShopHook {
+    /// Its number.
+    pub id: i64,
+    /// What it is called.
+    pub name: String,
+    /// `active`, `paused` or `disabled`.
+    pub status: String,
+    /// Such as `order.updated`.
+    pub topic: String,
+    /// Where it posts to.
+    pub delivery_url: String,
+    /// Signs; never shown by the API.
+    pub secret: String,
+    /// Failed deliveries in a row.
+    pub failures: u32,
+    /// Whether no ping has got 200 yet.
+    pub is_pending: bool,
+    /// The key it was made with: its user builds the bodies.
+    pub(super) maker: String,
+    created: i64,
+}
+
+impl ShopHook {
+    /// Whether events are queued for it.
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+
+    fn show(&self) -> Value {
+        let (resource, event) = self.topic.split_once('.').unwrap_or_default();
+        let date = date(self.created);
+        json!({
+            "id": self.id, "name": self.name, "status": self.status, "topic": self.topic, "resource": resource,
+            "event": event, "hooks": [], "delivery_url": self.delivery_url, "date_created": date,
+            "date_created_gmt": date, "date_modified": date, "date_modified_gmt": date,
+        })
+    }
+}
+
+/// What of a webhook a call sets.
+struct Draft {
+    name: Option<String>,
+    topic: Option<String>,
+    delivery_url: Option<String>,
+    secret: Option<String>,
+    status: Option<String>,
+}
+
+impl Draft {
+    fn read(body: &[u8]) -> Result<Self, RestError> {
+        let body: Value = serde_json::from_slice(body).map_err(|_| RestError::NOT_JSON)?;
+        let text = |name: &str| body[name].as_str().map(str::to_owned);
+        let draft = Self {
+            name: text("name"),
+            topic: text("topic"),
+            delivery_url: text("delivery_url"),
+            secret: text("secret"),
+            status: text("status"),
+        };
+        if draft.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
+            return Err(RestError::invalid_param("topic"));
+        }
+        if draft.delivery_url.as_deref().is_some_and(|url| url::Url::parse(url).is_err()) {
+            return Err(RestError::invalid_param("delivery_url"));
+        }
+        if draft.status.as_deref().is_some_and(|status| !["active", "paused", "disabled"].contains(&status)) {
+            return Err(RestError::invalid_param("status"));
+        }
+        Ok(draft)
+    }
+}
+
+fn is_topic(topic: &str) -> bool {
+    match topic.split_once('.') {
+        Some(("action", _)) => true,
+        Some(("order" | "product" | "coupon", event)) => ["created", "updated", "deleted", "restored"].contains(&event),
+        Some(("customer", event)) => ["created", "updated", "deleted"].contains(&event),
+        _ => false,
+    }
+}
+
+/// Answers a call below `webhooks`. The ping goes out before the answer does.
+pub(super) async fn serve(
+    state: &State,
+    method: &Method,
+    id: Option<i64>,
+    params: &Params,
+    body: &[u8],
+    maker: &str,
+) -> Answer {
+    let done = match (method.as_str(), id) {
+        ("GET", None) => list(state, params),
+        ("GET", Some(id)) => shown(state, id),
+        ("POST", None) => create(state, body, maker).await,
+        ("POST" | "PUT" | "PATCH", Some(id)) => update(state, id, body).await,
+        ("DELETE", Some(id)) => remove(state, id, params),
+        _ => Err(RestError::NO_ROUTE),
+    };
+    state.barrier.changed();
+    done.unwrap_or_else(RestError::answer)
+}
+
+fn list(state: &State, params: &Params) -> Result<Answer, RestError> {
+    let number = |name, default| param(params, name).map_or(Ok(default), str::parse::<usize>);
+    let per_page = number("per_page", 10).ok().filter(|size| (1..=100).contains(size));
+    let per_page = per_page.ok_or(RestError::invalid_param("per_page"))?;
+    let page = number("page", 1).ok().filter(|page| *page > 0).ok_or(RestError::invalid_param("page"))?;
+    let wanted = param(params, "status").unwrap_or("all");
+    let data = state.data();
+    let rows: Vec<Value> =
+        data.hooks.values().filter(|hook| wanted == "all" || hook.status == wanted).map(ShopHook::show).collect();
+    let shown: Vec<&Value> = rows.iter().skip((page - 1) * per_page).take(per_page).collect();
+    let mut answer = Answer::json(200, json!(shown).to_string());
+    answer.headers.extend(super::routes::totals(rows.len(), per_page));
+    Ok(answer)
+}
+
+fn shown(state: &State, id: i64) -> Result<Answer, RestError> {
+    let data = state.data();
+    let hook = data.hooks.get(&id).ok_or(RestError::NO_HOOK)?;
+    Ok(Answer::json(200, hook.show().to_string()))
+}
+
+async fn create(state: &State, body: &[u8], maker: &str) -> Result<Answer, RestError> {
+    let draft = Draft::read(body)?;
+    let hook = {
+        let created = state.now();
+        let mut data = state.data();
+        let id = data.hooks.last_key_value().map_or(1, |(id, _)| id + 1);
+        let hook = ShopHook {
+            id,
+            name: draft.name.unwrap_or_else(|| "Webhook".to_owned()),
+            // Whatever was asked for.
+            status: "active".to_owned(),
+            topic: draft.topic.ok_or(RestError::invalid_param("topic"))?,
+            delivery_url: draft.delivery_url.ok_or(RestError::invalid_param("delivery_url"))?,
+            // One that nobody learns.
+            secret: draft.secret.unwrap_or_else(|| format!("{:050x}", rand::random::<u128>())),
+            failures: 0,
+            is_pending: true,
+            maker: maker.to_owned(),
+            created,
+        };
+        data.hooks.insert(id, hook.clone());
+        hook
+    };
+    sender::ping(state, hook.id).await;
+    Ok(Answer::json(201, hook.show().to_string()))
+}
+
+async fn update(state: &State, id: i64, body: &[u8]) -> Result<Answer, RestError> {
+    let draft = Draft::read(body)?;
+    let (shown, has_moved) = {
+        let mut data = state.data();
+        let hook = data.hooks.get_mut(&id).ok_or(RestError::NO_HOOK)?;
+        let has_moved = draft.delivery_url.as_ref().is_some_and(|url| *url != hook.delivery_url);
+        for (field, value) in [
+            (&mut hook.name, draft.name),
+            (&mut hook.topic, draft.topic),
+            (&mut hook.delivery_url, draft.delivery_url),
+            (&mut hook.secret, draft.secret),
+            (&mut hook.status, draft.status),
+        ] {
+            if let Some(value) = value {
+                *field = value;
+            }
+        }
+        hook.is_pending |= has_moved;
+        (hook.show(), hook.is_pending)
+    };
+    if has_moved {
+        sender::ping(state, id).await;
+    }
+    Ok(Answer::json(200, shown.to_string()))
+}
+
+fn remove(state: &State, id: i64, params: &Params) -> Result<Answer, RestError> {
+    if param(params, "force") != Some("true") {
+        return Err(RestError::NO_TRASH);
+    }
+    let removed = state.data().hooks.remove(&id).ok_or(RestError::NO_HOOK)?;
+    Ok(Answer::json(200, removed.show().to_string()))
+}

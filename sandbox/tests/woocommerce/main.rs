@@ -1,0 +1,61 @@
+//! A WooCommerce shop as the relay calls it, against the simulated shop.
+
+mod changes;
+mod client;
+mod hooks;
+mod keys;
+mod problems;
+mod receiver;
+
+use std::{sync::Arc, time::Duration};
+
+use onetribe_relay::{
+    connection::spec::WooCommerceSpec,
+    http::{AddressPolicy, Http},
+    object::ObjectId,
+    secret::Secret,
+    source::woocommerce::{AuthMode, Shop, Shops},
+};
+use sandbox::{ShopConfig, ShopSim};
+
+/// Long enough for any machine; nothing waits that long unless it fails.
+const SOON: Duration = Duration::from_secs(10);
+/// Signs the webhooks of these tests.
+const WEBHOOK_SECRET: &str = "abcDEF123";
+
+/// What a shop is called with, where loopback addresses may be.
+fn shops(timeout: Duration) -> Arc<Shops> {
+    let loopback = "127.0.0.0/8".parse().expect("a network");
+    let http = Http::new(AddressPolicy::new(vec![loopback])).expect("a client");
+    Arc::new(Shops::new(Arc::new(http), timeout, None))
+}
+
+fn spec(sim: &ShopSim) -> WooCommerceSpec {
+    let config = sim.config();
+    WooCommerceSpec {
+        url: sim.url(),
+        consumer_key: config.consumer_key.as_str().into(),
+        consumer_secret: config.consumer_secret.as_str().into(),
+        webhook_secret: Secret::from(WEBHOOK_SECRET),
+    }
+}
+
+/// A client for the shop, which is called as an `https` one where WordPress believes in that.
+fn client(sim: &ShopSim) -> Shop {
+    client_with(sim, &spec(sim), SOON)
+}
+
+fn client_with(sim: &ShopSim, spec: &WooCommerceSpec, timeout: Duration) -> Shop {
+    let auth = if sim.config().is_ssl { AuthMode::Basic } else { AuthMode::OAuth };
+    Shop::new(shops(timeout), spec).expect("an address").starting_with(auth)
+}
+
+fn start(config: ShopConfig) -> (ShopSim, Shop) {
+    let sim = ShopSim::start_with(config).expect("a port");
+    let shop = client(&sim);
+    (sim, shop)
+}
+
+fn number(id: i64) -> ObjectId {
+    ObjectId::Number(id)
+}
