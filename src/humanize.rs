@@ -80,7 +80,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// C0 and C1 controls, zero-width and bidirectional characters, line and paragraph separators, the byte order mark.
-fn is_unprintable(character: char) -> bool {
+pub fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

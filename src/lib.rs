@@ -4,6 +4,7 @@
 pub mod app;
 pub mod breaker;
 pub mod checker;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connection;
@@ -26,6 +27,7 @@ pub mod services;
 pub mod signature;
 pub mod source;
 pub mod storage;
+pub mod telemetry;
 pub mod upkeep;
 pub mod watch;
 pub mod web;

@@ -2,20 +2,26 @@
 
 mod environment;
 
-use std::{io, process::ExitCode};
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use onetribe_relay::{
-    app::{Application, Parts, half_of_processors},
-    cli::{self, Cli, Command, PartsCommand, WRONG},
-    config::{Config, ConfigError, Database, Value},
+    app::{AppError, Application, half_of_processors},
+    cli::{self, Cli, Command, WRONG},
+    config::{Config, ConfigError, Value},
+    connection::catalog::CatalogError,
+    services::ServicesError,
     telemetry::{self, Output},
 };
 use tokio::{
-    runtime,
-    signal::unix::{SignalKind, signal},
+    runtime::{self, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Supervisors and wrappers often send a signal twice, to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or(Command::Serve);
@@ -24,96 +30,89 @@ fn main() -> ExitCode {
     }
     let vars = match environment::read() {
         Ok(vars) => vars,
-        Err(error) => {
-            cli::aside(format_args!("error: {error}"));
-            return ExitCode::from(WRONG);
-        }
+        Err(error) => return wrong(error),
     };
     let mut runtime = runtime::Builder::new_multi_thread();
     let runtime = match runtime.worker_threads(half_of_processors()).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            cli::aside(format_args!("error: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(error),
     };
+    let code = run(command, vars, &runtime);
+    // What is still under way has been told to end, or is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn run(command: Command, vars: Vec<(String, Value)>, runtime: &Runtime) -> ExitCode {
     match command {
-        Command::Completions { .. } => ExitCode::SUCCESS,
+        Command::Completions { shell } => cli::completions(shell),
         Command::Healthcheck => {
             configured(Config::listen_address(vars), |(host, port)| runtime.block_on(cli::healthcheck(host, port)))
         }
-        Command::Backup { to } => configured(Config::database(vars), |from| runtime.block_on(cli::backup(from, to))),
-        Command::Migrate { to } => configured(Config::database(vars), |from| runtime.block_on(cli::migrate(from, to))),
-        Command::Serve => configured(Config::from_vars(vars), |config| runtime.block_on(serve(config))),
-        Command::Check { json } => with_parts(&runtime, vars, PartsCommand::Check { json }),
-        Command::Backfill(args) => with_parts(&runtime, vars, PartsCommand::Backfill(args)),
-        Command::Hooks(command) => with_parts(&runtime, vars, PartsCommand::Hooks(command)),
-        Command::Orders(command) => with_parts(&runtime, vars, PartsCommand::Orders(command)),
+        Command::Serve => configured(Config::from_vars(vars), |config| {
+            let _last = telemetry::init(config.settings.log_format, &config.settings.log_filter, Output::Stdout);
+            runtime.block_on(serve(config))
+        }),
     }
 }
 
 fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode) -> ExitCode {
     match config {
         Ok(config) => run(config),
-        Err(error) => {
-            cli::aside(format_args!("error: {error}"));
-            ExitCode::from(WRONG)
-        }
+        Err(error) => wrong(error),
     }
 }
 
-fn with_parts(runtime: &runtime::Runtime, vars: Vec<(String, Value)>, command: PartsCommand) -> ExitCode {
-    configured(Config::from_vars(vars), |config| {
-        telemetry::init(config.log_format, "warn", Output::Stderr);
-        let made_anew = matches!(&config.database, Database::Sqlite(path) if !path.exists());
-        runtime.block_on(async {
-            match Parts::open(config).await {
-                Ok(parts) => {
-                    if made_anew {
-                        cli::aside(
-                            "note: there was no database where DATABASE_URL says; a new, empty one has been made",
-                        );
-                    }
-                    cli::run(command, parts).await
-                }
-                Err(error) => {
-                    cli::aside(format_args!("error: {error}"));
-                    ExitCode::FAILURE
-                }
-            }
-        })
-    })
+fn wrong(error: impl std::fmt::Display) -> ExitCode {
+    cli::print_note(format_args!("error: {error}"));
+    ExitCode::from(WRONG)
 }
 
+fn failed(error: impl std::fmt::Display) -> ExitCode {
+    cli::print_note(format_args!("error: {error}"));
+    ExitCode::FAILURE
+}
+
+/// Runs the relay until it is told to stop. The first signal stops it in order, another one at once.
 async fn serve(config: Config) -> ExitCode {
-    telemetry::init(config.log_format, &config.log_filter, Output::Stdout);
-    let stop = CancellationToken::new();
-    let run = async {
-        let signals = tokio::spawn(stop_on_signals(stop.clone())?);
-        let outcome = Application::build(config).await?.run_until_stopped(stop).await;
-        signals.abort();
-        outcome.map_err(Box::<dyn std::error::Error>::from)
-    };
-    match run.await {
-        Ok(()) => ExitCode::SUCCESS,
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut term, mut int) = match signals {
+        Ok(signals) => signals,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!("signals cannot be caught: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let stop = CancellationToken::new();
+    let ended = async { Application::build(config).await?.run_until_stopped(stop.clone()).await };
+    let told_twice = async {
+        next_signal(&mut term, &mut int).await;
+        stop.cancel();
+        let stopped = Instant::now();
+        while stopped.elapsed() < SAME_SIGNAL {
+            next_signal(&mut term, &mut int).await;
+        }
+    };
+    tokio::select! {
+        ended = ended => match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("{error}");
+                if is_configuration(&error) { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
+            }
+        },
+        () = told_twice => {
+            tracing::warn!("stopped at once: what was under way will be done again after the next start");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The first SIGTERM or SIGINT stops in order, the second at once. Both are caught from here on.
-fn stop_on_signals(stop: CancellationToken) -> io::Result<impl Future<Output = ()>> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        for second in [false, true] {
-            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            if second {
-                tracing::warn!("stopped at once: what was under way will be done again after the next start");
-                std::process::exit(1);
-            }
-            stop.cancel();
-        }
-    })
+async fn next_signal(term: &mut Signal, int: &mut Signal) {
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+}
+
+/// Whether another value of a variable is what helps.
+fn is_configuration(error: &AppError) -> bool {
+    matches!(error, AppError::Services(ServicesError::Catalog(CatalogError::Closed(_))))
 }

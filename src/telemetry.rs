@@ -1,10 +1,42 @@
 //! Logs: one line per thing that happened, for people or as JSON. `docs/logging.md` names the fields.
+//!
+//! Lines are handed to a thread of their own that writes them: whoever reads the log and stops reading holds up nothing.
+//! What the buffer cannot hold meanwhile is dropped and counted.
 
-use std::io::{self, IsTerminal};
+mod escape;
 
-use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
+use escape::Escaping;
+
+/// Lines that wait to be written: some megabytes at most.
+const BUFFERED: usize = 8192;
+/// How often the count of dropped lines is told while lines go on being dropped.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// How long the last lines may take to be written at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Parts of other projects that say more at these levels than anybody asks for who asks for the relay's own lines.
+const QUIET: [(&str, LevelFilter); 8] = [
+    ("actix_server", LevelFilter::WARN),
+    ("h2", LevelFilter::INFO),
+    ("hyper", LevelFilter::INFO),
+    ("hyper_util", LevelFilter::INFO),
+    ("mio", LevelFilter::INFO),
+    ("reqwest", LevelFilter::INFO),
+    ("rustls", LevelFilter::INFO),
+    ("sqlx", LevelFilter::WARN),
+];
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,23 +47,126 @@ pub enum Output {
     Stderr,
 }
 
-/// Starts logging for the whole process; a second call changes nothing.
-pub fn init(format: LogFormat, filter: &str, output: Output) {
-    let (writer, colours) = match output {
-        Output::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
-        Output::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+/// Writes what is left when it is dropped, which the end of the process has to wait for.
+#[derive(Debug)]
+#[must_use = "the last lines are lost without it"]
+pub struct Guard(Option<WorkerGuard>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(guard) = self.0.take() else { return };
+        // The appender complains on an output of its own when it runs out of time, and that output may be the one that
+        // nobody reads.
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(guard);
+            let _ = done.send(());
+        });
+        let _ = ended.recv_timeout(FLUSH_TIMEOUT);
+    }
+}
+
+/// Starts logging for the whole process; a second call changes nothing. Panics are logged from here on.
+pub fn init(format: LogFormat, filter: &str, output: Output) -> Guard {
+    let (writer, colours): (Box<dyn Write + Send>, bool) = match output {
+        Output::Stdout => (Box::new(io::stdout()), io::stdout().is_terminal()),
+        Output::Stderr => (Box::new(io::stderr()), io::stderr().is_terminal()),
     };
+    let colours = colours && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(BUFFERED).thread_name("log");
+    let (lines, guard) = builder.finish(Accounted { writer, told: 0, told_at: Instant::now() });
+    let _ = DROPPED.set(lines.error_counter());
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("actix_server=warn,{filter}")))
-        .with_writer(writer)
+        .with_env_filter(EnvFilter::new(directives(filter)))
         // Where no line can be written, none can say so either; telling of it would panic.
         .log_internal_errors(false);
     // Already started (by a test) is as good as started now.
     let _ = match format {
-        LogFormat::Pretty => builder.with_ansi(colours).with_target(false).try_init(),
+        LogFormat::Pretty => {
+            let writer = move || Escaping::new(lines.clone(), LogFormat::Pretty);
+            builder.with_writer(writer).with_ansi(colours).with_target(false).try_init()
+        }
         LogFormat::Json => {
+            let writer = move || Escaping::new(lines.clone(), LogFormat::Json);
+            let builder = builder.with_writer(writer).json();
             // The one span there is, a request, lends its id to each line.
-            builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+            builder.flatten_event(true).with_current_span(true).with_span_list(false).try_init()
         }
     };
+    std::panic::set_hook(Box::new(log_panic));
+    Guard(Some(guard))
+}
+
+/// Lines of this process that were dropped because whoever reads the log did not keep up.
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |counter| counter.dropped_lines() as u64)
+}
+
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let said = panic.payload_as_str().unwrap_or("a panic without a text");
+    let thread = std::thread::current();
+    let (thread, place) = (thread.name().unwrap_or("unnamed"), panic.location().map(ToString::to_string));
+    let place = place.as_deref().unwrap_or("an unknown place");
+    tracing::error!(thread, place, "this is a bug in the relay, please report it: {said}");
+}
+
+/// What `RUST_LOG` asks for, with other projects' parts held back where they are only asked for along with everything else.
+fn directives(filter: &str) -> String {
+    let general = filter.split(',').filter_map(|directive| directive.trim().parse::<LevelFilter>().ok()).next_back();
+    // Of two directives for one part the later counts, and a directive for a part counts more than one for everything.
+    let quiet = QUIET.iter().filter(|(_, level)| general.is_some_and(|general| general > *level));
+    let quiet: String = quiet.map(|(part, level)| format!("{part}={level},")).collect();
+    quiet + filter
+}
+
+/// Tells how many lines were dropped, once it goes on.
+struct Accounted<W> {
+    writer: W,
+    told: u64,
+    told_at: Instant,
+}
+
+impl<W> Accounted<W> {
+    fn tell(&mut self) {
+        let dropped = dropped_lines();
+        let fresh = dropped.saturating_sub(self.told);
+        if fresh > 0 {
+            (self.told, self.told_at) = (dropped, Instant::now());
+            let lines = crate::humanize::count(fresh, "log line");
+            tracing::warn!(dropped_lines = fresh, "{lines} dropped: whoever reads this log did not keep up");
+        }
+    }
+}
+
+impl<W: Write> Write for Accounted<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(line);
+        if self.told_at.elapsed() > TOLD_EVERY {
+            self.tell();
+        }
+        written
+    }
+
+    /// Called when no more lines wait.
+    fn flush(&mut self) -> io::Result<()> {
+        self.tell();
+        self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_projects_are_quiet_unless_they_are_asked() {
+        assert_eq!(directives("info"), "actix_server=warn,sqlx=warn,info");
+        assert_eq!(directives("error"), "error");
+        assert_eq!(directives("onetribe_relay=debug"), "onetribe_relay=debug");
+        let debug = directives("debug,hyper=trace");
+        assert!(debug.starts_with("actix_server=warn,h2=info,hyper=info,"), "{debug}");
+        assert!(debug.ends_with(",debug,hyper=trace"), "{debug}");
+        let filter = EnvFilter::new(debug).to_string();
+        assert!(filter.contains("hyper=trace") && !filter.contains("hyper=info"), "{filter}");
+    }
 }

@@ -1,60 +1,159 @@
-//! For people on a terminal: columns and colours. For programs: plain lines, or JSON.
+//! What commands print: the same words with and without a terminal. On a terminal text is wrapped at words; programs get
+//! JSON where they ask for it.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
+};
 
 use serde::Serialize;
 
-use super::Failure;
+use super::CommandError;
+use crate::humanize;
 
-/// Prints one line; colours are left out where nobody would see them, or nobody wants them (`NO_COLOR`).
-pub(super) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
+/// What is left of a terminal's width for the last column of a table has to be at least this for wrapping to help.
+const MIN_COLUMN: usize = 24;
+
+/// Prints one line, or several where the text holds line feeds; colours are left out where nobody would see them, or nobody
+/// wants them (`NO_COLOR`).
+pub(super) fn line(text: impl std::fmt::Display) -> Result<(), CommandError> {
+    let text = wrapped(&text.to_string(), width(io::stdout()));
     written(writeln!(anstream::stdout(), "{text}"))
 }
 
 /// Prints text as it is.
-pub(super) fn raw(text: &[u8]) -> Result<(), Failure> {
+pub(super) fn raw(text: &[u8]) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     written(stdout.write_all(text).and_then(|()| stdout.flush()))
 }
 
-/// Says something beside the output, as far as anybody can be told.
-pub fn aside(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+/// Prints beside the output of a command, as far as anybody can be told. Nothing in it moves a cursor.
+pub fn print_note(text: impl std::fmt::Display) {
+    let text = text.to_string();
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(humanize::printable).collect();
+    let _ = writeln!(io::stderr(), "{}", wrapped(&lines.join("\n"), width(io::stderr())));
 }
 
 /// A reader that has gone away (`| head`) is no failure of ours; a full disk is.
-fn written(done: io::Result<()>) -> Result<(), Failure> {
+fn written(done: io::Result<()>) -> Result<(), CommandError> {
     match done {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("the output cannot be written: {error}").into())
+            Err(CommandError::failed(format_args!("the output cannot be written: {error}")))
         }
         _ => Ok(()),
     }
 }
 
-/// Prints JSON, readable.
-pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    line(serde_json::to_string_pretty(value)?)
-}
-
-/// Whether people read along.
-pub(super) fn for_people() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// Prints rows in columns on a terminal, separated by tabs otherwise.
-pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
-    if !for_people() {
-        return rows.iter().try_for_each(|row| line(row.join("\t")));
+/// Prints JSON, readable by people too. What could fool a terminal is written as an escape of JSON's own.
+pub(super) fn json(value: &impl Serialize) -> Result<(), CommandError> {
+    let text = serde_json::to_string_pretty(value).map_err(CommandError::failed)?;
+    let mut shown = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if c != '\n' && humanize::is_unprintable(c) {
+            // The two halves of what lies beyond the basic plane.
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            shown.push(c);
+        }
     }
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).chain([head[column].len()]).max().unwrap_or_default()
+    shown.push('\n');
+    raw(shown.as_bytes())
+}
+
+/// Prints rows in columns under a head.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<(), CommandError> {
+    raw_lines(&columns(head, rows, width(io::stdout())))
+}
+
+fn raw_lines(text: &str) -> Result<(), CommandError> {
+    written(writeln!(anstream::stdout(), "{text}"))
+}
+
+/// The columns of a table, two spaces apart; the last one wrapped at words where the terminal is too narrow for it.
+fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
+    let shown: Vec<[Cow<'_, str>; N]> =
+        rows.iter().map(|row| std::array::from_fn(|column| humanize::printable(&row[column]))).collect();
+    let length = |text: &str| text.chars().count();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        shown.iter().map(|row| length(&row[column])).chain([length(head[column])]).max().unwrap_or_default()
+    });
+    let before: usize = widths.iter().take(N.saturating_sub(1)).map(|width| width + 2).sum();
+    let room = width.and_then(|width| width.checked_sub(before)).filter(|room| *room >= MIN_COLUMN);
+    let print = |cells: [&str; N]| {
+        let mut line = String::new();
+        for (column, (cell, width)) in cells.into_iter().zip(widths).enumerate() {
+            if column + 1 == N {
+                let indented = format!("\n{:before$}", "");
+                line.push_str(&wrapped(cell, room).replace('\n', &indented));
+            } else {
+                line.push_str(&format!("{cell:<width$}  "));
+            }
+        }
+        line.trim_end().to_owned()
     };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let show = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect::<Vec<_>>();
-        line(padded.join("  ").trim_end())
+    let body = shown.iter().map(|row| print(std::array::from_fn(|column| &*row[column])));
+    std::iter::once(print(head)).chain(body).collect::<Vec<_>>().join("\n")
+}
+
+/// How many characters a terminal shows in a line; none where there is no terminal.
+fn width(output: impl AsFd + IsTerminal) -> Option<usize> {
+    if !output.is_terminal() {
+        return None;
+    }
+    let columns = rustix::termios::tcgetwinsize(output).ok()?.ws_col;
+    Some(usize::from(columns)).filter(|columns| *columns >= MIN_COLUMN)
+}
+
+/// The text with line feeds between words, so that no line is longer than `width` unless a word is. Lines begin as far in
+/// as the line that they continue.
+fn wrapped(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let wrap = |line: &str| {
+        let words = line.trim_start_matches(' ');
+        let indent = line.len() - words.len();
+        let (mut wrapped, mut column) = (" ".repeat(indent), indent);
+        for (number, word) in words.split(' ').enumerate() {
+            let length = word.chars().count();
+            if number > 0 && column + 1 + length > width {
+                wrapped.push('\n');
+                wrapped.push_str(&" ".repeat(indent));
+                column = indent;
+            } else if number > 0 {
+                wrapped.push(' ');
+                column += 1;
+            }
+            wrapped.push_str(word);
+            column += length;
+        }
+        wrapped
     };
-    show(head)?;
-    rows.iter().try_for_each(|row| show(std::array::from_fn(|column| row[column].as_str())))
+    text.split('\n').map(wrap).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_at_words_and_keeps_its_indentation() {
+        assert_eq!(wrapped("one two three", None), "one two three");
+        assert_eq!(wrapped("one two three", Some(8)), "one two\nthree");
+        assert_eq!(wrapped("  one two three\nfour", Some(9)), "  one two\n  three\nfour");
+        assert_eq!(wrapped("unbreakable word", Some(4)), "unbreakable\nword");
+        assert_eq!(wrapped("", Some(4)), "");
+    }
+
+    #[test]
+    fn columns_line_up_and_the_last_one_wraps_under_itself() {
+        let rows = [["1", "a b"], ["22", "what came\u{1b}[2J from outside is long"]].map(|row| row.map(str::to_owned));
+        assert_eq!(
+            columns(["ID", "NAME"], &rows, None),
+            "ID  NAME\n1   a b\n22  what came\\u{1b}[2J from outside is long"
+        );
+        assert_eq!(
+            columns(["ID", "NAME"], &rows, Some(29)),
+            "ID  NAME\n1   a b\n22  what came\\u{1b}[2J from\n    outside is long"
+        );
+    }
 }
