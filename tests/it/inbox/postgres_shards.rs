@@ -80,17 +80,10 @@ async fn relays_that_start_together_share_at_once_and_never_hold_the_same() {
     let Some(database) = Database::fresh().await else { return };
     let relays = relays(&database, 4).await;
     let all: Vec<&TestRelay> = relays.iter().collect();
-    // Each says what it holds while others ask: what two have been told at the same time must not overlap.
     for _ in 0..20 {
         let held = join_all(all.iter().map(|relay| beat(relay))).await;
-        let total: usize = held.iter().map(HashSet::len).sum();
         let distinct: HashSet<u16> = held.iter().flatten().copied().collect();
-        if total != distinct.len() {
-            // One gave back what another took within the same round; afterwards there is no doubt.
-            let held = join_all(all.iter().map(|relay| beat(relay))).await;
-            let distinct: HashSet<u16> = held.iter().flatten().copied().collect();
-            assert_eq!(held.iter().map(HashSet::len).sum::<usize>(), distinct.len());
-        }
+        assert_eq!(held.iter().map(HashSet::len).sum::<usize>(), distinct.len());
         let leaver = &relays[rand::random_range(0..relays.len())];
         leaver.inbox.release_shards().await.unwrap();
     }
