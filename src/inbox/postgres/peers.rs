@@ -1,5 +1,5 @@
-//! Relays that share the database: which shards each holds, and who may change hooks. Leases count by the server's clock
-//! alone: no relay's own clock has a say in who holds one.
+//! Relays that share the database: which shards each holds, and who may change hooks. Leases count by the server's
+//! clock alone: no relay's own clock has a say in who holds one.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -54,10 +54,12 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Says that this relay is there, keeps or takes its fair share of the shards for `span`, and gives what is beyond it back.
+/// Says that this relay is there, keeps or takes its fair share of the shards for `span`, and gives what is beyond it
+/// back.
 ///
-/// One statement. A shard changes its holder only if its row, as it is once this statement has locked it, is the relay's
-/// own or has run out. Rows that are locked are skipped: of relays that ask at once, each takes others, and none waits.
+/// One statement. A shard changes its holder only if its row, as it is once this statement has locked it, is the
+/// relay's own or has run out. Rows that are locked are skipped: of relays that ask at once, each takes others, and
+/// none waits.
 pub(super) async fn heartbeat(db: &PgPool, relay: i64, span: Duration) -> Result<Beat, sqlx::Error> {
     let sql = format!(
         "WITH clock AS MATERIALIZED (SELECT {SERVER_MILLIS} AS now, ({}) AS floor),

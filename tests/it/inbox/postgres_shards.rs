@@ -1,4 +1,5 @@
-//! Shards: relays on one database hold an even share each, take over from those that are gone, and claim nothing of others.
+//! Shards: relays on one database hold an even share each, take over from those that are gone, and claim nothing of
+//! others.
 
 use std::{
     collections::HashSet,
@@ -14,7 +15,8 @@ use onetribe_relay::{
 use super::postgres_world::{START, TestRelay, at, connection_to, delivered};
 use crate::support::postgres::{Database, deadlocks};
 
-/// How long a relay that falls silent keeps its shards here: longer than any test takes. Time passes by [`fall_silent`].
+/// How long a relay that falls silent keeps its shards here: longer than any test takes. Time passes by
+/// [`fall_silent`].
 const SPAN: Duration = Duration::from_secs(600);
 
 /// What `SPAN` without a heartbeat does to the relay that holds these shards.
