@@ -168,9 +168,10 @@ CREATE TABLE relays (
 );
 CREATE TABLE shards (
     shard SMALLINT PRIMARY KEY,
-    owner BIGINT NOT NULL,
+    owner BIGINT NOT NULL,                -- 0 for nobody
     until BIGINT NOT NULL
 );
+INSERT INTO shards SELECT n, 0, 0 FROM generate_series(0, 63) AS n;
 
 -- The migration that a relay has to know to use these tables is the highest of these. Migrations only add; one that
 -- relays without some earlier migration cannot live with inserts the number of that one.

@@ -1,5 +1,6 @@
-//! Moving an inbox from a SQLite file into an empty PostgreSQL database: every table, in one transaction, or nothing. What
-//! is to be copied is read from both databases as they are. Only locks and shards stay behind, which end by themselves.
+//! Moving an inbox from a SQLite file into an empty PostgreSQL database: every table, in one transaction, or nothing.
+//! What is to be copied is read from both databases as they are. Only locks and shards stay behind, which end by
+//! themselves.
 
 use std::{
     collections::BTreeMap,
@@ -50,8 +51,8 @@ enum Read {
     Rows { table: usize, rows: Vec<Map<String, Value>> },
 }
 
-/// Moves the inbox at `from` into the database at `to`, telling `progress` of each step. The file stays as it is. Nobody
-/// may serve it meanwhile.
+/// Moves the inbox at `from` into the database at `to`, telling `progress` of each step. The file stays as it is.
+/// Nobody may serve it meanwhile.
 ///
 /// # Errors
 /// [`InboxError::Unfit`] when there is no such file, a newer relay has added to its tables, or the target is not empty;

@@ -144,8 +144,8 @@ impl PostgresInbox {
     /// Connects, brings the tables up to date, and proves that the server keeps what it confirms.
     ///
     /// # Errors
-    /// [`InboxError::Unavailable`] when the server does not answer; [`InboxError::Unfit`] when it refuses the user, does
-    /// not keep what it confirms, or its tables need a newer relay.
+    /// [`InboxError::Unavailable`] when the server does not answer; [`InboxError::Unfit`] when it refuses the user,
+    /// does not keep what it confirms, or its tables need a newer relay.
     pub async fn open(url: &Secret) -> Result<Self, InboxError> {
         let options = session::options(url)?;
         migrate(&options).await?;

@@ -1,5 +1,5 @@
-//! Accepting events, and making objects wait: one statement per batch. What it does to a row is what `state::Row::raise`
-//! does, all events of one object in a batch counting as one, at the time of the earliest.
+//! Accepting events, and making objects wait: one statement per batch. What it does to a row is what
+//! `state::Row::raise` does, all events of one object in a batch counting as one, at the time of the earliest.
 
 use std::collections::{HashMap, HashSet};
 
@@ -34,8 +34,8 @@ impl Request for Accept {
     }
 }
 
-/// Keeps events, on a connection of its own: one transaction never holds objects that it raised while it waits for objects
-/// that it settles. Two relays that did so would wait for each other.
+/// Keeps events, on a connection of its own: one transaction never holds objects that it raised while it waits for
+/// objects that it settles. Two relays that did so would wait for each other.
 pub(super) struct EventWriter {
     pub connection: WriteConnection,
 }
@@ -148,8 +148,8 @@ const INSERT: &str = "
         max(change), FALSE, min(at), 0, min(at), FALSE, FALSE, FALSE, 0, 0,
         0, 0, min(at), max(at)";
 
-/// `state::Row::raise` of a row that is there, for the reason and the change of `excluded`, a new row. A look leaves the next
-/// try of an object that waits already where it is.
+/// `state::Row::raise` of a row that is there, for the reason and the change of `excluded`, a new row. A look leaves
+/// the next try of an object that waits already where it is.
 fn raise() -> String {
     let stays = "(o.state = 0 AND excluded.forced_version = 0 AND excluded.event_version = 0)";
     format!(
@@ -174,9 +174,9 @@ fn raise() -> String {
 
 /// Keeps a batch, and returns what each event came to, in the order of their numbers.
 ///
-/// One statement is a transaction of its own: one way to the server and back, and no row is held while another is waited
-/// for that comes before it. Should the second of two statements fail, the first one's events have been kept all the same;
-/// when they are told again, they are possible duplicates.
+/// One statement is a transaction of its own: one way to the server and back, and no row is held while another is
+/// waited for that comes before it. Should the second of two statements fail, the first one's events have been kept all
+/// the same; when they are told again, they are possible duplicates.
 async fn accept(db: &mut PgConnection, events: &[EventRow]) -> Result<Vec<Accepted>, sqlx::Error> {
     let mut accepted = vec![Accepted::First; events.len()];
     let rounds = events.iter().map(|event| event.round).max().map_or(0, |last| last + 1);

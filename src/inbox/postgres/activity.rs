@@ -1,5 +1,6 @@
-//! When connections were last told of an event and last forwarded an object. If every batch updated its connections' rows,
-//! the batches of all relays would wait for each other there; so each relay remembers, and writes it shortly afterwards.
+//! When connections were last told of an event and last forwarded an object. If every batch updated its connections'
+//! rows, the batches of all relays would wait for each other there; so each relay remembers, and writes it shortly
+//! afterwards.
 
 use std::collections::HashMap;
 
@@ -63,8 +64,8 @@ impl ActivityCache {
         unwritten
     }
 
-    /// Writes what is not written yet, and syncs nothing for it: objects have their own dates, and a server that crashes
-    /// within the second may have an older one for the connection until its next event.
+    /// Writes what is not written yet, and syncs nothing for it: objects have their own dates, and a server that
+    /// crashes within the second may have an older one for the connection until its next event.
     pub async fn write(&self, db: &PgPool) -> Result<(), sqlx::Error> {
         #[derive(Serialize)]
         struct ActivityRow {

@@ -160,10 +160,10 @@ impl<R> Requests<R> {
 
 /// Serves requests until every sender is gone.
 ///
-/// While one half of the callers waits for the disk, the other half is answered and comes back: neither the disk nor the
-/// processors wait for each other. So a batch takes no more than half, and is sent before the last one's answers are,
-/// since these bring the work that it would have to compete with. Where peers keep the database busy anyway, a batch takes
-/// all: fewer batches are less work for the server.
+/// While one half of the callers waits for the disk, the other half is answered and comes back: neither the disk nor
+/// the processors wait for each other. So a batch takes no more than half, and is sent before the last one's answers
+/// are, since these bring the work that it would have to compete with. Where peers keep the database busy anyway, a
+/// batch takes all: fewer batches are less work for the server.
 async fn run<W: Writer>(mut writer: W, mut requests: Requests<W::Request>, work: WorkSignal) {
     let mut batch = Vec::with_capacity(MOST);
     let mut committed: Option<Committed> = None;

@@ -102,8 +102,8 @@ impl Writer for ClaimWriter {
     }
 }
 
-/// Claims that end come first: their rows are waited for, in the order of keys, while nothing else is locked. Rows to be
-/// claimed are never waited for.
+/// Claims that end come first: their rows are waited for, in the order of keys, while nothing else is locked. Rows to
+/// be claimed are never waited for.
 async fn transact(db: &mut PgConnection, shared: &Shared, batch: &[ClaimRequest]) -> Result<Batch, sqlx::Error> {
     let mut done = Batch::default();
     let mut transaction = db.begin().await?;
@@ -192,7 +192,8 @@ struct WishRow {
     now: i64,
 }
 
-/// Claims those that are due and that nobody is changing just now, except where another relay holds the connection's shard.
+/// Claims those that are due and that nobody is changing just now, except where another relay holds the connection's
+/// shard.
 async fn claim_due(
     db: &mut PgConnection,
     shared: &Shared,

@@ -1,5 +1,5 @@
-//! The SQL of connections. Each change takes the next revision while it holds the one row of `catalog`, so revisions are in
-//! the order of commits: whoever has read up to one has missed none below it.
+//! The SQL of connections. Each change takes the next revision while it holds the one row of `catalog`, so revisions
+//! are in the order of commits: whoever has read up to one has missed none below it.
 
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 

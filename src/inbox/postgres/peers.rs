@@ -1,5 +1,5 @@
-//! Relays that share the database: which shards each holds, and who may change hooks. Leases count by the server's clock
-//! alone: no relay's own clock has a say in who holds one.
+//! Relays that share the database: which shards each holds, and who may change hooks. Leases count by the server's
+//! clock alone: no relay's own clock has a say in who holds one.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -54,11 +54,12 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Says that this relay is there, keeps or takes its fair share of the shards for `span`, and gives what is beyond it back.
+/// Says that this relay is there, keeps or takes its fair share of the shards for `span`, and gives what is beyond it
+/// back.
 ///
-/// One statement. Whatever it saw when it began, a shard changes its holder only if the row, as it is by then, is the
-/// relay's own or has run out. Rows are locked in the order of shards, after the relay's own row; relays begin to take at
-/// different shards, so that two that start together do not ask for the same ones.
+/// One statement. A shard changes its holder only if its row, as it is once this statement has locked it, is the
+/// relay's own or has run out. Rows that are locked are skipped: of relays that ask at once, each takes others, and
+/// none waits.
 pub(super) async fn heartbeat(db: &PgPool, relay: i64, span: Duration) -> Result<Beat, sqlx::Error> {
     let sql = format!(
         "WITH clock AS MATERIALIZED (SELECT {SERVER_MILLIS} AS now, ({}) AS floor),
@@ -73,22 +74,23 @@ pub(super) async fn heartbeat(db: &PgPool, relay: i64, span: Duration) -> Result
              SELECT 1 + count(*) AS relays, count(*) FILTER (WHERE relay < $1) AS place
              FROM relays, clock WHERE relay <> $1 AND until > now),
          fair AS MATERIALIZED (SELECT ($3 + relays - 1) / relays AS share, place FROM live),
-         kept AS MATERIALIZED (SELECT shard, row_number() OVER (ORDER BY shard) AS n FROM shards WHERE owner = $1),
+         kept AS MATERIALIZED (
+             SELECT shard, row_number() OVER (ORDER BY shard) AS n
+             FROM (SELECT shard FROM shards WHERE owner = $1 FOR UPDATE SKIP LOCKED) AS own),
          free AS MATERIALIZED (
-             SELECT n::smallint AS shard FROM generate_series(0, $3 - 1) AS n, fair
-             WHERE NOT EXISTS (SELECT 1 FROM shards AS s, clock
-                               WHERE s.shard = n AND (s.owner = $1 OR s.owner <> 0 AND s.until > now))
-             ORDER BY ((n - place * share) % $3 + $3) % $3
-             LIMIT (SELECT greatest(0, share - (SELECT count(*) FROM kept)) FROM fair)),
-         wish AS (
+             SELECT shard FROM shards AS s, clock, fair
+             WHERE s.owner <> $1 AND (s.owner = 0 OR s.until <= now) AND shard < $3
+             ORDER BY ((shard - place * share) % $3 + $3) % $3
+             LIMIT (SELECT greatest(0, share - (SELECT count(*) FROM kept)) FROM fair)
+             FOR UPDATE OF s SKIP LOCKED),
+         wish AS MATERIALIZED (
              SELECT shard, CASE WHEN n <= share THEN $1 ELSE 0 END AS owner FROM kept, fair
              UNION ALL SELECT shard, $1 FROM free),
          written AS (
-             INSERT INTO shards AS s (shard, owner, until)
-             SELECT shard, owner, CASE WHEN owner = 0 THEN 0 ELSE now + $2 END FROM wish, clock, me ORDER BY shard
-             ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, until = excluded.until
-             WHERE s.owner = $1 OR s.until <= excluded.until - $2
-             RETURNING shard, owner)
+             UPDATE shards AS s SET owner = w.owner, until = CASE WHEN w.owner = 0 THEN 0 ELSE now + $2 END
+             FROM wish AS w, clock, me
+             WHERE s.shard = w.shard AND (s.owner IN ($1, 0) OR s.until <= now)
+             RETURNING s.shard, s.owner)
          SELECT ARRAY(SELECT shard FROM written WHERE owner = $1 ORDER BY shard), (SELECT revision FROM catalog),
                 now, floor
          FROM clock",

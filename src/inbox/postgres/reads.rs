@@ -1,4 +1,5 @@
-//! What is read of objects: the SQL, and the way from rows to the inbox's types. Times become this machine's on the way.
+//! What is read of objects: the SQL, and the way from rows to the inbox's types. Times become this machine's on the
+//! way.
 
 use std::collections::HashMap;
 
@@ -33,8 +34,8 @@ pub(super) fn claim(clock: &ServerClock, claim: Claim) -> Claim {
     }
 }
 
-/// The index on what is due begins with whether an object has failed: each half is read in its order, and no further than
-/// asked for.
+/// The index on what is due begins with whether an object has failed: each half is read in its order, and no further
+/// than asked for.
 pub(super) async fn due(
     db: &PgPool,
     clock: &ServerClock,
@@ -156,7 +157,8 @@ pub(super) async fn objects(
             sql.push_bind(connection.0)
                 .push(" ORDER BY resource LIMIT 1) UNION ALL SELECT (SELECT o.resource FROM objects");
             sql.push(" AS o WHERE o.connection_id = ").push_bind(connection.0);
-            sql.push(" AND o.resource > n.resource ORDER BY o.resource LIMIT 1) FROM names AS n WHERE n.resource IS NOT NULL)");
+            sql.push(" AND o.resource > n.resource ORDER BY o.resource LIMIT 1) FROM names AS n");
+            sql.push(" WHERE n.resource IS NOT NULL)");
             sql.push(format!(" SELECT page.* FROM names CROSS JOIN LATERAL (SELECT {OBJECT_ROW} FROM objects AS o"));
             sql.push(" WHERE o.resource = names.resource AND connection_id = ").push_bind(connection.0);
             conditions(&mut sql, query);

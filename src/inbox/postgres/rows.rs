@@ -1,13 +1,13 @@
-//! Object rows in PostgreSQL: locked and read as [`Row`]s, and written back as a batch. What happens to them in between is
-//! `inbox::state`'s.
+//! Object rows in PostgreSQL: locked and read as [`Row`]s, and written back as a batch. What happens to them in between
+//! is `inbox::state`'s.
 //!
 //! Relays change the same rows at the same time. Whatever locks several of them does so in the order of their keys, or
-//! skips the locked ones, so that no two transactions wait for each other in a circle; what the server breaks off all the
-//! same begins again.
+//! skips the locked ones, so that no two transactions wait for each other in a circle; what the server breaks off all
+//! the same begins again.
 //!
-//! A plan is kept as long as the connection, and what the planner knew of a table when it was nearly empty must not decide
-//! how a backlog is gone through. So batches leave it no choice: each row is sought by its key in a `LATERAL` of its own,
-//! and changed by its place (`ctid`); `coalesce` hides a condition from the indexes.
+//! A plan is kept as long as the connection, and what the planner knew of a table when it was nearly empty must not
+//! decide how a backlog is gone through. So batches leave it no choice: each row is sought by its key in a `LATERAL` of
+//! its own, and changed by its place (`ctid`); `coalesce` hides a condition from the indexes.
 
 use std::{collections::HashMap, sync::LazyLock};
 

@@ -32,15 +32,15 @@ pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const TRIES: u32 = 5;
 /// Connections for reading, of which listening takes one.
 pub(super) const READERS: u32 = 4;
-/// What every session is set to, whatever the server's own defaults are: nothing takes long, a row that another relay has
-/// changed meanwhile is looked at again instead of breaking off the transaction, and no statement is compiled, which
-/// takes longer than any of them runs (plans without an alternative count as expensive).
+/// What every session is set to, whatever the server's own defaults are: nothing takes long, a row that another relay
+/// has changed meanwhile is looked at again instead of breaking off the transaction, and no statement is compiled,
+/// which takes longer than any of them runs (plans without an alternative count as expensive).
 const SESSION_SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', false),
                                        set_config('idle_in_transaction_session_timeout', '5s', false),
                                        set_config('default_transaction_isolation', 'read committed', false),
                                        set_config('jit', 'off', false)";
-/// What is read is planned each time, by the tables' present size, and from an index that has the order asked for, if there
-/// is one: a plan that was made while the tables were small goes through the whole of them once they are not.
+/// What is read is planned each time, by the tables' present size, and from an index that has the order asked for, if
+/// there is one: a plan that was made while the tables were small goes through the whole of them once they are not.
 const READER_SETTINGS: &str = "SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
                                       set_config('enable_seqscan', 'off', false),
                                       set_config('enable_sort', 'off', false)";
@@ -58,8 +58,8 @@ pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, InboxError> {
     Ok(options.disable_statement_logging())
 }
 
-/// A file that the URL names has to be there, and hold certificates where they are asked for. Elsewhere it would only be
-/// missed at the first connection, with no word of which file it is.
+/// A file that the URL names has to be there, and hold certificates where they are asked for. Elsewhere it would only
+/// be missed at the first connection, with no word of which file it is.
 fn readable(name: &str, value: &str) -> Result<(), InboxError> {
     let unfit = |why: &dyn std::fmt::Display| InboxError::Unfit(format!("the file of {name}: {why}"));
     let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.trim_start().starts_with("-----BEGIN");
@@ -156,8 +156,8 @@ pub(super) use transaction;
 pub(super) struct Tries(u32);
 
 impl Tries {
-    /// Whether to begin again after this failure: a deadlock or a serialization failure. The server ended the transaction,
-    /// and nothing else is wrong.
+    /// Whether to begin again after this failure: a deadlock or a serialization failure. The server ended the
+    /// transaction, and nothing else is wrong.
     pub fn again(&mut self, error: &sqlx::Error) -> bool {
         self.0 += 1;
         let code = error.as_database_error().and_then(|error| error.code());
@@ -247,8 +247,8 @@ impl ServerClock {
         Ok(())
     }
 
-    /// Takes what the server said its time was, between `asked` and `answered`. A difference that the way there and back
-    /// explains changes nothing: times that are read and written again would only drift.
+    /// Takes what the server said its time was, between `asked` and `answered`. A difference that the way there and
+    /// back explains changes nothing: times that are read and written again would only drift.
     pub fn learn(&self, asked: Timestamp, server: i64, answered: Timestamp) {
         let slack = (answered.millis() - asked.millis()).abs() / 2 + 20;
         let ahead = server - (asked.millis() + answered.millis()) / 2;

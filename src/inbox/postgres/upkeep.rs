@@ -1,4 +1,5 @@
-//! Changes to many objects of a connection, or of all, and what is removed in time. `state::Row` says what happens to a row.
+//! Changes to many objects of a connection, or of all, and what is removed in time. `state::Row` says what happens to a
+//! row.
 
 use std::collections::HashSet;
 
@@ -23,8 +24,8 @@ const STEP: usize = 1000;
 /// How many objects were changed, and whose they are.
 pub(super) type Changed = (u64, HashSet<ConnectionId>);
 
-/// Changes every object that `find` names (connection, resource, id), if `change` has something to change by then. Steps are
-/// transactions of their own, so that many rows take as long as they need and other relays are not held up.
+/// Changes every object that `find` names (connection, resource, id), if `change` has something to change by then.
+/// Steps are transactions of their own, so that many rows take as long as they need and other relays are not held up.
 async fn change_all(
     db: &mut PgConnection,
     find: Query<'_, Postgres, PgArguments>,
@@ -94,8 +95,8 @@ pub(super) async fn repair_deadlines(db: &mut PgConnection, now: Timestamp) -> R
     change_all(db, find, |row| row.repair_deadline(now)).await
 }
 
-/// Frees claims of relays that have not been heard of for the span that they asked for. The upper half of a claim's owner is
-/// its relay (see `peers::RelayId`).
+/// Frees claims of relays that have not been heard of for the span that they asked for. The upper half of a claim's
+/// owner is its relay (see `peers::RelayId`).
 pub(super) async fn free_claims(db: &mut PgConnection, relay: i64, now: Timestamp) -> Result<Changed, InboxError> {
     let sql = format!(
         "SELECT connection_id, resource, id FROM objects
@@ -108,8 +109,8 @@ pub(super) async fn free_claims(db: &mut PgConnection, relay: i64, now: Timestam
     .await
 }
 
-/// Removes what was settled before `before`, at most `limit` objects, and as many notifications. Failed objects stay until
-/// somebody resends them: they are a list of what is still to be done. Receipts go with their object.
+/// Removes what was settled before `before`, at most `limit` objects, and as many notifications. Failed objects stay
+/// until somebody resends them: they are a list of what is still to be done. Receipts go with their object.
 pub(super) async fn prune(db: &mut PgConnection, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
     let objects = "WITH old AS (
              DELETE FROM objects WHERE coalesce(settled_at < $1, FALSE) AND ctid = ANY (ARRAY(

@@ -1,5 +1,5 @@
-//! Every change to a row, held against `state::Row`: what PostgreSQL has afterwards is what the pure rules say, column by
-//! column, whatever came before.
+//! Every change to a row, held against `state::Row`: what PostgreSQL has afterwards is what the pure rules say, column
+//! by column, whatever came before.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -294,8 +294,8 @@ impl Play<'_> {
         Ok(())
     }
 
-    /// How a writer divides what is handed in at once is its own business, and what it takes together counts as one raise:
-    /// versions may be lower, and a deadline that of another event of the same batch.
+    /// How a writer divides what is handed in at once is its own business, and what it takes together counts as one
+    /// raise: versions may be lower, and a deadline that of another event of the same batch.
     async fn adopt(&mut self) -> Result<(), TestCaseError> {
         let rows = self.read().await;
         for (id, row) in &rows {

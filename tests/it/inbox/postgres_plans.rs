@@ -1,5 +1,5 @@
-//! PostgreSQL keeps a statement's plan as long as the connection: one made for a nearly empty table must not go through a
-//! whole backlog for each batch. Counted in rows that were read, not in time.
+//! PostgreSQL keeps a statement's plan as long as the connection: one made for a nearly empty table must not go through
+//! a whole backlog for each batch. Counted in rows that were read, not in time.
 
 use futures_util::future::join_all;
 use onetribe_relay::{
@@ -15,7 +15,8 @@ use crate::support::postgres::{Database, ended};
 const BACKLOG: i64 = 20_000;
 /// What is done at once.
 const BATCH: i64 = 100;
-/// What is read for a row of a batch: it is sought by its keys a few times each in accepting, claiming, settling and pruning.
+/// What is read for a row of a batch: it is sought by its keys a few times each in accepting, claiming, settling and
+/// pruning.
 const READS: i64 = 60;
 
 /// Rows and index entries read of the tables that grow.

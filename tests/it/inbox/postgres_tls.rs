@@ -1,5 +1,5 @@
-//! `sslmode` against a server with real certificates: what is let in is encrypted and verified as far as was asked for, what
-//! is refused is refused with a reason that helps, and the password is in no word of it.
+//! `sslmode` against a server with real certificates: what is let in is encrypted and verified as far as was asked for,
+//! what is refused is refused with a reason that helps, and the password is in no word of it.
 
 use std::path::Path;
 

@@ -62,7 +62,8 @@ fn any_change() -> ChangeKind {
 /// Tells of an event that may be new or known; some do not wait for the answer.
 async fn tell(relay: &TestRelay, chronicle: &Chronicle, id: ObjectId) {
     let (now, at) = (Timestamp::now(), chronicle.next());
-    // Two hooks tell of each event, under ids of their own. Every other event is old enough to be dropped if it is known.
+    // Two hooks tell of each event, under ids of their own. Every other event is old enough to be dropped if it is
+    // known.
     let event = rand::random_range(0..500);
     let created_at = chronicle.began.millis() / 1000 - if event % 2 == 0 { 120 } else { 0 };
     let accepting = relay.inbox.accept(Arrival {
