@@ -13,6 +13,7 @@ mod pages;
 pub(crate) mod requests;
 mod status;
 mod webhook;
+mod woocommerce;
 
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub struct Relay {
     bodies: bodies::Unproven,
     /// What forms have done and nobody has been told yet.
     notices: notices::Notices,
+    /// Shops that have been asked for keys.
+    key_requests: woocommerce::KeyRequests,
 }
 
 impl Relay {
@@ -50,6 +53,7 @@ impl Relay {
             guesses: admin::Guesses::default(),
             bodies: bodies::Unproven::default(),
             notices: notices::Notices::default(),
+            key_requests: woocommerce::KeyRequests::default(),
         }
     }
 }
@@ -65,6 +69,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         )
         .configure(integration::routes)
         .configure(connections::routes)
+        .configure(woocommerce::routes)
         .configure(orders::routes)
         .default_service(web::to(not_found));
 }

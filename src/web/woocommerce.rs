@@ -1,0 +1,305 @@
+//! Connecting a WooCommerce shop by one click: the operator's form sends the browser to the shop, the shop's server posts its
+//! keys here, and the browser comes back. Keys are nobody's until the shop itself has taken them for its own.
+//!
+//! Source: WooCommerce, "Authentication endpoint".
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Relay,
+    admin::Admin,
+    format::{self, Format},
+    pages, refuse,
+    status::{self, Frame},
+};
+use crate::{
+    connection::{
+        request::{ConnectionRequest, FieldProblem, check_addresses},
+        spec::{ConnectionSpec, SourceSpec},
+    },
+    humanize,
+    source::woocommerce::{
+        keys::{KeyRequest, MAX_BODY, NoKeyPage, PostedKeys, authorize_url, read_keys},
+        root::front_page,
+    },
+};
+
+/// How long a shop may take to send its keys: somebody has to log in there first.
+const PENDING_TIME: Duration = Duration::from_secs(15 * 60);
+/// So many requests are pending at once, at most: the oldest makes room.
+const MOST: usize = 1000;
+/// How long a shop may take to show where its API is, while somebody waits.
+const SEARCH_TIME: Duration = Duration::from_secs(20);
+/// A form has a few hundred bytes.
+const MAX_FORM: usize = 16 * 1024;
+/// Shown to the merchant, and part of the key's description in the shop.
+const APP_NAME: &str = "One Tribe relay";
+
+/// The routes.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/woocommerce/connect").route(web::post().to(connect)))
+        .service(web::resource("/woocommerce/keys").route(web::post().to(keys)))
+        .service(web::resource("/woocommerce/connected").route(web::get().to(connected)));
+}
+
+/// What became of a request for keys.
+#[derive(Debug, Clone)]
+enum Progress {
+    /// The shop has sent no keys that work yet; why the last ones did not.
+    Waiting(Option<String>),
+    /// Keys are being tried.
+    Trying,
+    /// The connection has been made.
+    Connected,
+}
+
+#[derive(Debug)]
+struct Pending {
+    since: Instant,
+    spec: ConnectionSpec,
+    progress: Progress,
+}
+
+/// Requests for keys, by their `user_id`.
+#[derive(Debug, Default)]
+pub(super) struct KeyRequests(Mutex<HashMap<String, Pending>>);
+
+impl KeyRequests {
+    /// Notes a request. Its `user_id` has 192 random bits: it shows in an address bar, and is for one use.
+    fn begin(&self, spec: ConnectionSpec) -> String {
+        let user_id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
+        let mut all = self.0.lock();
+        all.retain(|_, pending| pending.since.elapsed() < PENDING_TIME);
+        if all.len() >= MOST
+            && let Some(oldest) = all.iter().min_by_key(|(_, pending)| pending.since).map(|(id, _)| id.clone())
+        {
+            all.remove(&oldest);
+        }
+        all.insert(user_id.clone(), Pending { since: Instant::now(), spec, progress: Progress::Waiting(None) });
+        user_id
+    }
+
+    /// The spec of a request that waits for keys; from now on no others are taken for it.
+    fn try_keys(&self, user_id: &str) -> Option<ConnectionSpec> {
+        let mut all = self.0.lock();
+        let pending = all.get_mut(user_id).filter(|pending| pending.since.elapsed() < PENDING_TIME)?;
+        if !matches!(pending.progress, Progress::Waiting(_)) {
+            return None;
+        }
+        pending.progress = Progress::Trying;
+        Some(pending.spec.clone())
+    }
+
+    fn ended(&self, user_id: &str, progress: Progress) {
+        if let Some(pending) = self.0.lock().get_mut(user_id) {
+            pending.progress = progress;
+        }
+    }
+
+    fn progress(&self, user_id: &str) -> Option<Progress> {
+        let all = self.0.lock();
+        all.get(user_id).filter(|pending| pending.since.elapsed() < PENDING_TIME).map(|pending| pending.progress.clone())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    shop: String,
+    name: String,
+    destination: String,
+}
+
+/// Why the browser is not sent to the shop.
+#[derive(Debug, thiserror::Error)]
+enum NotSent {
+    #[error("the form has the fields `shop`, `name` and `destination`")]
+    Form,
+    #[error("the form is too large, or did not come whole")]
+    Body,
+    #[error("{0}")]
+    Field(#[from] FieldProblem),
+    #[error("PUBLIC_URL is not set: no shop could send its keys here")]
+    NoPublicUrl,
+    #[error("CREDENTIALS_KEY is not set: the keys could not be kept")]
+    NoKey,
+    #[error("no WooCommerce API was found at this address ({0}): check the address, and that WooCommerce is active there")]
+    NoApi(String),
+    #[error("{0}: make keys in the shop (WooCommerce, Settings, Advanced, REST API, Read/Write) and enter them under \"with keys\"")]
+    NoPage(#[from] NoKeyPage),
+}
+
+impl NotSent {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Form | Self::Body => StatusCode::BAD_REQUEST,
+            Self::Field(_) | Self::NoPage(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NoPublicUrl | Self::NoKey => StatusCode::CONFLICT,
+            Self::NoApi(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+async fn connect(
+    _: Admin,
+    request: HttpRequest,
+    payload: web::Payload,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    match page_of_shop(&relay, &request, payload).await {
+        Ok(address) => HttpResponse::SeeOther().insert_header((header::LOCATION, address)).finish(),
+        Err(error) if format::preferred(&request) == Some(Format::Html) => {
+            let page = status::message(
+                "This shop cannot be connected by one click",
+                &[&format!("{error}.")],
+                Some(("../connections#add", "Back")),
+            );
+            status::respond(error.status(), &page, Frame::None)
+        }
+        Err(error) => refuse(error.status(), error),
+    }
+}
+
+async fn page_of_shop(relay: &Relay, request: &HttpRequest, payload: web::Payload) -> Result<String, NotSent> {
+    let body = relay.bodies.read(request.headers(), payload, MAX_FORM).await.map_err(|_| NotSent::Body)?;
+    let fields: HashMap<String, String> = url::form_urlencoded::parse(&body.bytes).into_owned().collect();
+    let form = serde_json::to_value(fields).and_then(serde_json::from_value::<Form>).map_err(|_| NotSent::Form)?;
+    let services = &relay.services;
+    let public_url = services.settings.public_url.as_ref().ok_or(NotSent::NoPublicUrl)?;
+    if !services.directory.can_seal() {
+        return Err(NotSent::NoKey);
+    }
+    // The same rules as for keys that are entered by hand; those that the shop sends take these keys' place.
+    let asked = json!({
+        "name": form.name.trim(),
+        "source": {
+            "kind": "woocommerce", "url": form.shop.trim(),
+            "consumer_key": format!("ck_{:040}", 0), "consumer_secret": format!("cs_{:040}", 0),
+        },
+        "destination": {"kind": "one_tribe", "url": form.destination.trim()},
+    });
+    let spec = ConnectionRequest::from_value(&asked, &services.request_rules())?.spec;
+    check_addresses(&spec, services.http.policy()).await?;
+    let SourceSpec::WooCommerce(shop) = &spec.source else { return Err(NotSent::Form) };
+    let site = front_page(&shop.url).ok_or_else(|| NotSent::NoApi("it is no address".to_owned()))?;
+    let search = tokio::time::timeout(SEARCH_TIME, services.builder.shops.find_root(&site)).await;
+    let root = match search {
+        Ok(Ok(root)) => root,
+        Ok(Err(error)) => return Err(NotSent::NoApi(humanize::failure(error.failure))),
+        Err(_) => return Err(NotSent::NoApi(humanize::failure(crate::http::Failure::Timeout))),
+    };
+    let at = |path: &str| {
+        let mut url = public_url.clone();
+        url.set_path(&format!("{}/woocommerce/{path}", public_url.path().trim_end_matches('/')));
+        url
+    };
+    let (return_url, callback_url) = (at("connected"), at("keys"));
+    let asked_with = |user_id: &str| {
+        let request = KeyRequest { app_name: APP_NAME, user_id, return_url: &return_url, callback_url: &callback_url };
+        authorize_url(&root, &request)
+    };
+    asked_with("")?;
+    let user_id = relay.key_requests.begin(spec);
+    Ok(asked_with(&user_id)?.into())
+}
+
+/// Called by the shop's server. WooCommerce takes 200 alone for success, and throws the keys away otherwise.
+async fn keys(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let no = |why: &str| refuse(StatusCode::FORBIDDEN, why);
+    let posted = match relay.bodies.read(request.headers(), payload, MAX_BODY).await {
+        Ok(body) => read_keys(&body.bytes),
+        Err(_) => return no("the keys did not come whole"),
+    };
+    let Ok(posted) = posted else { return no("there are no keys in this") };
+    let user_id = posted.user_id.expose().to_owned();
+    let Some(spec) = relay.key_requests.try_keys(&user_id) else {
+        return no("nobody waits for these keys");
+    };
+    // Done even if the shop's server hangs up: the keys work by then.
+    let relay = Arc::clone(&relay);
+    let outcome = tokio::spawn(async move {
+        let made = make(&relay, spec, posted).await;
+        let progress = match &made {
+            Ok(()) => Progress::Connected,
+            Err(why) => Progress::Waiting(Some(why.clone())),
+        };
+        relay.key_requests.ended(&user_id, progress);
+        made
+    });
+    match outcome.await {
+        Ok(Ok(())) => HttpResponse::Ok().finish(),
+        Ok(Err(why)) => no(&why),
+        Err(_) => no("the keys could not be tried"),
+    }
+}
+
+async fn make(relay: &Relay, mut spec: ConnectionSpec, posted: PostedKeys) -> Result<(), String> {
+    let may_write = posted.may_write;
+    if let SourceSpec::WooCommerce(shop) = &mut spec.source {
+        shop.consumer_key = posted.consumer_key;
+        shop.consumer_secret = posted.consumer_secret;
+    }
+    let state = crate::inbox::ConnectionState::Active;
+    match relay.services.directory.create(spec, state, None, true).await {
+        Ok(connection) => {
+            let id = connection.id;
+            tracing::info!(connection = %id, may_write, "connection {id} has been made with keys that its shop sent");
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "keys that a shop sent were not taken: {error}");
+            Err(error.to_string())
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Return {
+    success: Option<String>,
+    user_id: Option<String>,
+}
+
+/// Where the shop sends the browser back. Whoever comes is not known: nothing is told but what became of this request.
+async fn connected(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let back = Some(("../connections", "All connections"));
+    let came: Return = super::query(&request).unwrap_or_default();
+    let progress = came.user_id.as_deref().and_then(|user_id| relay.key_requests.progress(user_id));
+    let is_refused = came.success.as_deref() != Some("1");
+    let (title, sentence) = match progress {
+        Some(Progress::Connected) => {
+            ("Connected", "The shop has sent its keys, and they work. Its orders go to One Tribe from now on.".to_owned())
+        }
+        Some(_) if is_refused => {
+            ("Not connected", "The request was refused in the shop. Nothing has been kept.".to_owned())
+        }
+        Some(Progress::Trying) => ("Nearly there", "The shop's keys are being tried. Reload this page.".to_owned()),
+        Some(Progress::Waiting(Some(why))) => {
+            ("Not connected", format!("The keys that the shop sent were not taken: {why}. Nothing has been kept."))
+        }
+        Some(Progress::Waiting(None)) => (
+            "Not connected",
+            "The shop has sent no keys: its server could not reach this relay. Nothing has been kept.".to_owned(),
+        ),
+        None => (
+            "This request is not known",
+            "It may be older than 15 minutes, or the relay has been started anew since. Begin again from the list of connections.".to_owned(),
+        ),
+    };
+    let status = if title == "This request is not known" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+    status::respond(status, &status::message(title, &[&sentence], back), Frame::None)
+}
