@@ -1,8 +1,8 @@
 //! The simulated WooCommerce shop: its REST API with both kinds of permalinks and the quirks of several versions, its
 //! webhooks and their queue, keys by one click, faults, and a record of the calls.
 //!
-//! Behaviour as seen on real shops (WooCommerce 5.7.1, 8.0.3, 9.0.2, 11.0.1). It speaks plain `http` on loopback; whether it
-//! believes in `https` is a setting.
+//! Behaviour as seen on real shops (WooCommerce 5.7.1, 8.0.3, 9.0.2, 11.0.1). It speaks plain `http` on loopback;
+//! whether it believes in `https` is a setting.
 
 mod auth;
 mod config;

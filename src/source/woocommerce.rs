@@ -1,5 +1,5 @@
-//! The client of one WooCommerce shop's REST API: at most two calls at a time, each bounded in time and size; it finds out
-//! by itself where the API is and how the shop can be made to see the keys.
+//! The client of one WooCommerce shop's REST API: at most two calls at a time, each bounded in time and size; it finds
+//! out by itself where the API is and how the shop can be made to see the keys.
 //!
 //! `root` and `discover` know where the API is, `auth` and `call` make a call, `objects` and `changes` read what comes
 //! back, `hooks` and `webhook` are about notices, `keys` about connecting by one click, `problem` about what is wrong.
@@ -143,8 +143,8 @@ struct State {
 pub struct ShopFacts {
     /// How it writes its addresses; none before the first call.
     pub permalinks: Option<Permalinks>,
-    /// How calls prove themselves. [`AuthMode::QueryKeys`] means that the web server takes the `Authorization` header away,
-    /// and that the shop's access log holds the keys.
+    /// How calls prove themselves. [`AuthMode::QueryKeys`] means that the web server takes the `Authorization` header
+    /// away, and that the shop's access log holds the keys.
     pub auth: AuthMode,
     /// Whether its lists can be asked for what changed (from WooCommerce 5.8, and sorted by change from 4.4).
     pub dates: DateSupport,
@@ -210,11 +210,12 @@ impl Shop {
         self.gate.take().await
     }
 
-    /// Waits only while the shop itself would refuse, or is busy with the relay's other calls: for rare calls that somebody
-    /// waits for, such as checks.
+    /// Waits only while the shop itself would refuse, or is busy with the relay's other calls: for rare calls that
+    /// somebody waits for, such as checks.
     ///
     /// # Errors
-    /// A 429 when the shop has asked for a longer pause than anybody would wait, a timeout when other calls go on for ever.
+    /// A 429 when the shop has asked for a longer pause than anybody would wait, a timeout when other calls go on for
+    /// ever.
     pub async fn take_urgent(&self) -> Result<Permit, CallError> {
         self.gate.take_urgent(self.shops.timeout).await
     }

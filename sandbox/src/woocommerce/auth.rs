@@ -1,5 +1,5 @@
-//! Who calls: keys in the query or in the header where WordPress believes in `https`, else OAuth 1.0a with one leg. Written
-//! after WooCommerce's `class-wc-rest-authentication.php`, not after the relay.
+//! Who calls: keys in the query or in the header where WordPress believes in `https`, else OAuth 1.0a with one leg.
+//! Written after WooCommerce's `class-wc-rest-authentication.php`, not after the relay.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;

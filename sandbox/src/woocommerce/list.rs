@@ -129,8 +129,8 @@ impl List {
     }
 }
 
-/// Reads a date as `WP_Date_Query` does: one with an offset becomes the shop's local time first, and is compared with the
-/// UTC column as if it were UTC where `dates_are_gmt` says so. A date without a time is refused.
+/// Reads a date as `WP_Date_Query` does: one with an offset becomes the shop's local time first, and is compared with
+/// the UTC column as if it were UTC where `dates_are_gmt` says so. A date without a time is refused.
 fn read_date(text: &str, is_gmt: bool, utc_offset: i64) -> Option<i64> {
     if !text.contains('T') {
         return None;

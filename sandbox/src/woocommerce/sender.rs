@@ -1,5 +1,5 @@
-//! The shop's queue of webhooks: bodies are built when a delivery runs, nothing is tried twice, and who fails too often is
-//! disabled. Written after WooCommerce's `class-wc-webhook.php`.
+//! The shop's queue of webhooks: bodies are built when a delivery runs, nothing is tried twice, and who fails too often
+//! is disabled. Written after WooCommerce's `class-wc-webhook.php`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

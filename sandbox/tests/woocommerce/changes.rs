@@ -25,8 +25,8 @@ fn seconds(row: &Snapshot) -> i64 {
     row.modified.expect("a date").millis() / 1000
 }
 
-/// Walks as a poll does: each page begins at the last row of the one before, and pages are counted only through rows that
-/// share a second. What it finds, with the last change of each.
+/// Walks as a poll does: each page begins at the last row of the one before, and pages are counted only through rows
+/// that share a second. What it finds, with the last change of each.
 async fn walk(shop: &Shop, since: i64, limit: u32) -> BTreeMap<i64, i64> {
     let (mut since, mut number, mut found) = (since, 1, BTreeMap::new());
     loop {

@@ -79,8 +79,10 @@ async fn what_stands_before_the_shop_is_told_apart() {
     sim.fault(Fault::new(Operation::OrderList, Action::NotJson));
     assert_eq!(shop.diagnose().await, Err(ShopProblem::SpoiltAnswers));
     sim.clear_faults();
-    sim.stop().await;
-    assert!(matches!(shop.diagnose().await, Err(ShopProblem::Other(Failure::Connect | Failure::Broken))));
+    let mut nowhere = spec(&sim);
+    nowhere.url = "http://127.0.0.1:9".to_owned();
+    let problem = client_with(&sim, &nowhere, SOON).diagnose().await;
+    assert_eq!(problem, Err(ShopProblem::Other(Failure::Connect)));
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use crate::secret::Secret;
 pub enum AuthMode {
     /// The header `Authorization: Basic`, which WooCommerce takes over `https` alone.
     Basic,
-    /// `consumer_key` and `consumer_secret` in the query, over `https` alone, where the web server takes the header away.
-    /// The shop's access log holds the secret then.
+    /// `consumer_key` and `consumer_secret` in the query, over `https` alone, where the web server takes the header
+    /// away. The shop's access log holds the secret then.
     QueryKeys,
     /// A signature in the query, for shops without `https`.
     OAuth,
@@ -51,8 +51,8 @@ impl Keys {
         ]
     }
 
-    /// The parameters of OAuth 1.0a for a request, its signature among them. `at` is in unix seconds; WooCommerce takes 15
-    /// minutes to either side, and each `nonce` once.
+    /// The parameters of OAuth 1.0a for a request, its signature among them. `at` is in unix seconds; WooCommerce takes
+    /// 15 minutes to either side, and each `nonce` once.
     pub fn sign(&self, method: &Method, url: &Url, nonce: &str, at: i64) -> Query {
         let mut oauth: Query = [
             ("oauth_consumer_key", self.key.expose()),
@@ -70,8 +70,8 @@ impl Keys {
     }
 }
 
-/// What is signed: method, address and sorted parameters (RFC 5849, 3.4.1). Where routes are a parameter, WooCommerce puts
-/// the address together without the slash at its end.
+/// What is signed: method, address and sorted parameters (RFC 5849, 3.4.1). Where routes are a parameter, WooCommerce
+/// puts the address together without the slash at its end.
 fn base_string(method: &Method, url: &Url, oauth: &[(String, String)]) -> String {
     let mut address = url.clone();
     address.set_query(None);

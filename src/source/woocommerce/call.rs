@@ -1,5 +1,5 @@
-//! One call: it finds the API first, proves itself, and reads the whole answer. Where the web server takes the header with
-//! the keys away, that is proven before the keys go in the query.
+//! One call: it finds the API first, proves itself, and reads the whole answer. Where the web server takes the header
+//! with the keys away, that is proven before the keys go in the query.
 
 use std::time::{Duration, Instant};
 
@@ -64,8 +64,8 @@ impl Reply {
 }
 
 impl Shop {
-    /// Makes one call under a permit. Any 2xx is a success. It may cost more than one request: before the first, the API is
-    /// looked for; after a refusal, it may be tried whether the header is taken away.
+    /// Makes one call under a permit. Any 2xx is a success. It may cost more than one request: before the first, the
+    /// API is looked for; after a refusal, it may be tried whether the header is taken away.
     pub(super) async fn call(&self, _permit: &Permit, ask: &Ask<'_>) -> Result<Reply, Refusal> {
         let root = match self.root().await {
             Ok(root) => root,
@@ -87,8 +87,8 @@ impl Shop {
         self.send(&root, AuthMode::QueryKeys, &self.keys, ask).await
     }
 
-    /// Whether the `Authorization` header does not reach WordPress: it knows the key when the key comes in the query. The
-    /// secret that goes with it is a wrong one, so nothing that opens the shop is written into its logs for this.
+    /// Whether the `Authorization` header does not reach WordPress: it knows the key when the key comes in the query.
+    /// The secret that goes with it is a wrong one, so nothing that opens the shop is written into its logs for this.
     async fn is_header_stripped(&self, root: &RestRoot) -> bool {
         {
             let mut state = self.state.lock();

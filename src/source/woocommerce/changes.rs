@@ -1,9 +1,9 @@
-//! One page of what changed. Lists of `any` status leave out the trash, so it is asked for by itself, and both are merged
-//! into one list that can be paged through.
+//! One page of what changed. Lists of `any` status leave out the trash, so it is asked for by itself, and both are
+//! merged into one list that can be paged through.
 //!
-//! `modified_after` exists since WooCommerce 5.8 and excludes the second it names; older shops ignore it silently, so each
-//! row is checked. A bare UTC time with `dates_are_gmt` is the only form that finds the right rows in every time zone.
-//! `older` is for the shops that cannot filter, or not even sort.
+//! `modified_after` exists since WooCommerce 5.8 and excludes the second it names; older shops ignore it silently, so
+//! each row is checked. A bare UTC time with `dates_are_gmt` is the only form that finds the right rows in every time
+//! zone. `older` is for the shops that cannot filter, or not even sort.
 
 use std::{
     cmp::Ordering,
@@ -92,8 +92,8 @@ impl Shop {
         self.changes_of(permit, ORDERS, request).await
     }
 
-    /// The same for `products` and for `coupons`, whose trash cannot be listed. `customers` cannot be asked for what changed:
-    /// see [`Shop::walk`].
+    /// The same for `products` and for `coupons`, whose trash cannot be listed. `customers` cannot be asked for what
+    /// changed: see [`Shop::walk`].
     ///
     /// # Errors
     /// The call's failure, or why the answer is no list.
@@ -319,11 +319,15 @@ mod tests {
     proptest! {
         #[test]
         fn pages_of_the_merged_list_are_the_pages_of_both(
-            any in prop::collection::vec(0..40i64, 0..60), trash in prop::collection::vec(0..40i64, 0..40), limit in 1..12u32, newest: bool,
+            any in prop::collection::vec(0..40i64, 0..60),
+            trash in prop::collection::vec(0..40i64, 0..40),
+            limit in 1..12u32,
+            newest: bool,
         ) {
             let sort = if newest { Sort::NewestFirst } else { Sort::OldestFirst };
             let sorted = |seconds: &[i64], first: i64, is_deleted| {
-                let mut rows: Vec<_> = seconds.iter().zip(first..).map(|(second, id)| row(id, *second, is_deleted)).collect();
+                let rows = seconds.iter().zip(first..).map(|(second, id)| row(id, *second, is_deleted));
+                let mut rows: Vec<_> = rows.collect();
                 rows.sort_by(|a, b| compare(a, b, sort));
                 rows
             };
@@ -336,8 +340,10 @@ mod tests {
                 // As much as is asked for: pages of the trash up to this one, and the pages of the window.
                 let trash: Vec<_> = trash.iter().take((page * limit) as usize).cloned().collect();
                 let window = Window::of(&request, trash.len());
-                let (from, to) = (*window.pages().start() * u64::from(limit), (*window.pages().end() + 1) * u64::from(limit));
-                let rows = any.iter().skip(from as usize).take((to - from) as usize).cloned().collect();
+                let pages = window.pages();
+                let skipped = *pages.start() as usize * limit as usize;
+                let wanted = pages.count() * limit as usize;
+                let rows = any.iter().skip(skipped).take(wanted).cloned().collect();
                 let rows = window.merge(rows, trash, sort);
                 if rows.is_empty() {
                     break;

@@ -1,5 +1,5 @@
-//! Looking for a shop's REST API: at the usual place, where the front page's `Link` header says, and at the places for shops
-//! that rewrite no addresses. No credentials are sent meanwhile.
+//! Looking for a shop's REST API: at the usual place, where the front page's `Link` header says, and at the places for
+//! shops that rewrite no addresses. No credentials are sent meanwhile.
 
 use std::time::{Duration, Instant};
 

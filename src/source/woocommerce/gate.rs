@@ -1,7 +1,7 @@
 //! How many calls one shop gets at a time, and the pauses that it asks for.
 //!
-//! WooCommerce has no request limit of its own; the hosts and firewalls before it have, and say so with 429 or 503. Small
-//! hosts serve few requests at once, and shoppers come first.
+//! WooCommerce has no request limit of its own; the hosts and firewalls before it have, and say so with 429 or 503.
+//! Small hosts serve few requests at once, and shoppers come first.
 
 use std::{
     sync::Arc,

@@ -68,8 +68,8 @@ impl Shop {
         Ok(hooks)
     }
 
-    /// Makes a webhook; returns its number. WooCommerce sends the ping within this very call: whatever listens there has to
-    /// answer meanwhile.
+    /// Makes a webhook; returns its number. WooCommerce sends the ping within this very call: whatever listens there
+    /// has to answer meanwhile.
     ///
     /// # Errors
     /// Whatever went wrong with the call. Keys that may only read are refused with 401.
@@ -78,8 +78,8 @@ impl Shop {
         read_number(&made["id"]).ok_or_else(|| Failure::NotJson.into())
     }
 
-    /// Puts a webhook right: topic, address and secret, and switches it on again. WooCommerce keeps its count of failures
-    /// until a delivery succeeds.
+    /// Puts a webhook right: topic, address and secret, and switches it on again. WooCommerce keeps its count of
+    /// failures until a delivery succeeds.
     ///
     /// # Errors
     /// Whatever went wrong with the call.

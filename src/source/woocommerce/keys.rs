@@ -1,5 +1,5 @@
-//! Connecting a shop by one click: the address that the merchant's browser is sent to, and the keys that the shop's server
-//! posts afterwards. Which requests are pending is the caller's business. Pure.
+//! Connecting a shop by one click: the address that the merchant's browser is sent to, and the keys that the shop's
+//! server posts afterwards. Which requests are pending is the caller's business. Pure.
 //!
 //! Source: WooCommerce, `class-wc-auth.php`.
 
@@ -40,7 +40,8 @@ pub enum NoKeyPage {
     NotHttps,
 }
 
-/// Where to send the merchant's browser. `root` says how the shop writes its addresses (see [`super::Shops::find_root`]).
+/// Where to send the merchant's browser. `root` says how the shop writes its addresses (see
+/// [`super::Shops::find_root`]).
 ///
 /// # Errors
 /// [`NoKeyPage`]

@@ -1,6 +1,7 @@
 //! Orders and other objects: one by its id, many by their ids, or any path of the API as it is.
 //!
-//! An object is never modelled: only `id`, `status` and the two dates in UTC are read. Source: WooCommerce, "REST API v3".
+//! An object is never modelled: only `id`, `status` and the two dates in UTC are read. Source: WooCommerce, "REST API
+//! v3".
 
 use bytes::Bytes;
 use jiff::{civil::DateTime, tz::TimeZone};
@@ -144,8 +145,8 @@ impl Shop {
         if object.id == *id { Ok(object) } else { Err(Failure::AnotherObject.into()) }
     }
 
-    /// Fetches up to [`PAGE`] orders with one call. Some may be lacking: those in the trash, those of a status that lists
-    /// leave out, and those that are gone are only to be had, or told apart, one by one.
+    /// Fetches up to [`PAGE`] orders with one call. Some may be lacking: those in the trash, those of a status that
+    /// lists leave out, and those that are gone are only to be had, or told apart, one by one.
     ///
     /// # Errors
     /// The call's failure, or why the answer is no list.
@@ -207,8 +208,8 @@ impl Shop {
         Ok(RestAnswer { status: reply.status, body: reply.body, total, pages })
     }
 
-    /// Asks for one order, any: proves that the keys are right and may read orders. Where the keys go in the query, it is
-    /// tried whether the header arrives meanwhile.
+    /// Asks for one order, any: proves that the keys are right and may read orders. Where the keys go in the query, it
+    /// is tried whether the header arrives meanwhile.
     ///
     /// # Errors
     /// Whatever went wrong with the call.

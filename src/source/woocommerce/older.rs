@@ -1,5 +1,5 @@
-//! Lists of what changed from shops before WooCommerce 5.8, which cannot filter by it, and before 4.4, which cannot even sort
-//! by it.
+//! Lists of what changed from shops before WooCommerce 5.8, which cannot filter by it, and before 4.4, which cannot
+//! even sort by it.
 
 use super::{
     Permit, Refusal, Shop,
@@ -14,8 +14,8 @@ use crate::{
 
 /// Rows before the place that was found, read as well: while it was looked for, others may have moved.
 const MARGIN: u64 = 10;
-/// So many of the newest orders are looked through at least, where lists cannot be sorted by change: an order that is older
-/// changes seldom, and webhooks tell of it.
+/// So many of the newest orders are looked through at least, where lists cannot be sorted by change: an order that is
+/// older changes seldom, and webhooks tell of it.
 const LEAST_PAGES: u64 = 5;
 /// And so many at most.
 const MOST_PAGES: u64 = 50;
@@ -68,8 +68,8 @@ impl Shop {
         Ok(rows)
     }
 
-    /// Where in a list sorted by change, the oldest first, the rows from `since` on begin, or somewhat before: less than a
-    /// page. Looked for from the end, since most questions are about what changed lately.
+    /// Where in a list sorted by change, the oldest first, the rows from `since` on begin, or somewhat before: less
+    /// than a page. Looked for from the end, since most questions are about what changed lately.
     async fn place_of<'a>(
         &self,
         permit: &Permit,

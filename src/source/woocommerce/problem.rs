@@ -8,7 +8,8 @@ use crate::http::Failure;
 pub enum ShopProblem {
     /// The web server takes the `Authorization` header away, and the way around it fails as well.
     HeaderStripped,
-    /// WordPress does not know that it is called by `https` (a proxy ends TLS and does not say so): it looks at no keys.
+    /// WordPress does not know that it is called by `https` (a proxy ends TLS and does not say so): it looks at no
+    /// keys.
     NotSeenAsHttps,
     /// The shop knows the key, and the secret is another.
     WrongSecret,
@@ -51,8 +52,7 @@ impl Shop {
     pub async fn diagnose(&self) -> Result<(), ShopProblem> {
         let permit = self.take_urgent().await.map_err(|error| ShopProblem::Other(error.failure))?;
         let Err(refusal) = self.try_read(&permit).await else { return Ok(()) };
-        let is_unseen =
-            refusal.status() == Some(401) && !matches!(refusal.code, Code::Authentication | Code::RestClosed);
+        let is_unseen = refusal.status() == Some(401) && refusal.code != Code::Authentication;
         if !is_unseen {
             return Err(problem_of(refusal));
         }
@@ -72,11 +72,11 @@ impl Shop {
                 return Err(ShopProblem::NotSeenAsHttps);
             }
         }
-        Err(ShopProblem::UnknownKey)
+        Err(problem_of(refusal))
     }
 
-    /// What is not as it should be while orders can be read. `has_late_deliveries` is what the connection's webhooks have
-    /// shown (see [`super::webhook::ShopEvent::is_late`]).
+    /// What is not as it should be while orders can be read. `has_late_deliveries` is what the connection's webhooks
+    /// have shown (see [`super::webhook::ShopEvent::is_late`]).
     pub fn warnings(&self, has_late_deliveries: bool) -> Vec<ShopWarning> {
         let facts = self.facts();
         let disabled = facts.disabled_hooks.len();

@@ -1,7 +1,7 @@
 //! Answers that are no success, read once: what they mean, and what is passed on of them. Pure.
 //!
-//! WordPress answers errors as `{"code":…,"message":…,"data":{"status":…}}`. The message is in the shop's language; the code
-//! is not (WooCommerce, "REST API: errors").
+//! WordPress answers errors as `{"code":…,"message":…,"data":{"status":…}}`. The message is in the shop's language; the
+//! code is not (WooCommerce, "REST API: errors").
 
 use serde::Deserialize;
 
@@ -61,16 +61,9 @@ struct ErrorBody {
     code: String,
 }
 
-/// Codes of plugins that close the REST API (Disable REST API, WP Cerber, Wordfence's and the WordPress handbook's own).
-const CLOSED: [&str; 7] = [
-    "rest_disabled",
-    "rest_api_disabled",
-    "rest_cannot_access",
-    "rest_login_required",
-    "rest_not_logged_in",
-    "rest_unauthorized",
-    "rest_forbidden_access",
-];
+/// Codes of plugins and snippets that let nobody in who is not logged in. Keys that WooCommerce sees count as a login.
+const CLOSED: [&str; 5] =
+    ["rest_disabled", "rest_api_disabled", "rest_cannot_access", "rest_login_required", "rest_not_logged_in"];
 
 impl Code {
     /// Reads the body of an error.
@@ -91,8 +84,8 @@ impl Code {
 impl Refusal {
     /// Reads an answer whose status is no success.
     ///
-    /// A web page under any status says nothing of credentials or objects, and neither does a 404 that is about no object:
-    /// both become [`Failure::Html`], which is the store's trouble.
+    /// A web page under any status says nothing of credentials or objects, and neither does a 404 that is about no
+    /// object: both become [`Failure::Html`], which is the store's trouble.
     pub fn read(error: CallError, body: &[u8]) -> Self {
         let code = Code::read(body);
         let is_page = json_start(body).first() == Some(&b'<');

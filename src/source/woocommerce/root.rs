@@ -1,8 +1,9 @@
 //! Where a shop's REST API is, and how its addresses are put together. Pure.
 //!
-//! Three forms exist (WordPress, "Routes and Endpoints"): `/wp-json/…` with pretty permalinks, `/index.php/wp-json/…` where
-//! the web server rewrites nothing, and `/?rest_route=/…` with plain permalinks. WooCommerce before 11.1 authenticates
-//! only requests whose address holds the literal text `wp-json/wc/`, so the last form carries it along unescaped.
+//! Three forms exist (WordPress, "Routes and Endpoints"): `/wp-json/…` with pretty permalinks, `/index.php/wp-json/…`
+//! where the web server rewrites nothing, and `/?rest_route=/…` with plain permalinks. WooCommerce before 11.1
+//! authenticates only requests whose address holds the literal text `wp-json/wc/`, so the last form carries it along
+//! unescaped.
 
 use url::{Url, form_urlencoded};
 
@@ -128,7 +129,8 @@ pub fn front_page(address: &str) -> Option<Url> {
     Some(url)
 }
 
-/// Whether credentials for one address may go to another: the same host but for `www.`, and never from `https` to `http`.
+/// Whether credentials for one address may go to another: the same host but for `www.`, and never from `https` to
+/// `http`.
 pub fn is_same_site(site: &Url, other: &Url) -> bool {
     let host = |url: &Url| {
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();

@@ -1,8 +1,8 @@
 //! From a raw webhook to a notice: which object changed. Nothing of a body is read before it is proven to come from the
 //! shop, and nothing but id, status and dates is read then. Pure.
 //!
-//! Source: WooCommerce, `class-wc-webhook.php`. `X-WC-Webhook-Delivery-ID` is the webhook and the second, not an id: many
-//! deliveries share one, so nothing is told apart by it.
+//! Source: WooCommerce, `class-wc-webhook.php`. `X-WC-Webhook-Delivery-ID` is the webhook and the second, not an id:
+//! many deliveries share one, so nothing is told apart by it.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ use crate::{
 
 /// The largest body that is taken: the whole object comes along.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
-/// A delivery that comes this long after the change speaks of a queue that is not worked off: WP-Cron runs on visits only.
+/// A delivery that comes this long after the change speaks of a queue that is not worked off: WP-Cron runs on visits
+/// only.
 pub const LATE: Duration = Duration::from_secs(15 * 60);
 /// Longest piece of a sender's text that goes into a log.
 const LOGGED: usize = 80;
@@ -82,8 +83,8 @@ pub struct ShopEvent {
     /// Which one.
     pub id: ObjectId,
     /// What kind of change, as far as the topic says. Deletions are to be confirmed by a fetch: some are of foreign
-    /// things. Before WooCommerce 9.2 a new order is first told of by an update: [`ChangeKind::Updated`] of an object that
-    /// nobody has told of, made after the connection, is its creation.
+    /// things. Before WooCommerce 9.2 a new order is first told of by an update: [`ChangeKind::Updated`] of an object
+    /// that nobody has told of, made after the connection, is its creation.
     pub change: ChangeKind,
     /// Its status as the body has it.
     pub status: Option<String>,
