@@ -113,7 +113,9 @@ impl KeyRequests {
 
     fn progress(&self, user_id: &str) -> Option<Progress> {
         let all = self.0.lock();
-        all.get(user_id).filter(|pending| pending.since.elapsed() < PENDING_TIME).map(|pending| pending.progress.clone())
+        all.get(user_id)
+            .filter(|pending| pending.since.elapsed() < PENDING_TIME)
+            .map(|pending| pending.progress.clone())
     }
 }
 
@@ -138,9 +140,13 @@ enum NotSent {
     NoPublicUrl,
     #[error("CREDENTIALS_KEY is not set: the keys could not be kept")]
     NoKey,
-    #[error("no WooCommerce API was found at this address ({0}): check the address, and that WooCommerce is active there")]
+    #[error(
+        "no WooCommerce API was found at this address ({0}): check the address, and that WooCommerce is active there"
+    )]
     NoApi(String),
-    #[error("{0}: make keys in the shop (WooCommerce, Settings, Advanced, REST API, Read/Write) and enter them under \"with keys\"")]
+    #[error(
+        "{0}: make keys in the shop (WooCommerce, Settings, Advanced, REST API, Read/Write) and enter them under \"with keys\""
+    )]
     NoPage(#[from] NoKeyPage),
 }
 
@@ -155,12 +161,7 @@ impl NotSent {
     }
 }
 
-async fn connect(
-    _: Admin,
-    request: HttpRequest,
-    payload: web::Payload,
-    relay: web::Data<Arc<Relay>>,
-) -> HttpResponse {
+async fn connect(_: Admin, request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match page_of_shop(&relay, &request, payload).await {
         Ok(address) => HttpResponse::SeeOther().insert_header((header::LOCATION, address)).finish(),
         Err(error) if format::preferred(&request) == Some(Format::Html) => {
