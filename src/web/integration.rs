@@ -15,7 +15,9 @@ use super::{
     admin::Admin,
     connection_of, default_connection,
     format::{self, Format},
-    json, pages, refuse,
+    json,
+    notices::Notice,
+    pages, refuse,
     status::{self, Frame, Operator},
     unavailable,
 };
@@ -23,8 +25,9 @@ use crate::{
     checker::{self, ECHO_PATH, Examined},
     connection::Connection,
     health::{self, Status},
-    inbox::ConnectionState,
-    registrar::RegistrarError,
+    humanize,
+    inbox::HookState,
+    registrar::{Done, HookReport, RegistrarError},
 };
 
 /// Somebody waits for it: what is not done by then is left to the registrar's own rounds.
@@ -95,13 +98,11 @@ async fn check_of(_: Admin, id: web::Path<String>, request: HttpRequest, relay: 
     }
 }
 
-/// Registers or mends the hooks, then runs the checks.
+/// Registers or mends the hooks, then runs the checks. A browser is led on to them, so that loading the page again mends
+/// nothing again.
 async fn update(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match default_connection(&relay) {
-        Ok(connection) => {
-            let notice = mend(&relay, &connection).await;
-            checked(&relay, &connection, &request, OWN, notice).await
-        }
+        Ok(connection) => updated(&relay, &connection, &request, OWN).await,
         Err(refused) => refused,
     }
 }
@@ -113,35 +114,66 @@ async fn update_of(
     relay: web::Data<Arc<Relay>>,
 ) -> HttpResponse {
     match connection_of(&relay, &id) {
-        Ok(connection) => {
-            let notice = mend(&relay, &connection).await;
-            checked(&relay, &connection, &request, ONE_OF_MANY, notice).await
-        }
+        Ok(connection) => updated(&relay, &connection, &request, ONE_OF_MANY).await,
         Err(refused) => refused,
     }
 }
 
-/// Puts the hooks right. A sentence, where the check that follows would not say what did not work.
-pub(super) async fn mend(relay: &Relay, connection: &Connection) -> Option<String> {
-    let id = connection.id;
-    let is_kept_up = connection.link.as_ref().is_some_and(|link| link.spec.has_webhooks);
-    if !is_kept_up || connection.state == ConnectionState::Disconnected {
-        return None;
+async fn updated(
+    relay: &Relay,
+    connection: &Connection,
+    request: &HttpRequest,
+    operator: Operator<'_>,
+) -> HttpResponse {
+    let said = mend(relay, connection).await;
+    match format::preferred(request) {
+        Some(Format::Html) => relay.notices.lead_back(StatusCode::SEE_OTHER, Notice::Said(said), "./check"),
+        _ => checked(relay, connection, request, operator, Some(said)).await,
     }
+}
+
+/// Puts the hooks right, and says what was done. What did not work, the check that follows says in full.
+pub(super) async fn mend(relay: &Relay, connection: &Connection) -> String {
+    let id = connection.id;
     match tokio::time::timeout(MEND_TIME, relay.services.registrar.ensure(connection)).await {
-        Ok(Ok(_)) => {
+        Ok(Ok(done)) => {
             tracing::info!(connection = %id, "connection {id}: hooks looked after, by request");
-            None
+            what_was_done(&done)
         }
+        Ok(Err(RegistrarError::Busy)) => BUSY.to_owned(),
         Ok(Err(error)) => {
             tracing::warn!(connection = %id, %error, "connection {id}: hooks could not be put right: {error}");
-            matches!(error, RegistrarError::Busy).then(|| BUSY.to_owned())
+            format!("The webhooks could not be put right: {error}.")
         }
         Err(_) => {
             tracing::warn!(connection = %id, "connection {id}: hooks could not be put right in time");
-            Some(LATE.to_owned())
+            LATE.to_owned()
         }
     }
+}
+
+/// `1 webhook made, 1 webhook switched on again.`
+fn what_was_done(done: &[(HookReport, Done)]) -> String {
+    let words = [
+        ("made", count(done, |report, done| done == Done::Created && report.state == HookState::Missing)),
+        ("switched on again", count(done, |report, done| done == Done::Mended && report.state == HookState::Inactive)),
+        ("put right", count(done, |report, done| {
+            done != Done::Kept && !matches!(report.state, HookState::Missing | HookState::Inactive)
+        })),
+    ];
+    let said: Vec<String> = words
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| format!("{} {word}", humanize::count(count, "webhook")))
+        .collect();
+    match said.is_empty() {
+        true => "The webhooks were as they should be.".to_owned(),
+        false => format!("{}.", said.join(", ")),
+    }
+}
+
+fn count(done: &[(HookReport, Done)], is_so: impl Fn(&HookReport, Done) -> bool) -> u64 {
+    done.iter().filter(|(report, done)| is_so(report, *done)).count() as u64
 }
 
 async fn checked(

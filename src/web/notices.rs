@@ -21,8 +21,6 @@ pub(super) enum Notice {
     OrderResent(ObjectId),
     /// All failed orders are.
     OrdersResent(u64),
-    /// Hooks were looked after: a sentence says what was done.
-    Hooks(String),
     /// Anything else worth a sentence.
     Said(String),
 }
@@ -36,7 +34,7 @@ impl Notice {
             Self::OrdersResent(count) => {
                 format!("{} {} being tried again.", humanize::count(*count, "order"), humanize::are(*count))
             }
-            Self::Hooks(said) | Self::Said(said) => said.clone(),
+            Self::Said(said) => said.clone(),
         }
     }
 }
