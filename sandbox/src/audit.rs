@@ -6,6 +6,7 @@ use std::fmt;
 use crate::one_tribe::{OneTribeSim, Received};
 use crate::sender::Acknowledged;
 use crate::store::StoreSim;
+use crate::woocommerce::ShopSim;
 
 /// What an audit found, as order ids in ascending order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,6 +62,19 @@ pub fn audit(store: &StoreSim, acknowledged: &[Acknowledged], sink: &OneTribeSim
     let acknowledged = of_store(&store.config().hash, acknowledged);
     let now: BTreeMap<i64, u64> = store.orders().iter().map(|order| (order.id, order.revision)).collect();
     examine(&now, &acknowledged, &sink.accepted(), sink.overlapping())
+}
+
+/// Compares a WooCommerce shop with the destination's books: of each order that is no draft, its newest state must have
+/// arrived. The ids of its orders must be nobody else's.
+pub fn audit_shop(shop: &ShopSim, sink: &OneTribeSim) -> Report {
+    let now: BTreeMap<i64, u64> =
+        shop.orders().iter().filter(|order| !order.is_draft()).map(|order| (order.id, order.revision)).collect();
+    let accepted: Vec<Received> = sink.accepted().into_iter().filter(|one| now.contains_key(&one.order_id)).collect();
+    let overlapping = sink.overlapping().into_iter().filter(|id| now.contains_key(id)).collect();
+    let mut report = examine(&now, &[], &accepted, overlapping);
+    let newest = |order: i64| accepted.iter().filter(|one| one.order_id == order).map(|one| one.revision).max();
+    report.missing = now.iter().filter(|(order, now)| newest(**order) < Some(**now)).map(|(order, _)| *order).collect();
+    report
 }
 
 fn of_store(hash: &str, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> {

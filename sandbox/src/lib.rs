@@ -17,6 +17,7 @@ pub mod order;
 pub mod relay;
 pub mod sender;
 pub mod store;
+pub mod stores;
 pub mod woocommerce;
 
 pub use audit::{Report, audit};

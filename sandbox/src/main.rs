@@ -14,6 +14,7 @@ use onetribe_relay::config::Config;
 use sandbox::{
     OneTribeSim, Sender, SenderOptions, StoreSim, audit,
     relay::{ADMIN_TOKEN, Relay, free_port, variables},
+    stores::ManyStores,
 };
 
 /// How long the relay may take to register its hook.
@@ -32,6 +33,9 @@ struct Options {
     /// Exit when all have arrived, with a summary; the exit code is 0 only if nothing is missing, doubled or stale
     #[arg(long)]
     exit: bool,
+    /// Connect this many stores, BigCommerce and WooCommerce, and place the orders in them in turn
+    #[arg(long)]
+    stores: Option<usize>,
     /// How many seconds the orders may take before the sandbox gives up on them (with --exit)
     #[arg(long, default_value_t = 300)]
     patience: u64,
@@ -39,7 +43,12 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Options::parse()).await {
+    let options = Options::parse();
+    let clean = match options.stores {
+        Some(stores) => run_many(stores, &options).await,
+        None => run(options).await,
+    };
+    match clean {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -120,6 +129,49 @@ async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     relay.stop().await?;
     sink.stop().await;
     store.stop().await;
+    Ok(clean)
+}
+
+/// Many stores in one relay.
+async fn run_many(stores: usize, options: &Options) -> Result<bool, Box<dyn Error>> {
+    if stores == 0 {
+        return Err("--stores: at least one".into());
+    }
+    let folder = tempfile::tempdir()?;
+    let began = Instant::now();
+    let mut many = ManyStores::start(stores, folder.path()).await?;
+    let (bigcommerce, woocommerce) = many.counts();
+    println!("{bigcommerce} BigCommerce stores and {woocommerce} WooCommerce shops, one relay, one One Tribe");
+    println!("connected, with their webhooks, in {:.1} s", began.elapsed().as_secs_f64());
+    println!("the relay's list of them   {}", many.relay().url("/connections"));
+    println!("                           (any user, password {ADMIN_TOKEN})");
+    println!();
+    let orders = options.orders.unwrap_or_else(|| u32::try_from(stores).unwrap_or(u32::MAX).saturating_mul(ORDERS));
+    let began = Instant::now();
+    for _ in 0..orders {
+        many.place();
+    }
+    let arrived = many.arrived(Duration::from_secs(options.patience)).await;
+    let took = began.elapsed().as_secs_f64();
+    let books = many.audit().await?;
+    let unclean: Vec<_> = books.iter().filter(|(_, report)| !report.is_clean()).collect();
+    for (name, report) in &unclean {
+        println!("{name}: {report}");
+    }
+    println!("{arrived} of {orders} orders arrived in {took:.1} s");
+    println!("{} stores: {} with nothing missing, doubled or stale", books.len(), books.len() - unclean.len());
+    let clean = unclean.is_empty() && arrived == orders as usize;
+    if !options.exit {
+        println!("a new order every {} seconds, in the next store each, until Ctrl-C", PAUSE.as_secs());
+        let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            tokio::select! {
+                stopped = &mut stop => { stopped?; break }
+                () = tokio::time::sleep(PAUSE) => many.place(),
+            }
+        }
+    }
+    many.stop().await?;
     Ok(clean)
 }
 

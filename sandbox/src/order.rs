@@ -136,11 +136,15 @@ fn push_rfc2822(unix_seconds: i64, out: &mut String) {
     write!(out, "{}", time.strftime("%a, %d %b %Y %H:%M:%S +0000")).expect("the format is a valid one");
 }
 
-/// Reads `(id, revision)` back from an order object. `None` if the body is none of [`Template`]'s.
+/// Reads `(id, revision)` back from an order object, of a BigCommerce store or a WooCommerce shop. `None` if the body is
+/// neither's.
 pub fn revision_of(body: &[u8]) -> Option<(i64, u64)> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, after_id) = text.split_once("\"id\":")?;
-    let (_, after_notes) = after_id.split_once("\"staff_notes\":")?;
+    let notes = ["\"staff_notes\":", "\"customer_note\":"];
+    let (_, after_notes) = notes.iter().find_map(|name| {
+        after_id.split_once(name).filter(|(_, after)| after.trim_start().starts_with("\"revision "))
+    })?;
     let revision = after_notes.trim_start().strip_prefix("\"revision ")?;
     Some((leading_number(after_id.trim_start())?, leading_number(revision)?))
 }

@@ -44,6 +44,7 @@ pub fn connection_to(store: &str) -> NewConnection {
         destination_mark: None,
         hook_key: format!("{:032x}", rand::random::<u128>()),
         token_digest: None,
+        sealed: None,
     }
 }
 

@@ -6,7 +6,7 @@ use reqwest::Method;
 use sandbox::{Action, relay::ADMIN_TOKEN};
 use serde_json::json;
 
-use crate::world::World;
+use crate::relay::world::World;
 
 const ROUTES: [(Method, &str); 6] = [
     (Method::GET, "/integration"),

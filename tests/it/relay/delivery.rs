@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use sandbox::{Action, Event, Fault, Operation, Scope, SendOptions, store::system_clock};
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, World};
 
 #[actix_web::test]
 async fn an_order_arrives_byte_for_byte_with_its_headers() {

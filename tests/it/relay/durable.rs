@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::join_all;
 
-use crate::process::{Process, command, prepared};
+use super::process::{Process, command, prepared};
 
 /// What every sync takes longer here.
 const SYNC: Duration = Duration::from_millis(200);

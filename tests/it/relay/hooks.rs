@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sandbox::{Action, Fault, HookRules, Operation, SenderOptions, StoreConfig};
 
-use onetribe_relay::{app::Parts, registrar::RegistrarError};
+use onetribe_relay::{http::Failure, registrar::RegistrarError};
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, Parts, World};
 
 fn prepared(extra: &[(&str, &str)]) -> World {
     World::prepare(StoreConfig::default(), SenderOptions::default(), extra)
@@ -166,48 +166,49 @@ async fn hooks_of_earlier_settings_are_the_relays_still() {
     // Retired under fewer scopes than it was started with.
     let mut world = prepared(&[("BIGCOMMERCE_SCOPES", both)]);
     let stranger = world.store.add_hook("store/order/archived", "https://example.com/hook").unwrap();
-    let parts = Parts::open(world.config()).await.unwrap();
-    parts.registrar.ensure().await.unwrap();
-    parts.inbox.close().await;
+    let parts = Parts::open(world.config()).await;
+    parts.ensure().await.unwrap();
+    parts.close().await;
     world.set("BIGCOMMERCE_SCOPES", "store/order/created");
-    let parts = Parts::open(world.config()).await.unwrap();
-    let listed = parts.registrar.list().await.unwrap();
+    let parts = Parts::open(world.config()).await;
+    let listed = parts.list().await;
     assert_eq!(listed.iter().filter(|(_, ours)| *ours).count(), 2, "{listed:?}");
-    assert_eq!(parts.registrar.remove().await.unwrap(), 2);
+    assert_eq!(parts.remove().await, 2);
     assert_eq!(world.store.hooks().iter().map(|hook| hook.id).collect::<Vec<_>>(), [stranger]);
 
     // Moved and narrowed at once.
     world.set("BIGCOMMERCE_SCOPES", both);
-    parts.inbox.close().await;
-    let parts = Parts::open(world.config()).await.unwrap();
-    parts.registrar.ensure().await.unwrap();
-    parts.inbox.close().await;
+    parts.close().await;
+    let parts = Parts::open(world.config()).await;
+    parts.ensure().await.unwrap();
+    parts.close().await;
     world.set("BIGCOMMERCE_SCOPES", "store/order/created");
     world.set("PUBLIC_URL", "http://127.0.0.1:9/new");
-    let parts = Parts::open(world.config()).await.unwrap();
-    parts.registrar.ensure().await.unwrap();
+    let parts = Parts::open(world.config()).await;
+    parts.ensure().await.unwrap();
     assert_eq!(scopes(&world), ["store/order/archived", "store/order/created"]);
-    parts.inbox.close().await;
+    parts.close().await;
     world.finish().await;
 }
 
 #[actix_web::test]
 async fn a_quota_that_is_used_up_holds_nobodys_turn() {
     let world = prepared(&[("FETCH_TIMEOUT", "2s")]);
-    let parts = Parts::open(world.config()).await.unwrap();
+    let parts = Parts::open(world.config()).await;
     let refusal = Fault::new(Operation::Hooks, Action::Status(429)).method("POST").times(1);
     world.store.fault(refusal.header("Retry-After", "3600"));
     for _ in 0..2 {
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), parts.registrar.ensure()).await;
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), parts.ensure()).await;
         assert!(matches!(ended, Ok(Err(RegistrarError::Quota))), "{ended:?}");
     }
-    assert!(parts.registrar.standing().trouble().is_some_and(|(_, why)| why.contains("API limit is used up")));
+    let health = parts.services.registrar.health(parts.connection.id);
+    assert!(health.trouble().is_some_and(|trouble| trouble.failure == Failure::Status(429)));
     // Another process does not know of the pause, and finds nobody in its way.
-    let another = Parts::open(world.config()).await.unwrap();
-    another.registrar.ensure().await.unwrap();
+    let another = Parts::open(world.config()).await;
+    another.ensure().await.unwrap();
     assert_eq!(world.store.hooks().len(), 1);
-    parts.inbox.close().await;
-    another.inbox.close().await;
+    parts.close().await;
+    another.close().await;
     world.finish().await;
 }
 
@@ -215,13 +216,13 @@ async fn a_quota_that_is_used_up_holds_nobodys_turn() {
 async fn a_v2_that_takes_no_new_hook_is_left_for_v3() {
     for status in [404, 410] {
         let world = prepared(&[]);
-        let parts = Parts::open(world.config()).await.unwrap();
+        let parts = Parts::open(world.config()).await;
         world.store.fault(Fault::new(Operation::Hooks, Action::Status(status)).method("POST").times(1));
-        parts.registrar.ensure().await.unwrap();
+        parts.ensure().await.unwrap();
         assert_eq!(world.store.hooks().len(), 1);
         let made = world.store.calls().into_iter().rfind(|call| call.method == "POST").unwrap();
         assert!(made.path_and_query.contains("/v3/hooks"), "{made:?}");
-        parts.inbox.close().await;
+        parts.close().await;
         world.finish().await;
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Action, Fault, Operation, QuotaRule, SenderOptions, StoreConfig};
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, World};
 
 #[actix_web::test]
 async fn a_destination_that_is_down_is_probed_and_all_orders_go_out_oldest_first_when_it_is_back() {
@@ -132,9 +132,8 @@ async fn retry_after_lengthens_the_pause() {
 async fn a_database_that_cannot_be_written_is_said_and_nothing_is_acknowledged_until_it_can() {
     let world = World::start().await;
     // Another process holds the lock for longer than a write waits.
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(world.database());
-    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let other = rusqlite::Connection::open(world.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let order = world.store.place_order_silently(None, 11);
     let event = sandbox::Event::new(sandbox::Scope::Created, order);
     let (headers, body) = sandbox::signed_request(&world.store.config().client_secret, &event);
@@ -150,7 +149,7 @@ async fn a_database_that_cannot_be_written_is_said_and_nothing_is_acknowledged_u
     assert_eq!(ready.unwrap().status().as_u16(), 503);
     assert_eq!(world.client.get(world.url("/health/live")).send().await.unwrap().status().as_u16(), 200);
 
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
     world.tell(order).await;
     world.arrived_at(order, 1).await;
     let ready = world.client.get(world.url("/health/ready")).send().await.unwrap();

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig, relay::ADMIN_TOKEN};
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, World};
 
 /// What the fixtures' order says of its buyer.
 const PERSONAL: [&str; 6] = ["Jane", "555 East", "janedoe@", "78108", "1234567890", "backyard"];

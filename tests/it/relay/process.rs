@@ -9,7 +9,7 @@ use rand::RngExt;
 use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, World};
 
 /// A relay as a process of its own. Killed when dropped.
 pub struct Process(Child);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandbox::{Action, Event, Fault, Operation, QuotaRule, Scope, SenderOptions, StoreConfig};
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, World};
 
 fn narrow() -> World {
     World::prepare(StoreConfig::default(), SenderOptions::default(), &[("RECONCILE_INTERVAL", "0")])

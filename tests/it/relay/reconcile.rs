@@ -7,16 +7,16 @@ use std::{
 };
 
 use onetribe_relay::{
-    app::Parts,
-    bigcommerce::orders::Sort,
     clock::Timestamp,
-    http::{Seen, Transport},
-    one_tribe::Digest,
-    reconcile::{Feed, Poll, PollError, Row},
+    http::{CallError, Failure},
+    inbox::InboxError,
+    object::{ObjectId, ResourceName, Snapshot},
+    reconcile::{Page, Poll, PollError, Row, Walk},
+    source::{Sort, plan::PageSize},
 };
 use sandbox::{Action, Fault, Operation, QuotaRule, SenderOptions, StoreConfig};
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, Parts, World};
 
 fn polling(store: StoreConfig) -> World {
     World::prepare(store, SenderOptions::default(), &[("RECONCILE_INTERVAL", "1s")])
@@ -143,12 +143,13 @@ async fn what_was_cleared_out_is_not_forwarded_again_by_a_later_start() {
     // The row ages; the watermark stays at it.
     tokio::time::sleep(Duration::from_secs(5)).await;
     world.stop_relay().await;
-    let parts = Parts::open(world.config()).await.unwrap();
-    let removed = parts.inbox.prune(Timestamp::now().before(Duration::from_secs(3)), 500).await.unwrap();
+    let parts = Parts::open(world.config()).await;
+    let (inbox, id) = (&parts.services.inbox, parts.connection.id);
+    let removed = inbox.prune(Timestamp::now().before(Duration::from_secs(3)), 500).await.unwrap();
     // The relay may have cleared it out itself.
-    let known = parts.inbox.known(parts.connection.id, vec![order.to_string().parse().unwrap()]).await.unwrap();
-    assert!(removed <= 1 && known.is_empty(), "{known:?}");
-    parts.inbox.close().await;
+    let known = inbox.known(id, ResourceName::orders(), vec![ObjectId::Number(order)]).await.unwrap();
+    assert!(removed <= 1 && known.is_empty());
+    parts.close().await;
     world.start_relay().await;
     polls(&world, 3).await;
     let fresh = world.store.place_order_silently(None, 11);
@@ -181,6 +182,7 @@ struct List(Arc<Mutex<Listed>>);
 struct Listed {
     /// Ids and seconds of changes.
     rows: Vec<(i64, i64)>,
+    watermark: Timestamp,
     taken: BTreeSet<i64>,
     most: u32,
     /// The page number whose reading changes the first row, to this second.
@@ -190,7 +192,14 @@ struct Listed {
 
 impl List {
     fn new(rows: Vec<(i64, i64)>, most: u32, moves: Option<(u32, i64)>) -> Self {
-        Self(Arc::new(Mutex::new(Listed { rows, taken: BTreeSet::new(), most, moves, asked: Vec::new() })))
+        Self(Arc::new(Mutex::new(Listed {
+            rows,
+            watermark: Timestamp::from_seconds(1_600_000_000),
+            taken: BTreeSet::new(),
+            most,
+            moves,
+            asked: Vec::new(),
+        })))
     }
 
     fn untaken(&self) -> Vec<i64> {
@@ -200,87 +209,82 @@ impl List {
 }
 
 #[async_trait::async_trait]
-impl Feed for List {
-    type Value = ();
-
-    fn watermark(&self) -> Option<&str> {
-        Some("list")
+impl Walk for List {
+    async fn watermark(&self) -> Result<Timestamp, InboxError> {
+        Ok(self.0.lock().unwrap().watermark)
     }
 
-    fn begin(&self) -> Option<Timestamp> {
-        Some(Timestamp::from_seconds(1_600_000_000))
+    async fn keep_watermark(&self, watermark: Timestamp) -> Result<(), InboxError> {
+        self.0.lock().unwrap().watermark = watermark;
+        Ok(())
     }
 
-    async fn page(&self, since: Timestamp, sort: Sort, page: u32, limit: u32) -> Result<Vec<Row<()>>, PollError> {
+    async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError> {
         let mut list = self.0.lock().unwrap();
-        list.asked.push(limit);
-        if limit > list.most {
-            return Err(PollError::Call(Seen::Transport(Transport::Timeout).into()));
+        list.asked.push(page.limit);
+        if page.limit > list.most {
+            return Err(Failure::Timeout.into());
         }
-        let mut rows: Vec<_> = list.rows.iter().copied().filter(|row| row.1 * 1000 >= since.millis()).collect();
+        let mut rows: Vec<_> = list.rows.iter().copied().filter(|row| row.1 * 1000 >= page.since.millis()).collect();
         rows.sort_unstable_by_key(|row| (row.1, row.0));
-        if sort == Sort::NewestFirst {
+        if page.sort == Sort::NewestFirst {
             rows.reverse();
         }
-        if sort == Sort::OldestFirst
-            && let Some((_, second)) = list.moves.take_if(|(at, _)| *at == page)
+        if page.sort == Sort::OldestFirst
+            && let Some((_, second)) = list.moves.take_if(|(at, _)| *at == page.number)
         {
             list.rows[0].1 = second;
         }
-        let row = |(id, at): (i64, i64)| Row {
-            id,
-            modified: Timestamp::from_seconds(at),
-            digest: Digest::of(format!("{id} {at}").as_bytes()),
-            value: (),
+        let row = |(id, at): (i64, i64)| Snapshot {
+            id: ObjectId::Number(id),
+            status: None,
+            created: None,
+            modified: Some(Timestamp::from_seconds(at)),
+            is_deleted: false,
+            body: format!("{id} {at}").into(),
         };
-        let (first, count) = ((page - 1) * limit, limit);
+        let (first, count) = ((page.number - 1) * page.limit, page.limit);
         Ok(rows.into_iter().skip(first as usize).take(count as usize).map(row).collect())
     }
 
-    async fn take(&self, rows: Vec<Row<()>>) -> Result<usize, PollError> {
-        self.0.lock().unwrap().taken.extend(rows.iter().map(|row| row.id));
+    async fn take(&self, rows: Vec<Row>) -> Result<usize, InboxError> {
+        self.0.lock().unwrap().taken.extend(rows.iter().filter_map(|row| row.snapshot.id.number()));
         Ok(rows.len())
+    }
+
+    async fn look_for_passed(&self, _: Vec<ObjectId>) -> Result<usize, PollError> {
+        Ok(0)
     }
 }
 
-#[actix_web::test]
+#[tokio::test]
 async fn a_row_that_moves_while_pages_are_counted_loses_no_other() {
-    let world = polling(StoreConfig::default());
-    let parts = Parts::open(world.config()).await.unwrap();
     let now = 1_600_001_000;
     for moves in 1..=3 {
         let list = List::new((1..=600).map(|id| (id, now - 200)).collect(), 250, Some((moves, now)));
-        let mut poll = Poll::new(list.clone(), parts.connection.clone(), parts.inbox.clone());
-        parts.inbox.keep_note(parts.connection.id, "list", None).await.unwrap();
+        let mut poll = Poll::new(list.clone(), PageSize::new(250));
         let polled = poll.once(Timestamp::from_seconds(now - 60)).await.unwrap();
         // The one that moved is read again by the next poll, in its new state.
         assert_eq!(list.untaken(), [] as [i64; 0], "{moves}: {polled:?}");
     }
-    parts.inbox.close().await;
-    world.finish().await;
 }
 
-#[actix_web::test]
+#[tokio::test]
 async fn pages_that_are_too_much_are_read_in_smaller_ones() {
-    let world = polling(StoreConfig::default());
-    let parts = Parts::open(world.config()).await.unwrap();
     let now = 1_600_001_000;
     for most in [1, 20, 100] {
         // Some of them share a second.
         let list = List::new((1..=90).map(|id| (id, now - 300 + id / 4)).collect(), most, None);
-        let mut poll = Poll::new(list.clone(), parts.connection.clone(), parts.inbox.clone());
-        parts.inbox.keep_note(parts.connection.id, "list", None).await.unwrap();
+        let mut poll = Poll::new(list.clone(), PageSize::new(250));
         poll.once(Timestamp::from_seconds(now)).await.unwrap();
         assert_eq!(list.untaken(), [] as [i64; 0], "{most}");
     }
     // A store that does not answer at all is not asked for ever, nor for small pages afterwards.
     let list = List::new(vec![(1, now - 10)], 0, None);
-    let mut poll = Poll::new(list.clone(), parts.connection.clone(), parts.inbox.clone());
+    let mut poll = Poll::new(list.clone(), PageSize::new(250));
     assert!(poll.once(Timestamp::from_seconds(now)).await.is_err());
     assert!(poll.once(Timestamp::from_seconds(now)).await.is_err());
     assert_eq!(list.0.lock().unwrap().asked, [250, 62, 15, 3, 1, 250, 62, 15, 3, 1]);
-    parts.inbox.close().await;
-    world.finish().await;
 }
 
 /// Nothing but polling, a slow destination, and a relay that is replaced in the middle.

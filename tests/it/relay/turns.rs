@@ -6,17 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use onetribe_relay::{
-    app::Parts,
-    inbox::Lease,
-    registrar::{Done, HookState},
-};
+use onetribe_relay::{inbox::HookState, registrar::Done};
+use rusqlite::Connection;
 use sandbox::{Action, Fault, HookRules, Operation, SenderOptions, StoreConfig, StoreSim};
-use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
-    postgres::Database,
-    world::{PATIENCE, World},
+    relay::world::{PATIENCE, Parts, World},
+    support::postgres::Database,
 };
 
 const SCOPES: [&str; 2] = ["store/order/created", "store/order/updated"];
@@ -105,16 +101,16 @@ impl Hooks {
 }
 
 async fn two_at_once(world: World) {
-    let (one, other) = (Parts::open(world.config()).await.unwrap(), Parts::open(world.config()).await.unwrap());
+    let (one, other) = (Parts::open(world.config()).await, Parts::open(world.config()).await);
     world.store.fault(Fault::new(Operation::Hooks, Action::Hold).method("POST").times(2));
-    let (first, second, ()) = tokio::join!(one.registrar.ensure(), other.registrar.ensure(), release(&world.store));
+    let (first, second, ()) = tokio::join!(one.ensure(), other.ensure(), release(&world.store));
     assert_eq!(hooked(&world), SCOPES);
     let mut done: Vec<Vec<Done>> =
         [first, second].map(|done| done.unwrap().into_iter().map(|(_, done)| done).collect()).into();
     done.sort_by_key(|done| done.contains(&Done::Created));
     assert_eq!(done, [[Done::Kept; 2], [Done::Created; 2]]);
     for parts in [one, other] {
-        parts.inbox.close().await;
+        parts.close().await;
     }
     world.finish().await;
 }
@@ -141,7 +137,7 @@ async fn a_command_beside_a_relay_waits_for_its_turn() {
     let (code, said) = command.ended().await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(hooked(&world), SCOPES, "{said}");
-    assert_eq!(said.matches("\tkept\n").count(), 2, "{said}");
+    assert_eq!(said.matches("kept").count(), 2, "{said}");
     world.finish().await;
 }
 
@@ -168,19 +164,18 @@ async fn one_that_is_killed_in_the_middle_holds_up_nobody_for_long() {
 #[actix_web::test]
 async fn one_that_wakes_after_its_turn_makes_nothing() {
     let world = prepared(&[]);
-    Parts::open(world.config()).await.unwrap().inbox.close().await;
+    Parts::open(world.config()).await.close().await;
     world.store.fault(Fault::new(Operation::Hooks, Action::Hold).method("GET").times(1));
     let mut sleeper = Hooks::start(&world, "update");
     held(&world.store).await;
     // It has its turn, and reads that there is no hook. Before it can make one it has to write, which it cannot now.
-    let file = SqliteConnectOptions::new().filename(world.database());
-    let mut lock = SqliteConnection::connect_with(&file).await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
+    let lock = Connection::open(world.database()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     world.store.release();
     world.store.wait_for(|store| store.calls().iter().any(|call| call.status.is_some()), PATIENCE).await.unwrap();
     tokio::time::sleep(A_MOMENT / 2).await;
     sleeper.signal("STOP");
-    sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
+    lock.execute_batch("COMMIT").unwrap();
     let (code, said) = Hooks::start(&world, "update").ended().await;
     assert_eq!((code, creations(&world.store)), (Some(0), 2), "{said}");
     sleeper.signal("CONT");
@@ -216,14 +211,14 @@ async fn a_hook_that_is_made_after_the_turn_is_removed() {
 async fn of_two_that_are_made_at_once_the_first_stays() {
     for action in [Action::Hold, Action::HoldAnswer] {
         let world = prepared(&[("BIGCOMMERCE_SCOPES", SCOPES[0])]);
-        let parts = Parts::open(world.config()).await.unwrap();
+        let parts = Parts::open(world.config()).await;
         hold(&world.store, action.clone());
         let other = async {
             held(&world.store).await;
             twin(&world).await;
             world.store.release();
         };
-        let (done, ()) = tokio::join!(parts.registrar.ensure(), other);
+        let (done, ()) = tokio::join!(parts.ensure(), other);
         let (report, done) = done.unwrap().remove(0);
         let calls = world.store.calls();
         let left: Vec<i64> = world.store.hooks().iter().map(|hook| hook.id).collect();
@@ -231,18 +226,18 @@ async fn of_two_that_are_made_at_once_the_first_stays() {
         let deleted = calls.iter().find(|call| call.method == "DELETE").unwrap();
         let removed: i64 = deleted.path_and_query.rsplit('/').next().unwrap().parse().unwrap();
         assert_eq!((creations(&world.store), removed), (2, report.id.unwrap() + 1), "{action:?}");
-        parts.inbox.close().await;
+        parts.close().await;
         world.finish().await;
     }
 }
 
 /// Makes a hook that looks like the relay's own.
 async fn twin(world: &World) {
-    let token = Parts::open(world.config()).await.unwrap();
-    let [token, ..] = &token.connection.hook_tokens()[..] else { panic!("there is a secret") };
+    let parts = Parts::open(world.config()).await;
+    let [token, ..] = &parts.services.builder.own_tokens(&parts.connection)[..] else { panic!("there is a secret") };
     let hook = serde_json::json!({
         "scope": SCOPES[0], "destination": world.url("/webhooks/bigcommerce"), "is_active": true,
-        "headers": { "x-relay-token": secrecy::ExposeSecret::expose_secret(token) }
+        "headers": { "x-relay-token": token.expose() }
     });
     let url = format!("{}/stores/abcde/v2/hooks", world.store.api_url());
     let post = world.client.post(url).header("X-Auth-Token", &world.store.config().token);
@@ -253,22 +248,24 @@ async fn twin(world: &World) {
 #[actix_web::test]
 async fn a_second_hook_is_told_and_removed_and_a_strangers_is_not() {
     let world = prepared(&[("BIGCOMMERCE_SCOPES", SCOPES[0])]);
-    let parts = Parts::open(world.config()).await.unwrap();
-    parts.registrar.ensure().await.unwrap();
+    let parts = Parts::open(world.config()).await;
+    parts.ensure().await.unwrap();
     let stranger = world.store.add_hook(SCOPES[0], &world.url("/webhooks/bigcommerce")).unwrap();
     twin(&world).await;
-    assert_eq!(parts.registrar.inspect().await.unwrap()[0].state, HookState::Doubled);
-    let checks = parts.checker().run().await;
-    let hooks = checks.checks.iter().find(|check| check.id == "bigcommerce_hooks").unwrap();
+    assert_eq!(parts.inspect().await[0].state, HookState::Doubled);
+    let checker = onetribe_relay::checker::Checker::default();
+    let examined = checker.check(&parts.services, &parts.connection).await;
+    let report = onetribe_relay::health::report(&examined.facts, &examined.judgment);
+    let hooks = report.checks.iter().find(|check| check.id == "bigcommerce_hooks").unwrap();
     assert!(hooks.detail.contains("is there more than once"), "{hooks:?}");
-    let (report, done) = parts.registrar.ensure().await.unwrap().remove(0);
+    let (report, done) = parts.ensure().await.unwrap().remove(0);
     assert_eq!((report.state, done), (HookState::Doubled, Done::Mended));
     let left: Vec<i64> = world.store.hooks().iter().map(|hook| hook.id).collect();
     assert_eq!(left, [report.id.unwrap(), stranger], "without the token it is not ours");
     twin(&world).await;
-    assert_eq!(parts.registrar.remove().await.unwrap(), 2);
+    assert_eq!(parts.remove().await, 2);
     assert_eq!(world.store.hooks().iter().map(|hook| hook.id).collect::<Vec<_>>(), [stranger]);
-    parts.inbox.close().await;
+    parts.close().await;
     world.finish().await;
 }
 
@@ -277,9 +274,9 @@ async fn who_waits_too_long_is_told_why() {
     let mut world = prepared(&[]);
     world.start_relay().await;
     world.store.wait_for(|_| hooked(&world) == SCOPES, PATIENCE).await.unwrap();
-    let parts = Parts::open(world.config()).await.unwrap();
+    let parts = Parts::open(world.config()).await;
     let taken = async {
-        while parts.inbox.lease(parts.connection.id, Lease::Hooks, 2 * PATIENCE).await.unwrap().is_none() {
+        while parts.services.inbox.lock_hooks(parts.connection.id, 2 * PATIENCE).await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -293,8 +290,8 @@ async fn who_waits_too_long_is_told_why() {
     let page = world.client.post(world.url("/integration/update")).bearer_auth(sandbox::relay::ADMIN_TOKEN);
     let page = page.send().await.unwrap().text().await.unwrap();
     assert!(page.contains("The webhooks are being changed by another relay or command just now."), "{page}");
-    parts.inbox.release(parts.connection.id, Lease::Hooks).await.unwrap();
+    parts.services.inbox.unlock_hooks(parts.connection.id).await.unwrap();
     assert_eq!(world.post("/integration/update").await.0, 200);
-    parts.inbox.close().await;
+    parts.close().await;
     world.finish().await;
 }

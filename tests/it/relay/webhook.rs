@@ -2,7 +2,7 @@
 
 use sandbox::{Event, Scope, SendOptions, store::system_clock};
 
-use crate::world::World;
+use crate::relay::world::World;
 
 async fn raw(world: &World, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> (u16, Vec<u8>) {
     let mut request = world.client.post(world.url("/webhooks/bigcommerce")).body(body);

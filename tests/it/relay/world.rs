@@ -1,8 +1,14 @@
 //! A store, a sink, a sender, and the relay between them, with everything that a test asks of them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use onetribe_relay::config::Config;
+use onetribe_relay::{
+    config::Config,
+    connection::Connection,
+    registrar::{Done, HookReport, RegistrarError},
+    services::Services,
+    source::hooks::Hook,
+};
 use sandbox::{
     Event, OneTribeSim, Report, Scope, SendOptions, Sender, SenderOptions, StoreConfig, StoreSim, audit, http,
     relay::{ADMIN_TOKEN, Relay, free_port, variables},
@@ -182,5 +188,39 @@ impl World {
         self.sender.stop().await;
         self.sink.stop().await;
         self.store.stop().await;
+    }
+}
+
+/// The relay's parts without its servers, and the one connection of the world's configuration.
+pub struct Parts {
+    pub services: Services,
+    pub connection: Arc<Connection>,
+}
+
+impl Parts {
+    pub async fn open(config: Config) -> Self {
+        let services = Services::open(config, true).await.unwrap();
+        let connection = services.sole_connection().unwrap();
+        Self { services, connection }
+    }
+
+    pub async fn ensure(&self) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
+        self.services.registrar.ensure(&self.connection).await
+    }
+
+    pub async fn inspect(&self) -> Vec<HookReport> {
+        self.services.registrar.inspect(&self.connection).await.unwrap()
+    }
+
+    pub async fn list(&self) -> Vec<(Hook, bool)> {
+        self.services.registrar.list(&self.connection).await.unwrap()
+    }
+
+    pub async fn remove(&self) -> usize {
+        self.services.registrar.remove(&self.connection).await.unwrap()
+    }
+
+    pub async fn close(&self) {
+        self.services.inbox.close().await;
     }
 }
