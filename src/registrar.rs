@@ -74,6 +74,8 @@ struct Care {
     health: Mutex<Health<HookTrouble>>,
     /// Hooks that carry the relay's present secret, since this process has put it there: some stores do not show it.
     written: Mutex<HashSet<i64>>,
+    /// Hooks that have shown the relay's secret: this store shows it, and one that shows none any more has lost it.
+    shown: Mutex<HashSet<i64>>,
     unsettled: Unsettled,
 }
 
@@ -266,8 +268,12 @@ impl Wish<'_> {
     /// How the relay's hooks for a topic stand. One that shows no secret is trusted if the secret was put there.
     fn report(&self, wanted: &WantedHook, ours: &[&Hook], care: &Care) -> HookReport {
         let has_secret = |hook: &Hook| match hook.token {
-            HookToken::Right => true,
+            HookToken::Right => {
+                care.shown.lock().insert(hook.id);
+                true
+            }
             HookToken::Wrong => false,
+            HookToken::Hidden if care.shown.lock().contains(&hook.id) => false,
             HookToken::Hidden => care.written.lock().contains(&hook.id) || self.is_kept_healthy(&wanted.topic, hook.id),
         };
         HookReport::of(wanted, ours, has_secret)

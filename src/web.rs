@@ -113,7 +113,12 @@ fn refuse(status: StatusCode, error: impl std::fmt::Display) -> HttpResponse {
 /// The database cannot be used now. The details are for the log.
 fn unavailable(error: &InboxError) -> HttpResponse {
     tracing::error!(%error, "a request could not be answered: {error}");
-    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used at the moment");
+    not_now("the database cannot be used at the moment")
+}
+
+/// 503: whoever asks again a little later may be answered.
+fn not_now(why: &str) -> HttpResponse {
+    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, why);
     response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     response
 }

@@ -59,6 +59,11 @@ fn may_be_too_much(failure: Failure) -> bool {
     }
 }
 
+/// Whether a page of a single row fails because of that row: the store answered, and its answer is of no use.
+fn may_be_the_row(failure: Failure) -> bool {
+    may_be_too_much(failure) && !matches!(failure, Failure::Timeout | Failure::Broken)
+}
+
 /// One row of a list of changes.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -266,7 +271,12 @@ impl<W: Walk> Poll<W> {
                 return Err(error.into());
             }
             if !self.size.narrow() {
-                return Ok(Asked::CannotBeListed(error));
+                if may_be_the_row(error.failure) {
+                    return Ok(Asked::CannotBeListed(error));
+                }
+                // Nobody answers for a single row either: that is the store, and says nothing of wide pages.
+                self.size.forget();
+                return Err(error.into());
             }
             if number > 1 {
                 return Ok(Asked::Narrowed);

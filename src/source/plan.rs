@@ -163,6 +163,11 @@ impl PageSize {
         has_changed
     }
 
+    /// Nothing is known of what the store can take.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.most);
+    }
+
     /// A page was answered. A narrow one widens again after many: what kept it narrow may be over.
     pub fn answered(&mut self) {
         self.widen_after(LISTS);

@@ -15,7 +15,7 @@ use super::{
     bodies::BodyError,
     connection_of,
     format::{self, Format},
-    json, query, refuse, unavailable,
+    json, not_now, query, refuse, unavailable,
 };
 use crate::{
     clock::Timestamp,
@@ -190,7 +190,7 @@ async fn read(relay: &Relay, request: &HttpRequest, payload: web::Payload) -> Re
     read.map(|body| body.bytes.clone()).map_err(|error| match error {
         BodyError::TooLarge => refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB"),
         BodyError::Incomplete => refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come whole, or not in time"),
-        BodyError::Crowded => refuse(StatusCode::SERVICE_UNAVAILABLE, "too many bodies are being read; try again"),
+        BodyError::Crowded => not_now("too many bodies are being read; try again"),
     })
 }
 

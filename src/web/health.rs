@@ -2,24 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, web};
 
-use super::{Relay, refuse, unavailable};
+use super::{Relay, not_now, unavailable};
 use crate::clock::Timestamp;
 
 /// How long the database may take to prove that it can be written.
 const PROBE_TIME: Duration = Duration::from_secs(5);
+
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().force_close().body("alive\n")
 }
 
 pub(super) async fn ready(relay: web::Data<Arc<Relay>>) -> HttpResponse {
     if relay.services.storage.has_failed_lately() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "an event could not be kept just now");
+        return not_now("an event could not be kept just now");
     }
     match tokio::time::timeout(PROBE_TIME, relay.services.inbox.probe(Timestamp::now())).await {
         Ok(Ok(())) => HttpResponse::Ok().force_close().body("ready\n"),
         Ok(Err(error)) => unavailable(&error),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+        Err(_) => not_now("the database does not answer"),
     }
 }

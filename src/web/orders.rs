@@ -17,7 +17,7 @@ use crate::{
     connection::Connection,
     humanize,
     inbox::{Failed, ObjectQuery, ObjectRow, ObjectState, Wanted},
-    object::{ObjectId, ResourceName},
+    object::{NotAnId, ObjectId, ResourceName},
 };
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -49,9 +49,15 @@ impl ListQuery {
             Some(_) => return Err(format!("limit: a whole number from 1 to {MAX_LIMIT}")),
         };
         let state = self.state.as_deref().map(str::parse).transpose().map_err(|error| format!("state: {error}"))?;
-        let before = self.before.as_deref().map(str::parse).transpose().map_err(|error| format!("before: {error}"))?;
+        let before = self.before.as_deref().map(read_id).transpose().map_err(|error| format!("before: {error}"))?;
         Ok(ObjectQuery { state, limit, before, ..ObjectQuery::default() })
     }
+}
+
+/// An id as a page of the list has given it. What looks like a number must be one that an order can have.
+fn read_id(text: &str) -> Result<ObjectId, NotAnId> {
+    let id: ObjectId = text.parse()?;
+    if id.number().is_none() && text.parse::<f64>().is_ok() { Err(NotAnId) } else { Ok(id) }
 }
 
 /// One order as JSON. No personal data.
@@ -177,7 +183,7 @@ async fn resend_one(
 ) -> HttpResponse {
     let order: ObjectId = match order.parse::<ObjectId>().ok().filter(|order| order.number().is_some()) {
         Some(order) => order,
-        None => return refuse(StatusCode::BAD_REQUEST, crate::object::NotAnId),
+        None => return refuse(StatusCode::BAD_REQUEST, NotAnId),
     };
     let wanted = vec![Wanted::updated(order.clone())];
     let (inbox, now) = (&relay.services.inbox, Timestamp::now());

@@ -10,15 +10,12 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{
-        StatusCode,
-        header::{self, HeaderMap},
-    },
+    http::{StatusCode, header::HeaderMap},
     web,
 };
 use bytes::Bytes;
 
-use super::{RETRY_AFTER, Relay, bodies::BodyError, refuse};
+use super::{Relay, bodies::BodyError, not_now, refuse};
 use crate::{
     clock::Timestamp,
     connection::{Connection, Link, Proof, evidence::Remark},
@@ -150,9 +147,7 @@ fn answer(refusal: &Refusal) -> HttpResponse {
     match refusal {
         Refusal::Inbox(_) | Refusal::Slow | Refusal::Crowded => {
             // The details are for the log.
-            let mut response = refuse(refusal.status(), "the event cannot be kept at the moment");
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-            response
+            not_now("the event cannot be kept at the moment")
         }
         _ => refuse(refusal.status(), refusal),
     }

@@ -70,7 +70,8 @@ async fn wrong_passwords_are_slow_side_by_side_too_and_right_ones_are_not() {
     let guess = || world.client.get(world.url("/orders")).bearer_auth("a guess").send();
     let (one, two, right) = tokio::join!(guess(), guess(), world.get("/orders"));
     assert_eq!((one.unwrap().status().as_u16(), two.unwrap().status().as_u16(), right.0), (401, 401, 200));
-    assert!(began.elapsed() >= Duration::from_secs(2));
+    // Each waits for a second of its own; how many are answered within a minute is bounded.
+    assert!(began.elapsed() >= Duration::from_secs(1));
     world.finish().await;
 }
 
@@ -153,7 +154,8 @@ async fn the_check_has_seven_parts_and_its_status_is_the_worst() {
     assert_eq!(world.sink.accepted_count(), 0);
     world.store.deactivate_hook(world.store.hooks()[0].id);
     let (status, report) = world.get("/integration/check").await;
-    assert_eq!((status, &report["status"]), (503, &json!("fail")), "{report}");
+    // Polling finds the orders meanwhile.
+    assert_eq!((status, &report["status"]), (200, &json!("warn")), "{report}");
     let (status, report) = world.post("/integration/update").await;
     assert_eq!((status, &report["status"]), (200, &json!("pass")), "{report}");
     world.finish().await;

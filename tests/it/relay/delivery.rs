@@ -87,12 +87,18 @@ async fn a_second_change_within_the_same_second_under_the_same_hash_still_arrive
 }
 
 #[actix_web::test]
-async fn a_first_time_event_forwards_even_an_unchanged_order() {
+async fn a_first_time_event_of_an_unchanged_order_is_looked_at_and_not_forwarded_again() {
     let world = World::start().await;
     let order = world.store.place_order_silently(None, 11);
     world.tell(order).await;
     world.settled(order, "delivered").await;
+    let looks = world.store.call_count(Operation::OrderSingle);
     assert_eq!(world.send(&Event::new(Scope::MessageCreated, order), &SendOptions::default()).await, 200);
+    world.store.wait_for(|store| store.call_count(Operation::OrderSingle) > looks, PATIENCE).await.unwrap();
+    world.settled(order, "delivered").await;
+    assert_eq!(world.sink.accepted_count(), 1, "each sending may be counted as a donation");
+    // A person may ask for it.
+    assert_eq!(world.post(&format!("/orders/{order}/resend")).await.0, 202);
     world.sink.wait_for(|sink| sink.accepted_count() == 2, PATIENCE).await.unwrap();
     world.finish().await;
 }
@@ -146,7 +152,6 @@ async fn one_refused_order_holds_up_nobody_and_fails_in_the_end() {
 async fn unusable_answers_are_the_orders_own_trouble() {
     let world = World::start_with(&[("RETRY_MAX_AGE", "1s")]).await;
     for (action, said) in [
-        (Action::NotJson, "store: the answer is not the JSON asked for"),
         (Action::AnotherOrder, "store: the answer is another order"),
         (Action::Oversized { announced: true }, "store: the answer is too large"),
         (Action::Oversized { announced: false }, "store: the answer is too large"),
