@@ -66,6 +66,22 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Re
     raw_lines(&columns(head, rows, width(io::stdout())))
 }
 
+/// The same with the first column in colours, which `colour` gives for its text.
+pub(super) fn painted_table<const N: usize>(
+    head: [&str; N],
+    rows: &[[String; N]],
+    colour: impl Fn(&str) -> &'static str,
+) -> Result<(), CommandError> {
+    let table = columns(head, rows, width(io::stdout()));
+    let paint = |line: &str| match line.split_once(' ') {
+        Some((word, rest)) if !word.is_empty() => format!("{}{word}\x1b[0m {rest}", colour(word)),
+        _ => line.to_owned(),
+    };
+    let mut lines = table.lines();
+    let head = lines.next().unwrap_or_default().to_owned();
+    raw_lines(&std::iter::once(head).chain(lines.map(paint)).collect::<Vec<_>>().join("\n"))
+}
+
 fn raw_lines(text: &str) -> Result<(), CommandError> {
     written(writeln!(anstream::stdout(), "{text}"))
 }
