@@ -194,7 +194,7 @@ impl Run<'_> {
         let seen = humanize::count(tally.seen, "order");
         output::line(format!("{seen} changed from {} to {}", args.since, args.until.unwrap_or_else(Timestamp::now)))?;
         let retention = humanize::span(self.services.settings.event_retention);
-        let wanted = if args.dry_run { "would be relayed" } else { "kept, to be relayed" };
+        let wanted = if args.dry_run { "would be relayed" } else { "put into the inbox, to be relayed" };
         let old = format!(
             "changed after the connection was made and over {retention} ago: counted as relayed, its notes on them are gone"
         );

@@ -9,7 +9,7 @@ use std::{
 use sandbox::{Event, Scope, SendOptions, SenderOptions, StoreConfig};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::relay::world::World;
 
 struct Logged {
     child: Child,
@@ -85,7 +85,7 @@ async fn an_orders_way_and_a_requests_lines_can_be_found_in_json() {
 
 /// Every field that a line has is in the document's table.
 fn documented(lines: &[Value]) {
-    let document = include_str!("../../docs/logging.md");
+    let document = include_str!("../../../docs/logging.md");
     for line in lines {
         for field in line.as_object().unwrap().keys().filter(|field| *field != "span") {
             assert!(document.contains(&format!("`{field}`")), "{field} of {line} is not in docs/logging.md");
@@ -111,12 +111,12 @@ async fn a_busy_store_writes_one_line_an_order() {
 
 #[actix_web::test]
 async fn tables_that_are_there_already_are_no_news() {
-    let Some(database) = crate::postgres_support::Database::fresh().await else { return };
+    let Some(database) = crate::support::postgres::Database::fresh().await else { return };
     let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[("DATABASE_URL", &database.url())]);
     for _ in 0..2 {
         let relay = Logged::start(&world, "pretty", "info").await;
         let text = relay.stop().await;
-        assert!(text.contains("serves the store") && !text.contains("already exists"), "{text}");
+        assert!(text.contains("onetribe-relay serves 1 connection") && !text.contains("already exists"), "{text}");
         // The next one is known to be up by its having mended this.
         world.store.deactivate_hook(world.store.hooks()[0].id);
     }
