@@ -1,5 +1,5 @@
-//! The command line. Each subcommand is a function from what service and commands share to an exit code; `main` does the
-//! rest.
+//! The command line. Each subcommand is a function from what service and commands share to an exit code; `main` does
+//! the rest.
 
 mod alerts;
 mod backfill;

@@ -117,7 +117,10 @@ async fn serve(config: Config) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!("{error}");
-                if let AppError::Services(error) = &error && cli::is_configuration(error) { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
+                match error {
+                    AppError::Services(error) if cli::is_configuration(&error) => ExitCode::from(WRONG),
+                    _ => ExitCode::FAILURE,
+                }
             }
         },
         () = told_twice => {

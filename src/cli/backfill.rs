@@ -173,7 +173,8 @@ impl Run<'_> {
                 let query =
                     ObjectQuery { state: Some(ObjectState::Pending), limit: LOOKED_AT, ..ObjectQuery::default() };
                 let pending = inbox.objects(id, query).await?;
-                // What was waiting a moment ago may be delivered by now: only a list of all that waits tells of refusals.
+                // What was waiting a moment ago may be delivered by now: only a list of all that waits tells of
+                // refusals.
                 let is_whole = pending.len() as u64 == waiting.min(u64::from(LOOKED_AT));
                 if is_whole && pending.iter().all(|row| row.attempts > 0 && row.last_failure.is_some()) {
                     return Ok(End::Refused(waiting));
@@ -196,7 +197,8 @@ impl Run<'_> {
         let retention = humanize::span(self.services.settings.event_retention);
         let wanted = if args.dry_run { "would be relayed" } else { "put into the inbox, to be relayed" };
         let old = format!(
-            "changed after the connection was made and over {retention} ago: counted as relayed, its notes on them are gone"
+            "changed after the connection was made and over {retention} ago: counted as relayed, the notes on them are \
+             gone"
         );
         let left_out = if self.connection.is_environments() {
             "left out by SKIP_ORDER_STATUSES"

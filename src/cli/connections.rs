@@ -46,9 +46,9 @@ pub enum ConnectionsCommand {
     },
     /// Make a connection
     ///
-    /// The file holds the JSON of `POST /connections`: name, source and destination. The store is asked first whether it
-    /// takes the credentials, which are then kept sealed under CREDENTIALS_KEY. A running relay serves the connection within
-    /// two seconds.
+    /// The file holds the JSON of `POST /connections`: name, source and destination. The store is asked first whether
+    /// it takes the credentials, which are then kept sealed under CREDENTIALS_KEY. A running relay serves the
+    /// connection within two seconds.
     #[command(after_help = examples!("connections add shop.json" "connections add - < shop.json"))]
     Add {
         /// The file, or `-` for standard input

@@ -92,8 +92,8 @@ fn cure(failure: Failure, connection: &Connection) -> Option<&'static str> {
     let environments = connection.is_environments();
     match (failure, connection.source_kind) {
         (Failure::Status(401), SourceKind::BigCommerce) if environments => Some(
-            "The access token is refused: set BIGCOMMERCE_ACCESS_TOKEN anew, and BIGCOMMERCE_CLIENT_SECRET from the same \
-             API account",
+            "The access token is refused: set BIGCOMMERCE_ACCESS_TOKEN anew, and BIGCOMMERCE_CLIENT_SECRET from the \
+             same API account",
         ),
         (Failure::Status(401), SourceKind::BigCommerce) => {
             Some("The access token is refused: give the connection a new one, or install the app again")

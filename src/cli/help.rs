@@ -20,7 +20,11 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or configu
 /// Examples, then where to read on.
 macro_rules! examples {
     ($($example:literal)+) => {
-        format!("Examples:\n{}\n{}", concat!($("  onetribe-relay ", $example, "\n"),+), $crate::cli::help::DOCUMENTATION)
+        format!(
+            "Examples:\n{}\n{}",
+            concat!($("  onetribe-relay ", $example, "\n"),+),
+            $crate::cli::help::DOCUMENTATION
+        )
     };
 }
 pub(super) use examples;
@@ -62,8 +66,8 @@ pub enum Command {
     },
     /// Move everything from the SQLite file that DATABASE_URL names into an empty PostgreSQL database
     ///
-    /// Stop the relay first. The target's URL holds a password, which has no place in an argument, where every user of the
-    /// machine can read it: it comes from the variable MIGRATE_TO, from a file, or from standard input.
+    /// Stop the relay first. The target's URL holds a password, which has no place in an argument, where every user of
+    /// the machine can read it: it comes from the variable MIGRATE_TO, from a file, or from standard input.
     #[command(after_help = examples!("migrate --to-file /run/secrets/new-database-url" "migrate --to - < url.txt"))]
     Migrate(MigrateArgs),
     /// Ask the relay on this machine whether it is ready (for a container without a shell)
@@ -97,10 +101,10 @@ pub enum StoreCommand {
     Hooks(HooksCommand),
     /// Relay past orders
     ///
-    /// Finds orders by their last change, the oldest first, and relays those that the destination does not have in their
-    /// present state; nothing is sent twice. Archived orders are not in the store's lists and are not found. A running relay
-    /// delivers what is found; if none runs on this database, the command does so itself. Broken off, the same command goes
-    /// on where it stopped.
+    /// Finds orders by their last change, the oldest first, and relays those that the destination does not have in
+    /// their present state; nothing is sent twice. Archived orders are not in the store's lists and are not found. A
+    /// running relay delivers what is found; if none runs on this database, the command does so itself. Broken off, the
+    /// same command goes on where it stopped.
     #[command(after_help = examples!(
         "backfill --since 2025-01-01 --dry-run"
         "backfill --since 2025-01-01 --until 2025-01-31 --connection 3"

@@ -148,8 +148,8 @@ async fn would_remove(services: &Services, connection: &Connection) -> Result<()
 async fn remove(services: &Services, connection: &Connection) -> Result<(), CommandError> {
     if services.inbox.is_served().await? {
         return Err(CommandError::failed(
-            "a relay is running on this database and would make the webhooks anew: stop it first, or end the connection \
-             (`onetribe-relay connections remove`)",
+            "a relay is running on this database and would make the webhooks anew: stop it first, or end the \
+             connection (`onetribe-relay connections remove`)",
         ));
     }
     let removed = services.registrar.remove(connection).await;

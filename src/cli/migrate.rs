@@ -14,7 +14,7 @@ use super::{CommandError, ended, help::MigrateArgs, output};
 use crate::{
     config::{self, Database},
     humanize,
-    inbox::{Moved, move_inbox},
+    inbox::{Moved, move_inbox, sqlite::ServeLock},
     secret::Secret,
 };
 
@@ -45,15 +45,15 @@ impl Target {
                 Ok((read(io::stdin().lock(), "standard input")?, "standard input".to_owned()))
             }
             (Some(to), _, _) if has_password(&to) => Err(CommandError::usage(
-                "--to: a password in an argument can be read by every user of this machine while the command runs. Give the \
-                 URL in the variable MIGRATE_TO, in a file (--to-file FILE), or on standard input (--to -)",
+                "--to: a password in an argument can be read by every user of this machine while the command runs. Give \
+                 the URL in the variable MIGRATE_TO, in a file (--to-file FILE), or on standard input (--to -)",
             )),
             (Some(to), _, _) => Ok((to, "--to".to_owned())),
             (None, Some(path), _) => Ok((read_file(&path)?, format!("--to-file {}", path.display()))),
             (None, None, Some(variable)) => Ok((variable, "MIGRATE_TO".to_owned())),
             (None, None, None) => Err(CommandError::usage(
-                "where to? Give the target's URL, `postgres://USER:PASSWORD@HOST/DATABASE`, in the variable MIGRATE_TO, in a \
-                 file (--to-file FILE), or on standard input (--to -)",
+                "where to? Give the target's URL, `postgres://USER:PASSWORD@HOST/DATABASE`, in the variable MIGRATE_TO, in \
+                 a file (--to-file FILE), or on standard input (--to -)",
             )),
         }
     }
@@ -92,6 +92,11 @@ async fn moved(from: Database, target: Target) -> Result<(), CommandError> {
     config::postgres::options(to.expose()).map_err(|why| CommandError::usage(format_args!("{source}: {why}")))?;
     let Database::Sqlite(path) = from else {
         return Err(CommandError::usage("DATABASE_URL must name the SQLite file to move, as `sqlite://PATH`"));
+    };
+    // Held to the end: a relay that is running, or starts, would keep events that are not moved.
+    let _lock = match path.is_file() {
+        true => Some(ServeLock::take(&path)?),
+        false => None,
     };
     // On anything but a terminal the bar stays hidden by itself.
     let style = ProgressStyle::with_template("{msg:>16} {wide_bar} {pos}/{len}").map_err(CommandError::failed)?;

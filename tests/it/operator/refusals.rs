@@ -1,4 +1,5 @@
-//! What the command line refuses, and how it says so: wrong usage, wrong configuration, and what the machine does not let it do.
+//! What the command line refuses, and how it says so: wrong usage, wrong configuration, and what the machine does not
+//! let it do.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Stdio};
 
@@ -10,6 +11,7 @@ use onetribe_relay::{
 };
 
 use super::command::{command, past, run};
+use crate::relay::world::World;
 
 #[actix_web::test]
 async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
@@ -81,7 +83,7 @@ async fn a_database_that_cannot_be_opened_is_told_by_its_variable_path_and_cure_
 #[actix_web::test]
 async fn a_password_is_no_argument_and_comes_from_variable_file_or_standard_input() {
     let (world, _) = past(&[]);
-    for url in ["postgres://relay:hunter2@127.0.0.1:1/x", "postgres://127.0.0.1:1/x?password=hunter2", "p:hunter2@"] {
+    for url in ["postgres://relay:hunter2@127.0.0.1:1/x", "postgres://127.0.0.1:1/x?password=hunter2"] {
         let (code, said, errors) = run(&world, &["migrate", "--to", url]).await;
         assert_eq!((code, &*said), (2, ""), "{errors}");
         assert!(errors.contains("a password in an argument can be read") && !errors.contains("hunter2"), "{errors}");
@@ -163,5 +165,15 @@ async fn a_port_that_is_taken_is_told_by_its_variable() {
         let (code, said, _) = run(&world, &["serve"]).await;
         assert!(code == 1 && said.contains(&format!("ERROR {name}: cannot listen on 127.0.0.1:{port}: ")), "{said}");
     }
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_file_that_a_relay_serves_is_not_moved() {
+    let mut world = World::start().await;
+    let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://127.0.0.1:1/x"]).await;
+    let why = format!("error: another relay is serving the database {}: stop it first", world.database().display());
+    assert!(code == 1 && errors.starts_with(&why), "{errors}");
+    world.stop_relay().await;
     world.finish().await;
 }
