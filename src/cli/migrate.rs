@@ -45,15 +45,15 @@ impl Target {
                 Ok((read(io::stdin().lock(), "standard input")?, "standard input".to_owned()))
             }
             (Some(to), _, _) if has_password(&to) => Err(CommandError::usage(
-                "--to: a password in an argument can be read by every user of this machine while the command runs. Give \
-                 the URL in the variable MIGRATE_TO, in a file (--to-file FILE), or on standard input (--to -)",
+                "--to: a password in an argument can be read by every user of this machine while the command runs. \
+                 Give the URL in the variable MIGRATE_TO, in a file (--to-file FILE), or on standard input (--to -)",
             )),
             (Some(to), _, _) => Ok((to, "--to".to_owned())),
             (None, Some(path), _) => Ok((read_file(&path)?, format!("--to-file {}", path.display()))),
             (None, None, Some(variable)) => Ok((variable, "MIGRATE_TO".to_owned())),
             (None, None, None) => Err(CommandError::usage(
-                "where to? Give the target's URL, `postgres://USER:PASSWORD@HOST/DATABASE`, in the variable MIGRATE_TO, in \
-                 a file (--to-file FILE), or on standard input (--to -)",
+                "where to? Give the target's URL, `postgres://USER:PASSWORD@HOST/DATABASE`, in the variable MIGRATE_TO, \
+                 in a file (--to-file FILE), or on standard input (--to -)",
             )),
         }
     }
