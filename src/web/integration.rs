@@ -157,9 +157,12 @@ fn what_was_done(done: &[(HookReport, Done)]) -> String {
     let words = [
         ("made", count(done, |report, done| done == Done::Created && report.state == HookState::Missing)),
         ("switched on again", count(done, |report, done| done == Done::Mended && report.state == HookState::Inactive)),
-        ("put right", count(done, |report, done| {
-            done != Done::Kept && !matches!(report.state, HookState::Missing | HookState::Inactive)
-        })),
+        (
+            "put right",
+            count(done, |report, done| {
+                done != Done::Kept && !matches!(report.state, HookState::Missing | HookState::Inactive)
+            }),
+        ),
     ];
     let said: Vec<String> = words
         .into_iter()

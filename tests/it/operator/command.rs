@@ -371,3 +371,31 @@ async fn what_a_dead_relay_noted_is_asked_again() {
     assert!(output.contains("\npass    One Tribe: destination"), "{output}");
     world.finish().await;
 }
+
+#[actix_web::test]
+async fn everything_moves_to_another_database_and_the_relay_goes_on_there() {
+    let Some(database) = crate::support::postgres::Database::fresh().await else { return };
+    let mut world = World::start().await;
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.arrived(1).await;
+    world.settled(order, "delivered").await;
+    world.stop_relay().await;
+    let mut migrate = command(&world, &["migrate"]);
+    let output = actix_web::rt::task::spawn_blocking({
+        let url = database.url();
+        move || migrate.env("MIGRATE_TO", url).output().unwrap()
+    });
+    let output = output.await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("objects: 1 row moved\n") && said.contains("connections: 1 row moved\n"), "{said}");
+    world.set("DATABASE_URL", &database.url());
+    let (_, said, _) = run(&world, &["orders", "list", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["order_id"], order);
+    world.start_relay().await;
+    let next = world.store.place_order_silently(None, 11);
+    world.tell(next).await;
+    world.arrived(2).await;
+    world.finish().await;
+}
