@@ -1,106 +1,84 @@
-//! The command line. Each subcommand is a function from what service and commands share to an exit code; `main` does the
-//! rest.
+//! The command line. Each subcommand is a function from what service and commands share to an exit code; `main` does
+//! the rest.
 
+mod alerts;
+mod backfill;
+mod backup;
+mod check;
+mod connections;
+mod failure;
+mod help;
+mod hooks;
+mod local;
+mod migrate;
+mod orders;
 mod output;
+mod which;
 
-use std::{fmt::Display, net::IpAddr, process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use url::Url;
+use crate::{
+    config::{Config, Database},
+    inbox::sqlite::ServeLock,
+    services::{Services, ServicesError},
+};
 
-use crate::http::{AddressPolicy, Http};
-
+pub use alerts::test_alert;
+pub use backup::backup;
+use failure::{CommandError, ended};
+pub use failure::{WRONG, is_configuration};
+pub use help::{AlertsCommand, Cli, Command, StoreCommand};
+pub use local::{completions, healthcheck};
+pub use migrate::{Target, migrate};
 pub use output::print_note;
 
-/// Where the whole documentation is.
-const DOCS: &str = "https://github.com/onetribe/onetribe-relay#readme";
-
-/// Relays the orders of online stores to One Tribe.
-#[derive(Debug, Parser)]
-#[command(name = "onetribe-relay", version, max_term_width = 100)]
-pub struct Cli {
-    /// What to do; `serve` if nothing is said.
-    #[command(subcommand)]
-    pub command: Option<Command>,
+/// What a command over the database works with.
+struct Session {
+    services: Services,
+    /// Held by a command that delivers by itself, as long as no relay serves the file.
+    lock: Option<ServeLock>,
 }
 
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Run the relay (also if no command is given)
-    Serve,
-    /// Ask the relay on this machine whether it is ready (for a container without a shell)
-    Healthcheck,
-    /// Print a completion script for a shell
-    Completions {
-        /// Which shell
-        shell: clap_complete::Shell,
-    },
-}
-
-/// The exit code of wrong usage or configuration.
-pub const WRONG: u8 = 2;
-
-/// Why a command did not do what it was told.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct CommandError {
-    message: String,
-    /// It was given what makes no sense, or is not configured for it.
-    is_wrong_usage: bool,
-}
-
-impl CommandError {
-    fn failed(message: impl Display) -> Self {
-        Self { message: message.to_string(), is_wrong_usage: false }
-    }
-
-    fn usage(message: impl Display) -> Self {
-        Self { message: message.to_string(), is_wrong_usage: true }
-    }
-}
-
-/// Prints why a command failed. The exit code tells wrong usage and configuration from everything else.
-fn failed(error: &CommandError) -> ExitCode {
-    output::print_note(format_args!("error: {error}"));
-    if error.is_wrong_usage { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
-}
-
-fn ended(done: Result<(), CommandError>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
-    }
-}
-
-/// Prints a completion script for a shell.
-pub fn completions(shell: clap_complete::Shell) -> ExitCode {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "onetribe-relay", &mut script);
-    ended(output::raw(&script))
-}
-
-/// Longer than the relay waits for its database.
-const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// Asks the relay on this machine whether it is ready.
-pub async fn healthcheck(host: IpAddr, port: u16) -> ExitCode {
-    ended(is_ready(host, port).await)
-}
-
-async fn is_ready(host: IpAddr, port: u16) -> Result<(), CommandError> {
-    let host = match host {
-        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
+/// Runs a command that works with the database's connections.
+pub async fn run(command: StoreCommand, config: Config) -> ExitCode {
+    let is_new = match &config.settings.database {
+        Database::Sqlite(path) if !path.exists() => Some(path.display().to_string()),
+        Database::Sqlite(_) | Database::Postgres(_) => None,
     };
-    let url = Url::parse(&format!("http://{host}:{port}/health/ready")).map_err(CommandError::failed)?;
-    let http = Http::new(AddressPolicy::default()).map_err(CommandError::failed)?;
-    let nobody = |_| CommandError::failed(format_args!("no relay answers on port {port}"));
-    let status = http.operator(reqwest::Method::GET, url, HEALTHCHECK_TIMEOUT).send().await.map_err(nobody)?.status();
-    if status.is_success() {
-        return Ok(());
+    let session = match Session::open(&command, config).await {
+        Ok(session) => session,
+        Err(error) => return ended(Err(error)),
+    };
+    if let Some(path) = is_new {
+        print_note(format_args!(
+            "note: there was no database at {path} (DATABASE_URL); a new, empty one has been made"
+        ));
     }
-    Err(CommandError::failed(format_args!("not ready (HTTP {}): see the relay's log", status.as_u16())))
+    let done = session.run(command).await;
+    session.services.inbox.close().await;
+    ended(done)
+}
+
+impl Session {
+    /// The lock comes before the database: taking it alters the file, and closing another handle of an open SQLite file
+    /// would end the locks on it.
+    async fn open(command: &StoreCommand, config: Config) -> Result<Self, CommandError> {
+        let delivers = matches!(command, StoreCommand::Backfill(args) if args.delivers());
+        let lock = match &config.settings.database {
+            Database::Sqlite(path) if delivers => ServeLock::try_take(path).map_err(ServicesError::Open)?,
+            Database::Sqlite(_) | Database::Postgres(_) => None,
+        };
+        Ok(Self { services: Services::open(config, false).await?, lock })
+    }
+
+    async fn run(&self, command: StoreCommand) -> Result<(), CommandError> {
+        let services = &self.services;
+        match command {
+            StoreCommand::Check { which, json } => check::run(services, &which, json).await,
+            StoreCommand::Connections(command) => connections::run(services, command).await,
+            StoreCommand::Hooks(command) => hooks::run(services, command).await,
+            StoreCommand::Backfill(args) => backfill::run(self, args).await,
+            StoreCommand::Orders(command) => orders::run(services, command).await,
+        }
+    }
 }

@@ -7,10 +7,9 @@ use std::{process::ExitCode, time::Duration};
 use clap::Parser;
 use onetribe_relay::{
     app::{AppError, Application, half_of_processors},
-    cli::{self, Cli, Command, WRONG},
+    cli::{self, AlertsCommand, Cli, Command, Target, WRONG},
     config::{Config, ConfigError, Value},
-    connection::catalog::CatalogError,
-    services::ServicesError,
+    secret::Secret,
     telemetry::{self, Output},
 };
 use tokio::{
@@ -49,11 +48,31 @@ fn run(command: Command, vars: Vec<(String, Value)>, runtime: &Runtime) -> ExitC
         Command::Healthcheck => {
             configured(Config::listen_address(vars), |(host, port)| runtime.block_on(cli::healthcheck(host, port)))
         }
+        Command::Backup { to } => configured(Config::database(vars), |from| runtime.block_on(cli::backup(from, to))),
+        Command::Migrate(args) => {
+            let target = Target { args, variable: variable(&vars, "MIGRATE_TO") };
+            configured(Config::database(vars), |from| runtime.block_on(cli::migrate(from, target)))
+        }
+        Command::Alerts(AlertsCommand::Test) => {
+            configured(Config::from_vars(vars), |config| runtime.block_on(cli::test_alert(&config.settings)))
+        }
+        Command::Store(command) => configured(Config::from_vars(vars), |config| {
+            let _last = telemetry::init(config.settings.log_format, "warn", Output::Stderr);
+            runtime.block_on(cli::run(command, config))
+        }),
         Command::Serve => configured(Config::from_vars(vars), |config| {
             let _last = telemetry::init(config.settings.log_format, &config.settings.log_filter, Output::Stdout);
             runtime.block_on(serve(config))
         }),
     }
+}
+
+/// A variable of one command alone, which is no part of the configuration.
+fn variable(vars: &[(String, Value)], name: &str) -> Option<Secret> {
+    vars.iter().find_map(|(other, value)| match value {
+        Value::Own(text) if other == name => text.to_str().map(Secret::from),
+        _ => None,
+    })
 }
 
 fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode) -> ExitCode {
@@ -98,7 +117,10 @@ async fn serve(config: Config) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!("{error}");
-                if is_configuration(&error) { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
+                match error {
+                    AppError::Services(error) if cli::is_configuration(&error) => ExitCode::from(WRONG),
+                    _ => ExitCode::FAILURE,
+                }
             }
         },
         () = told_twice => {
@@ -110,9 +132,4 @@ async fn serve(config: Config) -> ExitCode {
 
 async fn next_signal(term: &mut Signal, int: &mut Signal) {
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-}
-
-/// Whether another value of a variable is what helps.
-fn is_configuration(error: &AppError) -> bool {
-    matches!(error, AppError::Services(ServicesError::Catalog(CatalogError::Closed(_))))
 }

@@ -1,9 +1,10 @@
 //! Logs: one line per thing that happened, for people or as JSON. `docs/logging.md` names the fields.
 //!
-//! Lines are handed to a thread of their own that writes them: whoever reads the log and stops reading holds up nothing.
-//! What the buffer cannot hold meanwhile is dropped and counted.
+//! Lines are handed to a thread of their own that writes them: whoever reads the log and stops reading holds up
+//! nothing. What the buffer cannot hold meanwhile is dropped and counted.
 
 mod escape;
+mod facts;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -17,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 use escape::Escaping;
+use facts::OnceOnly;
 
 /// Lines that wait to be written: some megabytes at most.
 const BUFFERED: usize = 8192;
@@ -84,7 +86,7 @@ pub fn init(format: LogFormat, filter: &str, output: Output) -> Guard {
     let _ = match format {
         LogFormat::Pretty => {
             let writer = move || Escaping::new(lines.clone(), LogFormat::Pretty);
-            builder.with_writer(writer).with_ansi(colours).with_target(false).try_init()
+            builder.with_writer(writer).with_ansi(colours).with_target(false).fmt_fields(OnceOnly).try_init()
         }
         LogFormat::Json => {
             let writer = move || Escaping::new(lines.clone(), LogFormat::Json);
@@ -110,7 +112,8 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(thread, place, "this is a bug in the relay, please report it: {said}");
 }
 
-/// What `RUST_LOG` asks for, with other projects' parts held back where they are only asked for along with everything else.
+/// What `RUST_LOG` asks for, with other projects' parts held back where they are only asked for along with everything
+/// else.
 fn directives(filter: &str) -> String {
     let general = filter.split(',').filter_map(|directive| directive.trim().parse::<LevelFilter>().ok()).next_back();
     // Of two directives for one part the later counts, and a directive for a part counts more than one for everything.

@@ -13,8 +13,8 @@ use crate::{
     checker::{Checker, Examined},
     clock::Timestamp,
     connection::Connection,
-    health::{Ledger, Message},
-    http::CallError,
+    health::Ledger,
+    http::{CallError, Http},
     inbox::{ConnectionState, InboxError},
     leader::HeldShards,
     retry::Backoff,
@@ -127,7 +127,7 @@ impl Alerts {
         let due = if Timestamp::now() >= self.not_before { due } else { Vec::new() };
         let mut kept = Ok(());
         for message in &due {
-            match self.post(services, message).await {
+            match post_alert(&services.http, self.url.clone(), &message.text).await {
                 Ok(()) => {
                     self.failures = 0;
                     ledger.record(message);
@@ -145,13 +145,17 @@ impl Alerts {
         self.ledger = Some(ledger);
         kept
     }
+}
 
-    async fn post(&self, services: &Services, message: &Message) -> Result<(), CallError> {
-        let body = serde_json::to_vec(&Body { text: &message.text }).expect("a struct of one text becomes JSON");
-        let request = services.http.operator(Method::POST, self.url.clone(), POST_TIME);
-        let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await?;
-        if sent.status().is_success() { Ok(()) } else { Err(CallError::of_status(&sent)) }
-    }
+/// Posts one message to `ALERT_URL`.
+///
+/// # Errors
+/// Whatever kept it from being taken.
+pub async fn post_alert(http: &Http, url: Url, text: &str) -> Result<(), CallError> {
+    let body = serde_json::to_vec(&Body { text }).expect("a struct of one text becomes JSON");
+    let request = http.operator(Method::POST, url, POST_TIME);
+    let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await?;
+    if sent.status().is_success() { Ok(()) } else { Err(CallError::of_status(&sent)) }
 }
 
 /// The address of a connection's status page, where one can be reached.

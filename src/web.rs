@@ -2,13 +2,13 @@
 
 pub mod admin;
 mod bodies;
-mod connections;
+pub(crate) mod connections;
 mod format;
 mod health;
 mod integration;
 mod metrics;
 mod notices;
-mod orders;
+pub(crate) mod orders;
 mod pages;
 pub(crate) mod requests;
 mod status;

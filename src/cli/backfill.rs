@@ -1,25 +1,26 @@
 //! `backfill`: relays past orders, with a progress bar, honest counts, and a way to go on after an interruption.
+//!
+//! Here is what is asked for and what is said at the end; `delivery` does a relay's work where no relay runs.
 
-use std::{process::ExitCode, time::Duration};
+mod delivery;
+
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{civil::Date, tz::TimeZone};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Usage, output, remedy};
+use super::{CommandError, Session, output, which::Which};
 use crate::{
-    app::Parts,
-    backfill::{Backfill, Span, Tally},
     clock::Timestamp,
-    inbox::{InboxError, OrderQuery, OrderState},
-    reconcile::PollError,
-    words,
+    connection::Connection,
+    humanize,
+    inbox::{ConnectionState, InboxError, ObjectQuery, ObjectState},
+    reconcile::backfill::{Backfill, Span, Tally},
+    services::Services,
 };
+use delivery::{Delivery, interrupted, stays_down};
 
-/// A far side that is down for longer than this is not waited for.
-const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// Between looks at how far things are.
 const LOOK: Duration = Duration::from_millis(250);
 /// Orders looked at to find out whether any is still on its first try.
@@ -28,15 +29,25 @@ const LOOKED_AT: u32 = 1000;
 /// Which part of the past to relay.
 #[derive(Debug, Args)]
 pub struct BackfillArgs {
+    /// Which connection.
+    #[command(flatten)]
+    which: Which,
     /// Orders changed from this day on (2024-03-05, from its beginning in UTC) or moment (2024-03-05T12:00:00Z)
     #[arg(long, value_name = "DATE", value_parser = beginning)]
     since: Timestamp,
     /// Orders changed up to this day (to its end in UTC) or moment; up to now if not given
     #[arg(long, value_name = "DATE", value_parser = end)]
     until: Option<Timestamp>,
-    /// Only count: nothing is put into the inbox, nothing is sent
+    /// Only count: nothing is kept, nothing is sent
     #[arg(long)]
     dry_run: bool,
+}
+
+impl BackfillArgs {
+    /// Whether anything is to be delivered.
+    pub(super) fn delivers(&self) -> bool {
+        !self.dry_run
+    }
 }
 
 const SHAPE: &str = "a date such as 2024-03-05, or a moment such as 2024-03-05T12:00:00Z";
@@ -70,83 +81,58 @@ enum End {
     Refused(u64),
 }
 
-pub(super) async fn run(parts: &Parts, args: BackfillArgs) -> Result<ExitCode, Failure> {
-    let now = Timestamp::now();
+/// One run over a connection's past.
+struct Run<'a> {
+    services: &'a Services,
+    connection: Arc<Connection>,
+    args: BackfillArgs,
+    bar: ProgressBar,
+}
+
+pub(super) async fn run(session: &Session, args: BackfillArgs) -> Result<(), CommandError> {
+    let (services, now) = (&session.services, Timestamp::now());
     if args.since >= args.until.unwrap_or(now) {
-        return Err(Usage("--since must lie before --until, and in the past".into()).into());
+        return Err(CommandError::usage("--since must lie before --until, and in the past"));
+    }
+    let connection = args.which.find(services)?;
+    if connection.link.is_none() {
+        let id = connection.id;
+        return Err(CommandError::failed(format_args!("connection {id} is disconnected: its store cannot be asked")));
     }
     let span = Span { since: args.since, until: args.until, dry_run: args.dry_run };
-    let (connection, inbox) = (parts.connection.clone(), parts.inbox.clone());
-    let mut backfill = Backfill::new(connection, inbox, span, parts.config.event_retention).await?;
+    let retention = services.settings.event_retention;
+    let mut backfill = Backfill::new(connection.clone(), services.inbox.clone(), span, retention);
     if let Some(at) = backfill.resumes_at().await? {
-        output::aside(format_args!("Going on where it was broken off, at {at}."));
+        output::print_note(format_args!("Going on where it was broken off, at {at}."));
     }
-    let failed_before = parts.inbox.summary(parts.connection.id).await?.failed;
-    let courier = if args.dry_run { None } else { Courier::start(parts).await? };
+    let failed_before = services.inbox.summary(connection.id).await?.failed;
+    let delivery = if args.dry_run { None } else { Delivery::start(session, &connection).await? };
     let bar = progress_bar(&args, backfill.until());
+    let run = Run { services, connection, args, bar };
     let read = backfill.tally();
-
     let walked = tokio::select! {
         walked = backfill.run() => walked.map(|_| End::Done),
-        () = show(&bar, &read, parts, args.since) => Ok(End::Done),
+        () = run.show(&read) => Ok(End::Done),
         () = interrupted() => Ok(End::Interrupted),
-        down = stays_down(parts), if courier.is_some() => Ok(End::Down(down)),
+        down = stays_down(&run.connection), if delivery.is_some() => Ok(End::Down(down)),
     };
-    let end = match (walked, &courier) {
-        (Ok(End::Done), Some(_)) => deliver_rest(parts, &bar).await?,
-        (Ok(end), _) => end,
-        (Err(error), _) => {
-            finish(courier, &bar).await;
-            if read().seen > 0 {
-                tell(&read(), parts, &args)?;
-            }
-            let advice = match &error {
-                PollError::Call(error) => remedy(error.seen),
-                _ => None,
-            };
-            return Err(match advice {
-                Some(advice) => format!("{error}. {advice} Then run the same command again").into(),
-                None => format!("{error}. Run the same command again to go on from here").into(),
-            });
-        }
-    };
-    let served_here = courier.is_some();
-    finish(courier, &bar).await;
-    tell(&read(), parts, &args)?;
-    let failed = parts.inbox.summary(parts.connection.id).await?.failed.saturating_sub(failed_before);
-    conclude(end, served_here, args.dry_run, read().wanted, failed)
-}
-
-/// Delivers while no other relay does: what `serve` would do with the inbox, and nothing else.
-struct Courier {
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Courier {
-    /// `None` when a relay serves this inbox already.
-    async fn start(parts: &Parts) -> Result<Option<Self>, InboxError> {
-        let stop = CancellationToken::new();
-        let delivery = parts.deliver_alone(stop.clone()).await?;
-        Ok(delivery.map(|delivery| Self { stop, task: tokio::spawn(delivery) }))
+    let end =
+        match walked {
+            Ok(End::Done) if delivery.is_some() => run.deliver_rest().await.map_err(CommandError::from),
+            Ok(end) => Ok(end),
+            Err(error) => Err(CommandError::of_poll(&error, &run.connection)
+                .and("Then run the same command again: it goes on from here")),
+        };
+    let served_here = delivery.is_some();
+    if let Some(delivery) = delivery {
+        delivery.finish().await;
     }
-}
-
-/// Finishes what is under way.
-async fn finish(courier: Option<Courier>, bar: &ProgressBar) {
-    if let Some(courier) = courier {
-        courier.stop.cancel();
-        // A dispatch that panicked has nothing more to finish.
-        drop(courier.task.await);
+    run.bar.finish_and_clear();
+    if end.is_ok() || read().seen > 0 {
+        run.print_tally(&read())?;
     }
-    bar.finish_and_clear();
-}
-
-async fn interrupted() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    let failed = services.inbox.summary(run.connection.id).await?.failed.saturating_sub(failed_before);
+    run.conclude(end?, served_here, read().wanted, failed)
 }
 
 /// How long the way through the span is, in seconds: the number of orders on it is not known beforehand.
@@ -155,115 +141,116 @@ fn progress_bar(args: &BackfillArgs, until: Timestamp) -> ProgressBar {
     ProgressBar::new(until.since(args.since).as_secs().max(1)).with_style(style)
 }
 
-/// Shows how far the walk is; never ends.
-async fn show(bar: &ProgressBar, read: &impl Fn() -> Tally, parts: &Parts, since: Timestamp) {
-    loop {
-        let tally = read();
-        let day = tally.reached.map(|at| at.to_string().chars().take(10).collect::<String>()).unwrap_or_default();
-        bar.set_position(tally.reached.map_or(0, |at| at.since(since).as_secs()));
-        let waiting = parts.inbox.summary(parts.connection.id).await.map_or(0, |summary| summary.waiting);
-        bar.set_message(format!(
-            "{day}  {} seen, {} to relay, {} waiting",
-            words::number(tally.seen),
-            words::number(tally.wanted),
-            words::number(waiting)
-        ));
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Ends when a far side has been down for longer than anybody would wait.
-async fn stays_down(parts: &Parts) -> String {
-    loop {
-        let sides = [
-            ("One Tribe", parts.connection.destination_breaker().outage()),
-            ("BigCommerce", parts.connection.store_breaker().outage()),
-        ];
-        for (side, outage) in sides {
-            if let Some((since, seen)) = outage
-                && since.elapsed() > OUTAGE_PATIENCE
-            {
-                return format!("{side} has been down for {} ({seen})", words::span(since.elapsed()));
-            }
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Waits until nothing waits, or what does has been refused.
-async fn deliver_rest(parts: &Parts, bar: &ProgressBar) -> Result<End, InboxError> {
-    let rest = async {
+impl Run<'_> {
+    /// Shows how far the walk is; never ends.
+    async fn show(&self, read: &impl Fn() -> Tally) {
+        let since = self.args.since;
         loop {
-            let waiting = parts.inbox.summary(parts.connection.id).await?.waiting;
-            if waiting == 0 {
-                return Ok(End::Done);
-            }
-            bar.set_message(format!("{} still to deliver", words::count(waiting, "order")));
-            let query = OrderQuery { state: Some(OrderState::Pending), limit: LOOKED_AT, before: None };
-            let pending = parts.inbox.orders(parts.connection.id, query).await?;
-            // What was waiting a moment ago may be delivered by now: only a list of all that waits tells of refusals.
-            let whole = pending.len() as u64 == waiting.min(u64::from(LOOKED_AT));
-            if whole && pending.iter().all(|row| row.attempts > 0 && row.last_error.is_some()) {
-                return Ok(End::Refused(waiting));
-            }
+            let tally = read();
+            let day = tally.reached.map(|at| at.to_string().chars().take(10).collect::<String>()).unwrap_or_default();
+            self.bar.set_position(tally.reached.map_or(0, |at| at.since(since).as_secs()));
+            let waiting = self.services.inbox.summary(self.connection.id).await.map_or(0, |summary| summary.waiting);
+            self.bar.set_message(format!(
+                "{day}  {} seen, {} to relay, {} waiting",
+                humanize::number(tally.seen),
+                humanize::number(tally.wanted),
+                humanize::number(waiting)
+            ));
             tokio::time::sleep(LOOK).await;
         }
-    };
-    tokio::select! {
-        rest = rest => rest,
-        () = interrupted() => Ok(End::Interrupted),
-        down = stays_down(parts) => Ok(End::Down(down)),
     }
-}
 
-/// What became of the orders, each line with its number.
-fn tell(tally: &Tally, parts: &Parts, args: &BackfillArgs) -> Result<(), Failure> {
-    let seen = words::count(tally.seen, "order");
-    output::line(format!("{seen} changed from {} to {}", args.since, args.until.unwrap_or_else(Timestamp::now)))?;
-    let retention = words::span(parts.config.event_retention);
-    let wanted = if args.dry_run { "would be relayed" } else { "put into the inbox, to be relayed" };
-    let old = format!(
-        "changed after the relay's first start and over {retention} ago: counted as relayed, its notes on them are gone"
-    );
-    for (count, what) in [
-        (tally.wanted, wanted),
-        (tally.relayed, "relayed before and unchanged since"),
-        (tally.waiting, "under way already"),
-        (tally.given_up, "failed or gone before, unchanged since: see `onetribe-relay orders list --state failed`"),
-        (tally.skipped, "left out by SKIP_ORDER_STATUSES"),
-        (tally.presumed, &old),
-    ] {
-        if count > 0 || what == wanted {
-            output::line(format!("{:>9}  {what}", words::number(count)))?;
-        }
-    }
-    Ok(())
-}
-
-fn conclude(end: End, served_here: bool, dry_run: bool, wanted: u64, failed: u64) -> Result<ExitCode, Failure> {
-    match end {
-        End::Interrupted => output::line("Broken off. Run the same command again to go on from here.")?,
-        End::Down(side) => {
-            output::line(format!("{side}. What is in the inbox waits there: start the relay, or run this again."))?;
-        }
-        End::Refused(waiting) => {
-            let orders = words::count(waiting, "order");
-            output::line(format!("{orders} refused so far: start the relay, which tries again, or run this later."))?;
-        }
-        End::Done if failed > 0 => {
-            output::line(format!(
-                "{} failed: see `onetribe-relay orders list --state failed`.",
-                words::count(failed, "order")
-            ))?;
-        }
-        End::Done => {
-            if wanted > 0 && !dry_run {
-                output::line(if served_here { "All delivered." } else { "The running relay delivers them." })?;
+    /// Waits until nothing waits, or what does has been refused.
+    async fn deliver_rest(&self) -> Result<End, InboxError> {
+        let (inbox, id) = (&self.services.inbox, self.connection.id);
+        let rest = async {
+            loop {
+                let waiting = inbox.summary(id).await?.waiting;
+                if waiting == 0 {
+                    return Ok(End::Done);
+                }
+                self.bar.set_message(format!("{} still to deliver", humanize::count(waiting, "order")));
+                let query =
+                    ObjectQuery { state: Some(ObjectState::Pending), limit: LOOKED_AT, ..ObjectQuery::default() };
+                let pending = inbox.objects(id, query).await?;
+                // What was waiting a moment ago may be delivered by now: only a list of all that waits tells of
+                // refusals.
+                let is_whole = pending.len() as u64 == waiting.min(u64::from(LOOKED_AT));
+                if is_whole && pending.iter().all(|row| row.attempts > 0 && row.last_failure.is_some()) {
+                    return Ok(End::Refused(waiting));
+                }
+                tokio::time::sleep(LOOK).await;
             }
-            return Ok(ExitCode::SUCCESS);
+        };
+        tokio::select! {
+            rest = rest => rest,
+            () = interrupted() => Ok(End::Interrupted),
+            down = stays_down(&self.connection) => Ok(End::Down(down)),
         }
     }
-    Ok(ExitCode::FAILURE)
+
+    /// What became of the orders, each line with its number.
+    fn print_tally(&self, tally: &Tally) -> Result<(), CommandError> {
+        let args = &self.args;
+        let seen = humanize::count(tally.seen, "order");
+        output::line(format!("{seen} changed from {} to {}", args.since, args.until.unwrap_or_else(Timestamp::now)))?;
+        let retention = humanize::span(self.services.settings.event_retention);
+        let wanted = if args.dry_run { "would be relayed" } else { "put into the inbox, to be relayed" };
+        let old = format!(
+            "changed after the connection was made and over {retention} ago: counted as relayed, the notes on them are \
+             gone"
+        );
+        let left_out = if self.connection.is_environments() {
+            "left out by SKIP_ORDER_STATUSES"
+        } else {
+            "left out by the connection's skip_order_statuses"
+        };
+        for (count, what) in [
+            (tally.wanted, wanted),
+            (tally.relayed, "relayed before and unchanged since"),
+            (tally.waiting, "under way already"),
+            (tally.given_up, "failed or gone before, unchanged since: see `onetribe-relay orders list --state failed`"),
+            (tally.skipped, left_out),
+            (tally.presumed, &old),
+        ] {
+            if count > 0 || what == wanted {
+                output::line(format!("{:>9}  {what}", humanize::number(count)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn conclude(&self, end: End, served_here: bool, wanted: u64, failed: u64) -> Result<(), CommandError> {
+        let said = match end {
+            End::Interrupted => "Broken off. Run the same command again to go on from here.".to_owned(),
+            End::Down(side) => format!("{side}. What is kept waits: start the relay, or run this again."),
+            End::Refused(waiting) => {
+                let orders = humanize::count(waiting, "order");
+                format!("{orders} refused so far: start the relay, which tries again, or run this later.")
+            }
+            End::Done if failed > 0 => {
+                let orders = humanize::count(failed, "order");
+                format!("{orders} failed: see `onetribe-relay orders list --state failed`.")
+            }
+            End::Done => {
+                if wanted > 0 && !self.args.dry_run {
+                    output::line(self.who_delivers(served_here))?;
+                }
+                return Ok(());
+            }
+        };
+        output::line(said)?;
+        // All has been said.
+        Err(CommandError::failed(""))
+    }
+
+    fn who_delivers(&self, served_here: bool) -> String {
+        match self.connection.state {
+            _ if served_here => "All delivered.".to_owned(),
+            ConnectionState::Active => "The running relay delivers them.".to_owned(),
+            state => format!("They wait until the connection is active: it is {state} now."),
+        }
+    }
 }
 
 #[cfg(test)]

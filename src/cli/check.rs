@@ -1,50 +1,85 @@
-//! `check`: the integration checks in the terminal.
+//! `check`: a connection's checks in the terminal.
 
-use std::process::ExitCode;
+use super::{CommandError, output, which::Which};
+use crate::{
+    checker::{Checker, Examined},
+    connection::Connection,
+    health::{self, CheckId, Report, Status},
+    inbox::Side,
+    services::Services,
+};
 
-use super::{Failure, output};
-use crate::{app::Parts, check::Status, reconcile::forget_trouble};
-
-pub(super) async fn run(parts: &Parts, json: bool) -> Result<ExitCode, Failure> {
-    let served = parts.is_served().await;
-    let (connection, inbox) = (&parts.connection, parts.inbox.as_ref());
-    if let Ok(false) = served
-        && let Err(error) = tokio::try_join!(connection.forget_noted(inbox), forget_trouble(connection, inbox))
-    {
-        tracing::debug!(%error, "what the last relay has noted is taken for the present: {error}");
+pub(super) async fn run(services: &Services, which: &Which, json: bool) -> Result<(), CommandError> {
+    let connection = which.find(services)?;
+    let is_served = services.inbox.is_served().await?;
+    let is_new = !is_served && !has_been_served(services, &connection).await?;
+    if !is_served {
+        // What the last relay has noted may be over.
+        for side in Side::ALL {
+            services.inbox.save_outage(connection.id, side, None).await?;
+        }
     }
-    let report = parts.checker().run().await;
+    let Examined { facts, judgment } = Checker::default().check(services, &connection).await;
+    let mut report = health::report(&facts, &judgment);
+    if is_new {
+        pass_over_what_a_relay_makes(&mut report, &connection);
+    }
     if json {
-        output::json(&*report)?;
-    } else if output::for_people() {
-        let width = report.checks.iter().map(|check| check.title.chars().count()).max().unwrap_or_default();
-        for check in &report.checks {
-            output::line(format!("{} {:<width$}  {}", symbol(check.status), check.title, check.detail))?;
-            if let Some(remedy) = &check.remedy {
-                output::line(format!("  {:<width$}  \x1b[2m→\x1b[0m {remedy}", ""))?;
-            }
-        }
-        output::line(format!("\n{}", conclusion(report.status)))?;
+        output::json(&report)?;
     } else {
-        for check in &report.checks {
-            output::line(format!("{}\t{}\t{}", word(check.status), check.id, check.detail))?;
-            if let Some(remedy) = &check.remedy {
-                output::line(format!("\t\t{remedy}"))?;
-            }
-        }
+        print(&report)?;
     }
-    if !served? {
-        output::aside("note: no relay is running on this database");
+    if !is_served {
+        output::print_note(if is_new {
+            "note: no relay has run on this database yet: start the relay first, then check again"
+        } else {
+            "note: no relay is running on this database"
+        });
     }
-    Ok(if report.status == Status::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    // What is wrong has been said.
+    if report.status == Status::Fail { Err(CommandError::failed("")) } else { Ok(()) }
 }
 
-fn conclusion(status: Status) -> &'static str {
-    match status {
+/// Whether a relay has looked after the connection before: it has made hooks, or polled.
+async fn has_been_served(services: &Services, connection: &Connection) -> Result<bool, CommandError> {
+    let hooks = services.inbox.hooks(connection.id).await?;
+    let feeds = services.inbox.feeds(connection.id).await?;
+    Ok(!feeds.is_empty() || hooks.iter().any(|hook| hook.hook_id.is_some()))
+}
+
+/// Before the first start there are no hooks, and nobody answers at the public address: nothing is wrong with that.
+fn pass_over_what_a_relay_makes(report: &mut Report, connection: &Connection) {
+    let destination = connection.destination_host.as_ref().map(|(kind, _)| *kind);
+    let code = |check: CheckId| check.code(connection.source_kind, destination);
+    let made = [
+        (code(CheckId::Hooks), "The relay makes its webhooks when it starts: start the relay first."),
+        (code(CheckId::PublicUrl), "Nobody answers there before the relay runs: start the relay first."),
+    ];
+    for (id, detail) in made {
+        let found = report.checks.iter_mut().find(|check| check.id == id);
+        if let Some(check) = found.filter(|check| matches!(check.status, Status::Warn | Status::Fail)) {
+            (check.status, check.detail, check.remedy) = (Status::Skip, detail.to_owned(), None);
+        }
+    }
+    report.status = report.checks.iter().map(|check| check.status).max().unwrap_or(Status::Pass).max(Status::Pass);
+}
+
+fn print(report: &Report) -> Result<(), CommandError> {
+    let rows: Vec<[String; 3]> = report
+        .checks
+        .iter()
+        .map(|check| {
+            let remedy = check.remedy.as_ref().map(|remedy| format!(" → {remedy}")).unwrap_or_default();
+            [word(check.status).to_owned(), check.title.to_owned(), format!("{}{remedy}", check.detail)]
+        })
+        .collect();
+    output::painted_table(["STATUS", "CHECK", "FOUND"], &rows, colour)?;
+    output::line("")?;
+    output::line(match report.status {
         Status::Fail => "\x1b[31mNot connected.\x1b[0m",
         Status::Warn => "\x1b[33mConnected, and something needs a look.\x1b[0m",
         Status::Pass | Status::Skip => "\x1b[32mConnected.\x1b[0m",
-    }
+    })
 }
 
 fn word(status: Status) -> &'static str {
@@ -56,12 +91,11 @@ fn word(status: Status) -> &'static str {
     }
 }
 
-/// Told apart by shape as well as by colour.
-fn symbol(status: Status) -> &'static str {
-    match status {
-        Status::Pass => "\x1b[32m✔\x1b[0m",
-        Status::Warn => "\x1b[33m▲\x1b[0m",
-        Status::Fail => "\x1b[31m✘\x1b[0m",
-        Status::Skip => "\x1b[90m–\x1b[0m",
+fn colour(word: &str) -> &'static str {
+    match word {
+        "pass" => "\x1b[32m",
+        "warn" => "\x1b[33m",
+        "fail" => "\x1b[31m",
+        _ => "\x1b[90m",
     }
 }

@@ -1,5 +1,5 @@
-//! What commands print: the same words with and without a terminal. On a terminal text is wrapped at words; programs get
-//! JSON where they ask for it.
+//! What commands print: the same words with and without a terminal. On a terminal text is wrapped at words; programs
+//! get JSON where they ask for it.
 
 use std::{
     borrow::Cow,
@@ -15,8 +15,8 @@ use crate::humanize;
 /// What is left of a terminal's width for the last column of a table has to be at least this for wrapping to help.
 const MIN_COLUMN: usize = 24;
 
-/// Prints one line, or several where the text holds line feeds; colours are left out where nobody would see them, or nobody
-/// wants them (`NO_COLOR`).
+/// Prints one line, or several where the text holds line feeds; colours are left out where nobody would see them, or
+/// nobody wants them (`NO_COLOR`).
 pub(super) fn line(text: impl std::fmt::Display) -> Result<(), CommandError> {
     let text = wrapped(&text.to_string(), width(io::stdout()));
     written(writeln!(anstream::stdout(), "{text}"))
@@ -66,6 +66,22 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Re
     raw_lines(&columns(head, rows, width(io::stdout())))
 }
 
+/// The same with the first column in colours, which `colour` gives for its text.
+pub(super) fn painted_table<const N: usize>(
+    head: [&str; N],
+    rows: &[[String; N]],
+    colour: impl Fn(&str) -> &'static str,
+) -> Result<(), CommandError> {
+    let table = columns(head, rows, width(io::stdout()));
+    let paint = |line: &str| match line.split_once(' ') {
+        Some((word, rest)) if !word.is_empty() => format!("{}{word}\x1b[0m {rest}", colour(word)),
+        _ => line.to_owned(),
+    };
+    let mut lines = table.lines();
+    let head = lines.next().unwrap_or_default().to_owned();
+    raw_lines(&std::iter::once(head).chain(lines.map(paint)).collect::<Vec<_>>().join("\n"))
+}
+
 fn raw_lines(text: &str) -> Result<(), CommandError> {
     written(writeln!(anstream::stdout(), "{text}"))
 }
@@ -105,8 +121,8 @@ fn width(output: impl AsFd + IsTerminal) -> Option<usize> {
     Some(usize::from(columns)).filter(|columns| *columns >= MIN_COLUMN)
 }
 
-/// The text with line feeds between words, so that no line is longer than `width` unless a word is. Lines begin as far in
-/// as the line that they continue.
+/// The text with line feeds between words, so that no line is longer than `width` unless a word is. Lines begin as far
+/// in as the line that they continue.
 fn wrapped(text: &str, width: Option<usize>) -> String {
     let Some(width) = width else { return text.to_owned() };
     let wrap = |line: &str| {

@@ -18,7 +18,7 @@ use crate::secret::Secret;
 /// Rows in one step.
 const STEP: usize = 2000;
 /// Who holds what, and which version made the tables: each database has its own.
-const LEFT_BEHIND: [&str; 5] = ["hook_locks", "relays", "shards", "schema_floor", "_sqlx_migrations"];
+const LEFT_BEHIND: [&str; 6] = ["hook_locks", "relays", "shards", "schema_floor", "migrations", "_sqlx_migrations"];
 /// The one table that a new database does not begin without a row.
 const CATALOG: &str = "catalog";
 

@@ -1,5 +1,5 @@
-//! Nothing that came from outside is obeyed by a terminal or forges a line: control characters, and those that reorder or
-//! hide what stands around them, are written as escapes. Whatever the formatter lets through is caught here.
+//! Nothing that came from outside is obeyed by a terminal or forges a line: control characters, and those that reorder
+//! or hide what stands around them, are written as escapes. Whatever the formatter lets through is caught here.
 
 use std::{
     borrow::Cow,

@@ -13,7 +13,7 @@ use prometheus_client::{
         EncodeLabelSet,
         text::{encode_eof, encode_registry},
     },
-    metrics::{family::Family, gauge::Gauge, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
 
@@ -24,6 +24,7 @@ use crate::{
     metrics::PREFIX,
     object::ConnectionId,
     services::Services,
+    telemetry,
 };
 
 /// How long the metrics wait for the database: whoever collects them does not wait for long either.
@@ -77,6 +78,9 @@ async fn gauges(relay: &Relay) -> Registry {
     connections(services, &mut registry);
     let writable = gauge(i64::from(relay.services.storage.failing_since().is_none()));
     registry.register("database_writable", "1 unless the last event could not be kept", writable);
+    let dropped = Counter::<u64>::default();
+    dropped.inc_by(telemetry::dropped_lines());
+    registry.register("log_lines_dropped", "Log lines dropped because whoever reads the log did not keep up", dropped);
     let summaries = match tokio::time::timeout(READ_TIME, services.inbox.summaries()).await {
         Ok(Ok(summaries)) => Some(summaries),
         Ok(Err(error)) => {

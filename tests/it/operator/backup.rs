@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
-use onetribe_relay::inbox::{Inbox, OrderQuery, OrderRow, sqlite::SqliteInbox};
+use onetribe_relay::{
+    clock::Timestamp,
+    inbox::{Inbox, ObjectQuery, ObjectRow, Wanted, sqlite::SqliteInbox},
+    object::{ConnectionId, ResourceName},
+};
 use sandbox::Action;
 
-use crate::world::World;
+use crate::relay::world::World;
 
 fn backup(database: &str, to: &Path) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
@@ -19,10 +23,12 @@ fn backup(database: &str, to: &Path) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-async fn rows(path: &Path, store: &str) -> Vec<OrderRow> {
+/// The environment's own, which is the first.
+const CONNECTION: ConnectionId = ConnectionId(1);
+
+async fn rows(path: &Path) -> Vec<ObjectRow> {
     let inbox = SqliteInbox::open(path).await.unwrap();
-    let connection = inbox.connection("bigcommerce", store, onetribe_relay::clock::Timestamp::now()).await.unwrap();
-    let rows = inbox.orders(connection, OrderQuery { state: None, limit: 10_000, before: None }).await.unwrap();
+    let rows = inbox.objects(CONNECTION, ObjectQuery { limit: 10_000, ..ObjectQuery::default() }).await.unwrap();
     inbox.close().await;
     rows
 }
@@ -47,11 +53,10 @@ async fn a_backup_beside_a_writing_relay_is_whole() {
     assert!(said.starts_with(&format!("{}: a whole copy, ", copy.display())), "{said}");
     world.stop_relay().await;
 
-    let store = &world.store.config().hash;
-    let (copied, kept) = (rows(&copy, store).await, rows(&world.database(), store).await);
+    let (copied, kept) = (rows(&copy).await, rows(&world.database()).await);
     assert_eq!(kept.len(), 60);
     assert!(copied.len() >= 20, "only {} orders are in the copy", copied.len());
-    let facts = |row: &OrderRow| (row.order_id, row.first_event_at, row.last_event_at);
+    let facts = |row: &ObjectRow| (row.id.clone(), row.first_event_at, row.last_event_at);
     let kept: Vec<_> = kept.iter().map(facts).collect();
     assert!(copied.iter().all(|row| kept.contains(&facts(row))), "the copy is of another time");
 
@@ -59,7 +64,7 @@ async fn a_backup_beside_a_writing_relay_is_whole() {
     let second = world.folder.path().join("second.db");
     let (code, _, errors) = backup(&format!("sqlite://{}", world.database().display()), &second);
     assert_eq!((code, &*errors), (0, ""));
-    assert_eq!(rows(&second, store).await, rows(&world.database(), store).await);
+    assert_eq!(rows(&second).await, rows(&world.database()).await);
     world.sink.clear_faults();
     world.start_relay().await;
     world.arrived(60).await;
@@ -69,17 +74,17 @@ async fn a_backup_beside_a_writing_relay_is_whole() {
 #[actix_web::test]
 async fn what_cannot_be_backed_up_is_said_and_nothing_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let (secret, to) = (folder.path().join("hunter2.db"), folder.path().join("copy.db"));
-    let database = format!("sqlite://{}", secret.display());
+    let (from, to) = (folder.path().join("relay.db"), folder.path().join("copy.db"));
+    let database = format!("sqlite://{}", from.display());
     let refused = |database: &str, to: &Path, says: &str| {
         let (code, said, errors) = backup(database, to);
         assert_eq!((code, &*said), (1, ""));
         assert!(errors.contains(says) && !errors.contains("hunter2"), "{errors}");
     };
-    refused(&database, &to, "error: there is no database where DATABASE_URL says");
+    refused(&database, &to, &format!("error: there is no database at {} (DATABASE_URL)", from.display()));
     refused("postgres://relay:hunter2@127.0.0.1:1/relay", &to, "error: DATABASE_URL names a PostgreSQL database: back");
-    std::fs::write(&secret, "no database ".repeat(1000)).unwrap();
-    refused(&database, &to, "error: the database is damaged");
+    std::fs::write(&from, "no database ".repeat(1000)).unwrap();
+    refused(&database, &to, "damaged");
     assert!(!to.exists());
     std::fs::write(&to, "").unwrap();
     refused(&database, &to, "copy.db is there already: a backup is made into a new file");
@@ -93,10 +98,8 @@ async fn a_backup_that_is_killed_leaves_nothing_that_looks_whole() {
     let mut world = World::start().await;
     world.stop_relay().await;
     let inbox = SqliteInbox::open(&world.database()).await.unwrap();
-    let now = onetribe_relay::clock::Timestamp::now();
-    let connection = inbox.connection("bigcommerce", &world.store.config().hash, now).await.unwrap();
-    let orders = (1..=60_000).map(|id: i64| id.to_string().parse().unwrap()).collect();
-    inbox.want(connection, orders, false, now).await.unwrap();
+    let orders = (1..=60_000).map(|id: i64| Wanted::updated(id.to_string().parse().unwrap())).collect();
+    inbox.want(CONNECTION, ResourceName::orders(), orders, false, Timestamp::now()).await.unwrap();
     inbox.close().await;
     let copy = world.folder.path().join("copy.db");
     let mut killed = 0;
@@ -109,7 +112,7 @@ async fn a_backup_that_is_killed_leaves_nothing_that_looks_whole() {
         child.kill().unwrap();
         child.wait().unwrap();
         if copy.exists() {
-            assert_eq!(rows(&copy, &world.store.config().hash).await.len(), 10_000, "as many as were asked for");
+            assert_eq!(rows(&copy).await.len(), 10_000, "as many as were asked for");
             break;
         }
         killed += 1;

@@ -11,12 +11,13 @@ use std::{
 
 use onetribe_relay::{
     clock::Timestamp,
+    connection::environment::record_environment,
     inbox::{Inbox, sqlite::SqliteInbox},
 };
 use sandbox::{Action, QuotaRule, SenderOptions, StoreConfig, store::Clock};
 use serde_json::Value;
 
-use crate::world::{PATIENCE, World};
+use crate::relay::world::{PATIENCE, World};
 
 const DAY: i64 = 86_400;
 
@@ -99,7 +100,7 @@ async fn broken_off_it_goes_on_where_it_was_and_sends_nothing_twice() {
     world.sink.fault_all(Action::Slow(Duration::from_millis(20)));
     let span = ["backfill", "--since", "2024-03-05", "--until", "2024-03-09"];
     let child = command(&world, &span).stdout(Stdio::piped()).spawn().unwrap();
-    world.sink.wait_for(|sink| sink.accepted_count() > 100, crate::world::PATIENCE).await.unwrap();
+    world.sink.wait_for(|sink| sink.accepted_count() > 100, PATIENCE).await.unwrap();
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = actix_web::rt::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
@@ -136,7 +137,7 @@ async fn a_running_relay_delivers_them_and_the_quota_is_kept() {
 
 #[actix_web::test]
 async fn on_postgresql_whoever_has_the_lead_delivers() {
-    let Some(database) = crate::postgres_support::Database::fresh().await else { return };
+    let Some(database) = crate::support::postgres::Database::fresh().await else { return };
     let (mut world, now) = past(&[("DATABASE_URL", &database.url())]);
     now.store(seconds("2024-03-05T10:00:00Z"), Ordering::Relaxed);
     for _ in 0..5 {
@@ -167,7 +168,7 @@ async fn what_was_cleared_out_since_counts_as_relayed_and_is_said_so() {
     let today = Timestamp::now();
     let inbox = SqliteInbox::open(&world.database()).await.unwrap();
     let start = today.before(Duration::from_secs(60 * DAY as u64));
-    inbox.connection("bigcommerce", &world.store.config().hash, start).await.unwrap();
+    record_environment(&inbox, world.config().environment.as_ref(), start).await.unwrap();
     inbox.close().await;
     let ids = [70, 30, 1].map(|days_ago| {
         now.store(today.millis() / 1000 - days_ago * DAY, Ordering::Relaxed);
@@ -177,7 +178,7 @@ async fn what_was_cleared_out_since_counts_as_relayed_and_is_said_so() {
     let (code, said, errors) = run(&world, &["backfill", "--since", "2020-01-01"]).await;
     assert_eq!(code, 0, "{said}{errors}");
     assert!(
-        said.contains("        1  changed after the relay's first start and over 14 days ago: counted as relayed"),
+        said.contains("        1  changed after the connection was made and over 14 days ago: counted as relayed"),
         "{said}"
     );
     assert_eq!((world.sink.accepted_orders(), world.sink.newest(ids[1])), (2, None));
@@ -197,15 +198,16 @@ async fn refused_orders_and_refused_calls_end_it_with_one() {
     world.store.fault(sandbox::Fault::new(sandbox::Operation::OrderList, Action::Status(401)));
     let (code, said, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
     assert_eq!(code, 1);
-    let advised =
-        errors.contains("error: BigCommerce: HTTP 401. The access token is refused: set BIGCOMMERCE_ACCESS_TOKEN");
+    let store = format!("BigCommerce ({})", world.store.config().hash);
+    let advised = errors
+        .contains(&format!("error: {store}: HTTP 401. The access token is refused: set BIGCOMMERCE_ACCESS_TOKEN"));
     assert!(advised && errors.contains("Then run the same command again"), "{errors}");
     assert_eq!(said, "", "nothing was looked at");
     for (status, advice) in [(401, "set BIGCOMMERCE_ACCESS_TOKEN anew"), (403, "needs the scope Orders: read-only")] {
         world.store.fault(sandbox::Fault::new(sandbox::Operation::Hooks, Action::Status(status)));
         for what in ["list", "update", "remove"] {
             let (code, _, errors) = run(&world, &["hooks", what]).await;
-            let said = errors.contains(&format!("error: BigCommerce: HTTP {status}. ")) && errors.contains(advice);
+            let said = errors.contains(&format!("error: {store}: HTTP {status}. ")) && errors.contains(advice);
             assert!(code == 1 && said, "{what}: {errors}");
         }
         world.store.clear_faults();
@@ -223,6 +225,14 @@ async fn every_command_has_help_and_completions_need_no_configuration() {
         "serve",
         "check",
         "backfill",
+        "connections",
+        "connections list",
+        "connections add",
+        "connections show",
+        "connections pause",
+        "connections resume",
+        "connections remove",
+        "connections rekey",
         "hooks",
         "hooks list",
         "hooks update",
@@ -230,6 +240,8 @@ async fn every_command_has_help_and_completions_need_no_configuration() {
         "orders",
         "orders list",
         "orders resend",
+        "alerts",
+        "alerts test",
         "backup",
         "migrate",
         "healthcheck",
@@ -249,8 +261,10 @@ async fn every_command_has_help_and_completions_need_no_configuration() {
 }
 
 #[actix_web::test]
-async fn lists_are_plain_when_piped_and_json_when_asked_for() {
+async fn lists_have_the_same_words_when_piped_and_are_json_when_asked_for() {
     let mut world = World::start_with(&[("RETRY_MAX_AGE", "1s")]).await;
+    let (_, said, _) = run(&world, &["orders", "list"]).await;
+    assert_eq!(said, "no orders yet\n");
     let order = world.store.place_order_silently(None, 11);
     world.sink.fault_order(order, Action::Status(422));
     world.tell(order).await;
@@ -258,18 +272,24 @@ async fn lists_are_plain_when_piped_and_json_when_asked_for() {
 
     let (code, said, _) = run(&world, &["check"]).await;
     assert_eq!(code, 0, "a warning is no failure: {said}");
-    assert!(said.contains("pass\tpublic_url\tThe public address reaches this relay.\n"), "{said}");
-    assert!(said.contains("warn\tdeliveries\t1 order could not be delivered.\n\t\tLook at"), "{said}");
+    assert!(said.contains("\npass    Public address"), "{said}");
+    assert!(said.contains("\nwarn    Deliveries") && said.contains(" → "), "{said}");
     let (_, said, _) = run(&world, &["check", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["status"], "warn");
 
     let (_, said, _) = run(&world, &["orders", "list", "--state", "failed"]).await;
-    assert!(said.starts_with(&format!("{order}\tfailed\t")) && said.lines().count() == 1, "{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("ORDER  STATE") && lines.len() == 2, "{said}");
+    assert!(lines[1].starts_with(&format!("{order}  ")) && lines[1].contains("failed"), "{said}");
+    assert!(lines[1].ends_with("destination: HTTP 422"), "{said}");
+    let (_, said, _) = run(&world, &["orders", "list", "--state", "gone"]).await;
+    assert_eq!(said, "no orders are gone\n");
     let (_, said, _) = run(&world, &["orders", "list", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["order_id"], order);
     let hook = world.store.hooks()[0].id;
     let (_, said, _) = run(&world, &["hooks", "list"]).await;
-    assert_eq!(said, format!("{hook}\tstore/order/*\tactive\tours\t127.0.0.1\n"));
+    let columns: Vec<&str> = said.lines().nth(1).unwrap().split("  ").filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(columns, [&hook.to_string(), "active", "the relay's", "store/order/*", "127.0.0.1"], "{said}");
     let (_, said, _) = run(&world, &["hooks", "update", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["done"], "kept");
 
@@ -281,11 +301,43 @@ async fn lists_are_plain_when_piped_and_json_when_asked_for() {
     let (_, said, _) = run(&world, &["orders", "resend", &order.to_string()]).await;
     assert_eq!(said, "1 order will be sent again, once a relay runs: none does now\n");
     world.store.deactivate_hook(hook);
-    let (code, said, errors) = run(&world, &["check"]).await;
-    assert!(code == 1 && said.contains("fail\tbigcommerce_hooks\t"), "{said}");
+    let (_, said, errors) = run(&world, &["check"]).await;
+    assert!(said.contains("\nwarn    BigCommerce: webhooks"), "{said}");
     assert_eq!(errors, "note: no relay is running on this database\n");
+    let (_, said, _) = run(&world, &["hooks", "remove", "--dry-run"]).await;
+    assert!(
+        said.starts_with("1 webhook would be removed at BigCommerce (") && world.store.hooks().len() == 1,
+        "{said}"
+    );
     let (_, said, _) = run(&world, &["hooks", "remove"]).await;
     assert_eq!((&*said, world.store.hooks().len()), ("removed 1 webhook\n", 0));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn an_order_that_nobody_knows_is_not_sent_again_and_one_that_only_the_store_knows_is() {
+    let mut world = World::start().await;
+    let (code, said, errors) = run(&world, &["orders", "resend", "999999"]).await;
+    assert_eq!((code, &*said), (1, ""), "{errors}");
+    assert!(errors.starts_with("error: order 999999 is unknown: neither the relay nor BigCommerce ("), "{errors}");
+    let missed = world.store.place_order_silently(None, 11);
+    let (code, said, errors) = run(&world, &["orders", "resend", "999999", &missed.to_string()]).await;
+    assert_eq!((code, &*said), (1, "1 order will be sent again, by the running relay\n"), "{errors}");
+    world.arrived(1).await;
+    assert_eq!(world.row(999_999).await, Value::Null);
+    world.stop_relay().await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn before_the_first_start_a_check_says_to_start_the_relay_and_does_not_fail() {
+    let (world, _) = past(&[]);
+    for _ in 0..2 {
+        let (code, said, errors) = run(&world, &["check"]).await;
+        assert_eq!(code, 0, "{said}{errors}");
+        assert!(said.contains("start the relay first") && errors.contains("start the relay first"), "{said}{errors}");
+        assert!(said.contains("\nskip    BigCommerce: webhooks"), "{said}");
+    }
     world.finish().await;
 }
 
@@ -305,9 +357,10 @@ async fn a_running_relays_webhooks_are_not_removed_under_it() {
 async fn what_a_dead_relay_noted_is_asked_again() {
     let mut world = World::start().await;
     world.sink.fault_all(Action::Status(503));
-    crate::put_off(&world).await;
+    super::put_off(&world).await;
     let noted = async {
-        while !run(&world, &["check"]).await.1.contains("fail\tone_tribe_destination\t") {
+        // A short outage is a warning, a longer one a failure.
+        while run(&world, &["check"]).await.1.contains("\npass    One Tribe: destination") {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -315,6 +368,34 @@ async fn what_a_dead_relay_noted_is_asked_again() {
     world.stop_relay().await;
     world.sink.clear_faults();
     let (_, output, _) = run(&world, &["check"]).await;
-    assert!(output.contains("pass\tone_tribe_destination\t"), "{output}");
+    assert!(output.contains("\npass    One Tribe: destination"), "{output}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn everything_moves_to_another_database_and_the_relay_goes_on_there() {
+    let Some(database) = crate::support::postgres::Database::fresh().await else { return };
+    let mut world = World::start().await;
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.arrived(1).await;
+    world.settled(order, "delivered").await;
+    world.stop_relay().await;
+    let mut migrate = command(&world, &["migrate"]);
+    let output = actix_web::rt::task::spawn_blocking({
+        let url = database.url();
+        move || migrate.env("MIGRATE_TO", url).output().unwrap()
+    });
+    let output = output.await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("objects: 1 row moved\n") && said.contains("connections: 1 row moved\n"), "{said}");
+    world.set("DATABASE_URL", &database.url());
+    let (_, said, _) = run(&world, &["orders", "list", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["order_id"], order);
+    world.start_relay().await;
+    let next = world.store.place_order_silently(None, 11);
+    world.tell(next).await;
+    world.arrived(2).await;
     world.finish().await;
 }

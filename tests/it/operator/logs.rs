@@ -2,14 +2,15 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use sandbox::{Event, Scope, SendOptions, SenderOptions, StoreConfig};
+use sandbox::{Action, Event, Scope, SendOptions, SenderOptions, StoreConfig};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::relay::world::{PATIENCE, World};
 
 struct Logged {
     child: Child,
@@ -85,7 +86,7 @@ async fn an_orders_way_and_a_requests_lines_can_be_found_in_json() {
 
 /// Every field that a line has is in the document's table.
 fn documented(lines: &[Value]) {
-    let document = include_str!("../../docs/logging.md");
+    let document = include_str!("../../../docs/logging.md");
     for line in lines {
         for field in line.as_object().unwrap().keys().filter(|field| *field != "span") {
             assert!(document.contains(&format!("`{field}`")), "{field} of {line} is not in docs/logging.md");
@@ -111,14 +112,111 @@ async fn a_busy_store_writes_one_line_an_order() {
 
 #[actix_web::test]
 async fn tables_that_are_there_already_are_no_news() {
-    let Some(database) = crate::postgres_support::Database::fresh().await else { return };
+    let Some(database) = crate::support::postgres::Database::fresh().await else { return };
     let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[("DATABASE_URL", &database.url())]);
     for _ in 0..2 {
         let relay = Logged::start(&world, "pretty", "info").await;
         let text = relay.stop().await;
-        assert!(text.contains("serves the store") && !text.contains("already exists"), "{text}");
+        assert!(text.contains("onetribe-relay serves 1 connection") && !text.contains("already exists"), "{text}");
         // The next one is known to be up by its having mended this.
         world.store.deactivate_hook(world.store.hooks()[0].id);
     }
+    world.finish().await;
+}
+
+/// A relay whose log goes into a pipe that this test reads, or does not.
+fn piped(world: &World, filter: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+    command.env_clear().envs(world.variables()).env("RUST_LOG", filter).env("LOG_FORMAT", "json");
+    command.current_dir(world.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[actix_web::test]
+async fn whoever_stops_reading_the_log_holds_up_nothing_and_is_told_what_was_dropped() {
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    let mut relay = piped(&world, "trace,hyper=trace,hyper_util=trace");
+    world.hooked().await;
+    let order = world.store.place_order_silently(None, 11);
+    // Far more than a pipe and the buffer hold.
+    let events = async {
+        for _ in 0..400 {
+            world.tell(order).await;
+            for _ in 0..5 {
+                world.client.get(world.url("/health/ready")).send().await.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), events).await.expect("nothing waits for the log");
+    world.arrived(1).await;
+    settle(&world).await;
+
+    let mut lines = BufReader::new(relay.stdout.take().unwrap()).lines();
+    let read = actix_web::rt::task::spawn_blocking(move || {
+        let told = lines.by_ref().map(Result::unwrap).find(|line| line.contains("\"dropped_lines\":"));
+        (told, lines)
+    });
+    // What comes now is written.
+    let (told, lines) = loop {
+        if read.is_finished() {
+            break read.await.unwrap();
+        }
+        world.client.get(world.url("/health/live")).send().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let told: Value = serde_json::from_str(&told.expect("it is told")).unwrap();
+    assert!(told["dropped_lines"].as_u64().unwrap() > 0 && told["level"] == "WARN", "{told}");
+    signal(&relay, "-TERM");
+    let is_last = |line: &String| line.contains("\"message\":\"stopped\"");
+    let last = actix_web::rt::task::spawn_blocking(move || lines.map(Result::unwrap).filter(is_last).count());
+    assert_eq!(last.await.unwrap(), 1, "the last lines are written");
+    assert!(relay.wait().unwrap().success());
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_relay_whose_log_nobody_reads_still_ends() {
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    let mut relay = piped(&world, "trace,hyper=trace,hyper_util=trace");
+    world.hooked().await;
+    for _ in 0..2000 {
+        world.client.get(world.url("/health/ready")).send().await.unwrap();
+    }
+    signal(&relay, "-TERM");
+    let ended = actix_web::rt::task::spawn_blocking(move || relay.wait().unwrap());
+    assert!(tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap().success());
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_signal_sent_twice_at_once_is_one_and_a_later_one_ends_at_once() {
+    let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
+    world.sink.fault_all(Action::Slow(Duration::from_secs(4)));
+    for (pause, code) in [(Duration::from_millis(100), 0), (Duration::from_millis(1300), 1)] {
+        let mut relay = piped(&world, "info");
+        world.hooked().await;
+        let before = world.sink.attempts();
+        let order = world.store.place_order_silently(None, 11);
+        while world.sink.attempts() == before {
+            // The hook may be there before the relay listens.
+            let _ = world.client.get(world.url("/health/live")).send().await;
+            if world.client.get(world.url("/health/live")).send().await.is_ok() {
+                world.tell(order).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        signal(&relay, "-TERM");
+        tokio::time::sleep(pause).await;
+        signal(&relay, "-TERM");
+        let ended = actix_web::rt::task::spawn_blocking(move || relay.wait().unwrap()).await.unwrap();
+        assert_eq!(ended.code(), Some(code), "after {pause:?}");
+    }
+    world.sink.clear_faults();
+    let relay = Logged::start(&world, "pretty", "info").await;
+    world.arrived(2).await;
+    relay.stop().await;
     world.finish().await;
 }

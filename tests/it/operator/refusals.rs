@@ -1,13 +1,17 @@
-//! What the command line refuses, and how it says so: wrong usage, wrong configuration, and what the machine does not let it do.
+//! What the command line refuses, and how it says so: wrong usage, wrong configuration, and what the machine does not
+//! let it do.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Stdio};
 
 use onetribe_relay::{
     clock::Timestamp,
-    inbox::{Inbox, sqlite::SqliteInbox},
+    connection::environment::record_environment,
+    inbox::{Inbox, Wanted, sqlite::SqliteInbox},
+    object::ResourceName,
 };
 
-use crate::command::{command, past, run};
+use super::command::{command, past, run};
+use crate::relay::world::World;
 
 #[actix_web::test]
 async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
@@ -18,12 +22,19 @@ async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
         (&["backfill", "--since", "2024-03-05", "--until", "2024-03-01"], "--since must lie before --until"),
         (&["backfill", "--since", "2999-01-01"], "in the past"),
         (&["hooks", "update"], "PUBLIC_URL is not set"),
-        (&["orders", "resend"], "<IDS|--state <STATE>>"),
-        (&["orders", "resend", "--state", "delivered"], "only `failed` or `gone`"),
-        (&["orders", "list", "--state", "lost"], "a state is one of"),
+        (&["orders", "resend"], "<ORDER|--state <STATE>>"),
+        (&["orders", "resend", "--state", "delivered"], "[possible values: failed, gone]"),
+        (&["orders", "list", "--state", "lost"], "[possible values: pending, delivered, failed, gone, skipped]"),
         (&["orders", "list", "--limit", "abc"], "a whole number from 1 to 10000"),
         (&["orders", "list", "--limit", "10001"], "a whole number from 1 to 10000"),
         (&["chekc"], "similar"),
+        (&["orders", "list", "--connection", "0"], "--connection"),
+        (&["orders", "list", "--connection", "7"], "there is no connection 7."),
+        (&["connections", "show", "1", "--connection", "1"], "cannot be used with"),
+        (&["connections", "add", "nowhere.json"], "nowhere.json cannot be read: No such file"),
+        (&["connections", "rekey"], "CREDENTIALS_KEY is not set"),
+        (&["migrate"], "MIGRATE_TO"),
+        (&["alerts", "test"], "ALERT_URL is not set"),
     ] {
         let (code, _, errors) = run(&world, args).await;
         assert_eq!(code, 2, "{args:?}: {errors}");
@@ -50,23 +61,48 @@ async fn a_variable_that_is_no_text_is_a_fault_and_hides_the_files() {
 }
 
 #[actix_web::test]
-async fn a_database_that_cannot_be_opened_is_told_by_its_variable_and_without_its_place() {
+async fn a_database_that_cannot_be_opened_is_told_by_its_variable_path_and_cure_and_without_its_password() {
     let (mut world, _) = past(&[("RUST_LOG", "trace")]);
-    let nowhere = world.folder.path().join("hunter2").join("hunter3.db");
+    let nowhere = world.folder.path().join("nowhere").join("relay.db");
     world.set("DATABASE_URL", &format!("sqlite://{}", nowhere.display()));
-    for (args, says) in [
-        (&["serve"][..], "DATABASE_URL: the database's lock file cannot be made: No such file or directory"),
-        (&["orders", "list"], "error: DATABASE_URL: the database cannot be used: "),
-        (&["migrate", "--to", "postgres://localhost:1/x"], "error: there is no inbox where DATABASE_URL says\n"),
-    ] {
+    let why = format!("DATABASE_URL: the database {} cannot be used: No such file or directory", nowhere.display());
+    for args in [&["serve"][..], &["orders", "list"]] {
         let (code, said, errors) = run(&world, args).await;
         let said = said + &errors;
-        assert!(code == 1 && said.contains(says) && !said.contains("hunter"), "{said}");
+        assert!(code == 1 && said.contains(&why) && said.contains("make its folder first"), "{said}");
     }
+    let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://localhost:1/x"]).await;
+    assert!(code == 1 && errors.starts_with("error: there is no inbox where DATABASE_URL says"), "{errors}");
     world.set("DATABASE_URL", "postgres://relay:hunter2@127.0.0.1:1/hunter2");
     let (code, said, errors) = run(&world, &["orders", "list"]).await;
     assert!(code == 1 && errors.contains("DATABASE_URL: the database cannot be used: "), "{said}{errors}");
     assert!(errors.contains("Connection refused") && !errors.contains("hunter2"), "{errors}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_password_is_no_argument_and_comes_from_variable_file_or_standard_input() {
+    let (world, _) = past(&[]);
+    for url in ["postgres://relay:hunter2@127.0.0.1:1/x", "postgres://127.0.0.1:1/x?password=hunter2"] {
+        let (code, said, errors) = run(&world, &["migrate", "--to", url]).await;
+        assert_eq!((code, &*said), (2, ""), "{errors}");
+        assert!(errors.contains("a password in an argument can be read") && !errors.contains("hunter2"), "{errors}");
+    }
+    // The file's database is there, the target's server is not: each way to give it leads as far as that.
+    let (code, _, _) = run(&world, &["orders", "list"]).await;
+    assert_eq!(code, 0);
+    let url = "postgres://relay:hunter2@127.0.0.1:1/hunter2";
+    let file = world.folder.path().join("url");
+    std::fs::write(&file, format!("{url}\n")).unwrap();
+    let mut variable = command(&world, &["migrate"]);
+    let mut named = command(&world, &["migrate", "--to-file", file.to_str().unwrap()]);
+    let mut piped = command(&world, &["migrate", "--to", "-"]);
+    for command in [variable.env("MIGRATE_TO", url), &mut named, piped.stdin(std::fs::File::open(&file).unwrap())] {
+        let output = command.output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("Connection refused") && !errors.contains("hunter2"), "{errors}");
+    }
     world.finish().await;
 }
 
@@ -84,8 +120,10 @@ async fn a_fault_in_the_file_is_told_by_its_line() {
 async fn a_database_that_was_not_there_is_told_of_once() {
     let (world, _) = past(&[]);
     let (code, said, errors) = run(&world, &["orders", "list"]).await;
-    assert_eq!((code, &*said), (0, ""));
-    assert_eq!(errors, "note: there was no database where DATABASE_URL says; a new, empty one has been made\n");
+    assert_eq!((code, &*said), (0, "no orders yet\n"));
+    let path = world.database().display().to_string();
+    let note = format!("note: there was no database at {path} (DATABASE_URL); a new, empty one has been made\n");
+    assert_eq!(errors, note);
     let (_, _, errors) = run(&world, &["orders", "list"]).await;
     assert_eq!(errors, "");
     world.finish().await;
@@ -95,9 +133,10 @@ async fn a_database_that_was_not_there_is_told_of_once() {
 async fn an_output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
     let (world, _) = past(&[]);
     let inbox = SqliteInbox::open(&world.database()).await.unwrap();
-    let connection = inbox.connection("bigcommerce", &world.store.config().hash, Timestamp::now()).await.unwrap();
-    let orders = (1..=200).map(|id| id.to_string().parse().unwrap()).collect();
-    inbox.want(connection, orders, false, Timestamp::now()).await.unwrap();
+    record_environment(&inbox, world.config().environment.as_ref(), Timestamp::now()).await.unwrap();
+    let connection = inbox.connections(0).await.unwrap()[0].id;
+    let orders = (1..=200).map(|id| Wanted::updated(id.to_string().parse().unwrap())).collect();
+    inbox.want(connection, ResourceName::orders(), orders, false, Timestamp::now()).await.unwrap();
     inbox.close().await;
     for args in [&["orders", "list"][..], &["orders", "list", "--json"], &["completions", "bash"]] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
@@ -126,5 +165,15 @@ async fn a_port_that_is_taken_is_told_by_its_variable() {
         let (code, said, _) = run(&world, &["serve"]).await;
         assert!(code == 1 && said.contains(&format!("ERROR {name}: cannot listen on 127.0.0.1:{port}: ")), "{said}");
     }
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_file_that_a_relay_serves_is_not_moved() {
+    let mut world = World::start().await;
+    let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://127.0.0.1:1/x"]).await;
+    let why = format!("error: another relay is serving the database {}: stop it first", world.database().display());
+    assert!(code == 1 && errors.starts_with(&why), "{errors}");
+    world.stop_relay().await;
     world.finish().await;
 }

@@ -1,0 +1,93 @@
+//! Delivers while no relay does: what `serve` would do with the events that wait, and nothing else.
+
+use std::time::Duration;
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::LOOK;
+use crate::{
+    cli::Session,
+    clock::Timestamp,
+    connection::Connection,
+    dispatch::Dispatch,
+    humanize,
+    inbox::{InboxError, Side},
+    leader::Leader,
+};
+
+/// A far side that is down for longer than this is not waited for.
+const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
+
+/// A relay's delivery, under way.
+pub(super) struct Delivery {
+    stop: CancellationToken,
+    finished: CancellationToken,
+    dispatch: JoinHandle<()>,
+    leader: JoinHandle<()>,
+}
+
+impl Delivery {
+    /// `None` when a relay serves this database already, or the connection's objects may not be delivered now.
+    pub async fn start(session: &Session, connection: &Connection) -> Result<Option<Self>, InboxError> {
+        let services = &session.services;
+        let is_served = if services.is_file() { session.lock.is_none() } else { services.inbox.is_served().await? };
+        if is_served || connection.deliverable().is_none() {
+            return Ok(None);
+        }
+        if session.lock.is_some() {
+            services.inbox.free_claims(Timestamp::now()).await?;
+        }
+        let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
+        let leader = Leader::new(services.inbox.clone());
+        let dispatch = Dispatch::new(
+            services.inbox.clone(),
+            services.catalog.clone(),
+            services.metrics.clone(),
+            services.settings.clone(),
+            leader.shards(),
+        );
+        Ok(Some(Self {
+            dispatch: tokio::spawn(dispatch.run(stop.clone())),
+            leader: tokio::spawn(leader.run(stop.clone(), finished.clone())),
+            stop,
+            finished,
+        }))
+    }
+
+    /// Finishes what is under way.
+    pub async fn finish(self) {
+        self.stop.cancel();
+        // A dispatch that panicked has nothing more to finish.
+        drop(self.dispatch.await);
+        self.finished.cancel();
+        drop(self.leader.await);
+    }
+}
+
+/// Ends when the command is told to end.
+pub(super) async fn interrupted() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+}
+
+/// Ends when a far side has been down for longer than anybody would wait.
+pub(super) async fn stays_down(connection: &Connection) -> String {
+    loop {
+        for (side, name) in [(Side::Destination, "The destination"), (Side::Store, "The store")] {
+            let outage = connection.link.as_ref().and_then(|link| link.breaker(side).outage());
+            if let Some((since, failure)) = outage
+                && since.elapsed() > OUTAGE_PATIENCE
+            {
+                let (span, failure) = (humanize::span(since.elapsed()), humanize::failure(failure));
+                return format!("{name} has been down for {span} ({failure})");
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
