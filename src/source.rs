@@ -16,7 +16,8 @@ use bytes::Bytes;
 use crate::{
     breaker::Health,
     clock::Timestamp,
-    http::CallError,
+    elements::hub::{StoreApi, StoreRequest},
+    http::{CallError, Failure},
     inbox::{Due, SourceKind},
     object::{ObjectId, Snapshot},
     secret::Secret,
@@ -183,6 +184,24 @@ impl Source {
     pub fn ahead_ms(&self) -> i64 {
         match self {
             Self::BigCommerce(store) => store.ahead_ms(),
+        }
+    }
+
+    /// Reads whatever a hub call or a poll asks for.
+    ///
+    /// # Errors
+    /// The call's failure, or why the answer is no JSON.
+    pub async fn read(&self, permit: CallPermit, request: &StoreRequest) -> Result<Answer, CallError> {
+        let path = request.path_and_query();
+        match (self, permit, request.api) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit), StoreApi::BigCommerceV2) => {
+                store.get(permit, &format!("v2/{path}")).await
+            }
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit), StoreApi::BigCommerceV3) => {
+                store.get(permit, &format!("v3/{path}")).await
+            }
+            // Requests are made for the kind of store that they go to.
+            (Self::BigCommerce(_), _, StoreApi::WooCommerceV3) => Err(Failure::Status(404).into()),
         }
     }
 

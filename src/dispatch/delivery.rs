@@ -297,7 +297,8 @@ impl Lane {
     }
 
     async fn forward(&self, claim: &Claim, snapshot: Snapshot, fetched_at: Timestamp, is_probe: bool) -> Outcome {
-        let Some((link, destination)) = self.link() else { return Outcome::Released };
+        // What goes to callbacks is `notify`'s.
+        let Some((link, Destination::OneTribe(one_tribe))) = self.link() else { return Outcome::Released };
         let is_skipped = |status: &String| link.spec.skip_statuses.contains(status);
         if snapshot.status.as_ref().is_some_and(is_skipped) {
             return Outcome::Skipped { fetched_at };
@@ -313,10 +314,7 @@ impl Lane {
             return Outcome::Released;
         }
         let began = Instant::now();
-        let sent = match destination {
-            Destination::OneTribe(one_tribe) => one_tribe.deliver(&claim.key.id, digest, snapshot.body).await,
-        };
-        match sent {
+        match one_tribe.deliver(&claim.key.id, digest, snapshot.body).await {
             Ok(()) => {
                 let has_recovered = link.breaker(Side::Destination).succeeded();
                 self.hints().forwarded(&claim.key.id, began.elapsed());

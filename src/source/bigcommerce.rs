@@ -7,6 +7,7 @@ pub mod install;
 pub mod orders;
 pub mod payload;
 pub mod quota;
+mod read;
 pub mod webhook;
 
 use std::{
@@ -306,7 +307,8 @@ impl Store {
             self.quota().observed(now, &seen);
         }
         if !crate::http::is_html(response.headers()) {
-            self.credentials.lock().observed(operation == Operation::Hooks, status, now, Timestamp::now());
+            let is_aside = matches!(operation, Operation::Hooks | Operation::Resource);
+            self.credentials.lock().observed(is_aside, status, now, Timestamp::now());
         }
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
