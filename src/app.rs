@@ -15,6 +15,7 @@ use crate::{
     dispatch::Dispatch,
     inbox::{InboxError, sqlite::ServeLock},
     leader::Leader,
+    polled::PolledRows,
     services::{Services, ServicesError},
     upkeep::{Housekeeping, Upkeep},
     web::{Relay, metrics_routes, routes},
@@ -170,10 +171,12 @@ impl Parts {
         let services = &relay.services;
         let Services { inbox, catalog, metrics, settings, registrar, directory, .. } = services;
         let leader = Leader::new(inbox.clone());
+        let (shards, rows) = (leader.shards(), Arc::new(PolledRows::default()));
         let dispatch =
-            Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), leader.shards());
+            Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), shards, rows.clone());
         self.spawn("delivery", dispatch.run(stop.clone()));
-        let upkeep = Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards());
+        let upkeep =
+            Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards(), rows);
         self.spawn("upkeep", upkeep.run(stop.clone()));
         let housekeeping = Housekeeping::new(inbox.clone(), settings.event_retention, leader.shards());
         self.spawn("housekeeping", housekeeping.run(stop.clone()));

@@ -93,6 +93,13 @@ impl Callback {
         self.watched.get(resource)
     }
 
+    /// What is polled, by name.
+    pub fn pollers(&self) -> impl Iterator<Item = &Poller> {
+        let mut names: Vec<&ResourceName> = self.watched.keys().collect();
+        names.sort_unstable();
+        names.into_iter().filter_map(|name| Some(&self.watched.get(name)?.poller))
+    }
+
     /// The resources under which an event of the store's own `orders`, `products` or `customers` is told of.
     pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
         let of_topic = |(_, watched): &(&ResourceName, &Watched)| watched.is_addressable() && watched.topic() == topic;
