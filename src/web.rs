@@ -3,6 +3,7 @@
 pub mod admin;
 mod bodies;
 mod connections;
+mod elements;
 mod format;
 mod health;
 mod metrics;
@@ -61,7 +62,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::resource("/health/ready").route(web::get().to(health::ready)).route(web::head().to(health::ready)),
         )
         .configure(connections::routes)
-        .configure(orders::routes);
+        .configure(orders::routes)
+        .configure(elements::routes);
 }
 
 /// The one route of the metrics port.
