@@ -15,6 +15,7 @@ use crate::{
     dispatch::Dispatch,
     inbox::{InboxError, sqlite::ServeLock},
     leader::Leader,
+    polled::PolledRows,
     services::{Services, ServicesError},
     upkeep::{Housekeeping, Upkeep},
     watch::Watcher,
@@ -171,10 +172,12 @@ impl Parts {
         let services = &relay.services;
         let Services { inbox, catalog, metrics, settings, registrar, directory, .. } = services;
         let leader = Leader::new(inbox.clone());
+        let (shards, rows) = (leader.shards(), Arc::new(PolledRows::default()));
         let dispatch =
-            Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), leader.shards());
+            Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), shards, rows.clone());
         self.spawn("delivery", dispatch.run(stop.clone()));
-        let upkeep = Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards());
+        let upkeep =
+            Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards(), rows);
         self.spawn("upkeep", upkeep.run(stop.clone()));
         let watcher = Watcher::new(services.clone(), relay.checker.clone(), leader.shards());
         self.spawn("the watch", watcher.run(stop.clone()));

@@ -18,11 +18,11 @@ use crate::{
     breaker::Breaker,
     clock::Timestamp,
     config::Settings,
-    destination::{Destination, one_tribe::OneTribe},
+    destination::{Destination, cloud_elements::Callback, one_tribe::OneTribe},
     http::Http,
     inbox::{ConnectionRecord, ConnectionState, DestinationKind, Origin, PauseReason, Side, SourceKind, shard_of},
     metrics::Metrics,
-    object::{ConnectionId, Snapshot},
+    object::{ConnectionId, ResourceName, Snapshot},
     secret::Secret,
     signature,
     source::{
@@ -141,6 +141,18 @@ impl Connection {
         Some((link, link.destination.as_ref()?))
     }
 
+    /// The resources under which an event of the store's own `orders`, `products` or `customers` is kept; none for what
+    /// nobody wants to hear of.
+    pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
+        match self.link.as_ref().and_then(|link| link.destination.as_ref()) {
+            Some(Destination::CloudElements(callback)) => callback.resources_of(topic),
+            Some(Destination::OneTribe(_)) | None if topic == ResourceName::orders().as_str() => {
+                vec![ResourceName::orders()]
+            }
+            Some(Destination::OneTribe(_)) | None => Vec::new(),
+        }
+    }
+
     /// Whether it is the one that the environment's variables describe.
     pub fn is_environments(&self) -> bool {
         self.origin == Origin::Environment
@@ -248,7 +260,11 @@ impl ConnectionBuilder {
                 self.settings.forward_timeout,
                 self.metrics.clone(),
             ))),
-            DestinationSpec::CloudElements(_) => None,
+            DestinationSpec::CloudElements(callback) => {
+                let (http, metrics) = (self.http.clone(), self.metrics.clone());
+                let callback = Callback::new(http, spec, callback, self.settings.forward_timeout, metrics);
+                Some(Destination::CloudElements(Box::new(callback)))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 pub mod cloud_elements;
 pub mod one_tribe;
 
+use cloud_elements::Callback;
 use one_tribe::OneTribe;
 
 /// One connection's destination.
@@ -11,4 +12,6 @@ use one_tribe::OneTribe;
 pub enum Destination {
     /// A merchant's payload URL at One Tribe.
     OneTribe(OneTribe),
+    /// A Cloud Elements callback.
+    CloudElements(Box<Callback>),
 }

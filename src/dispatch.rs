@@ -1,12 +1,13 @@
 //! Dispatch: claim → fetch → forward → settle, for all connections.
 //!
 //! Here is the scheduler, which knows who has something due and gives turns; `lane` is one connection's turn, `delivery`
-//! takes a claim to its end, `capacity` shares out the calls under way, `hints` is what was learned of both sides.
+//! takes a claim to its end, `notify` takes claims to callbacks, `capacity` shares out the calls under way, `hints` is what was learned of both sides.
 
 mod capacity;
 mod delivery;
 mod hints;
 mod lane;
+mod notify;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -25,6 +26,7 @@ use crate::{
     leader::HeldShards,
     metrics::Metrics,
     object::ConnectionId,
+    polled::PolledRows,
 };
 use capacity::Capacity;
 use lane::{Lane, Wait};
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub inbox: Arc<dyn Inbox>,
     pub metrics: Arc<Metrics>,
     pub settings: Arc<Settings>,
+    pub catalog: Arc<LiveCatalog>,
+    pub rows: Arc<PolledRows>,
     pub capacity: Capacity,
     /// Lanes whose deliveries have ended.
     pub moved: WorkSignal,
@@ -111,16 +115,19 @@ impl Turns {
 type Ended = (ConnectionId, Result<Wait, InboxError>);
 
 impl Dispatch {
-    /// Nothing runs yet. `shards` says which connections are this process's to deliver.
+    /// Nothing runs yet. `shards` says which connections are this process's to deliver; `rows` are those that polls have
+    /// just read.
     pub fn new(
         inbox: Arc<dyn Inbox>,
         catalog: Arc<LiveCatalog>,
         metrics: Arc<Metrics>,
         settings: Arc<Settings>,
         shards: watch::Receiver<HeldShards>,
+        rows: Arc<PolledRows>,
     ) -> Self {
         let capacity = Capacity::new(settings.max_concurrency);
-        let shared = Arc::new(Shared { inbox, metrics, settings, capacity, moved: WorkSignal::default() });
+        let (moved, for_pauses) = (WorkSignal::default(), catalog.clone());
+        let shared = Arc::new(Shared { inbox, metrics, settings, catalog: for_pauses, rows, capacity, moved });
         Self { shared, catalog, shards }
     }
 

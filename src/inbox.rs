@@ -43,7 +43,7 @@ use async_trait::async_trait;
 use crate::{
     clock::Timestamp,
     config::Database,
-    object::{ConnectionId, ObjectId, ResourceName},
+    object::{ConnectionId, Digest, ObjectId, ResourceName},
 };
 
 /// A duplicate may be dropped if its object was fetched at least this long after the event's own second. Wide enough for
@@ -93,6 +93,16 @@ pub trait Inbox: Send + Sync {
         resource: ResourceName,
         objects: Vec<Wanted>,
         force: bool,
+        now: Timestamp,
+    ) -> Result<(), InboxError>;
+
+    /// Keeps which states of objects a list shows that nobody is to be told of: what is seen again unchanged is no news.
+    /// Objects that have work, or have failed, are left alone.
+    async fn remember(
+        &self,
+        connection: ConnectionId,
+        resource: ResourceName,
+        states: Vec<(ObjectId, Digest)>,
         now: Timestamp,
     ) -> Result<(), InboxError>;
 

@@ -18,6 +18,7 @@ pub mod inbox;
 pub mod leader;
 pub mod metrics;
 pub mod object;
+pub mod polled;
 pub mod reconcile;
 pub mod registrar;
 pub mod resource;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use crate::{
     breaker::Health,
     clock::Timestamp,
+    elements::hub::{StoreApi, StoreRequest},
     http::{CallError, Failure},
     inbox::{Due, SourceKind},
     object::{ObjectId, Snapshot},
@@ -225,6 +226,30 @@ impl Source {
         match self {
             Self::BigCommerce(store) => store.ahead_ms(),
             Self::WooCommerce(shop) => shop.ahead_ms(),
+        }
+    }
+
+    /// Reads whatever a hub call or a poll asks for.
+    ///
+    /// # Errors
+    /// The call's failure, or why the answer is no JSON.
+    pub async fn read(&self, permit: CallPermit, request: &StoreRequest) -> Result<Answer, CallError> {
+        let path = request.path_and_query();
+        match (self, permit, request.api) {
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit), StoreApi::BigCommerceV2) => {
+                store.get(permit, &format!("v2/{path}")).await
+            }
+            (Self::BigCommerce(store), CallPermit::BigCommerce(permit), StoreApi::BigCommerceV3) => {
+                store.get(permit, &format!("v3/{path}")).await
+            }
+            (Self::WooCommerce(shop), CallPermit::WooCommerce(permit), StoreApi::WooCommerceV3) => {
+                let answer = shop.get(permit, &request.path, &request.query).await?;
+                Ok(Answer { body: answer.body, total: answer.total, pages: answer.pages })
+            }
+            // Requests are made for the kind of store that they go to.
+            (Self::BigCommerce(_), CallPermit::BigCommerce(_), _)
+            | (Self::WooCommerce(_), CallPermit::WooCommerce(_), _) => Err(Failure::Status(404).into()),
+            _ => unreachable!("{FOREIGN_PERMIT}"),
         }
     }
 

@@ -4,6 +4,7 @@
 //! connection in between costs nothing.
 
 mod housekeeping;
+mod polls;
 
 pub use housekeeping::Housekeeping;
 
@@ -17,22 +18,26 @@ use tokio::{sync::Semaphore, sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Timestamp,
     config::Settings,
     connection::{Connection, LiveCatalog},
     inbox::{ConnectionState, Inbox},
     leader::HeldShards,
     object::ConnectionId,
-    reconcile::{LatestOrders, OrderFeed, Poll, PollError, Polled},
+    polled::PolledRows,
+    reconcile::PollTools,
     registrar::{Registrar, RegistrarError},
     retry::Backoff,
-    source::plan::PageSize,
 };
+use polls::StorePoll;
 
 /// Polls, and looks at hooks, under way at once.
 const SIDE_BY_SIDE: usize = 32;
 /// Between the first times of two connections.
 const SPREAD: Duration = Duration::from_millis(20);
+/// The first times of many connections lie within this.
+const MOST_SPREAD: Duration = Duration::from_secs(60);
+/// So many are many: whoever has fewer does not wait for the last of them.
+const MANY: usize = 200;
 /// Between tries while a store's hooks cannot be looked after.
 const HOOKS_RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
 /// How long what is under way may go on when the relay stops.
@@ -52,7 +57,7 @@ enum Chore {
 /// A connection's chores, and what they keep in mind between two times.
 struct Keeper {
     connection: Arc<Connection>,
-    poll: Option<Poll<LatestOrders>>,
+    poll: Option<StorePoll>,
     hook_failures: u32,
 }
 
@@ -60,18 +65,18 @@ struct Keeper {
 struct Ended {
     id: ConnectionId,
     chore: Chore,
-    poll: Option<Poll<LatestOrders>>,
+    poll: Option<StorePoll>,
     hooks_failed: bool,
     next: Option<Duration>,
 }
 
 /// Polls the stores and looks after the hooks of every connection of the shards that this process holds.
 pub struct Upkeep {
-    inbox: Arc<dyn Inbox>,
     catalog: Arc<LiveCatalog>,
     registrar: Arc<Registrar>,
     settings: Arc<Settings>,
     shards: watch::Receiver<HeldShards>,
+    tools: PollTools,
     side_by_side: Arc<Semaphore>,
 }
 
@@ -116,16 +121,18 @@ impl Plan {
 }
 
 impl Upkeep {
-    /// Nothing runs yet. `shards` says which connections are this process's.
+    /// Nothing runs yet. `shards` says which connections are this process's; `rows` takes what polls read.
     pub fn new(
         inbox: Arc<dyn Inbox>,
         catalog: Arc<LiveCatalog>,
         registrar: Arc<Registrar>,
         settings: Arc<Settings>,
         shards: watch::Receiver<HeldShards>,
+        rows: Arc<PolledRows>,
     ) -> Self {
         let side_by_side = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-        Self { inbox, catalog, registrar, settings, shards, side_by_side }
+        let tools = PollTools { inbox, rows, retention: settings.event_retention };
+        Self { catalog, registrar, settings, shards, tools, side_by_side }
     }
 
     /// Goes on until told to stop. A store that is down delays its own chores and nothing else.
@@ -179,9 +186,9 @@ impl Upkeep {
         let mut fresh: Vec<Arc<Connection>> =
             mine.into_values().filter(|connection| !is_current(plan, connection)).collect();
         fresh.sort_unstable_by_key(|connection| connection.id);
-        let now = Instant::now();
+        let (now, spread) = (Instant::now(), spread(fresh.len()));
         for (place, connection) in (0..).zip(fresh) {
-            let (id, at) = (connection.id, now + SPREAD * place);
+            let (id, at) = (connection.id, now + spread * place);
             let wants_hooks = connection.link.as_ref().is_some_and(|link| link.spec.has_webhooks);
             let interval = self.interval(&connection);
             plan.keepers.insert(id, Keeper { connection, poll: None, hook_failures: 0 });
@@ -195,8 +202,12 @@ impl Upkeep {
     }
 
     fn interval(&self, connection: &Connection) -> Option<Duration> {
-        let own = connection.link.as_ref().and_then(|link| link.spec.poll_interval);
-        own.or(self.settings.reconcile_interval)
+        let spec = &connection.link.as_ref()?.spec;
+        // An instance without events only answers its client.
+        if spec.instance.as_ref().is_some_and(|instance| !instance.has_events) {
+            return None;
+        }
+        spec.poll_interval.or(self.settings.reconcile_interval)
     }
 
     fn begin(&self, plan: &mut Plan, running: &mut JoinSet<Ended>, id: ConnectionId, chore: Chore) {
@@ -212,14 +223,14 @@ impl Upkeep {
         match chore {
             Chore::Poll => {
                 let Some(interval) = self.interval(&connection) else { return };
-                let (poll, inbox, retention) = (keeper.poll.take(), self.inbox.clone(), self.settings.event_retention);
+                let (poll, tools) = (keeper.poll.take(), self.tools.clone());
                 running.spawn(async move {
                     let _turn = turn.acquire_owned().await.expect("the semaphore is never closed");
                     let mut poll = match poll {
                         Some(poll) => poll,
-                        None => poll_of(connection, inbox, retention).await,
+                        None => StorePoll::new(connection, &tools).await,
                     };
-                    poll_once(&mut poll, interval).await;
+                    poll.once(&tools, interval).await;
                     Ended { id, chore, poll: Some(poll), hooks_failed: false, next: Some(interval) }
                 });
             }
@@ -238,6 +249,15 @@ impl Upkeep {
     }
 }
 
+/// Between the first times of so many connections: their polls go on in the same distances.
+fn spread(connections: usize) -> Duration {
+    match u32::try_from(connections) {
+        Ok(count) if connections >= MANY => MOST_SPREAD / count,
+        Ok(_) => SPREAD,
+        Err(_) => Duration::ZERO,
+    }
+}
+
 /// Whether anything is done for a connection: ended ones are left alone.
 fn is_kept_up(connection: &Connection) -> bool {
     connection.state != ConnectionState::Disconnected && connection.link.is_some()
@@ -248,7 +268,7 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, hooks_failed, next }: Ende
     let Some(keeper) = plan.keepers.get_mut(&id) else { return };
     match (chore, poll) {
         // What was kept in mind belongs to the connection as it was.
-        (Chore::Poll, Some(poll)) if Arc::ptr_eq(&poll.walk().0.connection, &keeper.connection) => {
+        (Chore::Poll, Some(poll)) if Arc::ptr_eq(poll.connection(), &keeper.connection) => {
             keeper.poll = Some(poll);
         }
         (Chore::Poll, _) => {}
@@ -259,56 +279,6 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, hooks_failed, next }: Ende
     {
         plan.set(id, chore, Instant::now() + next);
     }
-}
-
-async fn poll_of(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, retention: Duration) -> Poll<LatestOrders> {
-    let widest = connection.link.as_ref().map_or(1, |link| link.source.widest_page());
-    let walk = LatestOrders::new(connection, inbox, retention);
-    let kept = walk.0.state().await.ok().and_then(|feed| feed.page_size);
-    Poll::new(walk, PageSize::kept(widest, kept))
-}
-
-/// Polls once, and notes how that went.
-async fn poll_once(poll: &mut Poll<LatestOrders>, interval: Duration) {
-    let grace = (interval / 15).clamp(SETTLING, WEBHOOK_FIRST);
-    let polled = poll.once(Timestamp::now().before(grace)).await;
-    let id = poll.walk().0.connection.id;
-    match &polled {
-        Ok(Polled { missed: 0, calls, .. }) => tracing::debug!(connection = %id, calls, "polled: nothing was missed"),
-        Ok(Polled { missed, calls, .. }) => {
-            tracing::info!(connection = %id, missed, calls, "polled: found {missed} that no webhook brought");
-        }
-        Err(error) => tracing::warn!(connection = %id, %error, "polling stopped early, and goes on next time: {error}"),
-    }
-    if let Err(error) = note_poll(&poll.walk().0, poll.page_size(), polled.as_ref().err()).await {
-        tracing::debug!(%error, "how polling went could not be noted: {error}");
-    }
-}
-
-async fn note_poll(
-    feed: &OrderFeed,
-    page_size: Option<u32>,
-    error: Option<&PollError>,
-) -> Result<(), crate::inbox::InboxError> {
-    // The inbox has told of itself.
-    let failure = match error {
-        Some(error) => match error.failure() {
-            Some(failure) => Some(failure),
-            None => return Ok(()),
-        },
-        None => None,
-    };
-    let now = Timestamp::now();
-    feed.keep(|feed| {
-        feed.page_size = page_size;
-        feed.trouble = failure.map(|failure| (feed.trouble.map_or(now, |(since, _)| since), failure));
-        if failure.is_none() && feed.trouble.is_none() {
-            // Dated to the minute: a look that found nothing new is not worth a write of its own.
-            let minute = Timestamp::from_millis(now.millis() / 60_000 * 60_000);
-            feed.polled_at = Some(minute);
-        }
-    })
-    .await
 }
 
 /// Looks after one connection's hooks. False if that failed.

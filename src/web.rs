@@ -3,6 +3,7 @@
 pub mod admin;
 mod bodies;
 pub(crate) mod connections;
+mod elements;
 mod format;
 mod health;
 mod integration;
@@ -71,6 +72,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(connections::routes)
         .configure(woocommerce::routes)
         .configure(orders::routes)
+        .configure(elements::routes)
         .default_service(web::to(not_found));
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Checker, public_address};
 use crate::{
     clock::Timestamp,
-    connection::{Connection, Link},
+    connection::{Connection, Link, spec::DestinationSpec},
     destination::{Destination, cloud_elements},
     health::{
         checks::LIMIT,
@@ -88,8 +88,11 @@ impl Checker {
 async fn reach(services: &Services, link: &Link, destination: &Destination) -> Result<u16, Failure> {
     let reached = match destination {
         Destination::OneTribe(one_tribe) => one_tribe.probe().await,
+        Destination::CloudElements(_) => {
+            let Some(DestinationSpec::CloudElements(callback)) = &link.spec.destination else { return Ok(200) };
+            cloud_elements::probe(&services.http, callback, LIMIT).await
+        }
     };
-    let _ = (services, link, cloud_elements::probe);
     reached.map_err(|error| error.failure)
 }
 

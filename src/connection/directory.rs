@@ -72,6 +72,8 @@ pub struct Change {
     pub token_digest: Option<Vec<u8>>,
     /// Whether the credentials are tried first.
     pub verifies: bool,
+    /// Whether changes count from now on only.
+    pub begins_anew: bool,
 }
 
 /// All connections, to be made, changed and ended.
@@ -236,6 +238,7 @@ impl Directory {
         };
         update.state = change.state;
         update.token_digest = change.token_digest.map(Some);
+        update.begins_at = change.begins_anew.then(Timestamp::now);
         if !self.inbox.update_connection(id, update).await? {
             return Err(DirectoryError::Unknown(id));
         }

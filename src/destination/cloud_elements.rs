@@ -3,6 +3,7 @@
 //!
 //! Source: Cloud Elements, "Event management: security" and its API test suite.
 
+mod callback;
 mod envelope;
 mod schedule;
 
@@ -18,6 +19,7 @@ use reqwest::{
 use sha2::Sha256;
 use url::Url;
 
+pub use callback::{Callback, Watched};
 pub use envelope::{Envelope, Event, event_record, new_event_id};
 pub use schedule::{MAX_EVENTS_POLLED, MAX_EVENTS_WEBHOOK, NextTry, RETRIES, batches, next_try};
 

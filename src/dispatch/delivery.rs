@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The pause before a settling that could not be stored is tried again.
-const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 /// So many objects of a list are noted at once as being forwarded.
 const FORWARDED_TOGETHER: usize = 64;
 
@@ -135,7 +135,7 @@ impl Lane {
     }
 
     /// A list that lacks objects was cut short by the store's own page limit, or the objects are archived or deleted.
-    fn learn_from_list(&self, rows: &[Snapshot], asked: &[ObjectId]) {
+    pub(super) fn learn_from_list(&self, rows: &[Snapshot], asked: &[ObjectId]) {
         let got: HashSet<&ObjectId> = rows.iter().map(|row| &row.id).collect();
         let last = got.iter().max().copied();
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
@@ -156,7 +156,13 @@ impl Lane {
     /// A list that is refused or unusable says nothing of its objects: narrower ones are tried, and in the end each by
     /// itself. A store that is down for a list alone gets narrower ones once a single call has shown that it is up.
     async fn list_failed(&self, claims: Vec<Claim>, error: CallError) {
-        let Some((link, _)) = self.link() else { return self.release(claims).await };
+        let ids: Vec<ObjectId> = claims.iter().map(|claim| claim.key.id.clone()).collect();
+        self.blame_list(&ids, error);
+        self.release(claims).await;
+    }
+
+    pub(super) fn blame_list(&self, ids: &[ObjectId], error: CallError) {
+        let Some((link, _)) = self.link() else { return };
         match link.source.blame(error.failure) {
             FetchBlame::Quota => {}
             FetchBlame::Store | FetchBlame::Credentials => {
@@ -165,11 +171,10 @@ impl Lane {
             FetchBlame::Object | FetchBlame::Missing => {
                 let mut hints = self.hints();
                 if !hints.pages.narrow() {
-                    hints.pages.note_individually(claims.iter().map(|claim| claim.key.id.clone()));
+                    hints.pages.note_individually(ids.iter().cloned());
                 }
             }
         }
-        self.release(claims).await;
     }
 
     /// Gives claims back: their objects are due as before.
@@ -183,7 +188,7 @@ impl Lane {
             .await;
     }
 
-    async fn store_answered(&self) {
+    pub(super) async fn store_answered(&self) {
         let Some((link, _)) = self.link() else { return };
         let has_recovered = link.breaker(Side::Store).succeeded();
         if has_recovered {
@@ -192,7 +197,7 @@ impl Lane {
         self.recover(has_recovered, Side::Store).await;
     }
 
-    async fn recover(&self, has_recovered: bool, side: Side) {
+    pub(super) async fn recover(&self, has_recovered: bool, side: Side) {
         if !has_recovered {
             return;
         }
@@ -203,7 +208,7 @@ impl Lane {
         }
     }
 
-    async fn fetch_failed(&self, claim: &Claim, error: CallError) -> Outcome {
+    pub(super) async fn fetch_failed(&self, claim: &Claim, error: CallError) -> Outcome {
         let failed = Failed { side: Side::Store, failure: error.failure };
         let Some((link, _)) = self.link() else { return Outcome::Released };
         match link.source.blame(error.failure) {
@@ -234,7 +239,7 @@ impl Lane {
         is_streak || is_down_with_it
     }
 
-    fn missing(&self, claim: &Claim, failed: Failed) -> Outcome {
+    pub(super) fn missing(&self, claim: &Claim, failed: Failed) -> Outcome {
         let age = Duration::from_millis(claim.missing_ms.unsigned_abs());
         let attempt = claim.attempts + 1;
         match retry::next_try(retry::MISSING, attempt, age, retry::MISSING_MAX_AGE, None, rand::random()) {
@@ -254,7 +259,7 @@ impl Lane {
 
     /// One side is down: its breaker opens, and the object waits for its recovery. An object that fails where others succeed
     /// is what the side cannot take: it gets a backoff of its own and holds up nobody.
-    fn outage(&self, side: Side, claim: Option<&Claim>, error: CallError) -> Outcome {
+    pub(super) fn outage(&self, side: Side, claim: Option<&Claim>, error: CallError) -> Outcome {
         let now = Instant::now();
         let failed = Failed { side, failure: error.failure };
         let Some((link, _)) = self.link() else { return Outcome::Released };
@@ -299,7 +304,8 @@ impl Lane {
     }
 
     async fn forward(&self, claim: &Claim, snapshot: Snapshot, fetched_at: Timestamp, is_probe: bool) -> Outcome {
-        let Some((link, destination)) = self.link() else { return Outcome::Released };
+        // What goes to callbacks is `notify`'s.
+        let Some((link, Destination::OneTribe(one_tribe))) = self.link() else { return Outcome::Released };
         if link.skips(&snapshot) {
             return Outcome::Skipped { fetched_at };
         }
@@ -314,10 +320,7 @@ impl Lane {
             return Outcome::Released;
         }
         let began = Instant::now();
-        let sent = match destination {
-            Destination::OneTribe(one_tribe) => one_tribe.deliver(&claim.key.id, digest, snapshot.body).await,
-        };
-        match sent {
+        match one_tribe.deliver(&claim.key.id, digest, snapshot.body).await {
             Ok(()) => {
                 let has_recovered = link.breaker(Side::Destination).succeeded();
                 self.hints().forwarded(&claim.key.id, began.elapsed());

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, hints::Hints};
+use super::{Shared, hints::Hints, notify::Notifying};
 use crate::{
     breaker::Permit,
     clock::Timestamp,
@@ -29,9 +29,9 @@ use crate::{
 /// How many waiting objects are looked at to plan the next calls.
 const LOOKED_AT: u32 = 2000;
 /// The pause after nothing of what is due could be claimed: others are at it.
-const OTHERS_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const OTHERS_PAUSE: Duration = Duration::from_millis(50);
 /// A lease outlasts the timeouts of what is done under it by this much.
-const LEASE_SLACK: Duration = Duration::from_secs(2);
+pub(super) const LEASE_SLACK: Duration = Duration::from_secs(2);
 /// How long the objects of one list may wait for their turn to be forwarded.
 const LIST_DRAIN: Duration = Duration::from_secs(10);
 
@@ -52,6 +52,8 @@ pub(super) struct Lane {
     pub(super) slots: Arc<Semaphore>,
     /// Objects under way here. A clock that jumps may end a lease early; the object is not claimed a second time for that.
     under_way: Mutex<HashSet<ObjectId>>,
+    /// The same for notifications to a callback.
+    notifying: Mutex<Notifying>,
     hints: Mutex<Hints>,
     deliveries: Mutex<JoinSet<()>>,
     /// What is noted of each side's outages; nothing is known of that before the first turn.
@@ -72,6 +74,7 @@ impl Lane {
             connection,
             shared,
             under_way: Mutex::default(),
+            notifying: Mutex::default(),
             hints: Mutex::new(Hints::new(widest)),
             deliveries: Mutex::default(),
             noted: Mutex::default(),
@@ -87,11 +90,19 @@ impl Lane {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.under_way().is_empty() && self.deliveries.lock().is_empty()
+        self.under_way().is_empty() && self.notifying().is_idle() && self.deliveries.lock().is_empty()
     }
 
     pub(super) fn under_way(&self) -> MutexGuard<'_, HashSet<ObjectId>> {
         self.under_way.lock()
+    }
+
+    pub(super) fn notifying(&self) -> MutexGuard<'_, Notifying> {
+        self.notifying.lock()
+    }
+
+    pub(super) fn spawn(&self, delivery: impl Future<Output = ()> + Send + 'static) {
+        self.deliveries.lock().spawn(delivery);
     }
 
     pub(super) fn hints(&self) -> MutexGuard<'_, Hints> {
@@ -165,7 +176,11 @@ impl Lane {
 
     /// Begins the deliveries that may begin now. `None` means there may be more at once.
     async fn step(self: &Arc<Self>, stop: &CancellationToken) -> Result<Option<Wait>, InboxError> {
-        let Some((link, _)) = self.link() else { return Ok(Some(Wait::Idle)) };
+        let link = match self.link() {
+            Some((link, Destination::OneTribe(_))) => link,
+            Some((_, Destination::CloudElements(_))) => return self.step_notifications().await,
+            None => return Ok(Some(Wait::Idle)),
+        };
         let wall = Timestamp::now();
         let free = self.slots.available_permits();
         if free == 0 {
@@ -179,7 +194,7 @@ impl Lane {
         if due.is_empty() {
             return self.nothing_due(link, wall).await.map(Some);
         }
-        let is_probe = match self.gate(link, &due) {
+        let is_probe = match self.gate(link, &due, &Side::ALL) {
             Gate::Open => false,
             Gate::Probe => true,
             Gate::Closed(wait) => return Ok(Some(wait)),
@@ -214,9 +229,9 @@ impl Lane {
         Ok(None)
     }
 
-    async fn nothing_due(&self, link: &Link, wall: Timestamp) -> Result<Wait, InboxError> {
+    pub(super) async fn nothing_due(&self, link: &Link, wall: Timestamp) -> Result<Wait, InboxError> {
         let next = self.shared.inbox.next_due(self.connection.id, wall).await?;
-        if next.is_none() && self.under_way().is_empty() {
+        if next.is_none() && self.under_way().is_empty() && self.notifying().is_idle() {
             // No object is left that could find out whether an outage is over: the next one is simply tried.
             link.forget_outages();
             self.note_outages().await;
@@ -225,13 +240,14 @@ impl Lane {
     }
 
     /// Whether calls may go out. Objects that have not been tried yet may find out sooner whether a side is back.
-    fn gate(&self, link: &Link, due: &[Due]) -> Gate {
+    pub(super) fn gate(&self, link: &Link, due: &[Due], sides: &[Side]) -> Gate {
         let now = Instant::now();
         let has_untried = due.iter().any(|due| !due.has_failed);
-        let permits = Side::ALL.map(|side| {
-            let breaker = link.breaker(side);
+        let permit = |side: &Side| {
+            let breaker = link.breaker(*side);
             if has_untried { breaker.permit_untried(now) } else { breaker.permit(now) }
-        });
+        };
+        let permits: Vec<Permit> = sides.iter().map(permit).collect();
         if permits.contains(&Permit::AfterProbe) {
             return Gate::Closed(Wait::Moved);
         }
@@ -242,7 +258,7 @@ impl Lane {
         match permits.contains(&Permit::Probe) {
             false => Gate::Open,
             // What is still under way will tell as much as a probe would.
-            true if !self.under_way().is_empty() => Gate::Closed(Wait::Moved),
+            true if !self.under_way().is_empty() || !self.notifying().is_idle() => Gate::Closed(Wait::Moved),
             true => Gate::Probe,
         }
     }
@@ -269,7 +285,7 @@ impl Lane {
                 }
                 this.shared.moved.add([this.connection.id]);
             };
-            self.deliveries.lock().spawn(delivery);
+            self.spawn(delivery);
         }
     }
 
@@ -286,7 +302,7 @@ impl Lane {
     }
 
     /// Waits for one slot, and takes up to `most` if they are free.
-    async fn take_slots(&self, most: usize) -> Vec<Slot> {
+    pub(super) async fn take_slots(&self, most: usize) -> Vec<Slot> {
         let mut slots = vec![self.slot().await];
         while slots.len() < most
             && let Ok(lane) = self.slots.clone().try_acquire_owned()
@@ -329,7 +345,7 @@ impl Lane {
     }
 
     /// Gives claims back as far as the inbox takes them now. The leases of the others run out.
-    async fn give_back(&self, claims: Vec<Claim>) {
+    pub(super) async fn give_back(&self, claims: Vec<Claim>) {
         let released = |claim| Settlement { claim, outcome: Outcome::Released, at: Timestamp::now() };
         join_all(claims.into_iter().map(|claim| self.shared.inbox.settle(released(claim)))).await;
     }
@@ -345,7 +361,7 @@ impl Lane {
 }
 
 /// Whether calls may go out now.
-enum Gate {
+pub(super) enum Gate {
     Open,
     Probe,
     Closed(Wait),

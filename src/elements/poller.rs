@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{error::ApiError, values};
 use crate::{
+    connection::spec::ConnectionSpec,
     inbox::SourceKind,
     object::ResourceName,
     resource::{DateField, PolledResource},
@@ -80,6 +81,17 @@ pub fn resources<'a>(
         return of_names(kind, OBJECTS, names.split(','));
     }
     Ok(defaults(kind))
+}
+
+/// The resources that a connection tells a callback of: its own, or orders where it names none. An instance without events
+/// has none.
+pub fn watched(spec: &ConnectionSpec) -> Vec<PolledResource> {
+    let has_events = spec.instance.as_ref().is_none_or(|instance| instance.has_events);
+    match spec.resources.as_slice() {
+        _ if !has_events => Vec::new(),
+        [] => vec![default_of(spec.source.kind(), ResourceName::orders())],
+        resources => resources.to_vec(),
+    }
 }
 
 /// The element's own resources.

@@ -128,6 +128,27 @@ impl Row {
         row
     }
 
+    /// The row of an object that is only remembered: its destination is not told of this state, and knows of the object.
+    pub fn remembered(digest: Digest, at: Timestamp) -> Self {
+        let mut row = Self::new(Raise { reason: Reason::Look, change: ChangeKind::Updated, at });
+        row.delivered = row.version;
+        row.was_told = true;
+        row.digest = Some(digest);
+        row.end(ObjectState::Delivered, false, at);
+        row.attempts = 0;
+        row
+    }
+
+    /// Remembers a state of an object that has a row. False if the row has something else to say.
+    pub fn remember(&mut self, digest: Digest, at: Timestamp) -> bool {
+        let concerned = self.state == ObjectState::Delivered;
+        if concerned {
+            self.digest = Some(digest);
+            self.settled_at = Some(at);
+        }
+        concerned
+    }
+
     /// Makes the object wait.
     pub fn raise(&mut self, Raise { reason, change, at }: Raise) {
         let was_pending = self.state == ObjectState::Pending;

@@ -7,6 +7,7 @@ pub mod install;
 pub mod orders;
 pub mod payload;
 pub mod quota;
+mod read;
 pub mod webhook;
 
 use std::{
@@ -325,7 +326,8 @@ impl Store {
         if !crate::http::is_html(response.headers()) {
             // What the store says of itself needs a right of its own, which the relay can do without.
             if operation != Operation::Store {
-                self.credentials.lock().observed(operation == Operation::Hooks, status, now, Timestamp::now());
+                let is_aside = matches!(operation, Operation::Hooks | Operation::Resource);
+                self.credentials.lock().observed(is_aside, status, now, Timestamp::now());
             }
         }
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());

@@ -299,6 +299,7 @@ async fn change(
         verifies: asked.is_source_changed,
         spec: Some(asked.spec).filter(|spec| *spec != link.spec),
         token_digest: None,
+        begins_anew: false,
     };
     match services.directory.change(connection.id, change).await {
         Ok(connection) => answer(&relay, StatusCode::OK, &connection).await,

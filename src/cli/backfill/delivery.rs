@@ -1,6 +1,6 @@
 //! Delivers while no relay does: what `serve` would do with the events that wait, and nothing else.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -49,6 +49,7 @@ impl Delivery {
             services.metrics.clone(),
             services.settings.clone(),
             leader.shards(),
+            Arc::default(),
         );
         Ok(Some(Self {
             dispatch: tokio::spawn(dispatch.run(stop.clone())),

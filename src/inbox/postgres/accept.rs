@@ -8,13 +8,13 @@ use sqlx::{PgConnection, Row as _};
 
 use super::{
     batch::{Answer, Committed, Reply, Request, Writer},
-    rows::{KEY_TYPES, KeyRow, json},
+    rows::{KEY_TYPES, KeyRow, hex, json},
     session::{self, WriteConnection},
 };
 use crate::{
     clock::Timestamp,
     inbox::{Accepted, Arrival, InboxError, WELL_AFTER, Wanted, receipt::Receipt, state::Reason},
-    object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
+    object::{ChangeKind, ConnectionId, Digest, ObjectId, ResourceName},
 };
 
 /// An event to be kept.
@@ -275,4 +275,37 @@ pub(super) async fn want(
         query.execute(&mut *db).await?;
     }
     Ok(())
+}
+
+/// One state to be remembered, as the batch has it.
+#[derive(Serialize)]
+struct RememberedRow {
+    id: String,
+    digest: String,
+}
+
+/// Keeps states that nobody is to be told of: `state::Row::remembered`, and `state::Row::remember` where there is a row.
+pub(super) async fn remember(
+    db: &mut PgConnection,
+    connection: ConnectionId,
+    resource: &ResourceName,
+    states: &[(ObjectId, Digest)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let sql = r#"
+        INSERT INTO objects AS o (connection_id, resource, id, state, version, forced_version, event_version, delivered,
+            change, was_told, wait_ms, is_forwarding, is_deferred, has_failed, attempts, refused_ms, missing_ms, pause_ms,
+            digest, settled_at, first_event_at, last_event_at)
+        SELECT DISTINCT ON (id) $1, $2, id, 1, 1, 0, 0, 1,
+            0, TRUE, 0, FALSE, FALSE, FALSE, 0, 0, 0, 0,
+            decode(digest, 'hex'), $3::bigint, $3::bigint, $3::bigint
+        FROM json_to_recordset($4::text::json) AS b(id text COLLATE "C", digest text)
+        ORDER BY id
+        ON CONFLICT (connection_id, resource, id) DO UPDATE SET
+            digest = excluded.digest, settled_at = excluded.settled_at
+        WHERE o.state = 1"#;
+    let row = |(id, digest): &(ObjectId, Digest)| RememberedRow { id: id.sort_key(), digest: hex(&digest.0) };
+    let rows: Vec<RememberedRow> = states.iter().map(row).collect();
+    let query = sqlx::query(sql).bind(connection.0).bind(resource.as_str()).bind(now.millis()).bind(json(rows));
+    query.execute(db).await.map(drop)
 }

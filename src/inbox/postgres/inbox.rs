@@ -24,7 +24,7 @@ use crate::{
         Inbox, InboxError, Known, NewConnection, Notification, ObjectQuery, ObjectRow, ObjectState, Outage, Settlement,
         Side, Summary, Wanted, WorkSignal, shard_of, state::Reason,
     },
-    object::{ConnectionId, ObjectId, ObjectKey, ResourceName},
+    object::{ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
 };
 
 /// Objects in one transaction.
@@ -77,6 +77,25 @@ impl Inbox for PostgresInbox {
         wanted.await?;
         self.shared.signal_work([connection].into());
         Ok(())
+    }
+
+    async fn remember(
+        &self,
+        connection: ConnectionId,
+        resource: ResourceName,
+        states: Vec<(ObjectId, Digest)>,
+        now: Timestamp,
+    ) -> Result<(), InboxError> {
+        let now = self.shared.clock.inward(now);
+        let remembered = self.changes.run(move |db| {
+            Box::pin(async move {
+                for step in states.chunks(WANTED_STEP) {
+                    accept::remember(db, connection, &resource, step, now).await?;
+                }
+                Ok(())
+            })
+        });
+        remembered.await
     }
 
     async fn want_all(&self, connection: ConnectionId, state: ObjectState, now: Timestamp) -> Result<u64, InboxError> {

@@ -193,7 +193,7 @@ written! { row =>
 }
 
 /// Bytes travel as hexadecimal text.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -13,7 +13,7 @@ use crate::{
         receipt::Receipt,
         state::{Raise, Reason, Row},
     },
-    object::{ChangeKind, ConnectionId, ObjectKey, ResourceName},
+    object::{ChangeKind, ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
 };
 
 /// Keeps an event's receipt and makes its object wait.
@@ -89,6 +89,29 @@ pub(super) fn want(
         let sort_key = id.sort_key();
         let row = load(transaction, &key, &sort_key)?;
         raise(transaction, &key, &sort_key, row, Raise { reason, change: *change, at })?;
+    }
+    Ok(())
+}
+
+/// Keeps states that nobody is to be told of.
+pub(super) fn remember(
+    transaction: &mut Transaction<'_>,
+    connection: ConnectionId,
+    resource: &ResourceName,
+    states: &[(ObjectId, Digest)],
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    for (id, digest) in states {
+        let key = ObjectKey { connection, resource: resource.clone(), id: id.clone() };
+        let sort_key = id.sort_key();
+        match load(transaction, &key, &sort_key)? {
+            Some(mut row) => {
+                if row.remember(*digest, at) {
+                    save(transaction, &key, &sort_key, &row, false)?;
+                }
+            }
+            None => save(transaction, &key, &sort_key, &Row::remembered(*digest, at), true)?,
+        }
     }
     Ok(())
 }

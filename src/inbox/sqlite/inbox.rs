@@ -12,7 +12,7 @@ use crate::{
         Inbox, InboxError, Known, NewConnection, Notification, ObjectQuery, ObjectRow, ObjectState, Outage, SHARDS,
         Settlement, Side, Summary, Wanted, WorkSignal,
     },
-    object::{ConnectionId, ObjectId, ResourceName},
+    object::{ConnectionId, Digest, ObjectId, ResourceName},
 };
 
 #[async_trait]
@@ -33,6 +33,18 @@ impl Inbox for SqliteInbox {
             events::want(transaction, connection, &resource, &objects, force, now)
         };
         self.writer.change(want).await
+    }
+
+    async fn remember(
+        &self,
+        connection: ConnectionId,
+        resource: ResourceName,
+        states: Vec<(ObjectId, Digest)>,
+        now: Timestamp,
+    ) -> Result<(), InboxError> {
+        let remember =
+            move |transaction: &mut Transaction<'_>| events::remember(transaction, connection, &resource, &states, now);
+        self.writer.change(remember).await
     }
 
     async fn want_all(&self, connection: ConnectionId, state: ObjectState, now: Timestamp) -> Result<u64, InboxError> {

@@ -1,0 +1,144 @@
+//! One connection's callback, with everything that a notification to it needs.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Envelope, Event, MAX_EVENTS_POLLED, MAX_EVENTS_WEBHOOK, deliver, probe};
+use crate::{
+    clock::Timestamp,
+    connection::spec::{CallbackSpec, ConnectionSpec},
+    elements::{
+        catalog::Element,
+        change::Poller,
+        hub::{StoreApi, StoreRequest},
+        poller,
+    },
+    http::{CallError, Http},
+    metrics::Metrics,
+    object::{ConnectionId, ResourceName},
+};
+
+/// A resource that a callback is told of.
+#[derive(Debug)]
+pub struct Watched {
+    /// What its rows mean.
+    pub poller: Poller,
+    /// Its list, without any filter.
+    pub list: StoreRequest,
+}
+
+impl Watched {
+    /// Whether one object can be asked for by its id.
+    pub fn is_addressable(&self) -> bool {
+        self.poller.resource().id_field == "id"
+    }
+
+    /// Whether it is the store's list of orders.
+    pub fn is_orders(&self) -> bool {
+        self.is_addressable() && self.list.api != StoreApi::BigCommerceV3 && self.list.path == "orders"
+    }
+
+    /// What the store's webhooks call it: `orders`, `products`, `customers`, or its own path.
+    pub fn topic(&self) -> &str {
+        self.list.path.strip_prefix("catalog/").unwrap_or(&self.list.path)
+    }
+}
+
+/// One connection's callback.
+#[derive(Debug)]
+pub struct Callback {
+    http: Arc<Http>,
+    spec: CallbackSpec,
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+    element_key: String,
+    name: String,
+    tags: Vec<String>,
+    watched: HashMap<ResourceName, Watched>,
+    has_webhooks: bool,
+}
+
+impl Callback {
+    /// The callback of a connection. Calls nobody. A resource that cannot be polled any more is left out.
+    pub fn new(
+        http: Arc<Http>,
+        spec: &ConnectionSpec,
+        callback: &CallbackSpec,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let kind = spec.source.kind();
+        let instance = spec.instance.as_ref();
+        let watched = poller::watched(spec).into_iter().filter_map(|resource| {
+            let poller = Poller::new(kind, &resource).ok()?;
+            let list = poller.request(Timestamp::from_millis(0)).ok()?;
+            Some((resource.name, Watched { poller, list: StoreRequest { query: Vec::new(), ..list } }))
+        });
+        Self {
+            http,
+            spec: callback.clone(),
+            timeout,
+            metrics,
+            element_key: instance.map_or(Element::of(kind).key, |instance| &instance.element_key).to_owned(),
+            name: spec.name.clone(),
+            tags: instance.map(|instance| instance.tags.clone()).unwrap_or_default(),
+            watched: watched.collect(),
+            has_webhooks: spec.has_webhooks,
+        }
+    }
+
+    /// A resource, if it is still watched.
+    pub fn watched(&self, resource: &ResourceName) -> Option<&Watched> {
+        self.watched.get(resource)
+    }
+
+    /// What is polled, by name.
+    pub fn pollers(&self) -> impl Iterator<Item = &Poller> {
+        let mut names: Vec<&ResourceName> = self.watched.keys().collect();
+        names.sort_unstable();
+        names.into_iter().filter_map(|name| Some(&self.watched.get(name)?.poller))
+    }
+
+    /// The resources under which an event of the store's own `orders`, `products` or `customers` is told of.
+    pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
+        let of_topic = |(_, watched): &(&ResourceName, &Watched)| watched.is_addressable() && watched.topic() == topic;
+        let mut names: Vec<ResourceName> = self.watched.iter().filter(of_topic).map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Most events of one notification.
+    pub fn batch(&self) -> usize {
+        if self.has_webhooks { MAX_EVENTS_WEBHOOK } else { MAX_EVENTS_POLLED }
+    }
+
+    /// Whether what a poll has read is new enough to be told of: nothing but polls tells of changes.
+    pub fn takes_polled_rows(&self) -> bool {
+        !self.has_webhooks
+    }
+
+    /// The body of a notification about objects of one resource.
+    pub fn body(&self, instance: ConnectionId, id: &str, resource: &ResourceName, events: &[Event]) -> Bytes {
+        let envelope = Envelope { element_key: &self.element_key, instance, name: &self.name, tags: &self.tags };
+        envelope.body(&self.spec, id, resource, events)
+    }
+
+    /// Sends one notification. Taken means any 2xx.
+    ///
+    /// # Errors
+    /// What was seen instead.
+    pub async fn deliver(&self, id: &str, body: Bytes) -> Result<(), CallError> {
+        let outcome = deliver(&self.http, &self.spec, id, body, self.timeout).await;
+        self.metrics.forwarded(outcome.as_ref().err().map(|error| error.failure));
+        outcome
+    }
+
+    /// Finds out whether the callback's host can be reached without sending it anything.
+    ///
+    /// # Errors
+    /// Why no answer came.
+    pub async fn probe(&self) -> Result<u16, CallError> {
+        probe(&self.http, &self.spec, self.timeout).await
+    }
+}

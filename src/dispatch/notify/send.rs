@@ -1,0 +1,334 @@
+//! One notification from its claims to its end: looked at, sent, settled.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::future::join;
+
+use super::{
+    Lane, Slot, Work,
+    judge::{self, Judgement},
+    rows::Fetched,
+};
+use crate::{
+    clock::Timestamp,
+    destination::cloud_elements::{Callback, Event, NextTry, new_event_id, next_try},
+    elements::change::RowFacts,
+    http::CallError,
+    inbox::{
+        Claim, ConnectionState, ConnectionUpdate, Failed, InboxError, Notification, NotificationStatus, NotifiedObject,
+        Outcome, PauseReason, Side,
+    },
+    object::{ChangeKind, Digest, ObjectId},
+};
+
+/// An object that is told of.
+struct Told {
+    claim: Claim,
+    change: ChangeKind,
+    at: Timestamp,
+    row: Option<Bytes>,
+    digest: Option<Digest>,
+    fetched_at: Timestamp,
+    /// The row says more than the notification does: the object waits for another one.
+    has_more: bool,
+}
+
+impl Told {
+    fn delivered(self) -> (Claim, Outcome) {
+        let outcome = match self.has_more {
+            true => Outcome::Released,
+            false => Outcome::Delivered { digest: self.digest, fetched_at: self.fetched_at, forwarded: true },
+        };
+        (self.claim, outcome)
+    }
+}
+
+impl Lane {
+    /// Makes one notification of its claims, and takes all of them to their end.
+    pub(super) async fn notify(&self, slot: Slot, mut work: Work) {
+        let Some((link, callback)) = self.callback() else { return };
+        let rows = self.rows(link, callback, &mut work).await;
+        let (told, ended) = match &work.retried {
+            Some(retried) => self.tell_again(callback, retried, work.claims, rows),
+            None => self.tell(callback, work.claims, rows),
+        };
+        let retried = work.retried;
+        let ((), ()) = join(self.settle_all(ended), async {
+            if !told.is_empty() {
+                self.send(callback, told, retried).await;
+            }
+        })
+        .await;
+        drop(slot);
+        if work.is_probe {
+            link.breaker(Side::Store).probe_undecided();
+        }
+    }
+
+    /// What is told of new claims, and how the others end.
+    fn tell(
+        &self,
+        callback: &Callback,
+        claims: Vec<Claim>,
+        mut rows: HashMap<ObjectId, Fetched>,
+    ) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
+        let (mut told, mut ended) = (Vec::new(), Vec::new());
+        for claim in claims {
+            let fetched_at = Timestamp::now();
+            let Some(watched) = callback.watched(&claim.key.resource) else {
+                // The resource is not watched any more.
+                ended.push((claim, Outcome::Skipped { fetched_at }));
+                continue;
+            };
+            let tell = |claim: Claim, judgement, row, digest, fetched_at| match judgement {
+                Judgement::Tell(change, at) => Ok(Told { claim, change, at, row, digest, fetched_at, has_more: false }),
+                Judgement::Silent => Err((claim, Outcome::Delivered { digest, fetched_at, forwarded: false })),
+            };
+            let outcome = match rows.remove(&claim.key.id).unwrap_or(Fetched::Later) {
+                Fetched::Row(row, fetched_at) => {
+                    let (facts, digest) = (watched.poller.read(&row).ok(), Digest::of(&row));
+                    if self.is_skipped(facts.as_ref()) {
+                        Err((claim, Outcome::Skipped { fetched_at }))
+                    } else {
+                        let judgement = judge::with_row(&claim, facts.as_ref(), digest, self.connection.begins_at);
+                        tell(claim, judgement, Some(row), Some(digest), fetched_at)
+                    }
+                }
+                Fetched::Missing(error) => match judge::without_object(&claim) {
+                    Some(judgement) => tell(claim, judgement, None, None, fetched_at),
+                    None => {
+                        let failed = Failed { side: Side::Store, failure: error.failure };
+                        let outcome = self.missing(&claim, failed);
+                        Err((claim, outcome))
+                    }
+                },
+                Fetched::Unseen => {
+                    let judgement = judge::unseen(&claim);
+                    tell(claim, judgement, None, None, fetched_at)
+                }
+                Fetched::Later => Err((claim, Outcome::Released)),
+                Fetched::Ended(outcome) => Err((claim, outcome)),
+            };
+            match outcome {
+                Ok(one) => told.push(one),
+                Err(one) => ended.push(one),
+            }
+        }
+        (told, ended)
+    }
+
+    /// What is told once more: the events as they were, with the rows as they are now. Where a row cannot be had for the
+    /// store's sake, nothing is.
+    fn tell_again(
+        &self,
+        callback: &Callback,
+        retried: &Notification,
+        claims: Vec<Claim>,
+        mut rows: HashMap<ObjectId, Fetched>,
+    ) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
+        let is_lacking = |fetched: Option<&Fetched>| match fetched {
+            Some(Fetched::Row(..) | Fetched::Missing(_) | Fetched::Unseen) => false,
+            Some(Fetched::Ended(Outcome::Refused { .. } | Outcome::Failed { .. })) => false,
+            Some(Fetched::Ended(_) | Fetched::Later) => true,
+            // The resource is not watched any more.
+            None => callback.watched(&retried.resource).is_some(),
+        };
+        if claims.iter().any(|claim| is_lacking(rows.get(&claim.key.id))) {
+            let end = |claim: Claim| match rows.remove(&claim.key.id) {
+                Some(Fetched::Ended(outcome)) => (claim, outcome),
+                _ => (claim, Outcome::Released),
+            };
+            return (Vec::new(), claims.into_iter().map(end).collect());
+        }
+        let again = |claim: Claim| {
+            let before = retried.objects.iter().find(|object| object.id == claim.key.id);
+            let (change, at) = before.map_or((claim.change, claim.waiting_since), |object| {
+                (object.change, Timestamp::from_millis(object.at))
+            });
+            let (row, fetched_at) = match rows.remove(&claim.key.id) {
+                Some(Fetched::Row(row, fetched_at)) => (Some(row), fetched_at),
+                _ => (None, Timestamp::now()),
+            };
+            let facts = row.as_ref().and_then(|row| callback.watched(&claim.key.resource)?.poller.read(row).ok());
+            let is_deleted =
+                claim.change == ChangeKind::Deleted || facts.is_some_and(|facts| facts.change == ChangeKind::Deleted);
+            let has_more = is_deleted && change != ChangeKind::Deleted;
+            let digest = row.as_ref().map(|row| Digest::of(row));
+            Told { claim, change, at, row, digest, fetched_at, has_more }
+        };
+        (claims.into_iter().map(again).collect(), Vec::new())
+    }
+
+    fn is_skipped(&self, facts: Option<&RowFacts>) -> bool {
+        let skipped = self.connection.link.as_ref().map(|link| &link.spec.skip_statuses);
+        let status = facts.and_then(|facts| facts.status.as_ref());
+        skipped.zip(status).is_some_and(|(skipped, status)| skipped.contains(status))
+    }
+
+    async fn send(&self, callback: &Callback, told: Vec<Told>, retried: Option<Notification>) {
+        let lease_until = told.iter().map(|told| told.claim.lease_until).min().unwrap_or(Timestamp::now());
+        let is_retry = retried.as_ref().is_some_and(|retried| retried.attempts > 0);
+        let mut notification = retried.unwrap_or_else(|| self.notification_of(&told));
+        if !is_retry {
+            notification.retry_at = Some(lease_until);
+        }
+        let claims: Vec<Claim> = told.iter().map(|told| told.claim.clone()).collect();
+        self.notifying().notifications.insert(notification.id.clone());
+        let begun = match is_retry {
+            true => self.shared.inbox.begin_forward(claims).await,
+            // Should the process die, the same notification goes out again.
+            false => {
+                let save = self.shared.inbox.save_notification(notification.clone());
+                let (saved, begun) = join(save, self.shared.inbox.begin_forward(claims)).await;
+                saved.and(begun)
+            }
+        };
+        let id = notification.id.clone();
+        match begun {
+            // Nothing may still be on its way when the lease ends.
+            Ok(()) if Timestamp::now().after(self.shared.settings.forward_timeout) <= lease_until => {
+                self.send_begun(callback, told, notification).await;
+            }
+            begun => {
+                if let Err(error) = begun {
+                    tracing::error!(%error, "what is about to be told cannot be noted: {error}");
+                }
+                self.settle_all(told.into_iter().map(|told| (told.claim, Outcome::Released)).collect()).await;
+            }
+        }
+        self.notifying().notifications.remove(&id);
+    }
+
+    fn notification_of(&self, told: &[Told]) -> Notification {
+        let object =
+            |told: &Told| NotifiedObject { id: told.claim.key.id.clone(), change: told.change, at: told.at.millis() };
+        let resource = told.first().map(|told| told.claim.key.resource.clone());
+        Notification {
+            id: new_event_id(),
+            connection: self.connection.id,
+            resource: resource.unwrap_or_else(crate::object::ResourceName::orders),
+            objects: told.iter().map(object).collect(),
+            status: NotificationStatus::Retry,
+            attempts: 0,
+            failed_at: None,
+            retry_at: None,
+            last_failure: None,
+            created_at: Timestamp::now(),
+            notified_at: None,
+        }
+    }
+
+    async fn send_begun(&self, callback: &Callback, told: Vec<Told>, notification: Notification) {
+        let rows: HashMap<&ObjectId, &Bytes> =
+            told.iter().filter_map(|told| Some((&told.claim.key.id, told.row.as_ref()?))).collect();
+        let event = |object: &NotifiedObject| Event {
+            id: object.id.clone(),
+            change: object.change,
+            at: Timestamp::from_millis(object.at),
+            row: rows.get(&object.id).map(|row| (*row).clone()),
+        };
+        let events: Vec<Event> = notification.objects.iter().map(event).collect();
+        let body = callback.body(self.connection.id, &notification.id, &notification.resource, &events);
+        drop(rows);
+        match callback.deliver(&notification.id, body).await {
+            Ok(()) => self.arrived(told, notification).await,
+            Err(error) => self.refused_by_callback(told, notification, error).await,
+        }
+    }
+
+    async fn arrived(&self, told: Vec<Told>, notification: Notification) {
+        let has_failed = notification.attempts > 0;
+        let (connection, id) = (self.connection.id, notification.id.clone());
+        let count = notification.objects.len();
+        let settle = self.settle_all(told.into_iter().map(Told::delivered).collect());
+        let ((), saved) = join(settle, self.save_arrived(notification)).await;
+        if let Err(error) = saved {
+            tracing::error!(%connection, %error, "notification {id} has arrived; that could not be kept: {error}");
+        }
+        tracing::debug!(%connection, notification = %id, count, "notification {id} has arrived");
+        let Some((link, _)) = self.callback() else { return };
+        let has_recovered = link.breaker(Side::Destination).succeeded();
+        self.recover(has_recovered || has_failed, Side::Destination).await;
+    }
+
+    pub(super) async fn save_arrived(&self, mut notification: Notification) -> Result<(), InboxError> {
+        notification.status = NotificationStatus::Notified;
+        (notification.retry_at, notification.notified_at) = (None, Some(Timestamp::now()));
+        self.shared.inbox.save_notification(notification).await
+    }
+
+    /// The callback has not taken it: it is tried again by the schedule, and at its end the connection pauses.
+    async fn refused_by_callback(&self, told: Vec<Told>, mut notification: Notification, error: CallError) {
+        let now = Timestamp::now();
+        notification.attempts += 1;
+        notification.last_failure = Some(error.failure);
+        let first = *notification.failed_at.get_or_insert(now);
+        let (connection, id) = (self.connection.id, notification.id.clone());
+        let (attempts, failure) = (notification.attempts, error.failure);
+        let seen = crate::humanize::failure(failure);
+        let reason = match next_try(first, attempts, &error, now) {
+            NextTry::At(at) => {
+                notification.retry_at = Some(at);
+                tracing::warn!(
+                    %connection, notification = %id, attempts, %failure, retry_at = %at,
+                    "connection {connection}: its callback has not taken notification {id} ({seen}); it is tried again"
+                );
+                None
+            }
+            NextTry::Exhausted => Some(PauseReason::RetriesExhausted),
+            NextTry::Gone => Some(PauseReason::CallbackGone),
+        };
+        if reason.is_some() {
+            (notification.status, notification.retry_at) = (NotificationStatus::Queued, None);
+        }
+        let retry_at = notification.retry_at.unwrap_or(now);
+        let failed = Failed { side: Side::Destination, failure };
+        let deferred = || Outcome::Deferred { retry_at, failed, until_recovery: true };
+        if let Some((link, _)) = self.callback() {
+            // Nothing waits for this breaker: it is how pages and checks know of the trouble.
+            link.breaker(Side::Destination).failed(std::time::Instant::now(), failure, None, 0.0);
+        }
+        let saved = self.shared.inbox.save_notification(notification);
+        let settle = self.settle_all(told.into_iter().map(|told| (told.claim, deferred())).collect());
+        // The notification first: an object that is due again is to be found in it.
+        let saved = saved.await;
+        settle.await;
+        if let Err(error) = saved {
+            tracing::error!(%connection, %error, "notification {id}: its failure could not be kept: {error}");
+        }
+        if let Some(reason) = reason {
+            self.pause(reason, &id, &seen).await;
+        }
+    }
+
+    /// The callback takes nothing any more: the connection pauses, and its events wait for their release.
+    async fn pause(&self, reason: PauseReason, id: &str, seen: &str) {
+        let connection = self.connection.id;
+        let why = match reason {
+            PauseReason::CallbackGone => "its callback is gone for good",
+            PauseReason::RetriesExhausted | PauseReason::Asked => "the last retry has failed",
+        };
+        tracing::error!(
+            %connection, notification = %id,
+            "connection {connection} ({}) is paused: {why} ({seen}). Its events wait; mend the callback, then release them: \
+             PUT /notifications/subscriptions/deliveries?where=status='queued'",
+            self.connection.name
+        );
+        let catalog = &self.shared.catalog;
+        let is_active = catalog.get(connection).is_some_and(|now| now.state == ConnectionState::Active);
+        let update =
+            ConnectionUpdate { state: Some((ConnectionState::Paused, Some(reason))), ..ConnectionUpdate::default() };
+        let paused = async {
+            if is_active {
+                self.shared.inbox.update_connection(connection, update).await?;
+                catalog.refresh(self.shared.inbox.as_ref()).await?;
+            }
+            Ok::<(), InboxError>(())
+        };
+        if let Err(error) = paused.await {
+            tracing::error!(%connection, %error, "connection {connection} could not be paused: {error}");
+            tokio::time::sleep(super::super::delivery::SETTLE_PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! One polled resource of a Cloud Elements instance: its list is read for what has changed since the last poll, and what
+//! its callback does not know yet is handed on. What a row means, and the way through the pages, is `elements`'.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::poll::PollError;
+use crate::{
+    clock::Timestamp,
+    connection::{Connection, Link},
+    elements::{
+        change::{Decision, PollWindow, Poller, RowFacts},
+        hub::StoreRequest,
+        paging::{Cursor, Step},
+        rows::take_apart,
+    },
+    http::{CallError, Failure},
+    inbox::{ConnectionState, Feed, Inbox, InboxError, Known, ObjectState, Wanted},
+    object::{Digest, ObjectId, ObjectKey, ResourceName},
+    polled::PolledRows,
+    source::plan::PageSize,
+};
+
+/// A store's clock that disagrees with this machine's by less than this is left alone.
+const MIN_SKEW: Duration = Duration::from_secs(5);
+/// How far a poll has come is kept at least so often, even if it finds nothing: what a restart reads again.
+const KEEP_AT_LEAST: Duration = Duration::from_secs(300);
+/// Rows that no id can be read of, or no date, are mentioned once in so many polls.
+const MENTIONED: u32 = 100;
+
+/// What a poll has brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResourcePolled {
+    /// Calls it cost.
+    pub calls: u32,
+    /// Objects handed on.
+    pub news: usize,
+    /// Rows without a usable id, or with a date that cannot be read.
+    pub unreadable: usize,
+}
+
+/// What polls work with.
+#[derive(Clone)]
+pub struct PollTools {
+    /// Where objects are handed on to.
+    pub inbox: Arc<dyn Inbox>,
+    /// Where their rows wait.
+    pub rows: Arc<PolledRows>,
+    /// Rows of objects are kept this long after the last that happened to them.
+    pub retention: Duration,
+}
+
+/// One resource, and what is kept in mind between two polls.
+pub struct ResourcePoll {
+    poller: Poller,
+    /// How far it has been read; none before the first look at what is kept.
+    feed: Option<Feed>,
+    /// When the last complete poll began; newer than what is kept.
+    last_poll: Option<Timestamp>,
+    /// The states that have been handed on, of the rows of the last poll.
+    handed: HashMap<ObjectId, Digest>,
+    size: PageSize,
+    polls: u32,
+}
+
+/// A row that is to be handed on, or remembered.
+struct News {
+    facts: RowFacts,
+    digest: Digest,
+}
+
+/// What the rows of one page come to.
+#[derive(Default)]
+struct Sorted {
+    ids: Vec<ObjectId>,
+    tell: Vec<News>,
+    remember: Vec<(ObjectId, Digest)>,
+    /// Those of `tell`, for whoever tells of them.
+    rows: HashMap<ObjectId, bytes::Bytes>,
+    unreadable: usize,
+}
+
+impl ResourcePoll {
+    /// Of one resource. Calls nobody.
+    pub fn new(poller: Poller) -> Self {
+        let most = poller.request(Timestamp::from_millis(0)).map_or(1, |request| request.api.max_page_size());
+        let rows = poller.resource().page_size.unwrap_or(most).min(most);
+        Self { poller, feed: None, last_poll: None, handed: HashMap::new(), size: PageSize::new(rows), polls: 0 }
+    }
+
+    /// Its name within the instance.
+    pub fn name(&self) -> &ResourceName {
+        &self.poller.resource().name
+    }
+
+    /// Polls once, and keeps how that went.
+    ///
+    /// # Errors
+    /// [`PollError`]; what was handed on stays so, and the next poll begins where this one did.
+    pub async fn once(&mut self, connection: &Connection, tools: &PollTools) -> Result<ResourcePolled, PollError> {
+        let Some(link) = &connection.link else { return Ok(ResourcePolled::default()) };
+        let feed = match &self.feed {
+            Some(feed) => feed.clone(),
+            None => self.load(connection, tools).await?,
+        };
+        let began = Timestamp::now();
+        let polled = self.read_list(connection, link, tools, began).await;
+        let mut kept = feed.clone();
+        match &polled {
+            Ok(polled) => {
+                self.last_poll = Some(began);
+                let is_old = kept.watermark.is_none_or(|kept| began.since(kept) >= KEEP_AT_LEAST);
+                if is_old || polled.news > 0 || kept.trouble.is_some() {
+                    (kept.watermark, kept.polled_at, kept.trouble) = (Some(began), Some(began), None);
+                }
+            }
+            Err(error) => {
+                if let Some(failure) = error.failure() {
+                    kept.trouble = Some((kept.trouble.map_or(began, |(since, _)| since), failure));
+                }
+            }
+        }
+        kept.page_size = self.size.to_keep();
+        if kept != feed {
+            tools.inbox.save_feed(connection.id, kept.clone()).await?;
+        }
+        self.feed = Some(kept);
+        self.polls = self.polls.wrapping_add(1);
+        polled
+    }
+
+    async fn load(&mut self, connection: &Connection, tools: &PollTools) -> Result<Feed, InboxError> {
+        let kept = tools.inbox.feed(connection.id, self.name().as_str()).await?;
+        let feed = kept.unwrap_or_else(|| Feed::new(self.name().as_str()));
+        self.last_poll = feed.watermark;
+        self.size = PageSize::kept(self.size.rows(), feed.page_size);
+        Ok(feed)
+    }
+
+    /// The whole list, page by page; with narrower pages where the store, or the relay, cannot take such wide ones.
+    async fn read_list(
+        &mut self,
+        connection: &Connection,
+        link: &Link,
+        tools: &PollTools,
+        began: Timestamp,
+    ) -> Result<ResourcePolled, PollError> {
+        let mut polled = ResourcePolled::default();
+        loop {
+            match self.read_pages(connection, link, tools, began, &mut polled).await {
+                Err(PollError::Call(error)) if may_be_too_much(error.failure) && self.size.narrow() => {}
+                Ok(()) => {
+                    self.size.answered();
+                    return Ok(polled);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn read_pages(
+        &mut self,
+        connection: &Connection,
+        link: &Link,
+        tools: &PollTools,
+        began: Timestamp,
+        polled: &mut ResourcePolled,
+    ) -> Result<(), PollError> {
+        let window = PollWindow { begins_at: connection.begins_at, last_poll: self.last_poll, began };
+        let request = self.request(&skewed(window, link))?;
+        let has_id = self.poller.resource().id_field == "id";
+        let mut cursor = Cursor::new(&request, Some(self.size.rows()), has_id);
+        let mut listed: HashMap<ObjectId, Digest> = HashMap::new();
+        loop {
+            polled.calls += 1;
+            let permit = link.source.take().await;
+            let read_at = Timestamp::now();
+            let answer = link.source.read(permit, &cursor.page_of(&request)).await?;
+            let page =
+                take_apart(&answer.body, request.api.is_enveloped()).map_err(|_| CallError::from(Failure::NotJson))?;
+            // The store's clock is known by its first answer.
+            let sorted = self.sort(&page.rows, &skewed(window, link));
+            polled.unreadable += sorted.unreadable;
+            let ids = self.hand_on(connection, tools, sorted, read_at, &mut listed, polled).await?;
+            if cursor.advance(&ids, answer.total.or(page.total)) == Step::Done || !page.is_list {
+                break;
+            }
+        }
+        self.handed = listed;
+        Ok(())
+    }
+
+    fn request(&self, window: &PollWindow) -> Result<StoreRequest, PollError> {
+        // It was checked when the instance was made; what cannot be asked any more is told as the store's refusal.
+        let request = self.poller.request(self.poller.asks_since(window));
+        request.map_err(|error| CallError::from(Failure::Status(error.status)).into())
+    }
+
+    fn sort(&self, rows: &[bytes::Bytes], window: &PollWindow) -> Sorted {
+        let mut sorted = Sorted::default();
+        for row in rows {
+            let Ok(facts) = self.poller.read(row) else {
+                sorted.unreadable += 1;
+                continue;
+            };
+            sorted.unreadable += usize::from(facts.has_unreadable_date);
+            sorted.ids.push(facts.id.clone());
+            match self.poller.decide(&facts, window) {
+                Decision::TooOld | Decision::Later => {}
+                Decision::Remember => sorted.remember.push((facts.id, Digest::of(row))),
+                Decision::Tell => {
+                    sorted.rows.insert(facts.id.clone(), row.clone());
+                    sorted.tell.push(News { digest: Digest::of(row), facts });
+                }
+            }
+        }
+        if sorted.unreadable > 0 && self.polls.is_multiple_of(MENTIONED) {
+            tracing::warn!(
+                resource = %self.name(), rows = sorted.unreadable,
+                "polled: rows without a usable id, or with dates in another format than the configuration says"
+            );
+        }
+        sorted
+    }
+
+    /// Hands on what the callback does not know yet. Returns the ids of the page.
+    async fn hand_on(
+        &self,
+        connection: &Connection,
+        tools: &PollTools,
+        sorted: Sorted,
+        read_at: Timestamp,
+        listed: &mut HashMap<ObjectId, Digest>,
+        polled: &mut ResourcePolled,
+    ) -> Result<Vec<ObjectId>, PollError> {
+        let Sorted { ids, tell, mut remember, mut rows, .. } = sorted;
+        let fresh = self.fresh(connection, tools, tell, listed, &mut remember).await?;
+        if !remember.is_empty() {
+            tools.inbox.remember(connection.id, self.name().clone(), remember, read_at).await?;
+        }
+        if fresh.is_empty() {
+            return Ok(ids);
+        }
+        let is_told = connection.state == ConnectionState::Active;
+        let mut wanted = Vec::with_capacity(fresh.len());
+        for News { facts, digest } in fresh {
+            listed.insert(facts.id.clone(), digest);
+            if let Some(row) = rows.remove(&facts.id).filter(|_| is_told) {
+                let key = ObjectKey { connection: connection.id, resource: self.name().clone(), id: facts.id.clone() };
+                tools.rows.put(key, &row, read_at);
+            }
+            wanted.push(Wanted { id: facts.id, change: facts.change });
+        }
+        polled.news += wanted.len();
+        tools.inbox.want(connection.id, self.name().clone(), wanted, false, Timestamp::now()).await?;
+        Ok(ids)
+    }
+
+    /// What is news of a page: states that have not been handed on, nor told of last. What is seen again and again, and is
+    /// about to be forgotten, is remembered anew.
+    async fn fresh(
+        &self,
+        connection: &Connection,
+        tools: &PollTools,
+        tell: Vec<News>,
+        listed: &mut HashMap<ObjectId, Digest>,
+        remember: &mut Vec<(ObjectId, Digest)>,
+    ) -> Result<Vec<News>, InboxError> {
+        let was_handed = |listed: &HashMap<ObjectId, Digest>, news: &News| {
+            let known = listed.get(&news.facts.id).or_else(|| self.handed.get(&news.facts.id));
+            known == Some(&news.digest)
+        };
+        let unknown: Vec<ObjectId> =
+            tell.iter().filter(|news| !was_handed(listed, news)).map(|news| news.facts.id.clone()).collect();
+        // Rows without dates, or whose dates do not count, are in every list.
+        let lasts =
+            tell.iter().any(|news| news.facts.changed_at().is_none()) || !self.poller.resource().filters_by_updated;
+        let asked = if lasts { tell.iter().map(|news| news.facts.id.clone()).collect() } else { unknown };
+        let known: HashMap<ObjectId, Known> = match asked.is_empty() {
+            true => HashMap::new(),
+            false => {
+                let known = tools.inbox.known(connection.id, self.name().clone(), asked).await?;
+                known.into_iter().map(|known| (known.id.clone(), known)).collect()
+            }
+        };
+        let fades = Timestamp::now().before(tools.retention / 2);
+        let mut fresh = Vec::new();
+        for news in tell {
+            let before = known.get(&news.facts.id);
+            let is_settled = before.is_some_and(|known| known.state != ObjectState::Pending);
+            let is_told = is_settled && before.is_some_and(|known| known.digest == Some(news.digest));
+            if is_told || was_handed(listed, &news) {
+                if is_told && before.and_then(|known| known.settled_at).is_some_and(|at| at < fades) {
+                    remember.push((news.facts.id.clone(), news.digest));
+                }
+                listed.insert(news.facts.id, news.digest);
+            } else {
+                fresh.push(news);
+            }
+        }
+        Ok(fresh)
+    }
+}
+
+/// Whether narrower pages may do better.
+fn may_be_too_much(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::TooLarge | Failure::Timeout | Failure::Broken | Failure::Status(500..=599) | Failure::Html(500..=599)
+    )
+}
+
+/// The window by the store's clock, where that is known to be another.
+fn skewed(window: PollWindow, link: &Link) -> PollWindow {
+    let ahead = link.source.ahead_ms();
+    if Duration::from_millis(ahead.unsigned_abs()) < MIN_SKEW {
+        return window;
+    }
+    let shifted = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(ahead));
+    PollWindow {
+        begins_at: shifted(window.begins_at),
+        last_poll: window.last_poll.map(shifted),
+        began: shifted(window.began),
+    }
+}

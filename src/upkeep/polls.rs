@@ -1,0 +1,109 @@
+//! One connection's polling: its orders, or the resources that its callback is told of, one after the other.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{SETTLING, WEBHOOK_FIRST};
+use crate::{
+    clock::Timestamp,
+    connection::Connection,
+    destination::Destination,
+    inbox::InboxError,
+    reconcile::{LatestOrders, OrderFeed, Poll, PollError, PollTools, Polled, ResourcePoll},
+    source::plan::PageSize,
+};
+
+/// What a connection's polls keep in mind between two times.
+pub(super) enum StorePoll {
+    /// Orders, for One Tribe.
+    Orders(Box<Poll<LatestOrders>>),
+    /// Whatever a callback is told of.
+    Resources(Arc<Connection>, Vec<ResourcePoll>),
+}
+
+impl StorePoll {
+    /// Reads how far polling has come.
+    pub async fn new(connection: Arc<Connection>, tools: &PollTools) -> Self {
+        let link = connection.link.as_ref();
+        if let Some(Destination::CloudElements(callback)) = link.and_then(|link| link.destination.as_ref()) {
+            let polls = callback.pollers().map(|poller| ResourcePoll::new(poller.clone())).collect();
+            return Self::Resources(connection, polls);
+        }
+        let widest = link.map_or(1, |link| link.source.widest_page());
+        let walk = LatestOrders::new(connection, tools.inbox.clone(), tools.retention);
+        let kept = walk.0.state().await.ok().and_then(|feed| feed.page_size);
+        Self::Orders(Box::new(Poll::new(walk, PageSize::kept(widest, kept))))
+    }
+
+    /// The connection as it was when this began.
+    pub fn connection(&self) -> &Arc<Connection> {
+        match self {
+            Self::Orders(poll) => &poll.walk().0.connection,
+            Self::Resources(connection, _) => connection,
+        }
+    }
+
+    /// Polls once, and notes how that went.
+    pub async fn once(&mut self, tools: &PollTools, interval: Duration) {
+        match self {
+            Self::Orders(poll) => poll_orders(poll, interval).await,
+            Self::Resources(connection, polls) => {
+                for poll in polls {
+                    poll_resource(connection, poll, tools).await;
+                }
+            }
+        }
+    }
+}
+
+async fn poll_resource(connection: &Connection, poll: &mut ResourcePoll, tools: &PollTools) {
+    let polled = poll.once(connection, tools).await;
+    let (id, resource) = (connection.id, poll.name());
+    match polled {
+        Ok(polled) => tracing::debug!(
+            connection = %id, %resource, calls = polled.calls, news = polled.news,
+            "connection {id}: polled {resource}"
+        ),
+        Err(error) => tracing::warn!(
+            connection = %id, %resource, %error,
+            "connection {id}: polling {resource} stopped early, and goes on next time: {error}"
+        ),
+    }
+}
+
+async fn poll_orders(poll: &mut Poll<LatestOrders>, interval: Duration) {
+    let grace = (interval / 15).clamp(SETTLING, WEBHOOK_FIRST);
+    let polled = poll.once(Timestamp::now().before(grace)).await;
+    let id = poll.walk().0.connection.id;
+    match &polled {
+        Ok(Polled { missed: 0, calls, .. }) => tracing::debug!(connection = %id, calls, "polled: nothing was missed"),
+        Ok(Polled { missed, calls, .. }) => {
+            tracing::info!(connection = %id, missed, calls, "polled: found {missed} that no webhook brought");
+        }
+        Err(error) => tracing::warn!(connection = %id, %error, "polling stopped early, and goes on next time: {error}"),
+    }
+    if let Err(error) = note_poll(&poll.walk().0, poll.page_size(), polled.as_ref().err()).await {
+        tracing::debug!(%error, "how polling went could not be noted: {error}");
+    }
+}
+
+async fn note_poll(feed: &OrderFeed, page_size: Option<u32>, error: Option<&PollError>) -> Result<(), InboxError> {
+    // The inbox has told of itself.
+    let failure = match error {
+        Some(error) => match error.failure() {
+            Some(failure) => Some(failure),
+            None => return Ok(()),
+        },
+        None => None,
+    };
+    let now = Timestamp::now();
+    feed.keep(|feed| {
+        feed.page_size = page_size;
+        feed.trouble = failure.map(|failure| (feed.trouble.map_or(now, |(since, _)| since), failure));
+        if failure.is_none() && feed.trouble.is_none() {
+            // Dated to the minute: a look that found nothing new is not worth a write of its own.
+            let minute = Timestamp::from_millis(now.millis() / 60_000 * 60_000);
+            feed.polled_at = Some(minute);
+        }
+    })
+    .await
+}
