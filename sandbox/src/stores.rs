@@ -22,13 +22,16 @@ const FIRST_SHOP_ORDER: i64 = 1_000_000_000_000;
 /// Ids that each shop has for itself.
 const IDS_EACH: i64 = 1_000_000;
 /// Seals credentials in the sandbox's own database, which is thrown away.
-const CREDENTIALS_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+pub const CREDENTIALS_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 /// Stores, shops, one destination, and the relay that connects them.
 pub struct ManyStores {
-    farm: StoreFarm,
-    shops: Vec<ShopSim>,
-    sink: OneTribeSim,
+    /// The BigCommerce stores.
+    pub farm: StoreFarm,
+    /// The WooCommerce shops.
+    pub shops: Vec<ShopSim>,
+    /// The destination of all of them.
+    pub sink: OneTribeSim,
     sender: Sender,
     relay: Relay,
     client: reqwest::Client,
@@ -167,8 +170,8 @@ impl ManyStores {
     }
 }
 
-/// The environment of a relay without a store of its own.
-fn variables(farm: &StoreFarm, folder: &Path, port: u16) -> Vec<(String, String)> {
+/// The environment of a relay without a store of its own, that calls these stores.
+pub fn variables(farm: &StoreFarm, folder: &Path, port: u16) -> Vec<(String, String)> {
     [
         ("BIGCOMMERCE_API_URL", farm.api_url()),
         ("CREDENTIALS_KEY", CREDENTIALS_KEY.to_owned()),

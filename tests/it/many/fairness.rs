@@ -1,0 +1,72 @@
+//! What goes wrong with one connection costs that one alone.
+
+use std::time::{Duration, Instant};
+
+use sandbox::{Action, Fault, Operation, Sender, SenderOptions};
+
+use super::world::World;
+
+#[actix_web::test]
+async fn a_store_that_hangs_and_one_that_refuses_hold_up_no_other() {
+    let world = World::start_with(6, &[("MAX_CONCURRENCY", "16"), ("FETCH_TIMEOUT", "20s")]).await;
+    world.connect_all().await;
+    let stores = world.farm.stores();
+    let sender = Sender::start_for(&stores, SenderOptions::default());
+    for operation in [Operation::OrderSingle, Operation::OrderList] {
+        stores[0].fault(Fault::new(operation, Action::Hold));
+        stores[1].fault(Fault::new(operation, Action::Status(401)));
+        stores[2].fault(Fault::new(operation, Action::Status(503)));
+    }
+    for store in &stores[..3] {
+        for _ in 0..200 {
+            store.place_order_as(None, 11);
+        }
+    }
+    // Whatever can be tied up is tied up by now.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let began = Instant::now();
+    let orders: Vec<i64> =
+        stores[3..].iter().flat_map(|store| (0..5).map(|_| store.place_order_as(None, 11))).collect();
+    for order in orders {
+        world.arrived_at(order, 1).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    // And when they are back, nothing of theirs is lost.
+    for store in &stores[..3] {
+        store.clear_faults();
+        store.release();
+    }
+    let all = stores[..3].iter().flat_map(|store| store.orders());
+    for order in all {
+        world.arrived_at(order.id, order.revision).await;
+    }
+    sender.stop().await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_webhook_address_takes_only_its_own_stores_callbacks() {
+    use sandbox::{Event, Scope, SendOptions, send_once};
+    let world = World::start(2).await;
+    world.connect_all().await;
+    let stores = world.farm.stores();
+    let addresses: Vec<String> = stores.iter().map(|store| store.hooks()[0].destination.clone()).collect();
+    assert_ne!(addresses[0], addresses[1]);
+    let order = stores[0].place_order_silently(None, 11);
+    let event = Event::new(Scope::Created, order).of_store(&stores[0].config().hash);
+    let send = |address: &str, secret: &str| {
+        let (client, address, secret, event) = (&world.client, address.to_owned(), secret.to_owned(), event.clone());
+        async move { send_once(client, &address, &secret, &event, &SendOptions::default()).await.unwrap() }
+    };
+    let (one, other) = (&stores[0].config().client_secret, &stores[1].config().client_secret);
+    // Signed rightly for the other address, and of a foreign store: dropped. Signed wrongly: refused.
+    assert_eq!(send(&addresses[1], one).await, 401);
+    assert_eq!(send(&addresses[1], other).await, 200);
+    assert_eq!(send(&addresses[0], other).await, 401);
+    assert_eq!(send(&world.url("/webhooks/0123456789abcdef0123456789abcdef"), one).await, 404);
+    assert_eq!(send(&world.url("/webhooks/bigcommerce"), one).await, 404);
+    assert_eq!(world.sink.attempts(), 0);
+    assert_eq!(send(&addresses[0], one).await, 200);
+    world.arrived_at(order, 1).await;
+    world.finish().await;
+}
