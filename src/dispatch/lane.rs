@@ -182,8 +182,10 @@ impl Lane {
             None => return Ok(Some(Wait::Idle)),
         };
         let wall = Timestamp::now();
-        let free = self.slots.available_permits();
-        if free == 0 {
+        // One call at a time until both sides are known to answer: whoever hangs ties up no more than that.
+        let is_doubtful = self.is_doubtful();
+        let free = if is_doubtful { 1 } else { self.slots.available_permits() };
+        if free == 0 || (is_doubtful && !self.under_way().is_empty()) {
             return Ok(Some(Wait::Moved));
         }
         let mut due = self.shared.inbox.due(self.connection.id, wall, LOOKED_AT).await?;
