@@ -74,7 +74,7 @@ struct Care {
     health: Mutex<Health<HookTrouble>>,
     /// Hooks that carry the relay's present secret, since this process has put it there: some stores do not show it.
     written: Mutex<HashSet<i64>>,
-    /// Hooks that have shown the relay's secret: this store shows it, and one that shows none any more has lost it.
+    /// Hooks that have shown a secret: this store shows it, and one that shows none any more has lost it.
     shown: Mutex<HashSet<i64>>,
     unsettled: Unsettled,
 }
@@ -272,7 +272,10 @@ impl Wish<'_> {
                 care.shown.lock().insert(hook.id);
                 true
             }
-            HookToken::Wrong => false,
+            HookToken::Wrong => {
+                care.shown.lock().insert(hook.id);
+                false
+            }
             HookToken::Hidden if care.shown.lock().contains(&hook.id) => false,
             HookToken::Hidden => care.written.lock().contains(&hook.id) || self.is_kept_healthy(&wanted.topic, hook.id),
         };

@@ -152,7 +152,7 @@ async fn one_refused_order_holds_up_nobody_and_fails_in_the_end() {
 async fn unusable_answers_are_the_orders_own_trouble() {
     let world = World::start_with(&[("RETRY_MAX_AGE", "1s")]).await;
     for (action, said) in [
-        (Action::AnotherOrder, "store: the answer is another order"),
+        (Action::AnotherOrder, "store: the answer is another object"),
         (Action::Oversized { announced: true }, "store: the answer is too large"),
         (Action::Oversized { announced: false }, "store: the answer is too large"),
     ] {
