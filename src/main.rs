@@ -19,7 +19,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Supervisors and wrappers often send a signal twice, to the process and to its group.
+/// Supervisors and wrappers often send SIGTERM twice, to the process and to its group. A person who presses Ctrl-C twice
+/// means it.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -105,12 +106,11 @@ async fn serve(config: Config) -> ExitCode {
     let stop = CancellationToken::new();
     let ended = async { Application::build(config).await?.run_until_stopped(stop.clone()).await };
     let told_twice = async {
-        next_signal(&mut term, &mut int).await;
+        let first = next_signal(&mut term, &mut int).await;
         stop.cancel();
         let stopped = Instant::now();
-        while stopped.elapsed() < SAME_SIGNAL {
-            next_signal(&mut term, &mut int).await;
-        }
+        let is_same = |kind| kind == first && kind == SignalKind::terminate() && stopped.elapsed() < SAME_SIGNAL;
+        while is_same(next_signal(&mut term, &mut int).await) {}
     };
     tokio::select! {
         ended = ended => match ended {
@@ -130,6 +130,9 @@ async fn serve(config: Config) -> ExitCode {
     }
 }
 
-async fn next_signal(term: &mut Signal, int: &mut Signal) {
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+async fn next_signal(term: &mut Signal, int: &mut Signal) -> SignalKind {
+    tokio::select! {
+        _ = term.recv() => SignalKind::terminate(),
+        _ = int.recv() => SignalKind::interrupt(),
+    }
 }
