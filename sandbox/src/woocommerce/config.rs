@@ -81,6 +81,8 @@ pub struct ShopConfig {
     pub strips_authorization: bool,
     /// Whether lists can be sorted by the last change.
     pub sorts_by_change: bool,
+    /// Whether each page of a list is answered with its first one, as a cache or a plugin may do.
+    pub repeats_first_page: bool,
     /// What may be done with its API.
     pub rest: RestState,
     /// The shop's zone: seconds ahead of UTC.
@@ -119,6 +121,7 @@ impl Default for ShopConfig {
             is_ssl: true,
             strips_authorization: false,
             sorts_by_change: true,
+            repeats_first_page: false,
             rest: RestState::Open,
             utc_offset: 0,
             consumer_key: format!("ck_{}", "5a".repeat(20)),
