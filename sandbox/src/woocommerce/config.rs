@@ -77,6 +77,8 @@ pub struct ShopConfig {
     pub has_hpos: bool,
     /// Whether WordPress believes that it is called by `https`: only then it looks at keys in the open.
     pub is_ssl: bool,
+    /// Whether the shop's own address, as WordPress has it, begins with `https`; signatures are of that address.
+    pub home_is_https: bool,
     /// Whether the web server takes the `Authorization` header away.
     pub strips_authorization: bool,
     /// Whether lists can be sorted by the last change.
@@ -119,6 +121,7 @@ impl Default for ShopConfig {
             folder: String::new(),
             has_hpos: true,
             is_ssl: true,
+            home_is_https: false,
             strips_authorization: false,
             sorts_by_change: true,
             repeats_first_page: false,

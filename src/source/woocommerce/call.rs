@@ -148,10 +148,7 @@ impl Shop {
         let added = match auth {
             AuthMode::Basic => Vec::new(),
             AuthMode::QueryKeys => keys.as_query(),
-            AuthMode::OAuth => {
-                let nonce = format!("{:032x}", rand::random::<u128>());
-                keys.sign(&ask.method, &url, &nonce, Timestamp::now().millis().div_euclid(1000))
-            }
+            AuthMode::OAuth => keys.sign_now(&ask.method, &url),
         };
         add(&mut url, &added);
         let http = &self.shops.http;
