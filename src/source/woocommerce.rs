@@ -117,7 +117,7 @@ pub struct Shop {
     keys: Keys,
     gate: Arc<Gate>,
     state: Mutex<State>,
-    /// Held while the API is looked for, so that it is looked for once.
+    /// Held while something is found out that all calls need, so that it is found out once.
     search: tokio::sync::Mutex<()>,
 }
 

@@ -77,7 +77,7 @@ fn by_oauth(state: &State, request: &HttpRequest, params: &Params, key: &str) ->
     // home_url() with what follows the shop's folder in the request.
     let config = state.config();
     let below = request.path().strip_prefix(&format!("{}/", config.folder)).unwrap_or_default();
-    let scheme = if config.is_ssl { "https" } else { "http" };
+    let scheme = if config.is_ssl || config.home_is_https { "https" } else { "http" };
     let home = format!("{scheme}://{}{}", state.address, config.folder);
     let address = if below.is_empty() { home } else { format!("{home}/{below}") };
     let signed = format!("{}&{}&{}", request.method(), once(&address), pairs.join("%26"));

@@ -77,10 +77,14 @@ pub struct ShopConfig {
     pub has_hpos: bool,
     /// Whether WordPress believes that it is called by `https`: only then it looks at keys in the open.
     pub is_ssl: bool,
+    /// Whether the shop's own address, as WordPress has it, begins with `https`; signatures are of that address.
+    pub home_is_https: bool,
     /// Whether the web server takes the `Authorization` header away.
     pub strips_authorization: bool,
     /// Whether lists can be sorted by the last change.
     pub sorts_by_change: bool,
+    /// Whether each page of a list is answered with its first one, as a cache or a plugin may do.
+    pub repeats_first_page: bool,
     /// What may be done with its API.
     pub rest: RestState,
     /// The shop's zone: seconds ahead of UTC.
@@ -117,8 +121,10 @@ impl Default for ShopConfig {
             folder: String::new(),
             has_hpos: true,
             is_ssl: true,
+            home_is_https: false,
             strips_authorization: false,
             sorts_by_change: true,
+            repeats_first_page: false,
             rest: RestState::Open,
             utc_offset: 0,
             consumer_key: format!("ck_{}", "5a".repeat(20)),

@@ -89,7 +89,11 @@ impl List {
             orderby,
             is_descending: text("order") != Some("asc"),
             per_page,
-            skip: if text("offset").is_some() { offset } else { (page - 1).saturating_mul(per_page) },
+            skip: match (config.repeats_first_page, text("offset")) {
+                (true, _) => 0,
+                (false, Some(_)) => offset,
+                (false, None) => (page - 1).saturating_mul(per_page),
+            },
             lists_drafts: config.version < ShopVersion::V11_0,
         })
     }

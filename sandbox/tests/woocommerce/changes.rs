@@ -11,7 +11,7 @@ use sandbox::{Operation, ShopConfig, ShopSim, ShopVersion, store::Clock};
 
 use serde_json::json;
 
-use super::{client, number};
+use super::{SOON, client, number};
 
 /// 2025-11-26T10:00:00Z
 const START: i64 = 1_764_151_200;
@@ -171,4 +171,25 @@ async fn what_leaves_the_trash_silently_is_found() {
     let rows = page(&shop, START - 1, Sort::OldestFirst, 1, 100).await;
     let row = rows.iter().find(|row| row.id == number(trashed)).expect("it is listed");
     assert!(!row.is_deleted && row.status.as_deref() == Some("completed"));
+}
+
+#[tokio::test]
+async fn a_shop_that_repeats_its_first_page_keeps_nobody_for_ever() {
+    for (version, sorts_by_change) in
+        [(ShopVersion::V5_7, true), (ShopVersion::V5_7, false), (ShopVersion::V11_0, true), (ShopVersion::V11_0, false)]
+    {
+        let config = ShopConfig { version, sorts_by_change, repeats_first_page: true, ..ShopConfig::default() };
+        let (sim, shop) = shop_with_history(config, 300);
+        for sort in [Sort::OldestFirst, Sort::NewestFirst] {
+            for since in [START - 10, START + 100_000, START + 1_000_000] {
+                let before = sim.call_count(Operation::Any);
+                let request = ChangesRequest { since: Timestamp::from_seconds(since), sort, page: 3, limit: 10 };
+                let permit = shop.take().await;
+                let asked = tokio::time::timeout(SOON, shop.changes(permit, &request)).await;
+                asked.expect("it ends").expect("a page");
+                let calls = sim.call_count(Operation::Any) - before;
+                assert!(calls <= 120, "{version:?} {sorts_by_change} {sort:?} {since}: {calls} calls");
+            }
+        }
+    }
 }

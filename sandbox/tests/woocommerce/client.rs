@@ -147,6 +147,32 @@ async fn an_object_is_missing_only_where_the_shop_says_so() {
 }
 
 #[tokio::test]
+async fn what_stands_before_a_shop_cannot_make_an_order_gone() {
+    let (sim, shop) = start(ShopConfig::default());
+    let id = sim.place_order();
+    assert!(fetch(&shop, id).await.is_ok());
+    for status in [404, 410] {
+        for kind in ["text/plain", "application/json", "text/html"] {
+            let away = Fault::new(Operation::OrderSingle, Action::Status(status)).header("Content-Type", kind);
+            sim.fault(away.times(1));
+            let seen = fetch(&shop, id).await.expect_err("a proxy knows no such page");
+            assert_eq!(blame(seen), FetchBlame::Store, "{status} {kind}");
+        }
+    }
+    assert!(fetch(&shop, id).await.is_ok());
+}
+
+#[tokio::test]
+async fn calls_side_by_side_wait_for_one_proof_that_the_header_is_stripped() {
+    let (sim, shop) = start(ShopConfig { strips_authorization: true, ..ShopConfig::default() });
+    let id = sim.place_order();
+    sim.fault(Fault::new(Operation::OrderList, Action::Slow(Duration::from_millis(200))));
+    let (one, other) = tokio::join!(fetch(&shop, id), fetch(&shop, id));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(sim.call_count(Operation::OrderList), 1, "proven once");
+}
+
+#[tokio::test]
 async fn two_calls_at_a_time_whoever_makes_them() {
     let sim = ShopSim::start().expect("a port");
     let id = sim.place_order();

@@ -6,6 +6,7 @@ mod hooks;
 mod keys;
 mod problems;
 mod receiver;
+mod relay;
 
 use std::{sync::Arc, time::Duration};
 

@@ -28,7 +28,10 @@ async fn each_cause_is_told_apart() {
     for permalinks in [ShopPermalinks::Pretty, ShopPermalinks::Plain] {
         let config = || ShopConfig { permalinks, ..ShopConfig::default() };
         assert_eq!(problem(config()).await, None);
-        assert_eq!(problem(ShopConfig { is_ssl: false, ..config() }).await, Some(ShopProblem::NotSeenAsHttps));
+        for home_is_https in [false, true] {
+            let unseen = ShopConfig { is_ssl: false, home_is_https, ..config() };
+            assert_eq!(problem(unseen).await, Some(ShopProblem::NotSeenAsHttps), "{permalinks:?} {home_is_https}");
+        }
         let closed = ShopConfig { rest: RestState::Closed, ..config() };
         assert_eq!(problem(closed).await, Some(ShopProblem::RestSwitchedOff));
         let without = ShopConfig { rest: RestState::WithoutWooCommerce, ..config() };

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use url::Url;
 
 use super::root::Query;
-use crate::secret::Secret;
+use crate::{clock::Timestamp, secret::Secret};
 
 /// How calls prove themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,12 @@ impl Keys {
             ("consumer_key".to_owned(), self.key.expose().to_owned()),
             ("consumer_secret".to_owned(), self.secret.expose().to_owned()),
         ]
+    }
+
+    /// The parameters of OAuth 1.0a for a request that is made now.
+    pub fn sign_now(&self, method: &Method, url: &Url) -> Query {
+        let nonce = format!("{:032x}", rand::random::<u128>());
+        self.sign(method, url, &nonce, Timestamp::now().millis().div_euclid(1000))
     }
 
     /// The parameters of OAuth 1.0a for a request, its signature among them. `at` is in unix seconds; WooCommerce takes

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    object::Snapshot,
+    object::{ObjectId, Snapshot},
     source::{ChangesRequest, Sort},
 };
 
@@ -54,9 +54,12 @@ impl Shop {
             Sort::NewestFirst => 0,
             Sort::OldestFirst => self.place_of(permit, &part, since, limit).await?,
         };
-        let mut rows = Vec::new();
+        let (mut rows, mut before) = (Vec::new(), Vec::new());
         while rows.len() < wanted {
             let page = self.part(permit, &part(Listed::ByChange(sort), offset, limit)).await?.rows;
+            if is_repeated(&mut before, &page) {
+                break;
+            }
             let is_last = page.len() < limit as usize;
             let has_older = page.iter().any(|row| is_older(row, since));
             rows.extend(page.into_iter().filter(|row| !is_older(row, since)).map(by_itself));
@@ -79,24 +82,27 @@ impl Shop {
     ) -> Result<u64, Unlisted> {
         let step = u64::from(limit / 2).max(1);
         // Rows from the end: the one at `low - 1` is within, the one at `high` is not.
-        let (mut low, mut high, mut total) = (0, step, None);
+        let (mut low, mut high, mut total) = (0, step, u64::MAX);
         let mut is_bounded = false;
-        while !is_bounded || high - low > step {
+        while !is_bounded || high.saturating_sub(low) > step {
             let at = if is_bounded { low + (high - low) / 2 } else { high };
             let found = self.part(permit, &part(Listed::ByChange(Sort::NewestFirst), at, 1)).await?;
-            total = found.total.or(total);
+            // Without a total, the list is read from its beginning: slow, and right.
+            let Some(known) = found.total else { return Ok(0) };
+            total = known;
             match found.rows.first() {
-                Some(row) if !is_older(row, since) => {
+                Some(row) if !is_older(row, since) && at < total => {
                     low = at + 1;
                     if !is_bounded {
-                        high = high.saturating_mul(4);
+                        // Nothing lies behind the end, whatever a shop that heeds no offset shows there.
+                        is_bounded = high.saturating_mul(4) >= total;
+                        high = high.saturating_mul(4).min(total);
                     }
                 }
                 _ => (high, is_bounded) = (at, true),
             }
         }
-        // Without a total, the list is read from its beginning: slow, and right.
-        Ok(total.map_or(0, |total| total.saturating_sub(high + MARGIN.min(step))))
+        Ok(total.saturating_sub(high + MARGIN.min(step)))
     }
 
     /// A page from a shop that cannot sort by change: the newest orders are looked through, and sorted here.
@@ -110,6 +116,7 @@ impl Shop {
         let wanted = request.page as usize * request.limit as usize;
         let mut rows: Vec<Snapshot> = Vec::new();
         for status in statuses(resource) {
+            let mut before = Vec::new();
             for page in 0..MOST_PAGES {
                 let part = Part {
                     resource,
@@ -124,6 +131,9 @@ impl Shop {
                     Err(Unlisted::Refused(refusal)) => return Err(refusal),
                     Err(Unlisted::NotFiltered | Unlisted::NotSorted) => break,
                 };
+                if is_repeated(&mut before, &found) {
+                    break;
+                }
                 let is_last = found.len() < limit as usize;
                 let is_past = found.iter().all(|row| is_older(row, request.since)) && page + 1 >= LEAST_PAGES;
                 rows.extend(found.into_iter().filter(|row| !is_older(row, request.since)).map(by_itself));
@@ -140,6 +150,15 @@ impl Shop {
 
 fn statuses(resource: &str) -> &'static [&'static str] {
     if has_trash(resource) { &["any", TRASH] } else { &["any"] }
+}
+
+/// Whether a page is the one before once more, as shops answer that heed neither page nor offset: there is no more to
+/// be had of them. Keeps the page's ids in `before`.
+fn is_repeated(before: &mut Vec<ObjectId>, page: &[Snapshot]) -> bool {
+    let ids: Vec<ObjectId> = page.iter().map(|row| row.id.clone()).collect();
+    let is_repeated = !ids.is_empty() && ids == *before;
+    *before = ids;
+    is_repeated
 }
 
 /// Whether a row changed before the second of `since`.

@@ -1,6 +1,11 @@
 //! What is wrong with a shop, as a value: each has one cure. The sentences are `health`'s.
 
-use super::{AuthMode, Code, Refusal, Shop, call::smallest_read, webhook::LATE};
+use super::{
+    AuthMode, Code, Refusal, Shop,
+    call::smallest_read,
+    root::{NAMESPACE, RestRoot},
+    webhook::LATE,
+};
 use crate::http::Failure;
 
 /// Why the relay cannot read a shop's orders.
@@ -67,12 +72,24 @@ impl Shop {
                 let around = self.call(&permit, &smallest_read()).await;
                 return around.map(drop).map_err(|_| ShopProblem::HeaderStripped);
             }
-            // A signature shows whether the keys are right even where WordPress does not see `https`.
-            if self.send(&root, AuthMode::OAuth, &self.keys, &smallest_read()).await.is_ok() {
+            if self.takes_signature(&root, "http").await || self.takes_signature(&root, "https").await {
                 return Err(ShopProblem::NotSeenAsHttps);
             }
         }
         Err(problem_of(refusal))
+    }
+
+    /// Whether a signature opens the shop: it shows that the keys are right even where WordPress does not see `https`.
+    /// What is signed is the shop's address as WordPress has it, which is often the one with `http` then. The header
+    /// that goes along is not looked at there.
+    async fn takes_signature(&self, root: &RestRoot, scheme: &str) -> bool {
+        let mut ask = smallest_read();
+        let Ok(mut address) = root.url(&format!("{NAMESPACE}/{}", ask.route), &ask.query) else { return false };
+        if address.set_scheme(scheme).is_err() {
+            return false;
+        }
+        ask.query.extend(self.keys.sign_now(&ask.method, &address));
+        self.send(root, AuthMode::Basic, &self.keys, &ask).await.is_ok()
     }
 
     /// What is not as it should be while orders can be read. `has_late_deliveries` is what the connection's webhooks

@@ -21,7 +21,7 @@ pub enum Code {
     InvalidParameter,
     /// There is no such route: WooCommerce is not active, or its API is taken away: `rest_no_route`.
     NoRoute,
-    /// There is no such object: `…_invalid_id`.
+    /// There is no such object: `…_invalid_id`, `woocommerce_rest_invalid_…`, `woocommerce_rest_…_invalid`.
     InvalidId,
     /// A plugin has closed the REST API to strangers.
     RestClosed,
@@ -74,23 +74,30 @@ impl Code {
             "rest_invalid_param" => Self::InvalidParameter,
             "rest_no_route" => Self::NoRoute,
             code if code.starts_with("woocommerce_rest_cannot_") => Self::CannotAccess,
-            code if code.ends_with("_invalid_id") => Self::InvalidId,
+            code if code.ends_with("_invalid_id") || is_about_object(code) => Self::InvalidId,
             code if CLOSED.contains(&code) => Self::RestClosed,
             _ => Self::Other,
         }
     }
 }
 
+/// The other ways in which WooCommerce's controllers say that an object does not exist.
+fn is_about_object(code: &str) -> bool {
+    let rest = code.strip_prefix("woocommerce_rest_");
+    rest.is_some_and(|rest| rest.starts_with("invalid_") || rest.ends_with("_invalid"))
+}
+
 impl Refusal {
     /// Reads an answer whose status is no success.
     ///
-    /// A web page under any status says nothing of credentials or objects, and neither does a 404 that is about no
-    /// object: both become [`Failure::Html`], which is the store's trouble.
+    /// A web page under any status says nothing of credentials or objects, and neither does a 404 that WooCommerce does
+    /// not give for an object (a proxy's, while what is behind it is away): both become [`Failure::Html`], which is the
+    /// store's trouble.
     pub fn read(error: CallError, body: &[u8]) -> Self {
         let code = Code::read(body);
         let is_page = json_start(body).first() == Some(&b'<');
         let failure = match error.failure {
-            Failure::Status(status @ (404 | 410)) if code == Code::NoRoute => Failure::Html(status),
+            Failure::Status(status @ (404 | 410)) if code != Code::InvalidId => Failure::Html(status),
             Failure::Status(status) if is_page => Failure::Html(status),
             // Some servers call everything HTML; what WordPress says is not.
             Failure::Html(status) if code != Code::Other && code != Code::NoRoute => Failure::Status(status),
@@ -137,6 +144,11 @@ mod tests {
                 body("woocommerce_rest_shop_order_invalid_id"),
                 (Failure::Status(404), Code::InvalidId),
             ),
+            (Failure::Status(404), body("woocommerce_rest_invalid_order_id"), (Failure::Status(404), Code::InvalidId)),
+            (Failure::Status(404), body("woocommerce_rest_term_invalid"), (Failure::Status(404), Code::InvalidId)),
+            (Failure::Status(404), body("no_such_app"), (Failure::Html(404), Code::Other)),
+            (Failure::Status(404), "404 page not found\n".into(), (Failure::Html(404), Code::Other)),
+            (Failure::Status(410), String::new(), (Failure::Html(410), Code::Other)),
             (Failure::Status(404), body("rest_no_route"), (Failure::Html(404), Code::NoRoute)),
             (Failure::Html(404), body("rest_no_route"), (Failure::Html(404), Code::NoRoute)),
             (Failure::Html(401), body("rest_login_required"), (Failure::Status(401), Code::RestClosed)),

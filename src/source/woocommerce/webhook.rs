@@ -4,17 +4,19 @@
 //! Source: WooCommerce, `class-wc-webhook.php`. `X-WC-Webhook-Delivery-ID` is the webhook and the second, not an id:
 //! many deliveries share one, so nothing is told apart by it.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use actix_web::http::header::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::Mac;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use url::Url;
 
 use super::{
     auth::hmac_sha256,
     objects::{DRAFT, TRASH, parse_gmt},
+    root::front_page,
 };
 use crate::{
     clock::Timestamp,
@@ -119,7 +121,7 @@ pub struct Verifier {
 pub struct VerifiedWebhook<'a> {
     verifier: &'a Verifier,
     topic: &'a str,
-    source: Option<&'a str>,
+    source: Option<Cow<'a, str>>,
     body: &'a [u8],
     is_ping: bool,
 }
@@ -129,7 +131,7 @@ impl Verifier {
     /// `order.updated`) the relay wants to hear.
     pub fn new(shop_url: &str, secrets: &[Secret], topics: Vec<String>) -> Self {
         let secrets = secrets.iter().map(|secret| decode_entities(secret.expose()).into()).collect();
-        Self { shop: normalized_shop(shop_url), secrets, topics }
+        Self { shop: shop_of(shop_url), secrets, topics }
     }
 
     /// A signature must be there and right; the ping has none. Compares in constant time.
@@ -141,7 +143,11 @@ impl Verifier {
         let webhook = |is_ping| VerifiedWebhook {
             verifier: self,
             topic: text("x-wc-webhook-topic").unwrap_or_default(),
-            source: text("x-wc-webhook-source").filter(|source| !source.is_empty()),
+            // Names in other scripts come as they are.
+            source: headers
+                .get("x-wc-webhook-source")
+                .map(|source| String::from_utf8_lossy(source.as_bytes().trim_ascii()))
+                .filter(|source| !source.is_empty()),
             body,
             is_ping,
         };
@@ -155,6 +161,12 @@ impl Verifier {
         });
         if is_genuine { Ok(webhook(false)) } else { Err(Unauthentic::Mismatch) }
     }
+}
+
+/// Which shop an address speaks of: spellings of a host and a port that mean the same are the same, and so are an
+/// address with and without the query that plugins for languages add to it.
+fn shop_of(address: &str) -> String {
+    normalized_shop(front_page(address).as_ref().map_or(address, Url::as_str))
 }
 
 /// `webhook_id=N`, a form without a signature.
@@ -190,7 +202,7 @@ impl VerifiedWebhook<'_> {
         if self.is_ping {
             return Notice::Ping;
         }
-        if let Some(source) = self.source.filter(|source| normalized_shop(source) != self.verifier.shop) {
+        if let Some(source) = self.source.as_deref().filter(|source| shop_of(source) != self.verifier.shop) {
             return Notice::ForeignSource { source: logged(source) };
         }
         let known =

@@ -111,7 +111,11 @@ fn a_copy_of_the_shop_is_not_the_shop() {
     for (source, is_own) in [
         ("https://shop.example/", true),
         ("http://WWW.shop.example", true),
+        ("https://shop.example:443/", true),
+        ("https://shop.example/?lang=de", true),
         ("", true),
+        ("https://shop.example:8443/", false),
+        ("not an address", false),
         ("https://staging.shop.example/", false),
         ("https://shop.example/staging/", false),
     ] {
@@ -119,6 +123,22 @@ fn a_copy_of_the_shop_is_not_the_shop() {
         let notice = verifier.verify(&headers, body).expect("genuine").read();
         assert_eq!(matches!(notice, Notice::Event(_)), is_own, "{source}");
         assert_eq!(matches!(notice, Notice::ForeignSource { .. }), !is_own, "{source}");
+    }
+}
+
+#[test]
+fn a_name_in_another_script_is_read_in_both_spellings() {
+    let body = br#"{"id":7}"#;
+    let (plain, coded) = ("https://müller.example/", "https://xn--mller-kva.example/");
+    for (shop, source, is_own) in
+        [(plain, coded, true), (coded, plain, true), (coded, "https://möller.example/", false)]
+    {
+        let verifier = Verifier::new(shop, &[SECRET.into()], vec!["order.updated".to_owned()]);
+        let mut headers = signed("order.updated", "", body);
+        let source = HeaderValue::from_bytes(source.as_bytes()).expect("a value");
+        headers.insert(HeaderName::from_static("x-wc-webhook-source"), source);
+        let notice = verifier.verify(&headers, body).expect("genuine").read();
+        assert_eq!(matches!(notice, Notice::Event(_)), is_own, "{shop} {notice:?}");
     }
 }
 
