@@ -1,6 +1,7 @@
 //! Bad input, and who may ask.
 
 use reqwest::Method;
+use sandbox::{Action, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::world::{Answer, ORGANIZATION, USER, World};
@@ -106,8 +107,8 @@ async fn credentials_that_the_store_refuses_change_nothing() {
     }
     let shown = world.get(&format!("/instances/{}", instance.id)).await;
     assert_eq!((&shown.body["name"], &shown.body["valid"]), (&json!("One"), &json!(true)));
-    world.store.stop().await;
-    body["configuration"]["oauth.user.token"] = json!("x");
+    world.store.fault(Fault::new(Operation::Any, Action::Status(503)));
+    body["configuration"]["oauth.user.token"] = json!(world.store.config().token);
     is_refusal(&world.ask(Method::POST, "/instances", Some(&body)).await, 502, "cannot be asked");
     world.finish().await;
 }
@@ -173,7 +174,7 @@ async fn hub_reads_are_refused_by_what_is_wrong_with_them() {
     is_refusal(&world.ask(Method::PUT, release, None).await, 400, "where");
     is_refusal(&world.ask(Method::PUT, &format!("{release}?where=x"), None).await, 400, "where");
     is_refusal(&world.get(&format!("/instances/{}/events/none", instance.id)).await, 404, "none");
-    world.store.stop().await;
+    world.store.fault(Fault::new(Operation::Any, Action::Status(503)));
     is_refusal(&world.get_by(&instance, "/hubs/ecommerce/orders").await, 502, "cannot be asked");
     world.finish().await;
 }

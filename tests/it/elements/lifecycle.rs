@@ -52,7 +52,8 @@ async fn a_client_is_notified_and_fetches() {
     let next = world.get_by(&instance, &format!("/hubs/crm/orders?fields=id&nextPage={token}")).await;
     assert_eq!(next.body, json!([{ "id": new }]));
 
-    let listed = world.get(&format!("/instances/{}/events", instance.id)).await;
+    let events = format!("/instances/{}/events", instance.id);
+    let listed = world.becomes(&events, |answer| answer.body[0]["status"] == "NOTIFIED").await;
     assert_eq!(listed.body.as_array().unwrap().len(), 3);
     let id = listed.body[0]["id"].as_str().unwrap();
     let event = world.get_by(&instance, &format!("/instances/events/{id}")).await;

@@ -104,7 +104,7 @@ impl World {
     pub async fn ask_as(&self, authorization: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.client.request(method, self.url(path)).header("authorization", authorization);
         if let Some(body) = body {
-            request = request.json(body);
+            request = request.header("content-type", "application/json").body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
