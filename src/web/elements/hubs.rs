@@ -15,7 +15,6 @@ use crate::{
     elements::{error::ApiError, hub::HubRead, instance::show, rows::take_apart, values},
     http::{CallError, Failure},
     humanize,
-    source::Source,
 };
 
 /// The instance of a hub call, and its link.
@@ -66,10 +65,7 @@ pub(super) async fn ping(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     };
     let link = link_of(connection)?;
     link.source.can_read().await.map_err(|error| refused(&error))?;
-    let endpoint = match &link.source {
-        Source::BigCommerce(_) => "bigcommerce",
-        Source::WooCommerce(_) => "woocommercerest",
-    };
+    let endpoint = spec_of(connection).map(|spec| spec.element_key.as_str());
     let body = json!({ "dateTime": now, "endpoint": endpoint });
     Ok(super::super::json(actix_web::http::StatusCode::OK, &body))
 }
