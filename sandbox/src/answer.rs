@@ -1,17 +1,17 @@
 //! How a simulator answers, and how a fault spoils the answer on its way: dripped, halved, lost, replaced.
 
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::body::{BodyStream, SizedStream};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream;
 
-use crate::fault::{Action, Fault};
+use crate::fault::{Action, Coding, Fault};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -48,6 +48,11 @@ impl Answer {
     pub(crate) fn of_fault(fault: &Fault) -> Option<Self> {
         let mut answer = match &fault.action {
             Action::Status(status) => Self::refusal(*status, "refused by a switched fault"),
+            Action::Say { status, kind, body } => {
+                let mut answer = Self::json(*status, *body);
+                answer.push(CONTENT_TYPE, kind);
+                answer
+            }
             Action::Redirect(to) => {
                 let mut answer = Self::empty(302);
                 answer.push(LOCATION, to);
@@ -91,6 +96,14 @@ pub(crate) fn respond<T: Ticket>(answer: Answer, fault: Option<&Fault>, ticket: 
         ticket.answered(answer.status);
         return head(&answer).body(answer.body);
     };
+    let mut answer = answer;
+    if let Some(Action::Coded(coding)) = fault.map(|fault| &fault.action) {
+        let name = match coding {
+            Coding::Gzip => "gzip",
+            Coding::Deflate => "deflate",
+        };
+        answer.push(CONTENT_ENCODING, name);
+    }
     let body = play(script.parts, answer.status, ticket);
     match script.announced {
         Some(size) => head(&answer).body(SizedStream::new(size, body)),
@@ -108,6 +121,21 @@ fn head(answer: &Answer) -> actix_web::HttpResponseBuilder {
         response.insert_header((name.clone(), value.clone()));
     }
     response
+}
+
+/// A body in a coding.
+pub(crate) fn coded(coding: Coding, body: &[u8]) -> Bytes {
+    let coded = match coding {
+        Coding::Gzip => {
+            let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            coder.write_all(body).and_then(|()| coder.finish())
+        }
+        Coding::Deflate => {
+            let mut coder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+            coder.write_all(body).and_then(|()| coder.finish())
+        }
+    };
+    coded.expect("a Vec takes all that is written").into()
 }
 
 struct Script {
@@ -141,6 +169,10 @@ fn script(answer: &Answer, action: &Action) -> Option<Script> {
         Action::Prefix(text) => {
             let parts = vec![Part::Data(Bytes::from_static(text.as_bytes())), Part::Data(whole.clone())];
             Script { announced: Some((text.len() + whole.len()) as u64), parts }
+        }
+        Action::Coded(coding) => {
+            let body = coded(*coding, whole);
+            Script { announced: Some(body.len() as u64), parts: vec![Part::Data(body)] }
         }
         Action::Oversized { announced } => {
             let mebibyte = Bytes::from(vec![b' '; 1 << 20]);

@@ -57,8 +57,19 @@ pub enum Action {
     HalfAnswer,
     /// Does the work, then cuts the connection without an answer.
     LoseAnswer,
+    /// Answers this, nothing is done.
+    Say {
+        /// The status.
+        status: u16,
+        /// The `Content-Type`.
+        kind: &'static str,
+        /// The body.
+        body: &'static str,
+    },
     /// Answers 200 with a page that is not JSON.
     NotJson,
+    /// Does the work and sends the answer's body in this coding, whether or not anybody asked for it.
+    Coded(Coding),
     /// Does the work and puts this before the body, as PHP does with notices.
     Prefix(&'static str),
     /// Answers with another order's object. Only for [`Operation::OrderSingle`].
@@ -70,6 +81,24 @@ pub enum Action {
     },
 }
 
+/// How a body is coded on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// `Content-Encoding: gzip`
+    Gzip,
+    /// `Content-Encoding: deflate`
+    Deflate,
+}
+
+/// What a list call asks for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// At most so many rows.
+    pub(crate) limit: usize,
+    /// The orders that the list would bring.
+    pub(crate) orders: Vec<i64>,
+}
+
 /// One fault: an action, the calls it befalls, and how many of them.
 #[derive(Debug, Clone)]
 pub struct Fault {
@@ -77,6 +106,8 @@ pub struct Fault {
     order: Option<i64>,
     method: Option<&'static str>,
     left: Option<u32>,
+    wider_than: Option<usize>,
+    listing: Option<i64>,
     pub(crate) action: Action,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) bare: bool,
@@ -85,7 +116,17 @@ pub struct Fault {
 impl Fault {
     /// Befalls every call of this kind until it is cleared.
     pub fn new(operation: Operation, action: Action) -> Self {
-        Self { operation, order: None, method: None, left: None, action, headers: Vec::new(), bare: false }
+        Self {
+            operation,
+            order: None,
+            method: None,
+            left: None,
+            wider_than: None,
+            listing: None,
+            action,
+            headers: Vec::new(),
+            bare: false,
+        }
     }
 
     /// Only calls about this order.
@@ -99,6 +140,20 @@ impl Fault {
     #[must_use]
     pub fn method(mut self, method: &'static str) -> Self {
         self.method = Some(method);
+        self
+    }
+
+    /// Only lists that ask for more rows than this.
+    #[must_use]
+    pub fn wider_than(mut self, rows: usize) -> Self {
+        self.wider_than = Some(rows);
+        self
+    }
+
+    /// Only lists that would bring this order.
+    #[must_use]
+    pub fn listing(mut self, id: i64) -> Self {
+        self.listing = Some(id);
         self
     }
 
@@ -123,8 +178,10 @@ impl Fault {
         self
     }
 
-    fn befalls(&self, operation: Operation, order: Option<i64>, method: &str) -> bool {
-        (self.operation == operation || self.operation == Operation::Any)
+    fn befalls(&self, operation: Operation, order: Option<i64>, method: &str, asked: &Asked) -> bool {
+        self.wider_than.is_none_or(|rows| asked.limit > rows)
+            && self.listing.is_none_or(|id| asked.orders.contains(&id))
+            && (self.operation == operation || self.operation == Operation::Any)
             && (self.order.is_none() || self.order == order)
             && self.method.is_none_or(|only| only == method)
     }
@@ -155,11 +212,24 @@ impl Faults {
 
     /// The fault that befalls this call, one time of it used up.
     pub(crate) fn take(&self, operation: Operation, order: Option<i64>, method: &str) -> Option<Fault> {
+        self.take_list(operation, order, method, Asked::default)
+    }
+
+    /// The same for a call that may be a list; what it asks for is found out only if there are faults.
+    pub(crate) fn take_list(
+        &self,
+        operation: Operation,
+        order: Option<i64>,
+        method: &str,
+        asked: impl FnOnce() -> Asked,
+    ) -> Option<Fault> {
         if !self.some.load(Ordering::Acquire) {
             return None;
         }
+        let asked = asked();
         let mut list = self.list.lock().expect("no holder of this lock panics");
-        let at = list.iter().position(|fault| fault.left != Some(0) && fault.befalls(operation, order, method))?;
+        let at =
+            list.iter().position(|fault| fault.left != Some(0) && fault.befalls(operation, order, method, &asked))?;
         if let Some(left) = &mut list[at].left {
             *left -= 1;
             if *left == 0 {

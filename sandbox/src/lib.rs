@@ -27,10 +27,10 @@ pub use callback::{SendOptions, send_once, signed_request};
 pub use callback_sim::{CallbackSim, Notified, NotifiedEvent};
 pub use control_panel::{AppRegistration, ControlPanelSim, InstallOptions, Jwt, UninstallOptions, User};
 pub use event::{Event, Scope};
-pub use fault::{Action, Fault, Operation};
+pub use fault::{Action, Coding, Fault, Operation};
 pub use one_tribe::{OneTribeConfig, OneTribeSim, Received};
 pub use sender::{Acknowledged, Sender, SenderOptions};
-pub use store::{ApiAccount, Call, HookRules, QuotaRule, StoreConfig, StoreFarm, StoreSim};
+pub use store::{ApiAccount, Call, HookForm, HookRules, QuotaRule, StoreConfig, StoreFarm, StoreSim};
 pub use woocommerce::{
     KeyRights, RestState, ShopConfig, ShopDelivery, ShopHook, ShopKey, ShopOrder, ShopPermalinks, ShopSim, ShopVersion,
 };

@@ -30,7 +30,7 @@ pub use account::ApiAccount;
 pub use config::{Clock, StoreConfig, system_clock};
 pub(crate) use farm::Farm;
 pub use farm::StoreFarm;
-pub use hooks::{Hook, HookRules};
+pub use hooks::{Hook, HookForm, HookRules};
 pub use quota::QuotaRule;
 pub use record::Call;
 pub(crate) use record::Record;
@@ -155,7 +155,12 @@ impl StoreSim {
 
     /// The order as a fetch would bring it now, byte for byte.
     pub fn order_bytes(&self, id: i64) -> Option<Bytes> {
-        self.order(id).map(|order| self.state.template().render(&order))
+        self.order(id).map(|order| self.state.render(&order))
+    }
+
+    /// Shows an order with `to` where its JSON says `from`, in lists and by itself, from now on.
+    pub fn alter_order(&self, id: i64, from: &str, to: &str) {
+        self.state.alter_order(id, from, to);
     }
 
     /// Every order that is not deleted, by id.

@@ -71,6 +71,72 @@ pub struct HookRules {
     pub v3_duplicate: u16,
     /// How many hooks one scope may have.
     pub per_scope: usize,
+    /// How many hooks a page of v2's list holds, whatever `limit` says; all of them if `None`.
+    pub v2_page: Option<usize>,
+    /// Whether v2's list begins anew after its last page.
+    pub v2_repeats: bool,
+    /// How lists show hooks.
+    pub shown: HookForm,
+}
+
+/// How a hook looks in a list, as PHP and its libraries have it now and then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HookForm {
+    /// As documented.
+    #[default]
+    Plain,
+    /// `headers` is null.
+    NullHeaders,
+    /// `headers` is left out.
+    NoHeaders,
+    /// `headers` is an empty list, as an empty map of PHP is.
+    ListHeaders,
+    /// Values of headers are stars.
+    MaskedHeaders,
+    /// `is_active` is a number.
+    NumberActive,
+    /// `is_active` is a text.
+    TextActive,
+    /// `id` is a text.
+    TextId,
+    /// `destination` ends in a slash.
+    TrailingSlash,
+}
+
+impl HookForm {
+    /// Every form.
+    pub const ALL: [Self; 9] = [
+        Self::Plain,
+        Self::NullHeaders,
+        Self::NoHeaders,
+        Self::ListHeaders,
+        Self::MaskedHeaders,
+        Self::NumberActive,
+        Self::TextActive,
+        Self::TextId,
+        Self::TrailingSlash,
+    ];
+
+    /// The hook in this form.
+    pub(crate) fn show(self, hook: &Hook) -> Value {
+        let mut shown = serde_json::to_value(hook).expect("a hook is JSON");
+        match self {
+            Self::Plain => {}
+            Self::NullHeaders => shown["headers"] = Value::Null,
+            Self::NoHeaders => drop(shown.as_object_mut().expect("an object").remove("headers")),
+            Self::ListHeaders => shown["headers"] = serde_json::json!([]),
+            Self::MaskedHeaders => {
+                for (_, value) in shown["headers"].as_object_mut().into_iter().flatten() {
+                    *value = "********".into();
+                }
+            }
+            Self::NumberActive => shown["is_active"] = i64::from(hook.is_active).into(),
+            Self::TextActive => shown["is_active"] = hook.is_active.to_string().into(),
+            Self::TextId => shown["id"] = hook.id.to_string().into(),
+            Self::TrailingSlash => shown["destination"] = format!("{}/", hook.destination).into(),
+        }
+        shown
+    }
 }
 
 impl Default for HookRules {
@@ -83,6 +149,9 @@ impl Default for HookRules {
             v2_duplicate: 422,
             v3_duplicate: 409,
             per_scope: 10,
+            v2_page: None,
+            v2_repeats: false,
+            shown: HookForm::Plain,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::account::ApiAccount;
-use super::hooks::{Draft, Hook, Hooks, Refusal};
+use super::hooks::{Draft, Hook, HookRules, Hooks, Refusal};
 use crate::answer::Answer;
 
 /// The version of the API.
@@ -92,9 +92,25 @@ impl HookCall<'_> {
         let mut own = hooks.all_of(&self.account.client_id).peekable();
         match self.version {
             Version::V2 if own.peek().is_none() && hooks.rules.v2_empty_is_204 => Answer::empty(204),
-            Version::V2 => render(200, &own.collect::<Vec<_>>()),
+            Version::V2 => self.list_v2(&own.collect::<Vec<_>>(), &hooks.rules),
             Version::V3 => self.list_v3(hooks),
         }
+    }
+
+    fn list_v2(&self, own: &[&Hook], rules: &HookRules) -> Answer {
+        let show = |hooks: &[&Hook]| hooks.iter().map(|hook| rules.shown.show(hook)).collect::<Vec<_>>();
+        let Some(size) = rules.v2_page else { return render(200, &show(own)) };
+        let page = form_urlencoded::parse(self.query.as_bytes())
+            .find_map(|(name, value)| (name == "page").then(|| value.parse().ok())?)
+            .unwrap_or(1_usize)
+            .max(1);
+        let pages = own.len().div_ceil(size).max(1);
+        let page = if rules.v2_repeats { (page - 1) % pages } else { page - 1 };
+        let rest = own.get(page * size..).unwrap_or_default();
+        if rest.is_empty() && rules.v2_empty_is_204 {
+            return Answer::empty(204);
+        }
+        render(200, &show(&rest[..rest.len().min(size)]))
     }
 
     fn list_v3(&self, hooks: &Hooks) -> Answer {
@@ -111,7 +127,9 @@ impl HookCall<'_> {
             }
         }
         let total = fitting.len();
-        let data: Vec<&Hook> = fitting.into_iter().skip((page - 1) * limit).take(limit).collect();
+        let shown = hooks.rules.shown;
+        let rows = fitting.into_iter().skip((page - 1) * limit).take(limit);
+        let data: Vec<Value> = rows.map(|hook| shown.show(hook)).collect();
         let pages = total.div_ceil(limit).max(1);
         let mut links = json!({ "current": format!("?page={page}&limit={limit}") });
         if page < pages {

@@ -15,7 +15,7 @@ use super::hooks_api::{HookCall, Target, Version};
 use super::info::store_information;
 use super::state::State;
 use crate::answer::{Answer, Ticket, respond};
-use crate::fault::{Action, Fault, Operation};
+use crate::fault::{Action, Asked, Fault, Operation};
 use crate::order::STATUSES;
 
 /// What a legacy account calls, at the store's own address.
@@ -140,7 +140,8 @@ pub(crate) async fn serve(state: Arc<State>, request: HttpRequest, body: Bytes) 
     let (mut answer, fault) = match caller {
         Err(refusal) => (refusal, None),
         Ok(account) => {
-            let fault = state.faults.take(operation, route.order(), request.method().as_str());
+            let asked = || asked(&state, route, request.query_string());
+            let fault = state.faults.take_list(operation, route.order(), request.method().as_str(), asked);
             let call = Call { state: &state, account: &account, route, request: &request, body: &body };
             (call.answer_under(fault.as_ref()).await, fault)
         }
@@ -228,7 +229,7 @@ impl Call<'_> {
         match route {
             Route::Order(id) => {
                 let order = state.orders().get(id);
-                order.map_or_else(not_found, |order| Answer::json(200, state.template().render(&order)))
+                order.map_or_else(not_found, |order| Answer::json(200, state.render(&order)))
             }
             Route::Orders => list(state, request.query_string()),
             Route::OrderCount => count(state),
@@ -261,6 +262,17 @@ fn another_order(state: &State, id: i64) -> Answer {
     })
 }
 
+/// What a call asks for, if it is a list of orders.
+fn asked(state: &State, route: Route, query: &str) -> Asked {
+    if route != Route::Orders {
+        return Asked::default();
+    }
+    // What the store makes of a wide page does not change what was asked for.
+    let limit = Filter::parse(query, usize::MAX, state.config.exclusive_dates).limit;
+    let filter = Filter::parse(query, state.config.max_page_size, state.config.exclusive_dates);
+    Asked { limit, orders: state.orders().list(&filter).iter().map(|order| order.id).collect() }
+}
+
 fn list(state: &State, query: &str) -> Answer {
     let filter = Filter::parse(query, state.config.max_page_size, state.config.exclusive_dates);
     let orders = state.orders().list(&filter);
@@ -270,7 +282,7 @@ fn list(state: &State, query: &str) -> Answer {
     let mut out = String::with_capacity(orders.len() * 3 * 1024);
     for (i, order) in orders.iter().enumerate() {
         out.push(if i == 0 { '[' } else { ',' });
-        state.template().render_into(order, &mut out);
+        state.render_into(order, &mut out);
     }
     out.push(']');
     Answer::json(200, out)

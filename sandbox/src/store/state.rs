@@ -1,9 +1,12 @@
 //! What the store's server threads and its owner share. Each lock is held for one short step, never two at once.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::account::{Accounts, ApiAccount};
 use super::config::StoreConfig;
@@ -15,7 +18,7 @@ use super::resources::Resources;
 use crate::barrier::Barrier;
 use crate::event::Event;
 use crate::fault::Faults;
-use crate::order::Template;
+use crate::order::{Order, Template};
 
 type Listener = Box<dyn Fn(&Event) + Send + Sync>;
 
@@ -32,6 +35,8 @@ pub(crate) struct State {
     listeners: RwLock<Vec<Listener>>,
     /// Made at the first order that is shown: most of many stores show none.
     template: OnceLock<Template>,
+    /// By order: texts that stand in for others when it is shown.
+    alterations: RwLock<HashMap<i64, Vec<(String, String)>>>,
     /// Seconds by which the store's clock is ahead.
     clock_skew: AtomicI64,
 }
@@ -61,6 +66,7 @@ impl State {
             quota: Mutex::new(Quota::new(config.quota, Instant::now())),
             listeners: RwLock::default(),
             template: OnceLock::new(),
+            alterations: RwLock::default(),
             clock_skew: AtomicI64::new(0),
             config,
         }
@@ -80,6 +86,27 @@ impl State {
 
     pub(crate) fn template(&self) -> &Template {
         self.template.get_or_init(|| Template::new(&self.config.hash))
+    }
+
+    /// Appends the order as it is shown.
+    pub(crate) fn render_into(&self, order: &Order, out: &mut String) {
+        let alterations = self.alterations.read().expect("no holder of this lock panics");
+        let Some(altered) = alterations.get(&order.id) else { return self.template().render_into(order, out) };
+        let mut shown = String::new();
+        self.template().render_into(order, &mut shown);
+        out.push_str(&altered.iter().fold(shown, |shown, (from, to)| shown.replacen(from, to, 1)));
+    }
+
+    /// The order as it is shown.
+    pub(crate) fn render(&self, order: &Order) -> Bytes {
+        let mut out = String::new();
+        self.render_into(order, &mut out);
+        out.into()
+    }
+
+    pub(crate) fn alter_order(&self, id: i64, from: &str, to: &str) {
+        let mut alterations = self.alterations.write().expect("no holder of this lock panics");
+        alterations.entry(id).or_default().push((from.to_owned(), to.to_owned()));
     }
 
     pub(crate) fn orders(&self) -> MutexGuard<'_, Orders> {

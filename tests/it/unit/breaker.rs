@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use onetribe_relay::{
-    http::Seen,
-    retry::{Breaker, Permit},
+    breaker::{Breaker, Permit},
+    http::Failure,
 };
 use proptest::prelude::*;
 
 const CAP: Duration = Duration::from_secs(60);
-const DOWN: Seen = Seen::Status(503);
+const DOWN: Failure = Failure::Status(503);
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -27,7 +27,7 @@ fn waits_between_probes(chance: f64, probes: usize) -> Vec<Duration> {
         assert_eq!(breaker.permit(at), Permit::Probe);
         waits.push(at - now);
         now = at;
-        breaker.begin_probe();
+        breaker.begin_probe(now);
         breaker.failed(now, DOWN, None, chance);
     }
     waits
@@ -60,7 +60,7 @@ fn of_many_calls_that_fail_together_one_counts() {
     let mut breaker = Breaker::default();
     assert!(breaker.failed(now, DOWN, None, 0.0));
     for _ in 0..100 {
-        assert!(!breaker.failed(now + ms(100), Seen::Status(500), None, 0.0));
+        assert!(!breaker.failed(now + ms(100), Failure::Status(500), None, 0.0));
     }
     assert_eq!(breaker.permit(now), Permit::Until(now + ms(500)));
     assert_eq!(breaker.outage(), Some((now, DOWN)), "what began it is what is told");
@@ -71,7 +71,7 @@ fn an_undecided_probe_makes_room_for_another_at_once() {
     let now = Instant::now();
     let mut breaker = Breaker::default();
     breaker.failed(now, DOWN, None, 0.0);
-    breaker.begin_probe();
+    breaker.begin_probe(now + ms(500));
     assert_eq!(breaker.permit(now + CAP), Permit::AfterProbe);
     breaker.probe_undecided();
     assert_eq!(breaker.permit(now + ms(500)), Permit::Probe);
@@ -81,7 +81,7 @@ fn an_undecided_probe_makes_room_for_another_at_once() {
 #[test]
 fn a_closed_breaker_takes_no_notice_of_probes() {
     let mut breaker = Breaker::default();
-    breaker.begin_probe();
+    breaker.begin_probe(Instant::now());
     assert_eq!(breaker.permit(Instant::now()), Permit::Go);
     breaker.probe_undecided();
     assert_eq!(breaker.permit(Instant::now()), Permit::Go);
@@ -144,7 +144,7 @@ proptest! {
                 Step::Wait(span) => {
                     now += ms(span);
                     if breaker.permit(now) == Permit::Probe {
-                        breaker.begin_probe();
+                        breaker.begin_probe(now);
                         prop_assert_eq!(breaker.permit(now + CAP * 100), Permit::AfterProbe, "one probe at a time");
                         model.as_mut().expect("only what is down is probed").probing = true;
                     }

@@ -4,12 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use onetribe_relay::{
-    callback::{TOKEN_HEADER, Unauthentic, Verifier},
-    event::{Payload, PayloadError, StoreHash},
+    object::ObjectId,
+    secret::Secret,
     signature::{self, SignatureError},
+    source::bigcommerce::{
+        payload::Payload,
+        webhook::{TOKEN_HEADER, Unauthentic, Verifier},
+    },
 };
 use proptest::prelude::*;
-use secrecy::{ExposeSecret, SecretString};
 
 const BODY: &[u8] = br#"{"producer":"stores/abcde","scope":"store/order/created","data":{"type":"order","id":5}}"#;
 const NOW: i64 = 1_700_000_000;
@@ -20,14 +23,14 @@ fn now() -> SystemTime {
 }
 
 fn token(secret: &str) -> String {
-    signature::derive_token(&secret.into(), "hook", "abcde").expose_secret().to_owned()
+    signature::derive_token(&secret.into(), "hook", "abcde").expose().to_owned()
 }
 
 /// Of a store whose secret is being rotated from `old` to `new`.
 fn verifier() -> Verifier {
-    let secrets: Vec<SecretString> = vec!["new".into(), "old".into()];
+    let secrets: Vec<Secret> = vec!["new".into(), "old".into()];
     let tokens = vec![token("new").into(), token("old").into()];
-    Verifier::new(StoreHash::parse("abcde").unwrap(), secrets, tokens, Duration::from_secs(50 * 3600))
+    Verifier::new("abcde", secrets, tokens, Duration::from_secs(50 * 3600))
 }
 
 fn headers<V: AsRef<[u8]>>(list: impl IntoIterator<Item = (&'static str, V)>) -> HeaderMap {
@@ -80,7 +83,7 @@ fn without_either_proof_a_callback_is_refused() {
 
 #[test]
 fn a_right_token_does_not_make_up_for_a_wrong_signature() {
-    assert_eq!(verify(&with(signed("stranger"), TOKEN_HEADER, &token("new"))), Err(MISMATCH));
+    assert_eq!(verify(&with(signed("stranger"), TOKEN_HEADER, &token("new"))), Err(Unauthentic::WrongSecret));
     assert_eq!(verify(&headers([("webhook-signature", ""), (TOKEN_HEADER, &token("new"))])), Err(MALFORMED));
     let old = |stamp: &str| {
         let signature = signature::sign("new", "id-1", stamp.parse().unwrap(), BODY);
@@ -106,11 +109,7 @@ fn a_right_signature_does_not_make_up_for_a_wrong_token() {
     // A token for another purpose, or another store's.
     for (purpose, subject) in [("echo", "abcde"), ("hook", "other")] {
         let other = signature::derive_token(&"new".into(), purpose, subject);
-        assert_eq!(
-            verify(&headers([(TOKEN_HEADER, other.expose_secret())])),
-            Err(Unauthentic::Token),
-            "{purpose} {subject}"
-        );
+        assert_eq!(verify(&headers([(TOKEN_HEADER, other.expose())])), Err(Unauthentic::Token), "{purpose} {subject}");
     }
 }
 
@@ -130,6 +129,24 @@ fn signature_headers_that_come_several_times_are_one_list() {
         assert_eq!(verify(&headers(list)), Ok(()), "{place}");
     }
     assert_eq!(verify(&with(signed("stranger"), "webhook-signature", &other)), Err(MISMATCH));
+}
+
+#[test]
+fn a_signature_header_that_a_proxy_split_at_its_comma_is_put_together() {
+    let other = signature::sign("stranger", "id-1", NOW, BODY);
+    let list = |values: &[&str]| {
+        let mut list: Vec<_> = signed("new").into_iter().filter(|(name, _)| *name != "webhook-signature").collect();
+        list.extend(values.iter().map(|value| ("webhook-signature", (*value).to_owned())));
+        verify(&headers(list))
+    };
+    let good = signature::sign("new", "id-1", NOW, BODY);
+    let (version, encoded) = good.split_once(',').unwrap();
+    assert_eq!(list(&[version, encoded]), Ok(()));
+    assert_eq!(list(&[&other, version, encoded]), Ok(()));
+    assert_eq!(list(&["v1", &format!("{}, v1", &other[3..]), encoded]), Ok(()));
+    assert_eq!(list(&[&format!("{other}, {good}")]), Ok(()));
+    assert_eq!(list(&["v1", &other[3..]]), Err(MISMATCH));
+    assert_eq!(list(&["v2", encoded]), Err(MISMATCH));
 }
 
 #[test]
@@ -187,9 +204,9 @@ fn a_verified_callback_is_parsed_for_the_verifiers_own_store() {
     let verifier = verifier();
     let map = headers([(TOKEN_HEADER, token("new"))]);
     let Ok(Payload::Order(event)) = verifier.verify(&map, BODY, now()).unwrap().parse() else { panic!("no order") };
-    assert_eq!(event.order.get(), 5);
+    assert_eq!(event.order, ObjectId::Number(5));
     let other = br#"{"producer":"stores/other","scope":"store/order/created","data":{"id":5}}"#;
-    assert_eq!(verifier.verify(&map, other, now()).unwrap().parse(), Err(PayloadError::AnotherStore));
+    assert_eq!(verifier.verify(&map, other, now()).unwrap().parse(), Ok(Payload::ForeignStore));
 }
 
 proptest! {

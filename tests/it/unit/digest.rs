@@ -1,17 +1,13 @@
 //! A snapshot's digest: the same for the same order however its JSON is spaced, another for any other change; and the
 //! idempotency key made of it.
 
-use onetribe_relay::{
-    event::{OrderId, StoreHash},
-    one_tribe::Digest,
-};
+use onetribe_relay::object::{Digest, ObjectId};
 use proptest::prelude::*;
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
 fn key(store: &str, order: i64, body: &str) -> String {
-    let store = StoreHash::parse(store).unwrap();
-    Digest::of(body.as_bytes()).idempotency_key(&store, OrderId::new(order).unwrap())
+    Digest::of(body.as_bytes()).idempotency_key(store, &ObjectId::from_number(order).unwrap())
 }
 
 #[test]

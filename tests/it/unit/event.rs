@@ -1,6 +1,9 @@
 //! The light payload: every scope of the reference, every odd id, the order of the checks, and no bytes that panic.
 
-use onetribe_relay::event::{self, OrderEvent, OrderId, Payload, PayloadError, StoreHash};
+use onetribe_relay::{
+    object::{ChangeKind, ObjectId},
+    source::bigcommerce::payload::{self, OrderEvent, Payload, PayloadError},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -19,20 +22,26 @@ const SCOPES: [(&str, &str, &str); 11] = [
     ("store/order/metafield/deleted", "resource_id", "metafield"),
 ];
 
-fn store() -> StoreHash {
-    StoreHash::parse("abcde").unwrap()
-}
-
 fn parse(body: impl AsRef<[u8]>) -> Result<Payload, PayloadError> {
-    event::parse(&store(), body.as_ref())
+    payload::parse("abcde", body.as_ref())
 }
 
 fn payload(scope: &str, data: &Value) -> String {
     json!({"store_id": 11111, "producer": "stores/abcde", "scope": scope, "data": data}).to_string()
 }
 
+fn event(id: i64, change: ChangeKind) -> OrderEvent {
+    OrderEvent { order: ObjectId::Number(id), change, hash: None, created_at: None }
+}
+
+/// What an order's creation is read as.
 fn order(id: i64) -> Result<Payload, PayloadError> {
-    Ok(Payload::Order(OrderEvent { order: OrderId::new(id).unwrap(), hash: None, created_at: None }))
+    Ok(Payload::Order(event(id, ChangeKind::Created)))
+}
+
+/// What anything else that happens to an order is read as.
+fn updated(id: i64) -> Result<Payload, PayloadError> {
+    Ok(Payload::Order(event(id, ChangeKind::Updated)))
 }
 
 #[test]
@@ -42,7 +51,8 @@ fn every_order_scope_takes_the_id_from_its_own_field_as_number_or_text() {
             // The other fields hold other things' ids.
             let mut data = json!({"type": kind, "id": 1, "order_id": "2", "resource_id": "3", "metafield_id": 4});
             data[field] = id;
-            assert_eq!(parse(payload(scope, &data)), order(173_331), "{scope}: {data}");
+            let expected = if scope == "store/order/created" { order(173_331) } else { updated(173_331) };
+            assert_eq!(parse(payload(scope, &data)), expected, "{scope}: {data}");
         }
     }
 }
@@ -65,11 +75,11 @@ fn a_known_scope_without_its_own_field_has_no_order_id_whatever_else_is_there() 
 fn an_unknown_order_scope_is_read_in_the_three_known_shapes_only() {
     let unreadable = || Ok(Payload::Unreadable { scope: "store/order/invented/created".into() });
     for (data, expected) in [
-        (json!({"type": "order", "id": 5}), order(5)),
-        (json!({"type": "order", "id": "5"}), order(5)),
-        (json!({"id": 5}), order(5)),
-        (json!({"type": "invented", "id": 1, "order_id": "5"}), order(5)),
-        (json!({"type": "invented", "invented_id": 1, "resource_id": "5"}), order(5)),
+        (json!({"type": "order", "id": 5}), updated(5)),
+        (json!({"type": "order", "id": "5"}), updated(5)),
+        (json!({"id": 5}), updated(5)),
+        (json!({"type": "invented", "id": 1, "order_id": "5"}), updated(5)),
+        (json!({"type": "invented", "invented_id": 1, "resource_id": "5"}), updated(5)),
         (json!({"type": "invented", "id": 5}), unreadable()),
         (json!({"type": "transaction", "id": "5"}), unreadable()),
         (json!({"type": 1, "id": 5}), unreadable()),
@@ -93,7 +103,26 @@ fn only_scopes_under_store_order_are_about_orders() {
     }
     // Known scopes are known letter for letter; anything else below is read by its shape.
     for scope in ["store/order/", "store/order/Created", "store/order/created/", "store/order/statusupdated"] {
-        assert_eq!(parse(payload(scope, &data)), order(5), "{scope}");
+        assert_eq!(parse(payload(scope, &data)), updated(5), "{scope}");
+    }
+}
+
+#[test]
+fn a_channels_scopes_keep_the_id_in_a_field_of_their_own() {
+    let data = json!({"type": "order", "id": 1, "order_id": 5, "channel_id": 3});
+    assert_eq!(parse(payload("store/channel/3/order/created", &data)), order(5));
+    for scope in ["updated", "archived", "statusUpdated", "message/created", "refund/created"] {
+        assert_eq!(parse(payload(&format!("store/channel/3/order/{scope}"), &data)), updated(5), "{scope}");
+        let without = json!({"type": "order", "id": 5});
+        let known = parse(payload(&format!("store/channel/3/order/{scope}"), &without));
+        assert_eq!(known, Err(PayloadError::NoOrderId), "{scope}");
+    }
+    assert_eq!(parse(payload("store/channel/3/order/transaction/created", &data)), updated(5), "by its shape");
+    let unreadable = Payload::Unreadable { scope: "store/channel/3/order/invented".into() };
+    assert_eq!(parse(payload("store/channel/3/order/invented", &json!({"type": "x", "id": 1}))), Ok(unreadable));
+    for scope in ["store/channel/x/order/created", "store/channel/3/product/created", "store/channel/order/created"] {
+        let expected = Ok(Payload::NotAboutOrders { scope: scope.into() });
+        assert_eq!(parse(payload(scope, &data)), expected, "{scope}");
     }
 }
 
@@ -188,13 +217,13 @@ fn a_missing_id_is_told_before_another_stores_producer() {
     };
     let order = "store/order/created";
     assert_eq!(of("stores/other", order, json!({"id": 0})), Err(PayloadError::NoOrderId));
-    assert_eq!(of("stores/other", order, json!({"id": 5})), Err(PayloadError::AnotherStore));
-    assert_eq!(of("stores/other", "store/order/invented", json!({})), Err(PayloadError::AnotherStore));
-    assert_eq!(of("stores/other", "store/product/created", json!({})), Err(PayloadError::AnotherStore));
+    assert_eq!(of("stores/other", order, json!({"id": 5})), Ok(Payload::ForeignStore));
+    assert_eq!(of("stores/other", "store/order/invented", json!({})), Ok(Payload::ForeignStore));
+    assert_eq!(of("stores/other", "store/product/created", json!({})), Ok(Payload::ForeignStore));
     for producer in
         ["abcde", "stores/", "stores/ABCDE", "stores/abcdef", "stores/abcd", "stores/abcde/", " stores/abcde", ""]
     {
-        assert_eq!(of(producer, order, json!({"id": 5})), Err(PayloadError::AnotherStore), "{producer:?}");
+        assert_eq!(of(producer, order, json!({"id": 5})), Ok(Payload::ForeignStore), "{producer:?}");
     }
 }
 
@@ -221,7 +250,7 @@ fn what_else_a_payload_holds_never_costs_the_event() {
     ] {
         let body =
             format!(r#"{{"producer":"stores/abcde","scope":"store/order/created","data":{{"id":5}},"{field}":{raw}}}"#);
-        let expected = OrderEvent { order: OrderId::new(5).unwrap(), hash: hash.map(str::to_owned), created_at };
+        let expected = OrderEvent { hash: hash.map(str::to_owned), created_at, ..event(5, ChangeKind::Created) };
         assert_eq!(parse(body), Ok(Payload::Order(expected)), "{field}: {raw}");
     }
 }
@@ -250,7 +279,7 @@ fn json_that_is_only_odd_is_taken_where_it_is_not_used() {
             ),
         ] {
             let Ok(Payload::Order(event)) = parse(&body) else { panic!("{body}") };
-            assert_eq!((event.order, event.created_at), (OrderId::new(5).unwrap(), None), "{body}");
+            assert_eq!((event.order, event.created_at), (ObjectId::Number(5), None), "{body}");
         }
         for body in [
             format!(r#"{{"producer":"stores/abcde","scope":"store/order/created","data":{{"id":{odd}}}}}"#),
@@ -269,16 +298,15 @@ fn json_that_is_only_odd_is_taken_where_it_is_not_used() {
 fn of_a_repeated_field_the_last_one_counts() {
     let body = r#"{"hash":"a","scope":"x","producer":5,"data":7,"hash":"b","scope":"store/order/created",
         "producer":"stores/abcde","data":{"id":0,"id":5}}"#;
-    let event = OrderEvent { order: OrderId::new(5).unwrap(), hash: Some("b".into()), created_at: None };
+    let event = OrderEvent { hash: Some("b".into()), ..event(5, ChangeKind::Created) };
     assert_eq!(parse(body), Ok(Payload::Order(event)));
 }
 
 #[test]
 fn the_guides_own_payload_is_an_event_of_its_order() {
     let expected = OrderEvent {
-        order: OrderId::new(173_331).unwrap(),
         hash: Some("3f9ea420af83450d7ef9f78b08c8af25b2213637".into()),
-        created_at: None,
+        ..event(173_331, ChangeKind::Created)
     };
     assert_eq!(parse(sandbox::order::PAYLOAD_FIXTURE), Ok(Payload::Order(expected)));
 }
@@ -297,28 +325,18 @@ fn a_scope_is_cut_and_cleaned_for_the_log() {
     assert_eq!(logged, "ab");
 }
 
-#[test]
-fn a_store_hash_is_letters_and_digits() {
-    for good in ["abcde", "A1", "x", &"a".repeat(64)] {
-        assert_eq!(StoreHash::parse(good).unwrap().as_str(), good);
-    }
-    for bad in ["", "stores/abcde", "ab cde", "../x", "ab-cde", "é", "a\n", "a%2f", &"a".repeat(65)] {
-        assert_eq!(StoreHash::parse(bad), None, "{bad}");
-    }
-}
-
 proptest! {
     #[test]
-    fn an_order_id_reads_back_from_its_own_text(id in 1..=i64::MAX) {
-        let id = OrderId::new(id).unwrap();
+    fn an_id_reads_back_from_its_own_text(id in 1..=i64::MAX) {
+        let id = ObjectId::from_number(id).unwrap();
         prop_assert_eq!(id.to_string().parse(), Ok(id));
     }
 
     #[test]
-    fn no_text_makes_an_order_id_that_is_not_positive(text in "\\PC{0,24}|[-+]?[0-9]{0,24}") {
-        if let Ok(id) = text.parse::<OrderId>() {
-            prop_assert!(id.get() > 0);
-            prop_assert_eq!(text.trim_start_matches('0'), id.to_string());
+    fn no_text_makes_a_number_that_is_not_positive_or_not_spelt_as_usual(text in "\\PC{0,24}|[-+]?[0-9]{0,24}") {
+        if let Ok(id) = text.parse::<ObjectId>() {
+            prop_assert_eq!(&text, &id.to_string());
+            prop_assert!(id.number().is_none_or(|number| number > 0));
         }
     }
 

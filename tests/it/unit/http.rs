@@ -8,8 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use onetribe_relay::http::{self, CallError, Seen, Transport, Unusable, read_body};
-use reqwest::Response;
+use onetribe_relay::http::{AddressPolicy, CallError, Failure, Http, read_body};
+use reqwest::{Method, Response};
+
+fn request(url: reqwest::Url) -> reqwest::RequestBuilder {
+    let http = Http::new(AddressPolicy::new(Vec::new())).unwrap();
+    http.operator(Method::GET, url, Duration::from_secs(30))
+}
 
 /// Gets a raw answer from a socket that is closed after it.
 async fn get(raw: &str) -> reqwest::Result<Response> {
@@ -27,8 +32,7 @@ async fn get(raw: &str) -> reqwest::Result<Response> {
         let _ = stream.write_all(raw.as_bytes());
         String::from_utf8(request).unwrap()
     });
-    let client = http::client(&url.parse().unwrap(), Duration::from_secs(30)).unwrap();
-    let answer = client.get(url).send().await;
+    let answer = request(url.parse().unwrap()).send().await;
     drop(server);
     answer
 }
@@ -36,7 +40,7 @@ async fn get(raw: &str) -> reqwest::Result<Response> {
 async fn retry_after(headers: &str) -> Option<Duration> {
     let answer = get(&format!("HTTP/1.1 503 Busy\r\n{headers}content-length: 0\r\n\r\n")).await.unwrap();
     let error = CallError::of_status(&answer);
-    assert_eq!(error.seen, Seen::Status(503));
+    assert_eq!(error.failure, Failure::Status(503));
     error.retry_after
 }
 
@@ -90,7 +94,7 @@ async fn body(raw: &str, limit: usize) -> Result<Bytes, CallError> {
 
 #[tokio::test]
 async fn a_body_is_read_up_to_its_limit_and_no_further() {
-    let too_large = Err(CallError::from(Unusable::TooLarge));
+    let too_large = Err(CallError::from(Failure::TooLarge));
     let announced = |size: usize, text: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n{text}");
     assert_eq!(body(&announced(5, "12345"), 5).await, Ok(Bytes::from("12345")));
     assert_eq!(body(&announced(5, "12345"), 4).await, too_large);
@@ -107,7 +111,7 @@ async fn a_body_is_read_up_to_its_limit_and_no_further() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_no_body() {
-    let broken = Err(CallError::from(Seen::Transport(Transport::Broken)));
+    let broken = Err(CallError::from(Failure::Broken));
     assert_eq!(body("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n12345", 100).await, broken);
     assert_eq!(body("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n123", 100).await, broken);
     assert_eq!(body("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n", 100).await, broken);
@@ -115,19 +119,18 @@ async fn a_body_that_breaks_off_is_no_body() {
 
 #[tokio::test]
 async fn a_call_without_an_answer_is_told_by_its_kind() {
-    let kind = |answer: reqwest::Result<Response>| CallError::from(answer.unwrap_err()).seen;
-    assert_eq!(kind(get("").await), Seen::Transport(Transport::Broken));
-    assert_eq!(kind(get("no HTTP at all\r\n\r\n").await), Seen::Transport(Transport::Broken));
+    let kind = |answer: reqwest::Result<Response>| CallError::from(answer.unwrap_err()).failure;
+    assert_eq!(kind(get("").await), Failure::Broken);
+    assert_eq!(kind(get("no HTTP at all\r\n\r\n").await), Failure::Broken);
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url: reqwest::Url = format!("http://{nobody}/s3cret").parse().unwrap();
-    let client = http::client(&url, Duration::from_secs(30)).unwrap();
-    let error = CallError::from(client.get(url).send().await.unwrap_err());
-    assert_eq!(error.seen, Seen::Transport(Transport::Connect));
+    let error = CallError::from(request(url).send().await.unwrap_err());
+    assert_eq!(error.failure, Failure::Connect);
     assert!(!format!("{error} {error:?}").contains("s3cret"));
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let answer = get("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    assert_eq!(CallError::of_status(&answer), Seen::Status(302).into());
+    assert_eq!(CallError::of_status(&answer), Failure::Status(302).into());
 }

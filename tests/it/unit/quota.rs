@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use onetribe_relay::bigcommerce::quota::{Quota, QuotaHeaders};
+use onetribe_relay::source::bigcommerce::quota::{Quota, QuotaHeaders};
 use proptest::prelude::*;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::quota_store::{Setup, WINDOW, headers, run, setups};
+use super::quota_store::{Setup, WINDOW, headers, run, setups};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -72,7 +72,7 @@ proptest! {
                     prop_assert!(f64::from(taken) <= earned + 1e-6, "{taken} of {earned}");
                 },
                 2 => {
-                    let calls = u32::from(quota.take_soon(now).is_ok());
+                    let calls = u32::from(quota.take_urgent(now).is_ok());
                     taken += calls;
                     open += calls;
                 }
@@ -88,7 +88,7 @@ proptest! {
         let now = Instant::now();
         let mut quota = Quota::new(share, now);
         if let Some((left, reset)) = heard {
-            quota.take_soon(now).unwrap();
+            quota.take_urgent(now).unwrap();
             quota.observed(now, &headers(left, 150, WINDOW, reset));
         }
         let before = (quota.left_at(now), format!("{:?}", quota.try_take(now, 0).map(|calls| (0..calls).for_each(|_| quota.refund()))));
@@ -209,11 +209,11 @@ fn a_late_answer_of_the_window_before_changes_nothing() {
 fn the_next_windows_answer_replaces_what_was_left() {
     let start = Instant::now();
     let mut quota = Quota::new(0.8, start);
-    quota.take_soon(start).unwrap();
+    quota.take_urgent(start).unwrap();
     quota.observed(start, &headers(3, 150, WINDOW, 100));
     assert!(quota.try_take(start, 1).is_err(), "three are for others");
     // The store's window turned a little before ours did.
-    quota.take_soon(start).unwrap();
+    quota.take_urgent(start).unwrap();
     quota.observed(start + ms(90), &headers(149, 150, WINDOW, 29_990));
     assert_eq!(quota.left_at(start + ms(90)), Some(149));
     assert!(quota.try_take(start + ms(90), 1).is_ok());
@@ -224,10 +224,10 @@ fn a_429_is_waited_out_for_as_long_as_it_says() {
     let now = Instant::now();
     let until = |seen: QuotaHeaders, asked: Option<u64>, chance| {
         let mut quota = Quota::new(0.8, now);
-        quota.take_soon(now).unwrap();
+        quota.take_urgent(now).unwrap();
         quota.refused(now, &seen, asked.map(ms), chance);
         let until = quota.try_take(now, 1).unwrap_err();
-        assert_eq!(quota.take_soon(now), Err(until), "urgent calls wait as well");
+        assert_eq!(quota.take_urgent(now), Err(until), "urgent calls wait as well");
         assert!(quota.try_take(until, 1).is_ok(), "and it goes on then");
         until - now
     };
@@ -250,19 +250,19 @@ fn of_many_429s_at_once_one_counts_and_more_after_each_wait_wait_longer() {
     let mut quota = Quota::new(0.8, now);
     for longest in [10_000, 20_000, 40_000, 60_000, 60_000] {
         for _ in 0..8 {
-            quota.take_soon(now).unwrap();
+            quota.take_urgent(now).unwrap();
         }
         for _ in 0..8 {
             quota.refused(now, &QuotaHeaders::default(), None, 1.0);
         }
-        let until = quota.take_soon(now).unwrap_err();
+        let until = quota.take_urgent(now).unwrap_err();
         assert_eq!(until - now, ms(longest));
         now = until;
     }
-    quota.take_soon(now).unwrap();
+    quota.take_urgent(now).unwrap();
     quota.observed(now, &QuotaHeaders::default());
     quota.refused(now, &QuotaHeaders::default(), None, 1.0);
-    assert_eq!(quota.take_soon(now), Err(now + ms(10_000)), "an answer between begins anew");
+    assert_eq!(quota.take_urgent(now), Err(now + ms(10_000)), "an answer between begins anew");
 }
 
 #[test]
@@ -270,14 +270,14 @@ fn urgent_calls_borrow_from_the_pace_but_not_from_what_the_store_has() {
     let now = Instant::now();
     let mut quota = Quota::new(0.8, now);
     let burst = drain(&mut quota, now);
-    assert!(quota.take_soon(now).is_ok(), "out of turn");
+    assert!(quota.take_urgent(now).is_ok(), "out of turn");
     let wait = quota.try_take(now, 1).unwrap_err() - now;
     assert!(wait > ms(500) && wait < ms(600), "two calls' time at 3.6 a second: {wait:?}");
     (0..=burst).rev().for_each(|n| quota.observed(now, &headers(2 + n, 150, WINDOW, 9000)));
     assert!(quota.try_take(now + ms(8000), 1).is_err(), "two are for others");
-    assert!(quota.take_soon(now).is_ok() && quota.take_soon(now).is_ok(), "and for what is urgent");
-    assert_eq!(quota.take_soon(now), Err(now + ms(9000)), "until nothing is left");
-    assert!(quota.take_soon(now + ms(9000)).is_ok());
+    assert!(quota.take_urgent(now).is_ok() && quota.take_urgent(now).is_ok(), "and for what is urgent");
+    assert_eq!(quota.take_urgent(now), Err(now + ms(9000)), "until nothing is left");
+    assert!(quota.take_urgent(now + ms(9000)).is_ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use onetribe_relay::bigcommerce::quota::{Quota, QuotaHeaders};
+use onetribe_relay::source::bigcommerce::quota::{Quota, QuotaHeaders};
 use proptest::prelude::*;
 use reqwest::header::{HeaderMap, HeaderName};
 

@@ -3,60 +3,73 @@
 use std::time::Duration;
 
 use onetribe_relay::{
-    http::{Seen, Transport, Unusable},
-    retry::{Backoff, Blame, MISSING, PROBE, REFUSED, SUSPECT, Verdict, blame_fetch, blame_forward, next_try},
+    http::Failure,
+    retry::{
+        Backoff, FetchBlame, ForwardBlame, MIN_TRIES, MISSING, REFUSED, SUSPECT, Verdict, blame_fetch, blame_forward,
+        next_try,
+    },
 };
 use proptest::prelude::*;
 
-const TRANSPORTS: [Transport; 5] =
-    [Transport::Dns, Transport::Connect, Transport::Tls, Transport::Timeout, Transport::Broken];
-const UNUSABLE: [Unusable; 3] = [Unusable::NotJson, Unusable::AnotherOrder, Unusable::TooLarge];
+const TRANSPORTS: [Failure; 6] =
+    [Failure::Dns, Failure::PrivateAddress, Failure::Connect, Failure::Tls, Failure::Timeout, Failure::Broken];
+const UNUSABLE: [Failure; 3] = [Failure::NotJson, Failure::AnotherObject, Failure::TooLarge];
 
 #[test]
 fn a_destination_that_takes_no_orders_is_at_fault_itself() {
     for transport in TRANSPORTS {
-        assert_eq!(blame_forward(Seen::Transport(transport)), Blame::Destination, "{transport:?}");
+        assert_eq!(blame_forward(transport), ForwardBlame::Destination, "{transport:?}");
     }
     for status in (300..400).chain(500..600).chain([429, 401, 403, 404]) {
-        assert_eq!(blame_forward(Seen::Status(status)), Blame::Destination, "{status}");
+        assert_eq!(blame_forward(Failure::Status(status)), ForwardBlame::Destination, "{status}");
     }
     // Statuses of a wrong address, a busy or a misconfigured host say nothing of the order.
     for status in [405, 407, 408, 410, 421, 425, 426, 100, 600, 999] {
-        assert_eq!(blame_forward(Seen::Status(status)), Blame::Destination, "{status}");
+        assert_eq!(blame_forward(Failure::Status(status)), ForwardBlame::Destination, "{status}");
     }
 }
 
 #[test]
 fn an_order_whose_content_is_refused_is_at_fault_itself() {
     for status in [400, 409, 413, 415, 422] {
-        assert_eq!(blame_forward(Seen::Status(status)), Blame::Order, "{status}");
+        assert_eq!(blame_forward(Failure::Status(status)), ForwardBlame::Object, "{status}");
     }
 }
 
 #[test]
 fn fetching_tells_quota_missing_order_and_store_apart() {
-    assert_eq!(blame_fetch(Seen::Status(429)), Blame::Quota);
-    assert_eq!(blame_fetch(Seen::Status(404)), Blame::Missing);
+    assert_eq!(blame_fetch(Failure::Status(429)), FetchBlame::Quota);
+    assert_eq!(blame_fetch(Failure::Status(404)), FetchBlame::Missing);
     for transport in TRANSPORTS {
-        assert_eq!(blame_fetch(Seen::Transport(transport)), Blame::Store, "{transport:?}");
+        assert_eq!(blame_fetch(transport), FetchBlame::Store, "{transport:?}");
     }
-    for status in (300..400).chain(500..600).chain([401, 403]) {
-        assert_eq!(blame_fetch(Seen::Status(status)), Blame::Store, "{status}");
+    for status in (300..400).chain(500..600).chain([407, 408, 425, 451]) {
+        assert_eq!(blame_fetch(Failure::Status(status)), FetchBlame::Store, "{status}");
     }
     for unusable in UNUSABLE {
-        assert_eq!(blame_fetch(Seen::Unusable(unusable)), Blame::Order, "{unusable:?}");
+        assert_eq!(blame_fetch(unusable), FetchBlame::Object, "{unusable:?}");
     }
 }
 
 #[test]
-fn a_fetch_is_never_the_destinations_fault_and_a_forward_never_the_stores() {
+fn refused_credentials_are_told_apart_and_a_web_page_says_nothing_of_them_or_of_the_object() {
+    for status in [401, 403] {
+        assert_eq!(blame_fetch(Failure::Status(status)), FetchBlame::Credentials, "{status}");
+    }
+    // A gateway's, a firewall's or a maintenance page, under whatever status.
+    for status in [200, 204, 400, 401, 403, 404, 410, 422, 429, 500, 503, 524] {
+        assert_eq!(blame_fetch(Failure::Html(status)), FetchBlame::Store, "{status}");
+        assert_eq!(blame_forward(Failure::Html(status)), ForwardBlame::Destination, "{status}");
+    }
+}
+
+#[test]
+fn only_a_4xx_and_an_empty_answer_can_be_about_the_object() {
     for status in 0..=u16::MAX {
-        assert_ne!(blame_fetch(Seen::Status(status)), Blame::Destination, "{status}");
-        let forward = blame_forward(Seen::Status(status));
-        assert!(matches!(forward, Blame::Destination | Blame::Order), "{status}: {forward:?}");
-        // Only a 4xx can be about the order.
-        let order = forward == Blame::Order || blame_fetch(Seen::Status(status)) == Blame::Order;
-        assert!(!order || (400..500).contains(&status), "{status}");
+        let fetch = blame_fetch(Failure::Status(status)) == FetchBlame::Object;
+        let forward = blame_forward(Failure::Status(status)) == ForwardBlame::Object;
+        assert!(!fetch || status == 204 || (400..500).contains(&status), "{status}");
+        assert!(!forward || (400..500).contains(&status), "{status}");
     }
 }
 
@@ -101,7 +114,7 @@ fn backoffs() -> impl Strategy<Value = Backoff> {
         base: Duration::from_millis(base),
         cap: Duration::from_millis(base.max(cap)),
     });
-    prop_oneof![Just(REFUSED), Just(MISSING), Just(SUSPECT), Just(PROBE), any]
+    prop_oneof![Just(REFUSED), Just(MISSING), Just(SUSPECT), any]
 }
 
 proptest! {
@@ -128,19 +141,33 @@ proptest! {
             (Verdict::GiveUp, Verdict::GiveUp) => {}
             (Verdict::Retry(own), Verdict::Retry(with)) => {
                 prop_assert_eq!(with, own.max(asked));
-                prop_assert!(age + own <= max, "never beyond the max age on its own account");
+                prop_assert!(age >= max || age + own <= max, "never beyond the max age on its own account");
             }
             other => prop_assert!(false, "asking decides nothing: {other:?}"),
         }
     }
 
     #[test]
-    fn an_order_is_tried_until_its_max_age_and_last_on_it(backoff in backoffs(), max in 1..100_000u64, chance in 0.0..1.0f64) {
+    fn an_order_is_tried_until_its_max_age_and_three_times_at_least(
+        backoff in backoffs(), max in 1..100_000u64, chance in 0.0..1.0f64,
+    ) {
         let max = Duration::from_millis(max);
         let ages = tries(backoff, max, |_| chance);
-        prop_assert_eq!(*ages.last().unwrap(), max);
+        prop_assert!(ages.len() >= MIN_TRIES as usize);
         prop_assert!(ages.windows(2).all(|pair| pair[0] < pair[1]));
+        prop_assert!(ages.contains(&max), "one try falls on the age itself");
+        prop_assert!(ages.len() == MIN_TRIES as usize || *ages.last().unwrap() == max, "{ages:?}");
     }
+}
+
+#[test]
+fn nothing_is_given_up_before_its_third_try_however_old_its_trouble_is() {
+    let old = Duration::from_secs(1_000_000);
+    for attempt in 1..MIN_TRIES {
+        let verdict = next_try(REFUSED, attempt, old, Duration::from_secs(1), None, 0.5);
+        assert!(matches!(verdict, Verdict::Retry(_)), "{attempt}: {verdict:?}");
+    }
+    assert_eq!(next_try(REFUSED, MIN_TRIES, old, Duration::from_secs(1), None, 0.5), Verdict::GiveUp);
 }
 
 #[test]

@@ -7,9 +7,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use onetribe_relay::signature::{self, MAX_AHEAD, SignatureError, SignatureHeaders};
+use onetribe_relay::{
+    secret::Secret,
+    signature::{self, MAX_AHEAD, SignatureError, SignatureHeaders},
+};
 use proptest::prelude::*;
-use secrecy::{ExposeSecret, SecretString};
 
 const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const BODY: &[u8] = br#"{"test": 2432232314}"#;
@@ -21,8 +23,8 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn secrets(list: &[&str]) -> Vec<SecretString> {
-    list.iter().map(|secret| SecretString::from(*secret)).collect()
+fn secrets(list: &[&str]) -> Vec<Secret> {
+    list.iter().map(|secret| Secret::from(*secret)).collect()
 }
 
 fn headers(signature: &str) -> SignatureHeaders<'_> {
@@ -70,6 +72,36 @@ fn one_fitting_v1_signature_in_the_list_is_enough() {
         format!("v1,??? v1, v1 ,  {SIGNATURE} "),
     ] {
         assert_eq!(verify(headers(&list)), Ok(()), "{list}");
+    }
+}
+
+/// Proxies join repeated headers with commas, and some split a header's value at them.
+#[test]
+fn genuine_entries_joined_by_commas_are_taken_for_what_they_are() {
+    let (raw, other) = (&SIGNATURE[3..], signature::sign("another", ID, 1_614_265_330, BODY));
+    for list in [
+        format!("{other}, {SIGNATURE}"),
+        format!("{other},{SIGNATURE}"),
+        format!("{SIGNATURE}, {other}"),
+        format!("{SIGNATURE},{other}"),
+        format!("{other} , {SIGNATURE}"),
+        format!("v1, {raw}"),
+        format!("v1 {raw}"),
+        format!("v1a,{raw}, {SIGNATURE}"),
+        format!("{other}, {other}, {other}, {SIGNATURE}"),
+        format!(",,{SIGNATURE},"),
+    ] {
+        assert_eq!(verify(headers(&list)), Ok(()), "{list}");
+    }
+    for list in [
+        format!("{other}, {raw}"),
+        format!("{other},{raw}"),
+        format!("v2,{raw}, {other}"),
+        format!("v1a, {raw}"),
+        format!("v1;{raw}"),
+        format!("{other}, v2, {raw}"),
+    ] {
+        assert_eq!(verify(headers(&list)), Err(SignatureError::Mismatch), "{list}");
     }
 }
 
@@ -155,9 +187,8 @@ fn an_id_and_a_timestamp_of_digits_must_be_there() {
 #[test]
 fn a_token_is_what_python_derives_and_differs_by_secret_purpose_and_subject() {
     // hmac.new(b"aclientsecret", b"onetribe-relay\0" b"hook" b"\0" b"abcde", hashlib.sha256), base64url without padding.
-    let derive = |secret: &str, purpose, subject| {
-        signature::derive_token(&secret.into(), purpose, subject).expose_secret().to_owned()
-    };
+    let derive =
+        |secret: &str, purpose, subject| signature::derive_token(&secret.into(), purpose, subject).expose().to_owned();
     let token = derive("aclientsecret", "hook", "abcde");
     assert_eq!(token, "nP9yiOEea57rqyw5mjBeu1crzEyiA3vGNKGGJ2i0FWE");
     for other in [

@@ -1,0 +1,137 @@
+//! Missed orders that polling has to find in lists that are too wide for the store, or that hold a row it cannot list.
+
+use std::time::Duration;
+
+use sandbox::{Action, Fault, Operation};
+
+use super::{arrived_within, page, polling, rows};
+use crate::relay::world::World;
+
+const A_MINUTE: Duration = Duration::from_secs(60);
+
+fn refused(status: u16) -> Action {
+    Action::Status(status)
+}
+
+async fn finds_all(action: Action, widest: usize) {
+    let world = polling(&[("FETCH_TIMEOUT", "2s")]).await;
+    world.store.fault(Fault::new(Operation::OrderList, action.clone()).wider_than(widest));
+    for _ in 0..150 {
+        world.store.place_order_silently(None, 11);
+    }
+    arrived_within(&world, 150, A_MINUTE).await;
+    // The width that works is kept: later polls do not begin with one that does not.
+    let late = world.store.place_order_silently(None, 11);
+    world.arrived_at(late, 1).await;
+    let (status, report) = world.get("/integration/check").await;
+    assert_eq!(status, 200, "{action:?}: {report}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn pages_that_are_too_wide_are_asked_for_narrower() {
+    for status in [400, 422, 500, 502, 503, 504, 524] {
+        finds_all(refused(status), 100).await;
+    }
+    for status in [500, 504, 524] {
+        finds_all(page(status), 100).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_page_that_takes_too_long_or_breaks_is_asked_for_narrower() {
+    finds_all(Action::Slow(Duration::from_secs(4)), 100).await;
+    finds_all(Action::Drop, 100).await;
+    finds_all(Action::HalfAnswer, 100).await;
+}
+
+#[actix_web::test]
+async fn down_to_a_few_rows_at_a_time() {
+    finds_all(refused(504), 20).await;
+    finds_all(refused(400), 5).await;
+    finds_all(page(503), 3).await;
+}
+
+#[actix_web::test]
+async fn a_width_that_works_is_remembered_over_a_restart_and_tried_wider_later() {
+    let mut world = polling(&[]).await;
+    world.store.fault(Fault::new(Operation::OrderList, refused(504)).wider_than(100));
+    for _ in 0..150 {
+        world.store.place_order_silently(None, 11);
+    }
+    arrived_within(&world, 150, A_MINUTE).await;
+    world.stop_relay().await;
+    let before = world.store.calls().len();
+    world.start_relay().await;
+    let late = world.store.place_order_silently(None, 11);
+    world.arrived_at(late, 1).await;
+    let refused = world.store.calls()[before..].iter().filter(|call| call.status == Some(504)).count();
+    assert_eq!(refused, 0, "the width that works was kept");
+    world.store.clear_faults();
+    let widened = |store: &sandbox::StoreSim| {
+        store.calls().iter().rev().take(3).any(|call| call.path_and_query.contains("limit=250"))
+    };
+    world.store.wait_for(widened, 2 * A_MINUTE).await.unwrap();
+    world.finish().await;
+}
+
+/// The poisonous row stands first, last, and in the middle.
+async fn goes_round(action: Action, at: usize, alone: bool) {
+    let world: World = polling(&[("FETCH_TIMEOUT", "2s")]).await;
+    let first = world.store.order(world.store.place_order_silently(None, 11)).unwrap().id;
+    let poison = first + i64::try_from(at).unwrap();
+    world.store.fault(Fault::new(Operation::OrderList, action.clone()).listing(poison));
+    if alone {
+        world.store.fault(Fault::new(Operation::OrderSingle, action.clone()).order(poison));
+    }
+    for _ in 1..40 {
+        world.store.place_order_silently(None, 11);
+    }
+    // The one arrives as well if the store gives it by itself; else it is listed with its reason.
+    let expected = if alone { 39 } else { 40 };
+    arrived_within(&world, expected, A_MINUTE).await;
+    if alone {
+        let listed = rows(&world, "pending", |rows| !rows.is_empty() && rows[0]["last_error"].is_string()).await;
+        assert_eq!((listed.len(), &listed[0]["order_id"]), (1, &poison.into()), "{listed:?}");
+        // And once the store can give it, it arrives.
+        world.store.clear_faults();
+        world.arrived_at(poison, 1).await;
+    }
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_row_that_makes_every_list_fail_hides_no_other() {
+    for at in [0, 20, 39] {
+        goes_round(refused(500), at, false).await;
+        goes_round(refused(503), at, false).await;
+    }
+    goes_round(page(500), 20, false).await;
+}
+
+#[actix_web::test]
+async fn a_row_that_can_not_be_fetched_by_itself_either_is_listed_with_its_reason() {
+    for at in [0, 20, 39] {
+        goes_round(refused(500), at, true).await;
+    }
+    goes_round(refused(503), 20, true).await;
+    goes_round(page(500), 20, true).await;
+}
+
+#[actix_web::test]
+async fn that_polling_does_not_work_is_told_at_once() {
+    let world = polling(&[]).await;
+    world.store.fault(Fault::new(Operation::OrderList, refused(504)));
+    world.store.place_order_silently(None, 11);
+    let told = async {
+        loop {
+            let (_, report) = world.get("/integration/check").await;
+            if report["status"] != "pass" && report.to_string().to_lowercase().contains("poll") {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), told).await.unwrap();
+    world.finish().await;
+}
