@@ -151,7 +151,9 @@ impl Look {
 }
 
 fn read_sqlite(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let time = |column: &str| Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis));
+    let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
+        Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+    };
     let failure: Option<String> = row.get("last_failure")?;
     let digest: Option<Vec<u8>> = row.get("digest")?;
     Ok(Row {
