@@ -10,9 +10,9 @@ WORKDIR /src
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY sandbox/Cargo.toml sandbox/
-RUN mkdir -p benches src sandbox/src \
+RUN mkdir -p src sandbox/src tests/it \
     && echo 'fn main() {}' > src/main.rs \
-    && touch benches/inbox.rs benches/relay.rs benches/replicas.rs src/lib.rs sandbox/src/lib.rs \
+    && touch src/lib.rs sandbox/src/lib.rs tests/it/main.rs \
     && cargo build --locked --release --package onetribe-relay
 
 # Then the relay itself. Copied files keep their times, which may be older than the empty sources' build: touched, they count as new.
@@ -23,6 +23,14 @@ RUN touch src/lib.rs src/main.rs \
     && mkdir /data /backup
 
 FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="onetribe-relay" \
+      org.opencontainers.image.description="Relays the orders of online stores to One Tribe" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
+# `docker build --build-arg REVISION=$(git rev-parse HEAD) --build-arg VERSION=0.1.0` names what was built.
+ARG REVISION=unknown VERSION=unknown
+LABEL org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.version="${VERSION}"
 COPY --from=build /src/target/release/onetribe-relay /usr/local/bin/onetribe-relay
 # The relay runs as 65532 and makes its database here. A new volume takes this folder's owner over.
 COPY --from=build --chown=65532:65532 /data /data

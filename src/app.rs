@@ -127,6 +127,7 @@ impl Application {
         }
         work.cancel();
         parts.stop().await;
+        relay.stop_jobs().await;
         finished.cancel();
         drop(beat.await);
         services.inbox.close().await;

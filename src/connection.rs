@@ -233,7 +233,8 @@ impl ConnectionBuilder {
             }
             SourceSpec::WooCommerce(shop) => {
                 let topics = watched_topics(&spec);
-                let verifier = woocommerce::webhook::Verifier::new(&shop.url, &[shop.webhook_secret.clone()], topics);
+                let verifier =
+                    woocommerce::webhook::Verifier::new(&shop.url, std::slice::from_ref(&shop.webhook_secret), topics);
                 let source = woocommerce::Shop::new(self.shops.clone(), shop)?;
                 (Source::WooCommerce(Arc::new(source)), Proof::WooCommerce(verifier))
             }

@@ -107,7 +107,7 @@ impl Registrar {
 
     /// Whether a connection's hooks can be looked after, or since when they cannot, and why.
     pub fn health(&self, id: ConnectionId) -> Health<HookTrouble> {
-        self.care.lock().get(&id).map(|care| care.health.lock().clone()).unwrap_or_default()
+        self.care.lock().get(&id).map(|care| *care.health.lock()).unwrap_or_default()
     }
 
     /// Forgets what was seen of a connection's hooks: another process may see more of them from now on.

@@ -31,6 +31,10 @@ use bigcommerce::{
 use hooks::{Hook, WantedHook};
 use plan::{Call, PageHints};
 
+/// A store's clock that disagrees with this machine's by less than this is left alone: what is known of it is as old as a
+/// call, and in whole seconds.
+const MIN_SKEW: Duration = Duration::from_secs(5);
+
 /// The order of a list of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
@@ -251,6 +255,13 @@ impl Source {
             | (Self::WooCommerce(_), CallPermit::WooCommerce(_), _) => Err(Failure::Status(404).into()),
             _ => unreachable!("{FOREIGN_PERMIT}"),
         }
+    }
+
+    /// A moment of this machine's by the store's clock, where that is known to be another.
+    pub fn stores_time(&self, at: Timestamp) -> Timestamp {
+        let ahead = self.ahead_ms();
+        let is_skewed = Duration::from_millis(ahead.unsigned_abs()) >= MIN_SKEW;
+        if is_skewed { Timestamp::from_millis(at.millis().saturating_add(ahead)) } else { at }
     }
 
     /// All hooks that the credentials can see; `tokens` are the relay's own, of which any is right.

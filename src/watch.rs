@@ -71,19 +71,20 @@ impl Watcher {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
+                changed = self.shards.changed() => if changed.is_ok() { self.forget_told() },
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
 
-    async fn round(&mut self, stop: &CancellationToken) {
-        if self.shards.has_changed().unwrap_or(false) {
-            self.shards.mark_unchanged();
-            if let Some(alerts) = &mut self.alerts {
-                // Whoever looked after the others until now has told what it has told.
-                alerts.ledger = None;
-            }
+    /// Whoever looked after other connections until now has told what it has told.
+    fn forget_told(&mut self) {
+        if let Some(alerts) = &mut self.alerts {
+            alerts.ledger = None;
         }
+    }
+
+    async fn round(&mut self, stop: &CancellationToken) {
         for connection in self.services.catalog.all() {
             if stop.is_cancelled() {
                 return;

@@ -1,12 +1,14 @@
 //! The HTTP side: routes, and what they share. Each module below is one group of routes.
 
 pub mod admin;
+mod app;
 mod bodies;
 pub(crate) mod connections;
 mod elements;
 mod format;
 mod health;
 mod integration;
+mod jobs;
 mod metrics;
 mod notices;
 pub(crate) mod orders;
@@ -43,12 +45,18 @@ pub struct Relay {
     notices: notices::Notices,
     /// Shops that have been asked for keys.
     key_requests: woocommerce::KeyRequests,
+    /// The single-click app, if it is served.
+    app: Option<app::App>,
+    /// Work that outlasts the request that began it.
+    jobs: jobs::Jobs,
 }
 
 impl Relay {
-    /// Over what service and commands share.
+    /// Over what service and commands share. To be called within the runtime that work beyond requests is to run on.
     pub fn new(services: Services) -> Self {
         Self {
+            app: app::App::new(&services.settings),
+            jobs: jobs::Jobs::new(),
             services,
             checker: Arc::default(),
             guesses: admin::Guesses::default(),
@@ -56,6 +64,11 @@ impl Relay {
             notices: notices::Notices::default(),
             key_requests: woocommerce::KeyRequests::default(),
         }
+    }
+
+    /// Ends the work that requests have begun: what can be gone on with later is broken off, the rest waited for.
+    pub async fn stop_jobs(&self) {
+        self.jobs.stop().await;
     }
 }
 
@@ -73,6 +86,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(woocommerce::routes)
         .configure(orders::routes)
         .configure(elements::routes)
+        .configure(app::routes)
         .default_service(web::to(not_found));
 }
 

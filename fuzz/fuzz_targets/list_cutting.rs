@@ -4,19 +4,24 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use onetribe_relay::{
-    bigcommerce::orders::{Snapshot, cut_list},
-    one_tribe::Digest,
+    object::Digest,
+    source::{
+        bigcommerce::orders::{read_order, read_orders},
+        cut::cut_list,
+    },
 };
 
 fuzz_target!(|input: &[u8]| {
     let list = Bytes::copy_from_slice(input);
-    let Ok(rows) = cut_list(&list) else { return };
+    let Ok(pieces) = cut_list(&list) else { return };
     let span = list.as_ptr() as usize..list.as_ptr() as usize + list.len();
+    let rows = read_orders(&list).expect("what can be cut can be read");
+    assert!(rows.len() <= pieces.len(), "more orders than rows");
     for row in rows {
         let at = row.body.as_ptr() as usize;
         assert!(span.contains(&at) && at + row.body.len() <= span.end, "not a piece of the list");
         assert_eq!((row.body.first(), row.body.last()), (Some(&b'{'), Some(&b'}')), "not an object alone");
-        let alone = Snapshot::read(row.body.clone()).expect("reads alone as it did in the list");
+        let alone = read_order(row.body.clone()).expect("reads alone as it did in the list");
         assert_eq!((alone.id, alone.status, alone.modified), (row.id, row.status, row.modified));
         // White space between tokens changes nothing: put some before each end.
         let spaced = [b" \n", &row.body[..row.body.len() - 1], b"\t}\r"].concat();

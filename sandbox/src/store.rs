@@ -11,6 +11,7 @@ mod info;
 mod orders;
 mod quota;
 mod record;
+mod resources;
 mod routes;
 mod state;
 
@@ -175,6 +176,21 @@ impl StoreSim {
     /// Has `listener` told of every event from now on. It must be quick.
     pub fn subscribe(&self, listener: impl Fn(&Event) + Send + Sync + 'static) {
         self.state.subscribe(Box::new(listener));
+    }
+}
+
+/// Anything beside orders.
+impl StoreSim {
+    /// Takes a row into a list such as `v2/products` or `v3/catalog/products`, in place of the one with its `id`. Tells
+    /// nobody.
+    pub fn put_row(&self, list: &str, row: serde_json::Value) {
+        self.state.resources().put(list, row);
+        self.state.barrier.changed();
+    }
+
+    /// Removes a row. Says whether there was one.
+    pub fn remove_row(&self, list: &str, id: i64) -> bool {
+        self.state.resources().remove(list, id)
     }
 }
 

@@ -41,11 +41,18 @@ pub(super) struct Notifying {
     notifications: HashSet<String>,
     /// Set while the oldest notification that has failed is tried again: nothing else goes out meanwhile.
     is_retrying: bool,
+    /// Notifications that the callback has just not taken, until that is kept: nothing else begins meanwhile.
+    failing: usize,
 }
 
 impl Notifying {
     pub fn is_idle(&self) -> bool {
         self.objects.is_empty() && !self.is_retrying
+    }
+
+    /// Whether nothing may begin before something has ended.
+    fn is_closed(&self) -> bool {
+        self.is_retrying || self.failing > 0
     }
 }
 
@@ -80,7 +87,7 @@ impl Lane {
     pub(super) async fn step_notifications(self: &Arc<Self>) -> Result<Option<Wait>, InboxError> {
         let Some((link, callback)) = self.callback() else { return Ok(Some(Wait::Idle)) };
         let wall = Timestamp::now();
-        if self.slots.available_permits() == 0 || self.notifying().is_retrying {
+        if self.slots.available_permits() == 0 || self.notifying().is_closed() {
             return Ok(Some(Wait::Moved));
         }
         let outstanding = self.shared.inbox.outstanding(self.connection.id).await?;

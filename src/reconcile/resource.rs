@@ -20,8 +20,6 @@ use crate::{
     source::plan::PageSize,
 };
 
-/// A store's clock that disagrees with this machine's by less than this is left alone.
-const MIN_SKEW: Duration = Duration::from_secs(5);
 /// How far a poll has come is kept at least so often, even if it finds nothing: what a restart reads again.
 const KEEP_AT_LEAST: Duration = Duration::from_secs(300);
 /// Rows that no id can be read of, or no date, are mentioned once in so many polls.
@@ -311,11 +309,7 @@ fn may_be_too_much(failure: Failure) -> bool {
 
 /// The window by the store's clock, where that is known to be another.
 fn skewed(window: PollWindow, link: &Link) -> PollWindow {
-    let ahead = link.source.ahead_ms();
-    if Duration::from_millis(ahead.unsigned_abs()) < MIN_SKEW {
-        return window;
-    }
-    let shifted = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(ahead));
+    let shifted = |at: Timestamp| link.source.stores_time(at);
     PollWindow {
         begins_at: shifted(window.begins_at),
         last_poll: window.last_poll.map(shifted),

@@ -89,7 +89,8 @@ mod tests {
         let line = format!("{}\n", serde_json::json!({ "message": "a\u{202e}\u{7f}\u{85}\u{2066}b\n\x1b[31m" }));
         let shown = escaped(&line, LogFormat::Json);
         assert!(shown.is_ascii() && !shown.trim_end().contains(char::is_control), "{shown}");
-        let [before, after] = [&*line, &*shown].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let [before, after] =
+            [&*line, &*shown].map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         assert_eq!(before, after);
     }
 }

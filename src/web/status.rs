@@ -17,10 +17,10 @@ mod texts;
 
 pub use chart::Activity;
 pub use document::{Frame, message, not_found, password_needed, respond};
-pub use list::{Arranged, ListPage, ListQuery, ListRow, PAGE_ROWS, arrange};
+pub use list::{ListPage, ListQuery, ListRow, arrange};
 pub use orders::{Search, SearchResult};
 pub use page::{Audience, Backfill, Merchant, Operator, RECENT_ROWS, StatusPage};
-pub use texts::{ENGLISH, Texts};
+pub use texts::ENGLISH;
 
 #[cfg(test)]
 mod tests;

@@ -21,9 +21,9 @@ use crate::{
     connection::{Connection, Link, Proof, evidence::Remark},
     inbox::{Accepted, Arrival, ConnectionState, InboxError},
     metrics::WebhookResult,
-    object::{ObjectKey, ResourceName},
+    object::ObjectKey,
     source::bigcommerce::{
-        payload::{Payload, PayloadError},
+        payload::{OrderEvent, Payload, PayloadError},
         webhook::Unauthentic,
     },
     source::woocommerce,
@@ -178,6 +178,8 @@ async fn take(
 /// What a verified light callback says.
 struct Verified {
     payload: Result<Payload, PayloadError>,
+    /// Of one that is not about orders: which of `products` and `customers`, and what happened.
+    aside: Option<(&'static str, OrderEvent)>,
     webhook_id: Option<String>,
     is_signed: bool,
 }
@@ -186,8 +188,11 @@ fn verify_light(connection: &Connection, headers: &HeaderMap, body: &[u8]) -> Re
     let Some(link) = &connection.link else { return Err(Unauthentic::Unproven) };
     let Proof::BigCommerce(verifier) = &link.proof else { return Err(Unauthentic::Unproven) };
     let callback = verifier.verify(headers, body, stores_time(link))?;
+    let payload = callback.parse();
+    let is_aside = matches!(payload, Ok(Payload::NotAboutOrders { .. }));
     Ok(Verified {
-        payload: callback.parse(),
+        aside: is_aside.then(|| callback.parse_aside()).flatten(),
+        payload,
         webhook_id: callback.webhook_id().map(str::to_owned),
         is_signed: callback.is_signed(),
     })
@@ -221,15 +226,19 @@ async fn take_light(
     let verified = verified.inspect_err(|error| note_refusal(connection, link, *error))?;
     let (proves_little, remark) = link.webhooks.lock().genuine(verified.is_signed, Instant::now());
     log_remark(connection, remark);
-    let event = match verified.payload? {
-        Payload::Order(event) => event,
+    let (topic, event) = match verified.payload? {
+        Payload::Order(event) => ("orders", event),
         Payload::ForeignStore => {
             tracing::warn!(connection = %connection.id, "a genuine webhook of another store was dropped");
             return Ok(WebhookResult::ForeignStore);
         }
         Payload::NotAboutOrders { scope } => {
-            tracing::debug!(connection = %connection.id, %scope, "an event that is not about orders was ignored");
-            return Ok(WebhookResult::Ignored);
+            let watched = verified.aside.filter(|(topic, _)| !connection.resources_of(topic).is_empty());
+            let Some(aside) = watched else {
+                tracing::debug!(connection = %connection.id, %scope, "an event that is not about orders was ignored");
+                return Ok(WebhookResult::Ignored);
+            };
+            aside
         }
         Payload::Unreadable { scope } => {
             tracing::warn!(
@@ -239,19 +248,21 @@ async fn take_light(
             return Ok(WebhookResult::Unreadable);
         }
     };
-    keep(
-        relay,
-        Arrival {
-            key: ObjectKey { connection: connection.id, resource: ResourceName::orders(), id: event.order },
+    // A client may watch one list under several names.
+    let mut result = WebhookResult::Ignored;
+    for resource in connection.resources_of(topic) {
+        let arrival = Arrival {
+            key: ObjectKey { connection: connection.id, resource, id: event.order.clone() },
             change: event.change,
-            event_id: verified.webhook_id,
-            content: event.hash,
+            event_id: verified.webhook_id.clone(),
+            content: event.hash.clone(),
             created_at: event.created_at,
             look_only: proves_little,
             at: Timestamp::now(),
-        },
-    )
-    .await
+        };
+        result = keep(relay, arrival).await?;
+    }
+    Ok(result)
 }
 
 async fn keep(relay: &Relay, arrival: Arrival) -> Result<WebhookResult, Refusal> {

@@ -23,7 +23,7 @@ use super::{
     Relay,
     admin::Admin,
     format::{self, Format},
-    pages, refuse,
+    refuse,
     status::{self, Frame},
 };
 use crate::{

@@ -47,7 +47,9 @@ fn the_readme_names_every_subcommand() {
     let help = String::from_utf8(help.stdout).expect("UTF-8");
     let commands = help.split_once("Commands:\n").expect("there are commands").1;
     let readme = read("README.md");
-    for line in commands.lines().take_while(|line| !line.is_empty()) {
+    // What a description goes on with stands further in.
+    let is_command = |line: &&str| line.strip_prefix("  ").is_some_and(|rest| !rest.starts_with(' '));
+    for line in commands.lines().take_while(|line| !line.is_empty()).filter(is_command) {
         let name = line.split_whitespace().next().expect("no line is blank");
         assert!(name == "help" || readme.contains(&format!("`{name}")), "the README does not name `{name}`");
     }
@@ -116,7 +118,8 @@ fn the_image_and_fly_agree_with_the_program() {
     assert_eq!(toml(section(&fly, "metrics"), "path"), "/metrics");
 
     // Health.
-    assert_eq!(toml(section(&fly, "[http_service.checks]"), "path"), "/health/ready");
+    // A machine with a full disk still shows its status page, which says so: fly.io would send it nothing otherwise.
+    assert_eq!(toml(section(&fly, "[http_service.checks]"), "path"), "/health/live");
     assert!(
         instruction(&dockerfile, "HEALTHCHECK").ends_with(r#"CMD ["/usr/local/bin/onetribe-relay", "healthcheck"]"#)
     );
@@ -166,6 +169,9 @@ fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
     let manifest = read("Cargo.toml");
     for bench in manifest.split("[[bench]]").skip(1).map(|bench| toml(bench, "name")) {
         assert!(dockerfile.contains(&format!(" benches/{bench}.rs ")), "the image does not know the bench {bench}");
+    }
+    for test in manifest.split("[[test]]").skip(1).map(|test| toml(test, "name")) {
+        assert!(dockerfile.contains(&format!(" tests/{test}/main.rs ")), "the image does not know the test {test}");
     }
 
     let version = |text: &str| -> Vec<u32> { text.split('.').filter_map(|part| part.parse().ok()).collect() };
@@ -251,11 +257,86 @@ fn imports_go_one_way_as_the_architecture_says() {
     for file in files {
         let path = file.strip_prefix(&src).expect("it lies in src").with_extension("");
         let module = path.iter().next().and_then(|name| name.to_str()).expect("UTF-8");
-        let Some(place) = layers.get(module) else { continue };
+        if module == "lib" {
+            continue;
+        }
+        let place = layers.get(module).unwrap_or_else(|| panic!("docs/architecture.md does not place {module}"));
         let code = fs::read_to_string(&file).expect("a readable source");
         for import in imports(&code) {
-            let downwards = layers.get(&import).is_none_or(|other| other > place);
-            assert!(downwards || import == module, "{module} imports {import}, which is not below it");
+            // Modules of one layer may know each other.
+            let downwards = layers.get(&import).is_none_or(|other| other >= place);
+            assert!(downwards, "{module} imports {import}, which is not below it");
+        }
+    }
+    for module in layers.keys() {
+        let file = src.join(module).with_extension("rs");
+        assert!(file.is_file(), "docs/architecture.md places {module}, and there is none");
+    }
+}
+
+/// The paths that a document's links name, without those that lead elsewhere and without the place within a page.
+fn links(text: &str) -> Vec<String> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    let here = targets.filter(|target| !target.contains("://") && !target.starts_with('#') && !target.contains(' '));
+    here.map(|target| target.split('#').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn every_link_to_a_file_leads_to_one() {
+    let mut documents = vec![root().join("README.md"), root().join("CONTRIBUTING.md"), root().join("CHANGELOG.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(root().join(folder)).expect("a folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        documents.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    for document in documents {
+        let text = fs::read_to_string(&document).expect("a readable document");
+        for link in links(&text) {
+            let target = document.parent().expect("it lies in a folder").join(&link);
+            assert!(target.exists(), "{} links to {link}", document.display());
+        }
+    }
+}
+
+/// The headings of a document as links name them: `## A webhook of your own` is `a-webhook-of-your-own`.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter_map(|line| Some(line.strip_prefix('#')?.trim_start_matches('#').trim()));
+    let anchor = |heading: &str| {
+        let plain = heading.to_lowercase().replace(' ', "-");
+        plain.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let rules = read("docs/alerts.rules.yml");
+    let alerts = rules.lines().filter(|line| line.trim_start().starts_with("- alert:")).count();
+    let runbooks: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url:")).collect();
+    assert!(alerts > 5);
+    assert_eq!(runbooks.len(), alerts);
+    let anchors = anchors(&read("docs/alerts.md"));
+    for runbook in runbooks {
+        let anchor = runbook.trim_matches(['"', ' ']).rsplit_once('#').expect("it names a heading").1;
+        assert!(anchors.iter().any(|heading| heading == anchor), "docs/alerts.md has no heading {anchor}");
+    }
+}
+
+/// Every name of ours in a text.
+fn metrics(text: &str) -> Vec<String> {
+    let names = text.match_indices("onetribe_relay_").map(|(at, _)| &text[at..]);
+    names.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
+}
+
+#[test]
+fn rules_and_dashboard_name_only_metrics_that_are_documented() {
+    let table = read("docs/metrics.md");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: Vec<&str> = rows.map(|(name, _)| name).collect();
+    for document in ["docs/alerts.rules.yml", "docs/dashboard.json"] {
+        for name in metrics(&read(document)) {
+            let family = name.strip_suffix("_bucket").unwrap_or(&name);
+            assert!(documented.contains(&family), "{document} names {name}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The inbox: one contract for every engine, and what is particular to one.
 
+mod model;
 mod moving;
-mod postgres_model;
 mod postgres_plans;
 mod postgres_schema;
 mod postgres_server;

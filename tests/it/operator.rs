@@ -1,9 +1,11 @@
-//! What people see and do: the command line and the log.
+//! What people see and do: the command line, the log, metrics and alerts.
 
+mod alerts;
 mod backup;
 mod command;
 mod connections;
 mod logs;
+mod metrics;
 mod refusals;
 
 use crate::relay::world;

@@ -50,6 +50,8 @@ pub struct StoreConfig {
     pub client_secret: String,
     /// The API account that has this token and secret.
     pub client_id: String,
+    /// A legacy API account, its user and its API token, which calls `/api/v2` of the store's own address by Basic.
+    pub legacy: Option<(String, String)>,
     /// The store's name.
     pub name: String,
     /// The id of its first order.
@@ -75,6 +77,7 @@ impl Default for StoreConfig {
             token: "sandbox-access-token".to_owned(),
             client_secret: "sandbox-client-secret".to_owned(),
             client_id: "sandboxclient".to_owned(),
+            legacy: None,
             name: "Sandbox Store".to_owned(),
             first_order_id: FIRST_ORDER_ID,
             quota: QuotaRule::default(),

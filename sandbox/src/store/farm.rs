@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
 use super::StoreSim;
@@ -26,6 +27,20 @@ struct Stores(RwLock<HashMap<String, Arc<State>>>);
 impl Stores {
     fn get(&self, hash: &str) -> Option<Arc<State>> {
         self.0.read().expect("no holder of this lock panics").get(hash).cloned()
+    }
+}
+
+impl Stores {
+    /// The store with this legacy account.
+    fn with_legacy(&self, authorization: &str) -> Option<Arc<State>> {
+        let stores = self.0.read().expect("no holder of this lock panics");
+        let fits = |state: &&Arc<State>| {
+            let account = state.config.legacy.as_ref();
+            account.is_some_and(|(user, token)| {
+                authorization == format!("Basic {}", STANDARD.encode(format!("{user}:{token}")))
+            })
+        };
+        stores.values().find(fits).cloned()
     }
 }
 
@@ -72,6 +87,13 @@ impl Farm {
 }
 
 async fn serve(stores: web::Data<Stores>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    if request.path().starts_with(routes::LEGACY) {
+        let given = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        return match stores.with_legacy(given) {
+            Some(state) => routes::serve(state, request, body).await,
+            None => Answer::refusal(401, "the user or the API token is wrong").into_response(),
+        };
+    }
     let path = request.path().strip_prefix("/stores/").and_then(|rest| rest.split_once('/'));
     match path.and_then(|(hash, _)| stores.get(hash)) {
         Some(state) => routes::serve(state, request, body).await,

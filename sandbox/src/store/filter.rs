@@ -80,7 +80,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
 }
 
 /// Reads RFC 2822 or ISO 8601; a time without an offset is UTC.
-fn unix_seconds(text: &str) -> Option<i64> {
+pub(crate) fn unix_seconds(text: &str) -> Option<i64> {
     let utc = |local: DateTime| local.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     let at = fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
     let at = at.or_else(|| text.parse::<Timestamp>().ok());

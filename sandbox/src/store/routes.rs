@@ -1,5 +1,6 @@
 //! One call to the store, from its path to its answer: quota, credentials, fault, work, in this order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +17,9 @@ use super::state::State;
 use crate::answer::{Answer, Ticket, respond};
 use crate::fault::{Action, Asked, Fault, Operation};
 use crate::order::STATUSES;
+
+/// What a legacy account calls, at the store's own address.
+pub(crate) const LEGACY: &str = "/api/v2/";
 
 const AUTH_TOKEN: &str = "x-auth-token";
 const JSON: &str = "application/json";
@@ -37,8 +41,8 @@ enum Route {
 
 impl Route {
     fn of(path: &str, hash: &str) -> Self {
-        let rest = path.strip_prefix("/stores/").and_then(|rest| rest.strip_prefix(hash));
-        let Some(rest) = rest.and_then(|rest| rest.strip_prefix('/')) else { return Self::Unknown };
+        let Some(rest) = below(path, hash) else { return Self::Unknown };
+        let rest = rest.as_ref();
         match rest {
             "v2/orders" => return Self::Orders,
             "v2/orders/count" => return Self::OrderCount,
@@ -86,6 +90,14 @@ impl Route {
     fn order(self) -> Option<i64> {
         if let Self::Order(id) = self { Some(id) } else { None }
     }
+}
+
+/// The path below the API's root, its version first.
+fn below<'a>(path: &'a str, hash: &str) -> Option<Cow<'a, str>> {
+    if let Some(rest) = path.strip_prefix(LEGACY) {
+        return Some(format!("v2/{rest}").into());
+    }
+    path.strip_prefix("/stores/")?.strip_prefix(hash)?.strip_prefix('/').map(Cow::Borrowed)
 }
 
 /// Writes the status into the record once the answer is out.
@@ -153,7 +165,12 @@ fn http_date(unix_seconds: i64) -> String {
 /// Who calls, unless the call is refused for its headers.
 fn credentials(state: &State, route: Route, request: &HttpRequest, body: &[u8]) -> Result<Arc<ApiAccount>, Answer> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(account) = state.accounts.by_token(header(AUTH_TOKEN)) else {
+    // A legacy account is known by now.
+    let found = match request.path().starts_with(LEGACY) {
+        true => state.accounts.by_client(&state.config.client_id),
+        false => state.accounts.by_token(header(AUTH_TOKEN)),
+    };
+    let Some(account) = found else {
         return Err(Answer::refusal(401, "the X-Auth-Token is missing or wrong"));
     };
     if !account.may(route.scopes()) {
@@ -218,8 +235,18 @@ impl Call<'_> {
             Route::OrderCount => count(state),
             Route::Time => Answer::json(200, format!(r#"{{"time":{}}}"#, state.now())),
             Route::StoreInformation => Answer::json(200, store_information(&state.config).to_string()),
+            Route::Unknown if request.method() == Method::GET => resource(state, request),
             Route::Hooks(..) | Route::Unknown => not_found(),
         }
+    }
+}
+
+fn resource(state: &State, request: &HttpRequest) -> Answer {
+    let path = below(request.path(), &state.config.hash).unwrap_or_default();
+    match state.resources().answer(&path, request.query_string(), state.config.max_page_size) {
+        Some(Some(body)) => Answer::json(200, body),
+        Some(None) => Answer::empty(204),
+        None => not_found(),
     }
 }
 

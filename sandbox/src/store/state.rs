@@ -14,6 +14,7 @@ use super::hooks::{BlockedDomain, Draft, Hooks};
 use super::orders::Orders;
 use super::quota::Quota;
 use super::record::Record;
+use super::resources::Resources;
 use crate::barrier::Barrier;
 use crate::event::Event;
 use crate::fault::Faults;
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) record: Record,
     pub(crate) barrier: Barrier,
     orders: Mutex<Orders>,
+    resources: Mutex<Resources>,
     hooks: Mutex<Hooks>,
     quota: Mutex<Quota>,
     listeners: RwLock<Vec<Listener>>,
@@ -59,6 +61,7 @@ impl State {
             record: Record::new(config.record_details),
             barrier: Barrier::default(),
             orders: Mutex::new(Orders::new(config.first_order_id)),
+            resources: Mutex::default(),
             hooks: Mutex::new(Hooks::new(&config.hash)),
             quota: Mutex::new(Quota::new(config.quota, Instant::now())),
             listeners: RwLock::default(),
@@ -108,6 +111,10 @@ impl State {
 
     pub(crate) fn orders(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn resources(&self) -> MutexGuard<'_, Resources> {
+        self.resources.lock().expect("no holder of this lock panics")
     }
 
     pub(crate) fn hooks(&self) -> MutexGuard<'_, Hooks> {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    connection::Link,
     destination::cloud_elements::{Callback, Event, NextTry, new_event_id, next_try},
     elements::change::RowFacts,
     http::CallError,
@@ -50,8 +51,8 @@ impl Lane {
         let Some((link, callback)) = self.callback() else { return };
         let rows = self.rows(link, callback, &mut work).await;
         let (told, ended) = match &work.retried {
-            Some(retried) => self.tell_again(callback, retried, work.claims, rows),
-            None => self.tell(callback, work.claims, rows),
+            Some(retried) => tell_again(callback, retried, work.claims, rows),
+            None => self.tell(link, callback, work.claims, rows),
         };
         let retried = work.retried;
         let ((), ()) = join(self.settle_all(ended), async {
@@ -69,10 +70,12 @@ impl Lane {
     /// What is told of new claims, and how the others end.
     fn tell(
         &self,
+        link: &Link,
         callback: &Callback,
         claims: Vec<Claim>,
         mut rows: HashMap<ObjectId, Fetched>,
     ) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
+        let begins_at = link.source.stores_time(self.connection.begins_at);
         let (mut told, mut ended) = (Vec::new(), Vec::new());
         for claim in claims {
             let fetched_at = Timestamp::now();
@@ -91,7 +94,7 @@ impl Lane {
                     if self.is_skipped(facts.as_ref()) {
                         Err((claim, Outcome::Skipped { fetched_at }))
                     } else {
-                        let judgement = judge::with_row(&claim, facts.as_ref(), digest, self.connection.begins_at);
+                        let judgement = judge::with_row(&claim, facts.as_ref(), digest, begins_at);
                         tell(claim, judgement, Some(row), Some(digest), fetched_at)
                     }
                 }
@@ -116,48 +119,6 @@ impl Lane {
             }
         }
         (told, ended)
-    }
-
-    /// What is told once more: the events as they were, with the rows as they are now. Where a row cannot be had for the
-    /// store's sake, nothing is.
-    fn tell_again(
-        &self,
-        callback: &Callback,
-        retried: &Notification,
-        claims: Vec<Claim>,
-        mut rows: HashMap<ObjectId, Fetched>,
-    ) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
-        let is_lacking = |fetched: Option<&Fetched>| match fetched {
-            Some(Fetched::Row(..) | Fetched::Missing(_) | Fetched::Unseen) => false,
-            Some(Fetched::Ended(Outcome::Refused { .. } | Outcome::Failed { .. })) => false,
-            Some(Fetched::Ended(_) | Fetched::Later) => true,
-            // The resource is not watched any more.
-            None => callback.watched(&retried.resource).is_some(),
-        };
-        if claims.iter().any(|claim| is_lacking(rows.get(&claim.key.id))) {
-            let end = |claim: Claim| match rows.remove(&claim.key.id) {
-                Some(Fetched::Ended(outcome)) => (claim, outcome),
-                _ => (claim, Outcome::Released),
-            };
-            return (Vec::new(), claims.into_iter().map(end).collect());
-        }
-        let again = |claim: Claim| {
-            let before = retried.objects.iter().find(|object| object.id == claim.key.id);
-            let (change, at) = before.map_or((claim.change, claim.waiting_since), |object| {
-                (object.change, Timestamp::from_millis(object.at))
-            });
-            let (row, fetched_at) = match rows.remove(&claim.key.id) {
-                Some(Fetched::Row(row, fetched_at)) => (Some(row), fetched_at),
-                _ => (None, Timestamp::now()),
-            };
-            let facts = row.as_ref().and_then(|row| callback.watched(&claim.key.resource)?.poller.read(row).ok());
-            let is_deleted =
-                claim.change == ChangeKind::Deleted || facts.is_some_and(|facts| facts.change == ChangeKind::Deleted);
-            let has_more = is_deleted && change != ChangeKind::Deleted;
-            let digest = row.as_ref().map(|row| Digest::of(row));
-            Told { claim, change, at, row, digest, fetched_at, has_more }
-        };
-        (claims.into_iter().map(again).collect(), Vec::new())
     }
 
     fn is_skipped(&self, facts: Option<&RowFacts>) -> bool {
@@ -233,7 +194,11 @@ impl Lane {
         drop(rows);
         match callback.deliver(&notification.id, body).await {
             Ok(()) => self.arrived(told, notification).await,
-            Err(error) => self.refused_by_callback(told, notification, error).await,
+            Err(error) => {
+                self.notifying().failing += 1;
+                self.refused_by_callback(told, notification, error).await;
+                self.notifying().failing -= 1;
+            }
         }
     }
 
@@ -289,17 +254,14 @@ impl Lane {
             // Nothing waits for this breaker: it is how pages and checks know of the trouble.
             link.breaker(Side::Destination).failed(std::time::Instant::now(), failure, None, 0.0);
         }
-        let saved = self.shared.inbox.save_notification(notification);
-        let settle = self.settle_all(told.into_iter().map(|told| (told.claim, deferred())).collect());
-        // The notification first: an object that is due again is to be found in it.
-        let saved = saved.await;
-        settle.await;
-        if let Err(error) = saved {
-            tracing::error!(%connection, %error, "notification {id}: its failure could not be kept: {error}");
-        }
         if let Some(reason) = reason {
             self.pause(reason, &id, &seen).await;
         }
+        // The notification first: an object that is due again is to be found in it.
+        if let Err(error) = self.shared.inbox.save_notification(notification).await {
+            tracing::error!(%connection, %error, "notification {id}: its failure could not be kept: {error}");
+        }
+        self.settle_all(told.into_iter().map(|told| (told.claim, deferred())).collect()).await;
     }
 
     /// The callback takes nothing any more: the connection pauses, and its events wait for their release.
@@ -331,4 +293,44 @@ impl Lane {
             tokio::time::sleep(super::super::delivery::SETTLE_PAUSE).await;
         }
     }
+}
+
+/// What is told once more: the events as they were, with the rows as they are now. Where a row cannot be had for the
+/// store's sake, nothing is.
+fn tell_again(
+    callback: &Callback,
+    retried: &Notification,
+    claims: Vec<Claim>,
+    mut rows: HashMap<ObjectId, Fetched>,
+) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
+    let is_lacking = |fetched: Option<&Fetched>| match fetched {
+        Some(Fetched::Row(..) | Fetched::Missing(_) | Fetched::Unseen) => false,
+        Some(Fetched::Ended(Outcome::Refused { .. } | Outcome::Failed { .. })) => false,
+        Some(Fetched::Ended(_) | Fetched::Later) => true,
+        // The resource is not watched any more.
+        None => callback.watched(&retried.resource).is_some(),
+    };
+    if claims.iter().any(|claim| is_lacking(rows.get(&claim.key.id))) {
+        let end = |claim: Claim| match rows.remove(&claim.key.id) {
+            Some(Fetched::Ended(outcome)) => (claim, outcome),
+            _ => (claim, Outcome::Released),
+        };
+        return (Vec::new(), claims.into_iter().map(end).collect());
+    }
+    let again = |claim: Claim| {
+        let before = retried.objects.iter().find(|object| object.id == claim.key.id);
+        let (change, at) = before
+            .map_or((claim.change, claim.waiting_since), |object| (object.change, Timestamp::from_millis(object.at)));
+        let (row, fetched_at) = match rows.remove(&claim.key.id) {
+            Some(Fetched::Row(row, fetched_at)) => (Some(row), fetched_at),
+            _ => (None, Timestamp::now()),
+        };
+        let facts = row.as_ref().and_then(|row| callback.watched(&claim.key.resource)?.poller.read(row).ok());
+        let is_deleted =
+            claim.change == ChangeKind::Deleted || facts.is_some_and(|facts| facts.change == ChangeKind::Deleted);
+        let has_more = is_deleted && change != ChangeKind::Deleted;
+        let digest = row.as_ref().map(|row| Digest::of(row));
+        Told { claim, change, at, row, digest, fetched_at, has_more }
+    };
+    (claims.into_iter().map(again).collect(), Vec::new())
 }

@@ -221,3 +221,64 @@ pub fn parse(store: &str, body: &[u8]) -> Result<Payload, PayloadError> {
         (None, None) => Payload::NotAboutOrders { scope: logged() },
     })
 }
+
+/// What follows `store/product/` and `store/customer/` in scopes that are about the product or customer itself, whose id
+/// is `data.id` then. Source: BigCommerce, "Webhook events" (products, customers).
+fn aside_event(scope: &str) -> Option<(&'static str, ChangeKind)> {
+    let (topic, event) = match scope.strip_prefix("store/")?.split_once('/')? {
+        ("product", event) => ("products", event),
+        ("customer", event) => ("customers", event),
+        _ => return None,
+    };
+    match (topic, event) {
+        (_, "created") => Some((topic, ChangeKind::Created)),
+        (_, "updated") | ("products", "inventory/updated" | "inventory/order/updated") => {
+            Some((topic, ChangeKind::Updated))
+        }
+        (_, "deleted") => Some((topic, ChangeKind::Deleted)),
+        _ => None,
+    }
+}
+
+/// Reads a genuine payload about a product or a customer, for those who want to hear of them: which of `products` and
+/// `customers` it is, and what happened.
+pub fn parse_aside(store: &str, body: &[u8]) -> Option<(&'static str, OrderEvent)> {
+    let text = std::str::from_utf8(body).ok()?;
+    let fields = Fields(["scope", "producer", "data", "hash", "created_at"]);
+    let [scope, producer, data, hash, created_at] = fields.of(text).ok()?;
+    let (scope, producer): (String, String) = (read(scope?)?, read(producer?)?);
+    let (topic, change) = aside_event(&scope).filter(|_| producer.strip_prefix("stores/") == Some(store))?;
+    let event = OrderEvent {
+        order: IdField::Id.read(&Data::of(data))?,
+        change,
+        hash: hash.and_then(read::<String>).filter(|hash| !hash.is_empty()),
+        created_at: created_at.and_then(seconds),
+    };
+    Some((topic, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_and_customers_are_read_for_those_who_ask() {
+        let payload = |scope: &str, data: &str| {
+            format!(r#"{{"scope":"{scope}","producer":"stores/abcde","data":{data},"hash":"h","created_at":7}}"#)
+        };
+        let read = |scope, data| {
+            let event = parse_aside("abcde", payload(scope, data).as_bytes());
+            event.map(|(topic, event)| (topic, event.order.to_string(), event.change))
+        };
+        let id = r#"{"type":"product","id":205}"#;
+        let found = |topic, change| Some((topic, "205".to_owned(), change));
+        assert_eq!(read("store/product/created", id), found("products", ChangeKind::Created));
+        assert_eq!(read("store/product/inventory/updated", id), found("products", ChangeKind::Updated));
+        assert_eq!(read("store/customer/deleted", id), found("customers", ChangeKind::Deleted));
+        for other in ["store/customer/address/created", "store/order/created", "store/sku/updated", "store/product"] {
+            assert_eq!(read(other, id), None, "{other}");
+        }
+        assert_eq!(read("store/product/updated", r#"{"type":"product"}"#), None);
+        assert_eq!(parse_aside("other", payload("store/product/updated", id).as_bytes()), None);
+    }
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use actix_web::http::header::HeaderMap;
 
-use super::payload::{self, Payload, PayloadError};
+use super::payload::{self, OrderEvent, Payload, PayloadError};
 use crate::{
     secret::Secret,
     signature::{self, SignatureError, SignatureHeaders},
@@ -112,6 +112,11 @@ impl<'a> VerifiedCallback<'a> {
     /// When it cannot be used.
     pub fn parse(&self) -> Result<Payload, PayloadError> {
         payload::parse(self.store, self.body)
+    }
+
+    /// What it says of a product or a customer: which of `products` and `customers`, and what happened.
+    pub fn parse_aside(&self) -> Option<(&'static str, OrderEvent)> {
+        payload::parse_aside(self.store, self.body)
     }
 
     /// The sender's own name for the event, the same on every retry.

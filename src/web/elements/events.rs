@@ -15,7 +15,8 @@ use crate::{
         error::ApiError,
         instance::show,
     },
-    inbox::{ConnectionState, Inbox, InboxError, Notification, NotificationStatus, PauseReason},
+    inbox::{ConnectionState, Notification, NotificationStatus, PauseReason},
+    services::Services,
 };
 
 /// Events of one answer where the client does not say.
@@ -112,14 +113,8 @@ pub(super) async fn release_queue(call: &Call<'_>) -> Result<HttpResponse, ApiEr
         if !is_going && !is_stuck(connection) {
             continue;
         }
-        let mut current = connection.clone();
-        if is_stuck(connection) {
-            let change = Change { state: Some((ConnectionState::Active, None)), ..Change::default() };
-            current = services.directory.change(connection.id, change).await?;
-            tracing::info!(connection = %connection.id, "connection {} goes on: its queue is released", connection.id);
-        }
-        released
-            .extend(release(&services.inbox, &current).await?.iter().map(|one| delivery(one, element_key(connection))));
+        let notifications = release(services, connection, is_stuck(connection)).await?;
+        released.extend(notifications.iter().map(|one| delivery(one, element_key(connection))));
     }
     Ok(listed(released))
 }
@@ -137,10 +132,16 @@ fn delivery(notification: &Notification, element_key: &str) -> serde_json::Value
     })
 }
 
-/// Makes due now what has failed and waits, its schedule begun anew. Returns those notifications.
-pub(super) async fn release(inbox: &Arc<dyn Inbox>, connection: &Connection) -> Result<Vec<Notification>, InboxError> {
+/// Makes due now what has failed and waits, its schedule begun anew; with `activates`, a connection that is paused goes on
+/// then. Returns those notifications.
+pub(super) async fn release(
+    services: &Services,
+    connection: &Connection,
+    activates: bool,
+) -> Result<Vec<Notification>, ApiError> {
+    let (inbox, id) = (&services.inbox, connection.id);
     let mut released = Vec::new();
-    for mut notification in inbox.outstanding(connection.id).await? {
+    for mut notification in inbox.outstanding(id).await? {
         if notification.attempts == 0 && notification.status == NotificationStatus::Retry {
             // It is on its way for the first time.
             continue;
@@ -151,7 +152,12 @@ pub(super) async fn release(inbox: &Arc<dyn Inbox>, connection: &Connection) -> 
         inbox.save_notification(notification.clone()).await?;
         released.push(notification);
     }
-    inbox.recover(connection.id).await?;
+    if activates {
+        let change = Change { state: Some((ConnectionState::Active, None)), ..Change::default() };
+        services.directory.change(id, change).await?;
+        tracing::info!(connection = %id, "connection {id} goes on: its queue is released");
+    }
+    inbox.recover(id).await?;
     Ok(released)
 }
 

@@ -15,11 +15,10 @@ use crate::{
     elements::{error::ApiError, hub::HubRead, instance::show, rows::take_apart, values},
     http::{CallError, Failure},
     humanize,
-    source::Source,
 };
 
 /// The instance of a hub call, and its link.
-fn link_of<'a>(connection: &'a Connection) -> Result<&'a Link, ApiError> {
+fn link_of(connection: &Connection) -> Result<&Link, ApiError> {
     if is_disabled(connection) {
         return Err(ApiError::new(403, format!("the instance {} is disabled", connection.id)));
     }
@@ -66,10 +65,7 @@ pub(super) async fn ping(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     };
     let link = link_of(connection)?;
     link.source.can_read().await.map_err(|error| refused(&error))?;
-    let endpoint = match &link.source {
-        Source::BigCommerce(_) => "bigcommerce",
-        Source::WooCommerce(_) => "woocommercerest",
-    };
+    let endpoint = spec_of(connection).map(|spec| spec.element_key.as_str());
     let body = json!({ "dateTime": now, "endpoint": endpoint });
     Ok(super::super::json(actix_web::http::StatusCode::OK, &body))
 }

@@ -203,7 +203,7 @@ async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Resul
         tracing::warn!(connection = %old.id, %error, "connection {}: its hooks could not be removed: {error}", old.id);
     }
     if has_new_callback && changed.state == ConnectionState::Active {
-        release(&services.inbox, &changed).await?;
+        release(services, &changed, false).await?;
     }
     Ok(changed)
 }

@@ -5,7 +5,6 @@ macro_rules! texts {
     ($($name:ident: $english:literal,)*) => {
         /// The words of the status page in one language.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "each is named for the place where it stands")]
         pub struct Texts { $(pub $name: &'static str,)* }
 
         /// English.

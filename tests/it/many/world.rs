@@ -1,6 +1,6 @@
 //! A relay without a store of its own, and everything that a test asks of it through its API.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use onetribe_relay::config::Config;
 use reqwest::Method;
@@ -55,10 +55,6 @@ impl World {
         if let Some(relay) = self.relay.take() {
             relay.stop().await.unwrap();
         }
-    }
-
-    pub fn database(&self) -> PathBuf {
-        self.folder.path().join("relay.db")
     }
 
     pub fn url(&self, path: &str) -> String {

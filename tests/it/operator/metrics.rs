@@ -8,9 +8,8 @@ use std::{
 use sandbox::{Event, Scope, SendOptions};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
-use crate::world::World;
+use crate::{relay::world::World, support::postgres::Database};
 
 const PREFIX: &str = "onetribe_relay_";
 
@@ -76,13 +75,13 @@ async fn the_text_is_openmetrics_and_everything_that_names_a_metric_agrees() {
         if *kind == "counter" { format!("{family}_total") } else { (*family).to_owned() }
     };
     let ours: BTreeSet<String> = families.iter().map(public).collect();
-    let table = include_str!("../../docs/metrics.md").lines().filter(|line| line.starts_with("| `"));
+    let table = include_str!("../../../docs/metrics.md").lines().filter(|line| line.starts_with("| `"));
     let documented: BTreeSet<String> = table.filter_map(|line| line.split('`').nth(1)).map(str::to_owned).collect();
     assert_eq!(ours, documented);
 
     let samples = samples(&text);
-    let rules = include_str!("../../docs/alerts.rules.yml");
-    let dashboard = include_str!("../../docs/dashboard.json");
+    let rules = include_str!("../../../docs/alerts.rules.yml");
+    let dashboard = include_str!("../../../docs/dashboard.json");
     for name in names(rules).iter().chain(&names(dashboard)) {
         assert!(samples.contains(name), "{name} is not rendered");
     }
@@ -94,12 +93,11 @@ async fn what_is_counted_is_told_while_the_database_cannot_be_read() {
     let order = world.store.place_order_silently(None, 11);
     world.tell(order).await;
     world.settled(order, "delivered").await;
-    let database = SqliteConnectOptions::new().filename(world.database());
-    let mut database = database.connect().await.unwrap();
-    sqlx::query("ALTER TABLE orders RENAME TO away").execute(&mut database).await.unwrap();
+    let database = rusqlite::Connection::open(world.database()).unwrap();
+    database.execute_batch("ALTER TABLE objects RENAME TO away").unwrap();
     assert_eq!(world.send(&Event::new(Scope::Created, order), &SendOptions::default()).await, 503);
     let during = world.metrics().await;
-    sqlx::query("ALTER TABLE away RENAME TO orders").execute(&mut database).await.unwrap();
+    database.execute_batch("ALTER TABLE away RENAME TO objects").unwrap();
     for line in ["onetribe_relay_database_unreadable 1", r#"onetribe_relay_webhooks_total{result="unavailable"} 1"#] {
         assert!(during.contains(line), "{line}: {during}");
     }
@@ -114,10 +112,10 @@ async fn what_is_counted_is_told_while_the_database_cannot_be_read() {
 
 #[actix_web::test]
 async fn a_database_that_does_not_answer_holds_the_metrics_up_for_two_seconds() {
-    let Some(database) = crate::postgres_support::Database::fresh().await else { return };
+    let Some(database) = Database::fresh().await else { return };
     let world = World::start_with(&[("METRICS_PORT", "0"), ("DATABASE_URL", &database.url())]).await;
     let mut lock = database.look().await.begin().await.unwrap();
-    sqlx::query("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    sqlx::query("LOCK TABLE objects IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let began = Instant::now();
     let during = world.metrics().await;
     let took = began.elapsed();
@@ -129,7 +127,7 @@ async fn a_database_that_does_not_answer_holds_the_metrics_up_for_two_seconds() 
 
 #[test]
 fn the_alert_rules_are_whole() {
-    let rules = Yaml::load_from_str(include_str!("../../docs/alerts.rules.yml")).unwrap();
+    let rules = Yaml::load_from_str(include_str!("../../../docs/alerts.rules.yml")).unwrap();
     let rules = rules[0]["groups"][0]["rules"].as_vec().unwrap();
     assert!(rules.len() >= 8);
     for rule in rules {
@@ -144,7 +142,7 @@ fn the_alert_rules_are_whole() {
 
 #[test]
 fn the_dashboard_is_whole() {
-    let dashboard: Value = serde_json::from_str(include_str!("../../docs/dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(include_str!("../../../docs/dashboard.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     assert!(panels.len() >= 12);
     let mut ids = BTreeSet::new();

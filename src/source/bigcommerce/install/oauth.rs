@@ -1,7 +1,7 @@
 //! The exchange of an install's code for the store's access token at `{BIGCOMMERCE_LOGIN_URL}/oauth2/token`.
 //!
-//! Source: BigCommerce, "Single-click app OAuth flow". Of the answer only store, token and scopes are read; what it says
-//! of people (`user`, `owner`) is not even parsed.
+//! Source: BigCommerce, "Single-click app OAuth flow". Of the answer only store, token, scopes and the user's number are
+//! read; what else it says of people (`user`, `owner`) is not even parsed.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use reqwest::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use url::Url;
 
 use super::store_of_context;
@@ -55,6 +56,8 @@ pub struct Grant {
     pub access_token: Secret,
     /// What the token may do.
     pub scopes: Vec<String>,
+    /// Who has installed the app, as a number of BigCommerce's; 0 if that was not told.
+    pub user_id: i64,
 }
 
 impl Grant {
@@ -103,6 +106,12 @@ struct Answer {
     access_token: Secret,
     context: String,
     scope: Option<String>,
+    user: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: i64,
 }
 
 #[derive(Deserialize)]
@@ -198,7 +207,10 @@ fn read(status: u16, body: &[u8], asked_scope: &str) -> Result<Grant, ExchangeEr
     // Left out, it is what was asked for (RFC 6749, section 5.1).
     let scope = answer.scope.as_deref().unwrap_or(asked_scope);
     let scopes = scope.split_whitespace().map(str::to_owned).collect();
-    Ok(Grant { store_hash, access_token: answer.access_token, scopes })
+    // Nothing hangs on it but the form tokens of one page: an answer of another shape is no reason to refuse.
+    let user = answer.user.and_then(|user| serde_json::from_str::<User>(user.get()).ok());
+    let user_id = user.map_or(0, |user| user.id);
+    Ok(Grant { store_hash, access_token: answer.access_token, scopes, user_id })
 }
 
 #[cfg(test)]

@@ -117,6 +117,8 @@ pub struct FormTexts {
     pub other_site: Message,
     /// The store was uninstalled meanwhile.
     pub uninstalled: Message,
+    /// The relay could not keep what the form says.
+    pub not_saved: Message,
 }
 
 /// The app's page.
@@ -130,6 +132,8 @@ pub struct PageTexts {
     pub payload_url_label: &'static str,
     /// The button that saves a first payload URL.
     pub connect: &'static str,
+    /// Said once it is saved.
+    pub payload_url_saved: &'static str,
     /// The button that saves another one.
     pub save: &'static str,
     /// Where another one can be given.
@@ -174,6 +178,12 @@ pub struct PageTexts {
     pub backfill_start: &'static str,
     /// Said once it has begun.
     pub backfill_started: &'static str,
+    /// Said while it goes on: how many orders it has found so far.
+    pub backfill_running: fn(orders: u64) -> String,
+    /// Said if there are too many to count while somebody waits.
+    pub backfill_at_least: fn(orders: u64) -> String,
+    /// Said if the store could not be read.
+    pub backfill_not_counted: &'static str,
     /// Said of a date that is none, or in the future.
     pub backfill_bad_date: &'static str,
     /// Where help is to be had.

@@ -126,6 +126,11 @@ const FORM: FormTexts = FormTexts {
         what: "This store is no longer connected. Nothing has been changed.",
         cure: "Install the app again from your BigCommerce control panel.",
     },
+    not_saved: Message {
+        title: "This could not be saved",
+        what: "Nothing has been changed.",
+        cure: "Wait a few minutes, then open the app again from your BigCommerce control panel and repeat what you did.",
+    },
 };
 
 const PAGE: PageTexts = PageTexts {
@@ -134,6 +139,7 @@ const PAGE: PageTexts = PageTexts {
                        treat it like a password. It is checked for its form only; nothing is sent to it now.",
     payload_url_label: "One Tribe payload URL",
     connect: "Connect",
+    payload_url_saved: "The payload URL is saved.",
     save: "Save",
     change_payload_url: "Change the payload URL",
     connected: "Connected",
@@ -167,6 +173,14 @@ const PAGE: PageTexts = PageTexts {
     },
     backfill_start: "Forward them",
     backfill_started: "They are on their way. Each one shows up among the recent orders.",
+    backfill_running: |orders| match orders {
+        0 => "Past orders are being looked for.".to_owned(),
+        _ => format!("Past orders are being forwarded: {} found so far.", n(orders)),
+    },
+    backfill_at_least: |orders| {
+        format!("There are too many to count at once: at least {} can be forwarded.", n(orders))
+    },
+    backfill_not_counted: "The store could not be read just now, so nothing was counted. Try again in a minute.",
     backfill_bad_date: "Give a date in the past, for example 2026-01-31.",
     support: "Help: One Tribe's support",
 };

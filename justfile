@@ -1,0 +1,42 @@
+# Recipes for `just` (https://just.systems). `just` alone lists them.
+
+_default:
+    @just --list
+
+# A simulated store, a simulated One Tribe and the relay between them: `just sandbox --stores 10`
+sandbox *args:
+    cargo run --release -p sandbox -- {{args}}
+
+# All tests
+test:
+    cargo test --workspace
+
+# The tests whose name contains a text: `just only documents`
+only name:
+    cargo test --workspace -- {{name}}
+
+# Formats everything
+fmt:
+    cargo fmt --all
+
+# Formatting and lints, as continuous integration looks at them
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The library's documentation, in a browser
+doc:
+    cargo doc --workspace --no-deps --open
+
+# Everything that has to hold before a change is taken
+ci:
+    .ci/run
+
+# One fuzz target for a while: `just fuzz payload 300`
+fuzz target seconds="60":
+    mkdir -p fuzz/corpus/{{target}}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --dev --sanitizer none {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}}
+
+# The image, with its labels
+image tag="onetribe-relay":
+    docker build --build-arg REVISION=$(git rev-parse HEAD) --tag {{tag}} .

@@ -1,0 +1,111 @@
+//! The callbacks that carry `signed_payload_jwt`: load, uninstall, remove-user.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use serde::Deserialize;
+
+use super::{
+    super::{Relay, query},
+    App, backfill, installed_connection, message,
+    page::{self, Said, Visitor},
+    served, unavailable,
+};
+use crate::{
+    clock::Timestamp,
+    connection::directory::DirectoryError,
+    source::bigcommerce::install::{
+        payload::{LEEWAY, LoadPayload, PayloadError},
+        texts::texts,
+    },
+};
+
+#[derive(Deserialize)]
+struct PayloadQuery {
+    signed_payload_jwt: String,
+}
+
+/// The verified payload of a callback, or the answer to one that is not BigCommerce's.
+fn verified(relay: &Relay, app: &App, request: &HttpRequest) -> Result<LoadPayload, HttpResponse> {
+    let asked = query::<PayloadQuery>(request).map_err(|_| PayloadError::Malformed);
+    let payload = asked.and_then(|asked| app.payloads.verify(&asked.signed_payload_jwt, Timestamp::now(), 0));
+    payload.map_err(|error| {
+        // Anybody can send one.
+        tracing::debug!(%error, "a callback of the app's was refused: {error}");
+        message(relay, StatusCode::UNAUTHORIZED, texts("").load_problem(error))
+    })
+}
+
+/// A merchant opens the app.
+pub(super) async fn load(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let app = match served(&relay, &request).await {
+        Ok(app) => app,
+        Err(nowhere) => return nowhere,
+    };
+    let payload = match verified(&relay, app, &request) {
+        Ok(payload) => payload,
+        Err(refused) => return refused,
+    };
+    let Some(connection) = installed_connection(&relay, &payload.store_hash) else {
+        return message(&relay, StatusCode::NOT_FOUND, texts(&payload.locale).load.install_again);
+    };
+    backfill::resume(&relay, &connection).await;
+    let visitor = Visitor::new(&payload.store_hash, payload.user_id, &payload.locale);
+    page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
+}
+
+/// BigCommerce tells of the end of an installation: its token and hooks are gone by now.
+pub(super) async fn uninstall(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let app = match served(&relay, &request).await {
+        Ok(app) => app,
+        Err(nowhere) => return nowhere,
+    };
+    let payload = match verified(&relay, app, &request) {
+        Ok(payload) => payload,
+        Err(refused) => return refused,
+    };
+    let work = relay.get_ref().clone();
+    match relay.jobs.finish(async move { end(&work, &payload).await }).await {
+        Some(Ok(())) => HttpResponse::Ok().finish(),
+        Some(Err(DirectoryError::Inbox(error))) => unavailable(&relay, &error, texts("").install.not_kept),
+        Some(Err(error)) => {
+            tracing::error!(%error, "an uninstalled store could not be disconnected: {error}");
+            message(&relay, StatusCode::SERVICE_UNAVAILABLE, texts("").install.not_kept)
+        }
+        None => message(&relay, StatusCode::SERVICE_UNAVAILABLE, texts("").install.not_kept),
+    }
+}
+
+async fn end(relay: &Relay, payload: &LoadPayload) -> Result<(), DirectoryError> {
+    let Some(app) = &relay.app else { return Ok(()) };
+    let _changing = app.changing.lock().await;
+    relay.services.directory.refresh().await?;
+    let Some(connection) = installed_connection(relay, &payload.store_hash) else { return Ok(()) };
+    if app.last_install(&payload.store_hash).is_some_and(|install| is_older(payload, install.at)) {
+        tracing::warn!(
+            connection = %connection.id,
+            "connection {}: an uninstall from before the last installation was ignored", connection.id
+        );
+        return Ok(());
+    }
+    // BigCommerce has removed the hooks, and the token could not remove them any more.
+    relay.services.directory.end(connection.id, false).await?;
+    Ok(())
+}
+
+/// Whether a payload was signed before an install, by more than clocks differ: it tells of the installation before.
+fn is_older(payload: &LoadPayload, install: Timestamp) -> bool {
+    payload.issued_at.after(LEEWAY + Duration::from_secs(1)) < install
+}
+
+/// A user may no longer open the app. Nothing about users is kept.
+pub(super) async fn remove_user(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let app = match served(&relay, &request).await {
+        Ok(app) => app,
+        Err(nowhere) => return nowhere,
+    };
+    match verified(&relay, app, &request) {
+        Ok(_) => HttpResponse::Ok().finish(),
+        Err(refused) => refused,
+    }
+}

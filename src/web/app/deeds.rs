@@ -1,0 +1,254 @@
+//! What the page's forms do. Each answers with the page as it is afterwards: a redirect would need the token in its address.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use url::Url;
+
+use super::{
+    super::{Relay, integration::mend, notices::Notice},
+    App, backfill,
+    forms::{self, Form},
+    page::{self, Said},
+    served, unavailable,
+};
+use crate::{
+    clock::Timestamp,
+    connection::{
+        Connection,
+        directory::{Change, DirectoryError},
+        payload_url::{PayloadUrlProblem, check_payload_url},
+        request::check_addresses,
+        spec::{ConnectionSpec, DestinationSpec},
+    },
+    inbox::{ConnectionState, InboxError, ObjectState, PauseReason, Wanted},
+    object::{ObjectId, ResourceName},
+};
+
+/// The way from the forms' addresses to the relay's root.
+const ROOT: &str = "../../";
+
+/// The app and a proven form, or the answer to what is none.
+macro_rules! proven {
+    ($relay:expr, $request:expr, $payload:expr) => {{
+        let app = match served(&$relay, &$request).await {
+            Ok(app) => app,
+            Err(nowhere) => return nowhere,
+        };
+        match forms::read(&$relay, app, &$request, $payload).await {
+            Ok(form) => (app, form),
+            Err(refused) => return refused,
+        }
+    }};
+}
+
+/// The page as it is now.
+async fn answer(relay: &Relay, app: &App, connection: &Connection, form: &Form, said: Said) -> HttpResponse {
+    page::show(relay, app, connection, &form.visitor, ROOT, said).await
+}
+
+/// The page after the checks.
+async fn checked(relay: &Relay, app: &App, connection: &Connection, form: &Form, said: Said) -> HttpResponse {
+    let examined = relay.checker.check(&relay.services, connection).await;
+    page::show_examined(relay, app, connection, &form.visitor, (ROOT, examined), said).await
+}
+
+/// Why a connection was not changed, as a page.
+fn not_changed(relay: &Relay, form: &Form, error: &DirectoryError) -> HttpResponse {
+    let texts = form.visitor.texts;
+    match error {
+        DirectoryError::Disconnected(_) | DirectoryError::Unknown(_) => {
+            super::message(relay, actix_web::http::StatusCode::CONFLICT, texts.form.uninstalled)
+        }
+        DirectoryError::Inbox(error) => unavailable(relay, error, texts.form.not_saved),
+        error => {
+            tracing::error!(connection = %form.connection.id, %error, "the app could not change it: {error}");
+            super::message(relay, actix_web::http::StatusCode::SERVICE_UNAVAILABLE, texts.form.not_saved)
+        }
+    }
+}
+
+fn not_written(relay: &Relay, form: &Form, error: &InboxError) -> HttpResponse {
+    unavailable(relay, error, form.visitor.texts.form.not_saved)
+}
+
+/// Changes the connection as it is now, one change at a time: `change` is asked for what is to be changed, if anything.
+async fn changed(
+    relay: &Relay,
+    app: &App,
+    form: &Form,
+    change: impl FnOnce(&Connection) -> Option<Change>,
+) -> Result<Arc<Connection>, DirectoryError> {
+    let (id, services) = (form.connection.id, &relay.services);
+    let _changing = app.changing.lock().await;
+    services.directory.refresh().await?;
+    let current = services.connection(id).ok_or(DirectoryError::Unknown(id))?;
+    if current.state == ConnectionState::Disconnected {
+        return Err(DirectoryError::Disconnected(id));
+    }
+    match change(&current) {
+        Some(change) => services.directory.change(id, change).await,
+        None => Ok(current),
+    }
+}
+
+/// The payload URL, if it can be taken.
+async fn payload_url(relay: &Relay, form: &Form) -> Result<Url, PayloadUrlProblem> {
+    let services = &relay.services;
+    let url = check_payload_url(form.field("destination"), &services.settings.one_tribe_hosts, services.http.policy())?;
+    let Some(link) = &form.connection.link else { return Ok(url) };
+    let asked = with_destination(&link.spec, &url);
+    let looked_up = check_addresses(&asked, services.http.policy()).await;
+    looked_up.map(|()| url).map_err(|_| PayloadUrlProblem::PrivateAddress)
+}
+
+fn with_destination(spec: &ConnectionSpec, url: &Url) -> ConnectionSpec {
+    let destination = Some(DestinationSpec::OneTribe { url: url.as_str().into() });
+    ConnectionSpec { destination, ..spec.clone() }
+}
+
+/// The payload URL: tried for its form and host, kept, then hooks and checks.
+pub(super) async fn destination(
+    request: HttpRequest,
+    payload: web::Payload,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    let (app, form) = proven!(relay, request, payload);
+    let texts = form.visitor.texts;
+    let url = match payload_url(&relay, &form).await {
+        Ok(url) => url,
+        Err(problem) => {
+            // Never the URL: any part of it may be the token.
+            tracing::info!(connection = %form.connection.id, "a payload URL was refused: it {problem}");
+            let error = texts.payload_url_problem(problem, &relay.services.settings.one_tribe_hosts);
+            let said = Said { destination_error: Some(error), ..Said::default() };
+            return answer(&relay, app, &form.connection, &form, said).await;
+        }
+    };
+    let change = |current: &Connection| {
+        let link = current.link.as_ref()?;
+        let spec = with_destination(&link.spec, &url);
+        let is_first = current.state == ConnectionState::Incomplete;
+        let state = is_first.then_some((ConnectionState::Active, None));
+        (is_first || spec != link.spec).then(|| Change { spec: Some(spec), state, ..Change::default() })
+    };
+    match changed(&relay, app, &form, change).await {
+        Ok(connection) => {
+            let id = connection.id;
+            tracing::info!(connection = %id, "connection {id}: its payload URL was set in the app");
+            mend(&relay, &connection).await;
+            let said = Said::notice(texts.page.payload_url_saved);
+            checked(&relay, app, &connection, &form, said).await
+        }
+        Err(error) => not_changed(&relay, &form, &error),
+    }
+}
+
+/// Runs the checks; with a field `order`, looks for that order instead.
+pub(super) async fn check(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let (app, form) = proven!(relay, request, payload);
+    let order = form.field("order").to_owned();
+    if order.is_empty() {
+        return checked(&relay, app, &form.connection, &form, Said::default()).await;
+    }
+    let said = Said { order: Some(order), ..Said::default() };
+    answer(&relay, app, &form.connection, &form, said).await
+}
+
+/// Registers or mends the hooks, then runs the checks.
+pub(super) async fn update(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let (app, form) = proven!(relay, request, payload);
+    let done = mend(&relay, &form.connection).await;
+    checked(&relay, app, &form.connection, &form, Said::notice(done)).await
+}
+
+/// Pauses what is active.
+pub(super) async fn pause(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let (app, form) = proven!(relay, request, payload);
+    let change = |current: &Connection| {
+        let state = Some((ConnectionState::Paused, Some(PauseReason::Asked)));
+        (current.state == ConnectionState::Active).then(|| Change { state, ..Change::default() })
+    };
+    match changed(&relay, app, &form, change).await {
+        Ok(connection) if connection.state == ConnectionState::Paused => {
+            let said = Said::notice(form.visitor.texts.page.paused_help);
+            answer(&relay, app, &connection, &form, said).await
+        }
+        Ok(connection) => answer(&relay, app, &connection, &form, Said::default()).await,
+        Err(error) => not_changed(&relay, &form, &error),
+    }
+}
+
+/// Ends a pause.
+pub(super) async fn resume(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let (app, form) = proven!(relay, request, payload);
+    let change = |current: &Connection| {
+        let has_destination = current.link.as_ref().is_some_and(|link| link.spec.destination.is_some());
+        let state = if has_destination { ConnectionState::Active } else { ConnectionState::Incomplete };
+        (current.state == ConnectionState::Paused).then(|| Change { state: Some((state, None)), ..Change::default() })
+    };
+    match changed(&relay, app, &form, change).await {
+        Ok(connection) => answer(&relay, app, &connection, &form, Said::default()).await,
+        Err(error) => not_changed(&relay, &form, &error),
+    }
+}
+
+/// Sends one order again, or all that failed or are gone.
+pub(super) async fn resend(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let (app, form) = proven!(relay, request, payload);
+    let (inbox, id, now) = (&relay.services.inbox, form.connection.id, Timestamp::now());
+    let state = form.field("state").parse().ok();
+    let order = form.field("order").parse::<ObjectId>().ok().filter(|order| order.number().is_some());
+    let done = match (order, state) {
+        (Some(order), _) => {
+            let wanted = vec![Wanted::updated(order.clone())];
+            let kept = inbox.want(id, ResourceName::orders(), wanted, true, now).await;
+            kept.map(|()| Some(Notice::OrderResent(order)))
+        }
+        // What is delivered is not resent in bulk: each order sent again may be money asked for again.
+        (None, Some(state @ (ObjectState::Failed | ObjectState::Gone))) => {
+            inbox.want_all(id, state, now).await.map(|count| Some(Notice::OrdersResent(count)))
+        }
+        _ => Ok(None),
+    };
+    match done {
+        Ok(Some(notice)) => {
+            let sentence = notice.sentence();
+            tracing::info!(connection = %id, "connection {id}: asked in the app: {sentence}");
+            answer(&relay, app, &form.connection, &form, Said::notice(sentence)).await
+        }
+        Ok(None) => answer(&relay, app, &form.connection, &form, Said::default()).await,
+        Err(error) => not_written(&relay, &form, &error),
+    }
+}
+
+/// Counts past orders, or begins to forward them.
+pub(super) async fn backfill(
+    request: HttpRequest,
+    payload: web::Payload,
+    relay: web::Data<Arc<Relay>>,
+) -> HttpResponse {
+    let (app, form) = proven!(relay, request, payload);
+    let page = &form.visitor.texts.page;
+    let (since, connection) = (form.field("since"), &form.connection);
+    let said = match backfill::beginning(since) {
+        None => Said { backfill_error: Some(page.backfill_bad_date.to_owned()), ..Said::default() },
+        // The page offers it to nobody else.
+        Some(_) if connection.destination_host.is_none() => Said::default(),
+        Some(at) if form.field("step") == "start" => {
+            backfill::start(&relay, connection.id, at);
+            Said::notice(page.backfill_started)
+        }
+        Some(at) => match backfill::count(&relay, connection, at).await {
+            Ok(count) => {
+                let notice = (!count.is_whole).then(|| (page.backfill_at_least)(count.orders));
+                Said { notice, counted: Some((since.to_owned(), count.orders)), ..Said::default() }
+            }
+            Err(error) => {
+                tracing::warn!(connection = %connection.id, %error, "past orders could not be counted: {error}");
+                Said { backfill_error: Some(page.backfill_not_counted.to_owned()), ..Said::default() }
+            }
+        },
+    };
+    answer(&relay, app, connection, &form, said).await
+}

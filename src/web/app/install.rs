@@ -1,0 +1,267 @@
+//! `GET /bigcommerce/auth`: a code becomes a token, the token a connection with its hooks, and the merchant sees the page.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use serde::Deserialize;
+
+use super::{
+    super::{Relay, integration::mend, query},
+    App, connection_of_store, message,
+    page::{Said, Visitor},
+    served,
+};
+use crate::{
+    connection::{
+        Connection,
+        directory::{Change, DirectoryError},
+        spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, SourceSpec},
+    },
+    http::Failure,
+    humanize,
+    inbox::{ConnectionState, Origin},
+    source::{
+        Source,
+        bigcommerce::install::{
+            oauth::{self, CodeExchange, EXCHANGE_TIMEOUT, ExchangeError, Grant, ORDER_SCOPES},
+            store_of_context,
+            texts::{Message, Texts, texts},
+        },
+    },
+};
+
+/// Far longer than any part of BigCommerce's query.
+const MAX_PART: usize = 4096;
+/// A store that does not say its name within this goes by its hash.
+const NAME_TIME: Duration = Duration::from_secs(2);
+/// A longer name is cut.
+const MAX_NAME: usize = 100;
+/// The merchant waits no longer than this for hooks; the relay goes on with them by itself.
+const HOOKS_TIME: Duration = Duration::from_secs(4);
+/// BigCommerce removes the hooks of an earlier installation in its own time, new ones perhaps with them.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How long a store may take to say which of two tokens it takes.
+const TOKEN_TIME: Duration = Duration::from_secs(3);
+
+#[derive(Deserialize)]
+struct AuthQuery {
+    code: String,
+    scope: String,
+    context: String,
+    external_install: Option<String>,
+}
+
+impl AuthQuery {
+    fn is_plausible(&self) -> bool {
+        let parts = [&self.code, &self.scope, &self.context];
+        parts.iter().all(|part| (1..=MAX_PART).contains(&part.len())) && store_of_context(&self.context).is_some()
+    }
+
+    fn is_external(&self) -> bool {
+        self.external_install.as_deref().is_some_and(|value| !matches!(value, "" | "0" | "false"))
+    }
+}
+
+/// Why nothing was installed.
+#[derive(Debug, thiserror::Error)]
+enum InstallError {
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    #[error("PUBLIC_URL is not set: BigCommerce could not be told where the app is")]
+    NoPublicUrl,
+    #[error("the connection could not be kept: {0}")]
+    NotKept(#[from] DirectoryError),
+    #[error("the installation was broken off")]
+    BrokenOff,
+}
+
+impl InstallError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Exchange(ExchangeError::SpentOrWrongCode | ExchangeError::MissingScope) => StatusCode::FORBIDDEN,
+            Self::Exchange(ExchangeError::LoginDown(Failure::Timeout)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Exchange(_) => StatusCode::BAD_GATEWAY,
+            Self::NoPublicUrl | Self::NotKept(_) | Self::BrokenOff => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn message(&self, texts: &Texts) -> Message {
+        match self {
+            Self::Exchange(error) => texts.install_problem(*error),
+            Self::NoPublicUrl => texts.install.refused,
+            Self::NotKept(_) | Self::BrokenOff => texts.install.not_kept,
+        }
+    }
+}
+
+/// The auth callback.
+pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
+    let app = match served(&relay, &request).await {
+        Ok(app) => app,
+        Err(nowhere) => return nowhere,
+    };
+    let texts = texts("");
+    let Some(asked) = query::<AuthQuery>(&request).ok().filter(AuthQuery::is_plausible) else {
+        return message(&relay, StatusCode::BAD_REQUEST, texts.install.incomplete_request);
+    };
+    let is_external = asked.is_external();
+    // A code is good once: a browser that hangs up must not take the token with it.
+    let work = relay.get_ref().clone();
+    let outcome = relay.jobs.finish(async move { install(&work, &asked).await }).await;
+    match outcome.unwrap_or(Err(InstallError::BrokenOff)) {
+        Ok(_) if is_external => led_on(&relay, app, "succeeded"),
+        Ok((connection, visitor)) => {
+            super::page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
+        }
+        Err(error) => {
+            tracing::warn!(%error, "an installation of the app did not come about: {error}");
+            if is_external {
+                return led_on(&relay, app, "failed");
+            }
+            message(&relay, error.status(), error.message(texts))
+        }
+    }
+}
+
+/// Ends an install that began outside the control panel, as BigCommerce documents it ("External app installation").
+fn led_on(relay: &Relay, app: &App, outcome: &str) -> HttpResponse {
+    let mut url = relay.services.settings.login_url.clone();
+    let path = format!("{}/app/{}/install/{outcome}", url.path().trim_end_matches('/'), app.client_id);
+    url.set_path(&path);
+    HttpResponse::Found()
+        .insert_header((header::LOCATION, url.as_str()))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .finish()
+}
+
+async fn install(relay: &Arc<Relay>, asked: &AuthQuery) -> Result<(Arc<Connection>, Visitor), InstallError> {
+    let (Some(app), settings) = (&relay.app, &relay.services.settings) else { return Err(InstallError::BrokenOff) };
+    let public_url = settings.public_url.as_ref().ok_or(InstallError::NoPublicUrl)?;
+    let turn = tokio::time::timeout(EXCHANGE_TIMEOUT, app.exchanges.acquire()).await;
+    let Ok(Ok(turn)) = turn else { return Err(ExchangeError::LoginDown(Failure::Timeout).into()) };
+    let began = Instant::now();
+    let request = CodeExchange {
+        client_id: app.client_id.clone(),
+        client_secret: app.client_secret.clone(),
+        code: asked.code.as_str().into(),
+        scope: asked.scope.clone(),
+        context: asked.context.clone(),
+        redirect_uri: format!("{}/bigcommerce/auth", public_url.as_str().trim_end_matches('/')),
+    };
+    let http = &relay.services.http;
+    let grant = oauth::exchange(http, &settings.login_url, &request, &ORDER_SCOPES, EXCHANGE_TIMEOUT).await?;
+    drop(turn);
+    if store_of_context(&asked.context) != Some(grant.store_hash.as_str()) {
+        tracing::warn!(store = %grant.store_hash, "an installation was asked for under another store's name than its own");
+    }
+    let visitor = Visitor::new(&grant.store_hash, grant.user_id, "");
+    let connection = keep(relay, app, grant, began).await?;
+    // Whatever is not done by then, the relay does by itself; the page says how it stands.
+    drop(tokio::time::timeout(HOOKS_TIME, mend(relay, &connection)).await);
+    let (later, id) = (relay.clone(), connection.id);
+    relay.jobs.spawn(async move {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        if let Some(connection) = later.services.connection(id) {
+            mend(&later, &connection).await;
+        }
+    });
+    Ok((connection, visitor))
+}
+
+/// What the app's connection of a store is at first.
+fn spec_of(relay: &Relay, grant: &Grant) -> ConnectionSpec {
+    ConnectionSpec {
+        name: grant.store_hash.clone(),
+        origin: Origin::App,
+        source: SourceSpec::BigCommerce(BigCommerceSpec {
+            store_hash: grant.store_hash.clone(),
+            auth: BigCommerceAuth::Token(grant.access_token.clone()),
+            client_secrets: Vec::new(),
+            scopes: relay.services.settings.scopes.clone(),
+            is_app: true,
+        }),
+        destination: None,
+        skip_statuses: Vec::new(),
+        resources: Vec::new(),
+        poll_interval: None,
+        has_webhooks: true,
+        instance: None,
+    }
+}
+
+/// The store's own name for itself, where the token may ask for it.
+async fn name_of(relay: &Relay, spec: &ConnectionSpec) -> Option<String> {
+    let link = relay.services.builder.try_link(spec)?;
+    let Source::BigCommerce(store) = &link.source else { return None };
+    let found = tokio::time::timeout(NAME_TIME, store.information()).await.ok()?.ok()?;
+    let name: String = humanize::printable(found.name.trim()).chars().take(MAX_NAME).collect();
+    Some(name).filter(|name| !name.is_empty())
+}
+
+/// Whether the store itself says that a token is no longer good.
+async fn is_superseded(relay: &Relay, spec: &ConnectionSpec) -> bool {
+    let Some(link) = relay.services.builder.try_link(spec) else { return false };
+    let answer = tokio::time::timeout(TOKEN_TIME, link.source.can_read()).await;
+    matches!(answer, Ok(Err(error)) if error.failure == Failure::Status(401))
+}
+
+/// Makes the store's connection, takes it up again, or gives it the new token.
+async fn keep(relay: &Relay, app: &App, grant: Grant, began: Instant) -> Result<Arc<Connection>, DirectoryError> {
+    let directory = &relay.services.directory;
+    let mut spec = spec_of(relay, &grant);
+    if let Some(name) = name_of(relay, &spec).await {
+        spec.name = name;
+    }
+    let _changing = app.changing.lock().await;
+    directory.refresh().await?;
+    let known = connection_of_store(relay, &grant.store_hash);
+    let live = known.filter(|known| known.state != ConnectionState::Disconnected);
+    // Two installs of one store at once: the token of the later exchange is the good one, whichever gets here last.
+    let is_overtaken = app.last_install(&grant.store_hash).is_some_and(|last| last.moment > began);
+    if let Some(live) = live.as_ref().filter(|_| is_overtaken)
+        && is_superseded(relay, &spec).await
+    {
+        return Ok(live.clone());
+    }
+    let kept = match live {
+        Some(live) => renew(relay, &live, spec).await?,
+        None => match directory.create(spec.clone(), ConnectionState::Incomplete, None, false).await {
+            // Another replica was faster.
+            Err(DirectoryError::Duplicate(id)) => {
+                let live = relay.services.connection(id).ok_or(DirectoryError::Unknown(id))?;
+                renew(relay, &live, spec).await?
+            }
+            made => made?,
+        },
+    };
+    app.note_install(&grant.store_hash);
+    tracing::info!(
+        connection = %kept.id, store = %kept.store, state = %kept.state,
+        "connection {}: the app was installed in BigCommerce store {}", kept.id, kept.store
+    );
+    Ok(kept)
+}
+
+/// Gives a connection that has not ended the new token; payload URL and state stay.
+async fn renew(relay: &Relay, live: &Connection, mut spec: ConnectionSpec) -> Result<Arc<Connection>, DirectoryError> {
+    if let Some(link) = &live.link {
+        let (source, name) = (spec.source, spec.name);
+        let is_named = name != live.store;
+        spec = ConnectionSpec { source, ..link.spec.clone() };
+        if is_named {
+            spec.name = name;
+        }
+    }
+    // Without a link the payload URL is lost, too.
+    let state = spec.destination.is_none().then_some((ConnectionState::Incomplete, None));
+    let change = Change { spec: Some(spec), state, ..Change::default() };
+    relay.services.directory.change(live.id, change).await
+}

@@ -1,0 +1,110 @@
+//! The status page as a merchant sees it within the control panel.
+
+use actix_web::{HttpResponse, http::StatusCode};
+use jiff::tz::TimeZone;
+
+use super::{
+    super::{
+        Relay, pages,
+        status::{self, Audience, Backfill, Frame, Merchant},
+    },
+    App,
+    backfill::EARLIEST,
+    forms,
+};
+use crate::{
+    checker::Examined,
+    connection::Connection,
+    source::bigcommerce::install::texts::{Texts, texts},
+};
+
+/// Who looks at the page.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    /// The store.
+    pub store_hash: String,
+    /// A number of BigCommerce's.
+    pub user_id: i64,
+    /// The words of the user's language.
+    pub texts: &'static Texts,
+}
+
+impl Visitor {
+    /// A user of a store, whose language is `locale`.
+    pub fn new(store_hash: &str, user_id: i64, locale: &str) -> Self {
+        Self { store_hash: store_hash.to_owned(), user_id, texts: texts(locale) }
+    }
+}
+
+/// What the page says beside how things stand.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// What has just been done.
+    pub notice: Option<String>,
+    /// What is wrong with the payload URL that was entered.
+    pub destination_error: Option<String>,
+    /// What is wrong with the date that was entered.
+    pub backfill_error: Option<String>,
+    /// The date that was entered, and how many orders were counted.
+    pub counted: Option<(String, u64)>,
+    /// An order that is looked for.
+    pub order: Option<String>,
+}
+
+impl Said {
+    /// A notice alone.
+    pub fn notice(notice: impl Into<String>) -> Self {
+        Self { notice: Some(notice.into()), ..Self::default() }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.destination_error.is_some() || self.backfill_error.is_some() {
+            true => StatusCode::UNPROCESSABLE_ENTITY,
+            false => StatusCode::OK,
+        }
+    }
+}
+
+/// The page, from what is known already. `root` is the way from the asked address to the relay's root.
+pub(super) async fn show(
+    relay: &Relay,
+    app: &App,
+    connection: &Connection,
+    visitor: &Visitor,
+    root: &str,
+    said: Said,
+) -> HttpResponse {
+    let examined = relay.checker.examine(&relay.services, connection).await;
+    show_examined(relay, app, connection, visitor, (root, examined), said).await
+}
+
+/// The page of a connection that has been examined or checked; `root` comes with that.
+pub(super) async fn show_examined(
+    relay: &Relay,
+    app: &App,
+    connection: &Connection,
+    visitor: &Visitor,
+    (root, examined): (&str, Examined),
+    said: Said,
+) -> HttpResponse {
+    let status = said.status();
+    let token = forms::token_for(app, visitor);
+    let latest = jiff::Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
+    let (running, has_destination) = (app.backfills.wanted(connection.id), connection.destination_host.is_some());
+    let offer = match &said.counted {
+        Some((since, count)) => Backfill::Counted { since, count: *count },
+        None => Backfill::Ask { earliest: EARLIEST, latest: &latest, error: said.backfill_error.as_deref() },
+    };
+    let progress = running.map(visitor.texts.page.backfill_running);
+    let merchant = Merchant {
+        root,
+        token: &token,
+        backfill: (has_destination && running.is_none()).then_some(offer),
+        destination_error: said.destination_error.as_deref(),
+        can_resend: true,
+    };
+    let notice = said.notice.or(progress);
+    let audience = Audience::Merchant(merchant);
+    let page = pages::status_page(relay, connection, examined, said.order, notice.as_deref(), audience).await;
+    status::respond(status, &page, Frame::App(&relay.services.settings.frame_ancestors))
+}
