@@ -213,5 +213,5 @@ async fn a_store_that_judges_an_order_is_up() {
     let page = world.client.get(world.url("/integration")).bearer_auth(sandbox::relay::ADMIN_TOKEN);
     let page = page.send().await.unwrap().text().await.unwrap();
     assert!(!page.contains("BigCommerce has not been answering"), "{page}");
-    drop(world);
+    world.finish().await;
 }

@@ -29,6 +29,16 @@ pub struct World {
     pub client: reqwest::Client,
     extra: Vec<(String, String)>,
     relay: Option<Relay>,
+    unfinished: Unfinished,
+}
+
+/// Sees to it that every test looks at the books: [`World::finish`] is its way out.
+struct Unfinished(bool);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        assert!(!self.0 || std::thread::panicking(), "the test ended without looking at the books");
+    }
 }
 
 impl World {
@@ -58,6 +68,7 @@ impl World {
             client: http::client(),
             extra: extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             relay: None,
+            unfinished: Unfinished(true),
         }
     }
 
@@ -179,10 +190,22 @@ impl World {
         audit(&self.store, &self.sender.acknowledged(), &self.sink)
     }
 
+    /// How many orders are claimed.
+    fn claimed(&self) -> i64 {
+        let database = rusqlite::Connection::open(self.database()).unwrap();
+        let claimed = "SELECT count(*) FROM objects WHERE lease_owner IS NOT NULL";
+        database.query_row(claimed, [], |row| row.get(0)).unwrap()
+    }
+
     /// Stops everything, in order, and looks at the books: nothing missing, stale or overlapping. What `updated` and
     /// `statusUpdated` forward twice under one key is not counted here.
     pub async fn finish(mut self) {
+        self.unfinished.0 = false;
+        let was_serving = self.relay.is_some();
         self.stop_relay().await;
+        if was_serving && self.database().exists() {
+            assert_eq!(self.claimed(), 0, "a relay that has stopped left claims behind");
+        }
         let report = self.audit();
         assert!(report.missing.is_empty() && report.stale.is_empty() && report.overlapping.is_empty(), "{report}");
         self.sender.stop().await;
