@@ -32,6 +32,9 @@ struct Options {
     /// Exit when all have arrived, with a summary; the exit code is 0 only if nothing is missing, doubled or stale
     #[arg(long)]
     exit: bool,
+    /// Be a client of the Cloud Elements API instead of One Tribe: make an instance, and verify what its callback is told
+    #[arg(long)]
+    elements: bool,
     /// How many seconds the orders may take before the sandbox gives up on them (with --exit)
     #[arg(long, default_value_t = 300)]
     patience: u64,
@@ -39,7 +42,15 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Options::parse()).await {
+    let options = Options::parse();
+    let clean = match options.elements {
+        true => {
+            let (orders, patience) = (options.orders.unwrap_or(ORDERS), Duration::from_secs(options.patience));
+            sandbox::elements::run(orders, !options.exit, patience).await
+        }
+        false => run(options).await,
+    };
+    match clean {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The instance of a hub call, and its link.
-fn link_of<'a>(connection: &'a Connection) -> Result<&'a Link, ApiError> {
+fn link_of(connection: &Connection) -> Result<&Link, ApiError> {
     if is_disabled(connection) {
         return Err(ApiError::new(403, format!("the instance {} is disabled", connection.id)));
     }
