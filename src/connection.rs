@@ -144,8 +144,11 @@ impl Connection {
     /// The resources under which an event of the store's own `orders`, `products` or `customers` is kept; none for what
     /// nobody wants to hear of.
     pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
-        match self.link.as_ref().and_then(|link| link.destination.as_ref()) {
+        let Some(link) = &self.link else { return Vec::new() };
+        match &link.destination {
             Some(Destination::CloudElements(callback)) => callback.resources_of(topic),
+            // An instance without events only answers its client.
+            None if link.spec.instance.is_some() => Vec::new(),
             Some(Destination::OneTribe(_)) | None if topic == ResourceName::orders().as_str() => {
                 vec![ResourceName::orders()]
             }

@@ -1,5 +1,5 @@
-//! A simulated client of the Cloud Elements API: takes notifications at its callback, verifies their signatures, keeps the
-//! books, and misbehaves on demand.
+//! A simulated client of the Cloud Elements API: takes notifications at its callback, verifies their signatures, keeps
+//! the books, and misbehaves on demand.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -10,6 +10,7 @@ mod blocklist;
 pub mod callback;
 pub mod callback_sim;
 pub mod control_panel;
+pub mod elements;
 pub mod event;
 pub mod fault;
 pub mod http;

@@ -34,8 +34,11 @@ struct Options {
     #[arg(long)]
     exit: bool,
     /// Connect this many stores, BigCommerce and WooCommerce, and place the orders in them in turn
-    #[arg(long)]
+    #[arg(long, conflicts_with = "elements")]
     stores: Option<usize>,
+    /// Be a client of the Cloud Elements API instead of One Tribe: make an instance, and verify what its callback is told
+    #[arg(long)]
+    elements: bool,
     /// How many seconds the orders may take before the sandbox gives up on them (with --exit)
     #[arg(long, default_value_t = 300)]
     patience: u64,
@@ -45,6 +48,10 @@ struct Options {
 async fn main() -> ExitCode {
     let options = Options::parse();
     let clean = match options.stores {
+        _ if options.elements => {
+            let (orders, patience) = (options.orders.unwrap_or(ORDERS), Duration::from_secs(options.patience));
+            sandbox::elements::run(orders, !options.exit, patience).await
+        }
         Some(stores) => run_many(stores, &options).await,
         None => run(options).await,
     };
