@@ -177,7 +177,8 @@ mod tests {
     fn days_in_the_past_are_taken() {
         assert_eq!(beginning("2024-03-05").map(|at| at.millis()), Some(1_709_596_800_000));
         assert!(beginning(EARLIEST).is_some());
-        for wrong in ["", "yesterday", "2008-12-31", "2999-01-01", "2024-02-30", "2024-03-05T00:00:00Z;", "05.03.2024"] {
+        for wrong in ["", "yesterday", "2008-12-31", "2999-01-01", "2024-02-30", "2024-03-05T00:00:00Z;", "05.03.2024"]
+        {
             assert_eq!(beginning(wrong).map(|at| at.millis()), None, "{wrong}");
         }
     }

@@ -214,12 +214,7 @@ async fn is_superseded(relay: &Relay, spec: &ConnectionSpec) -> bool {
 }
 
 /// Makes the store's connection, takes it up again, or gives it the new token.
-async fn keep(
-    relay: &Relay,
-    app: &App,
-    grant: Grant,
-    began: Instant,
-) -> Result<Arc<Connection>, DirectoryError> {
+async fn keep(relay: &Relay, app: &App, grant: Grant, began: Instant) -> Result<Arc<Connection>, DirectoryError> {
     let directory = &relay.services.directory;
     let mut spec = spec_of(relay, &grant);
     if let Some(name) = name_of(relay, &spec).await {
