@@ -4,6 +4,7 @@
 //! Everything listens on loopback only.
 
 mod answer;
+pub mod app;
 pub mod audit;
 mod barrier;
 mod blocklist;
