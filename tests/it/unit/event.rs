@@ -306,7 +306,7 @@ fn of_a_repeated_field_the_last_one_counts() {
 fn the_guides_own_payload_is_an_event_of_its_order() {
     let expected = OrderEvent {
         hash: Some("3f9ea420af83450d7ef9f78b08c8af25b2213637".into()),
-        ..event(173_331, ChangeKind::Created)
+        ..event(173_331, ChangeKind::Updated)
     };
     assert_eq!(parse(sandbox::order::PAYLOAD_FIXTURE), Ok(Payload::Order(expected)));
 }
