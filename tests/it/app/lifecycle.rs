@@ -36,7 +36,7 @@ async fn an_uninstall_wipes_the_credentials_and_late_webhooks_are_answered() {
 
 #[actix_web::test]
 async fn a_reinstall_takes_up_the_same_connection_and_delivers_nothing_twice() {
-    let world = World::start(1).await;
+    let world = World::start_with(1, &[("RECONCILE_INTERVAL", "1s")]).await;
     let store = world.store(1).unwrap();
     world.connect(&store).await;
     let before = store.place_order_as(None, PAID);
@@ -90,7 +90,7 @@ async fn an_uninstall_from_before_the_last_install_does_not_end_it() {
 
 #[actix_web::test]
 async fn an_uninstall_that_nobody_told_of_shows_as_lost_access_and_a_reinstall_mends_it() {
-    let world = World::start(1).await;
+    let world = World::start_with(1, &[("RECONCILE_INTERVAL", "1s")]).await;
     let store = world.store(1).unwrap();
     world.connect(&store).await;
     world.panel.uninstall_with(&store, UninstallOptions { silent: true, ..UninstallOptions::default() }).await.unwrap();
