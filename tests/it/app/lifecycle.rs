@@ -114,6 +114,14 @@ async fn stores_of_the_app_do_not_take_each_others_webhooks() {
     let orders = [one.place_order_as(None, PAID), two.place_order_as(None, PAID)];
     world.arrived(&one, orders[0]).await;
     world.arrived(&two, orders[1]).await;
+    // Genuine, at the wrong address: answered, since any other answer counts against all stores, and dropped.
+    let hook = one.hooks().remove(0);
+    let token = hook.header_list().remove(0).1;
+    let body = r#"{"scope":"store/order/created","data":{"type":"order","id":4711},"producer":"stores/store2"}"#;
+    for (token, status) in [(token.as_str(), 200), ("wrong", 401), ("", 401)] {
+        let sent = world.client.post(&hook.destination).header("x-relay-token", token).body(body);
+        assert_eq!(sent.send().await.unwrap().status(), status);
+    }
     world.panel.uninstall(&one).await.unwrap();
     let order = two.place_order_as(None, PAID);
     world.arrived(&two, order).await;
