@@ -156,6 +156,24 @@ async fn an_install_from_outside_ends_where_bigcommerce_wants_it() {
 }
 
 #[actix_web::test]
+async fn a_slow_login_server_is_waited_for_and_then_told_of() {
+    let world = World::start(1).await;
+    let store = world.store(1).unwrap();
+    world.panel.fault(Fault::new(Operation::Token, Action::Slow(Duration::from_secs(2))));
+    world.install(&store).await;
+    world.panel.clear_faults();
+    world.panel.fault(Fault::new(Operation::Token, Action::Hold));
+    let page = world.get(&world.panel.install_url(&store)).await;
+    assert_eq!(page.status, 504);
+    page.is_a_page_of_the_app(&world);
+    assert!(page.text.contains("did not answer in time"), "{}", page.text);
+    world.panel.clear_faults();
+    world.panel.release();
+    assert_eq!(world.connection().await["state"], "incomplete");
+    world.stop().await;
+}
+
+#[actix_web::test]
 async fn without_the_app_its_routes_lead_nowhere() {
     let mut world = World::start(1).await;
     let store = world.store(1).unwrap();

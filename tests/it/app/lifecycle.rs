@@ -36,7 +36,7 @@ async fn an_uninstall_wipes_the_credentials_and_late_webhooks_are_answered() {
 
 #[actix_web::test]
 async fn a_reinstall_takes_up_the_same_connection_and_delivers_nothing_twice() {
-    let world = World::start(1).await;
+    let world = World::start_with(1, &[("RECONCILE_INTERVAL", "1s")]).await;
     let store = world.store(1).unwrap();
     world.connect(&store).await;
     let before = store.place_order_as(None, PAID);
@@ -90,7 +90,7 @@ async fn an_uninstall_from_before_the_last_install_does_not_end_it() {
 
 #[actix_web::test]
 async fn an_uninstall_that_nobody_told_of_shows_as_lost_access_and_a_reinstall_mends_it() {
-    let world = World::start(1).await;
+    let world = World::start_with(1, &[("RECONCILE_INTERVAL", "1s")]).await;
     let store = world.store(1).unwrap();
     world.connect(&store).await;
     world.panel.uninstall_with(&store, UninstallOptions { silent: true, ..UninstallOptions::default() }).await.unwrap();
@@ -114,6 +114,14 @@ async fn stores_of_the_app_do_not_take_each_others_webhooks() {
     let orders = [one.place_order_as(None, PAID), two.place_order_as(None, PAID)];
     world.arrived(&one, orders[0]).await;
     world.arrived(&two, orders[1]).await;
+    // Genuine, at the wrong address: answered, since any other answer counts against all stores, and dropped.
+    let hook = one.hooks().remove(0);
+    let token = hook.header_list().remove(0).1;
+    let body = r#"{"scope":"store/order/created","data":{"type":"order","id":4711},"producer":"stores/store2"}"#;
+    for (token, status) in [(token.as_str(), 200), ("wrong", 401), ("", 401)] {
+        let sent = world.client.post(&hook.destination).header("x-relay-token", token).body(body);
+        assert_eq!(sent.send().await.unwrap().status(), status);
+    }
     world.panel.uninstall(&one).await.unwrap();
     let order = two.place_order_as(None, PAID);
     world.arrived(&two, order).await;
