@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_no_news_and_never_in_the_way_of_any() {
-        let at = |second| Timestamp::from_seconds(1_700_000_000 + second);
+        let at = |second: i64| Timestamp::from_seconds(1_700_000_000 + second);
         let (one, two) = (Digest([1; 16]), Digest([2; 16]));
         let mut row = Row::remembered(one, at(0));
         assert_eq!((row.state, row.due_at, row.settled_at), (ObjectState::Delivered, None, Some(at(0))));

@@ -342,8 +342,8 @@ mod tests {
     fn a_row_without_a_date_stands_beside_its_neighbour() {
         let (one, two) = ("Tue, 05 Mar 2019 21:40:11 +0000", "Tue, 05 Mar 2019 21:40:12 +0000");
         let (start, until) = (Timestamp::from_seconds(1_551_822_000), Timestamp::from_seconds(1_551_823_000));
-        let dated = |list| dated(rows(list), start, Sort::OldestFirst, until);
-        let seconds = |list| -> Vec<i64> {
+        let dated = |list: &[(i64, &str)]| dated(rows(list), start, Sort::OldestFirst, until);
+        let seconds = |list: &[(i64, &str)]| -> Vec<i64> {
             let rows = dated(list).expect("dates can be told");
             rows.iter().map(|row| row.modified.millis() / 1000 - 1_551_822_000).collect()
         };
