@@ -216,6 +216,10 @@ impl Drop for OpenRequest {
 }
 
 async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    // A look at whether anybody answers is no request for an order.
+    if request.method() == Method::HEAD {
+        return HttpResponse::NotFound().finish();
+    }
     let seen = order::revision_of(&body);
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let index = state.ledger.begin(Arrival {

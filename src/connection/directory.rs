@@ -148,7 +148,7 @@ impl Directory {
         }
         let _making = self.making.lock().await;
         self.refresh().await?;
-        if let Some(same) = self.same_as(&spec) {
+        if let Some(same) = self.same_as(&spec, None) {
             if same.state != ConnectionState::Disconnected {
                 return Err(DirectoryError::Duplicate(same.id));
             }
@@ -172,8 +172,9 @@ impl Directory {
         self.current(id).await
     }
 
-    /// A connection that the same request would make: of instances none, since a client may want several.
-    fn same_as(&self, spec: &ConnectionSpec) -> Option<Arc<Connection>> {
+    /// A connection, other than `except`, that the same request would make: of instances none, since a client may want
+    /// several.
+    fn same_as(&self, spec: &ConnectionSpec, except: Option<ConnectionId>) -> Option<Arc<Connection>> {
         if spec.origin == Origin::Instance {
             return None;
         }
@@ -186,7 +187,7 @@ impl Directory {
             let same_store = connection.source_kind == kind && connection.store == store;
             let same_destination = spec.origin == Origin::App
                 || spec.destination.as_ref().is_some_and(|destination| connection.has_destination(destination));
-            comparable && same_store && same_destination
+            comparable && same_store && same_destination && Some(connection.id) != except
         };
         let mut same: Vec<_> = self.catalog.all().into_iter().filter(is_same).collect();
         same.sort_unstable_by_key(|connection| (connection.state == ConnectionState::Disconnected, connection.id));
@@ -232,17 +233,35 @@ impl Directory {
         if let Some(spec) = change.spec.as_ref().filter(|_| change.verifies) {
             self.verify(spec).await?;
         }
+        // No other may become the same meanwhile.
+        let _making = self.making.lock().await;
+        if let Some(spec) = &change.spec {
+            self.check_destination(&connection, spec).await?;
+        }
         let mut update = match &change.spec {
             Some(spec) => self.update_of(&connection, spec)?,
             None => ConnectionUpdate::default(),
         };
-        update.state = change.state;
+        update.state = state_after(&connection, &change);
         update.token_digest = change.token_digest.map(Some);
         update.begins_at = change.begins_anew.then(Timestamp::now);
         if !self.inbox.update_connection(id, update).await? {
             return Err(DirectoryError::Unknown(id));
         }
         self.current(id).await
+    }
+
+    /// Whether a destination that is another than before is not one that the store is connected to already.
+    async fn check_destination(&self, connection: &Connection, spec: &ConnectionSpec) -> Result<(), DirectoryError> {
+        let former = connection.link.as_ref().and_then(|link| link.spec.destination.as_ref());
+        if spec.destination.as_ref() == former {
+            return Ok(());
+        }
+        self.refresh().await?;
+        match self.same_as(spec, Some(connection.id)) {
+            Some(same) if same.state != ConnectionState::Disconnected => Err(DirectoryError::Duplicate(same.id)),
+            _ => Ok(()),
+        }
     }
 
     /// Ends a connection: its hooks are removed at the store as far as that can be done, its credentials wiped.
@@ -300,5 +319,21 @@ impl Directory {
     async fn current(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {
         self.refresh().await?;
         self.catalog.get(id).ok_or(DirectoryError::Unknown(id))
+    }
+}
+
+/// The state that a change leads to. A store of the app is active as soon as, and only while, it has a payload URL.
+fn state_after(connection: &Connection, change: &Change) -> Option<(ConnectionState, Option<PauseReason>)> {
+    if connection.origin != Origin::App {
+        return change.state;
+    }
+    let spec = change.spec.as_ref().or(connection.link.as_ref().map(|link| &link.spec));
+    let has_destination = spec.is_some_and(|spec| spec.destination.is_some());
+    match change.state {
+        Some((ConnectionState::Active, _)) if !has_destination => Some((ConnectionState::Incomplete, None)),
+        None if has_destination && connection.state == ConnectionState::Incomplete => {
+            Some((ConnectionState::Active, None))
+        }
+        asked => asked,
     }
 }

@@ -148,6 +148,7 @@ impl ConnectionChange {
         let value = parse(body)?;
         let whole = Object::whole(&value)?;
         whole.only(&["name", "source", "destination", "skip_order_statuses", "state"])?;
+        whole.without_nulls()?;
         let mut spec = former.clone();
         if let Some(name) = whole.checked("name", fields::name)? {
             spec.name = name;
@@ -155,6 +156,7 @@ impl ConnectionChange {
         let source = whole.object("source")?;
         if let Some(given) = &source {
             check_changeable(&whole, "source", former.origin)?;
+            given.without_nulls()?;
             change_source(given, &mut spec.source, rules)?;
         }
         if let Some(given) = whole.object("destination")? {

@@ -17,6 +17,8 @@ const LIST_KIB: u32 = 64 * 1024;
 pub(crate) struct Capacity {
     trusted: Arc<Semaphore>,
     doubtful: Arc<Semaphore>,
+    /// More than this many doubtful calls free are room for more than one of each connection's.
+    reserve: usize,
     list_kib: Arc<Semaphore>,
 }
 
@@ -27,6 +29,7 @@ impl Capacity {
         Self {
             trusted: Arc::new(Semaphore::new(trusted)),
             doubtful: Arc::new(Semaphore::new(doubtful)),
+            reserve: doubtful - doubtful / DOUBTFUL_SHARE,
             list_kib: Arc::new(Semaphore::new(LIST_KIB as usize)),
         }
     }
@@ -41,6 +44,12 @@ impl Capacity {
     pub fn try_call(&self, is_doubtful: bool) -> Option<OwnedSemaphorePermit> {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
         share.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether a connection that may not answer may have several calls under way: the greater part of their share stays
+    /// free for the first call of each of the others.
+    pub fn has_room_for_doubtful(&self) -> bool {
+        self.doubtful.available_permits() > self.reserve
     }
 
     /// Waits for room for a list of so many bytes, as far as that can be told.

@@ -182,10 +182,11 @@ impl Lane {
             None => return Ok(Some(Wait::Idle)),
         };
         let wall = Timestamp::now();
-        // One call at a time until both sides are known to answer: whoever hangs ties up no more than that.
-        let is_doubtful = self.is_doubtful();
-        let free = if is_doubtful { 1 } else { self.slots.available_permits() };
-        if free == 0 || (is_doubtful && !self.under_way().is_empty()) {
+        // One call at a time until both sides are known to answer, unless there is room for many who may hang: whoever does
+        // ties up no more than that.
+        let one_at_a_time = self.is_doubtful() && !self.shared.capacity.has_room_for_doubtful();
+        let free = if one_at_a_time { 1 } else { self.slots.available_permits() };
+        if free == 0 || (one_at_a_time && !self.under_way().is_empty()) {
             return Ok(Some(Wait::Moved));
         }
         let mut due = self.shared.inbox.due(self.connection.id, wall, LOOKED_AT).await?;

@@ -1,6 +1,9 @@
 //! Many connections in one relay: each gets its own, and none holds up, sees or counts for another.
 
+mod apart;
 mod api;
 mod fairness;
+mod refused;
 mod shops;
+mod trouble;
 pub mod world;

@@ -66,6 +66,14 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Refuses fields that are null: a change says what something is to be, and leaves out what stays.
+    pub fn without_nulls(&self) -> Read<()> {
+        match self.fields.iter().find(|(_, value)| value.is_null()) {
+            Some((name, _)) => Err(self.problem(name, "cannot be taken away; leave the field out to keep it as it is")),
+            None => Ok(()),
+        }
+    }
+
     fn get(&self, name: &str) -> Option<&'a Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }

@@ -186,9 +186,11 @@ fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
 fn polling(facts: &Facts, judgment: &mut Judgment) {
     let trouble = facts.feeds.iter().filter_map(|feed| feed.trouble).min_by_key(|(since, _)| *since);
     let Some((since, failure)) = trouble else { return };
-    if facts.connection.poll_interval.is_none() || facts.age(since) < LONG_WAIT || store_in_the_way(judgment) {
+    if facts.connection.poll_interval.is_none() || store_in_the_way(judgment) {
         return;
     }
+    // A look at the check deserves the truth at once; nobody is woken for what may be over by the next poll.
+    let is_lasting = facts.age(since) >= LONG_WAIT;
     let span = humanize::span(facts.age(since));
     let consequence = if facts.connection.expects_webhooks() {
         "An order whose webhook is lost is not found meanwhile."
@@ -203,6 +205,6 @@ fn polling(facts: &Facts, judgment: &mut Judgment) {
                 "If the other checks are well, tell the people who run the relay.",
             )
             .since(since)
-            .alerting(!facts.connection.expects_webhooks()),
+            .alerting(is_lasting && !facts.connection.expects_webhooks()),
     );
 }

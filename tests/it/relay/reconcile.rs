@@ -133,19 +133,19 @@ async fn skipped_statuses_are_not_fetched_for_every_poll() {
 #[actix_web::test]
 async fn what_was_cleared_out_is_not_forwarded_again_by_a_later_start() {
     let mut world = polling(StoreConfig::default());
-    world.set("EVENT_RETENTION", "3s");
-    world.set("WEBHOOK_TOLERANCE", "3s");
+    world.set("EVENT_RETENTION", "8s");
+    world.set("WEBHOOK_TOLERANCE", "8s");
     world.start_relay().await;
     world.hooked().await;
     let order = world.store.place_order_silently(None, 11);
     world.arrived(1).await;
     world.settled(order, "delivered").await;
     // The row ages; the watermark stays at it.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
     world.stop_relay().await;
     let parts = Parts::open(world.config()).await;
     let (inbox, id) = (&parts.services.inbox, parts.connection.id);
-    let removed = inbox.prune(Timestamp::now().before(Duration::from_secs(3)), 500).await.unwrap();
+    let removed = inbox.prune(Timestamp::now().before(Duration::from_secs(8)), 500).await.unwrap();
     // The relay may have cleared it out itself.
     let known = inbox.known(id, ResourceName::orders(), vec![ObjectId::Number(order)]).await.unwrap();
     assert!(removed <= 1 && known.is_empty());

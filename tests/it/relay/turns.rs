@@ -281,7 +281,9 @@ async fn who_waits_too_long_is_told_why() {
         }
     };
     tokio::time::timeout(PATIENCE, taken).await.unwrap();
-    // The check that every start runs has looked at the hooks too, by now.
+    // The check that every start runs looks at the hooks too, right after the store.
+    let is_checked = |store: &StoreSim| store.call_count(Operation::StoreInformation) > 0;
+    world.store.wait_for(is_checked, PATIENCE).await.unwrap();
     tokio::time::sleep(A_MOMENT).await;
     let calls = world.store.call_count(Operation::Hooks);
     let mut update = Hooks::start(&world, "update");
