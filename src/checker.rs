@@ -84,8 +84,14 @@ impl Checker {
 
     /// Runs all checks side by side, each within ten seconds, and judges. Sends no order anywhere.
     pub async fn check(&self, services: &Services, connection: &Connection) -> Examined {
-        self.probe(services, connection).await;
+        self.probe(services, connection, true).await;
         self.note(connection, |probed| probed.is_checked = true);
+        self.examine(services, connection).await
+    }
+
+    /// The same, but for the destination, to which nothing at all is sent.
+    pub async fn check_source(&self, services: &Services, connection: &Connection) -> Examined {
+        self.probe(services, connection, false).await;
         self.examine(services, connection).await
     }
 

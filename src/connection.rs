@@ -144,8 +144,11 @@ impl Connection {
     /// The resources under which an event of the store's own `orders`, `products` or `customers` is kept; none for what
     /// nobody wants to hear of.
     pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
-        match self.link.as_ref().and_then(|link| link.destination.as_ref()) {
+        let Some(link) = &self.link else { return Vec::new() };
+        match &link.destination {
             Some(Destination::CloudElements(callback)) => callback.resources_of(topic),
+            // An instance without events only answers its client.
+            None if link.spec.instance.is_some() => Vec::new(),
             Some(Destination::OneTribe(_)) | None if topic == ResourceName::orders().as_str() => {
                 vec![ResourceName::orders()]
             }
@@ -222,6 +225,7 @@ impl ConnectionBuilder {
     }
 
     fn link(&self, origin: Origin, hook_key: &str, spec: ConnectionSpec) -> Result<Link, bigcommerce::BadAddress> {
+        let destination = spec.destination.as_ref().and_then(|destination| self.destination(&spec, destination));
         let (source, proof) = match &spec.source {
             SourceSpec::BigCommerce(store) => {
                 let secrets = self.callback_secrets(store);
@@ -232,14 +236,13 @@ impl ConnectionBuilder {
                 (Source::BigCommerce(Arc::new(source)), Proof::BigCommerce(verifier))
             }
             SourceSpec::WooCommerce(shop) => {
-                let topics = watched_topics(&spec);
+                let topics = watched_topics(destination.as_ref());
                 let verifier =
                     woocommerce::webhook::Verifier::new(&shop.url, std::slice::from_ref(&shop.webhook_secret), topics);
                 let source = woocommerce::Shop::new(self.shops.clone(), shop)?;
                 (Source::WooCommerce(Arc::new(source)), Proof::WooCommerce(verifier))
             }
         };
-        let destination = spec.destination.as_ref().and_then(|destination| self.destination(&spec, destination));
         Ok(Link {
             source,
             destination,
@@ -319,7 +322,7 @@ impl ConnectionBuilder {
                 };
                 store.scopes.iter().map(wanted).collect()
             }
-            SourceSpec::WooCommerce(shop) => watched_topics(&link.spec)
+            SourceSpec::WooCommerce(shop) => watched_topics(link.destination.as_ref())
                 .into_iter()
                 .map(|topic| WantedHook {
                     topic,
@@ -332,11 +335,11 @@ impl ConnectionBuilder {
 }
 
 /// The topics of a WooCommerce shop that a connection watches.
-fn watched_topics(spec: &ConnectionSpec) -> Vec<String> {
-    match &spec.destination {
-        Some(DestinationSpec::CloudElements(_)) => {
-            spec.resource_names().iter().flat_map(|resource| woocommerce::hooks::topics_of(resource.as_str())).collect()
+fn watched_topics(destination: Option<&Destination>) -> Vec<String> {
+    match destination {
+        Some(Destination::CloudElements(callback)) => {
+            callback.topics().into_iter().flat_map(woocommerce::hooks::topics_of).collect()
         }
-        _ => woocommerce::hooks::topics_of("orders"),
+        Some(Destination::OneTribe(_)) | None => woocommerce::hooks::topics_of("orders"),
     }
 }

@@ -1,8 +1,10 @@
 //! Dispatch: claim → fetch → forward → settle, for all connections.
 //!
-//! Here is the scheduler, which knows who has something due and gives turns; `lane` is one connection's turn, `delivery`
-//! takes a claim to its end, `notify` takes claims to callbacks, `capacity` shares out the calls under way, `hints` is what was learned of both sides.
+//! Here is the scheduler, which knows who has something due and gives turns; `lane` is one connection's turn,
+//! `delivery` takes a claim to its end, `blame` says what a failure comes to, `notify` takes claims to callbacks, `capacity` shares out the calls under way,
+//! `hints` is what was learned of both sides.
 
+mod blame;
 mod capacity;
 mod delivery;
 mod hints;
@@ -115,8 +117,8 @@ impl Turns {
 type Ended = (ConnectionId, Result<Wait, InboxError>);
 
 impl Dispatch {
-    /// Nothing runs yet. `shards` says which connections are this process's to deliver; `rows` are those that polls have
-    /// just read.
+    /// Nothing runs yet. `shards` says which connections are this process's to deliver; `rows` are those that polls
+    /// have just read.
     pub fn new(
         inbox: Arc<dyn Inbox>,
         catalog: Arc<LiveCatalog>,

@@ -1,5 +1,5 @@
-//! A simulated client of the Cloud Elements API: takes notifications at its callback, verifies their signatures, keeps the
-//! books, and misbehaves on demand.
+//! A simulated client of the Cloud Elements API: takes notifications at its callback, verifies their signatures, keeps
+//! the books, and misbehaves on demand.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -179,6 +179,10 @@ impl Drop for Done {
 }
 
 async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    // A check that only asks whether anybody is there is no notification.
+    if request.method() == actix_web::http::Method::HEAD {
+        return HttpResponse::Ok().finish();
+    }
     let headers: BTreeMap<String, String> = request
         .headers()
         .iter()

@@ -4,12 +4,14 @@
 //! Everything listens on loopback only.
 
 mod answer;
+pub mod app;
 pub mod audit;
 mod barrier;
 mod blocklist;
 pub mod callback;
 pub mod callback_sim;
 pub mod control_panel;
+pub mod elements;
 pub mod event;
 pub mod fault;
 pub mod http;

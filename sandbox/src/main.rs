@@ -12,7 +12,9 @@ use std::{
 use clap::Parser;
 use onetribe_relay::config::Config;
 use sandbox::{
-    OneTribeSim, Sender, SenderOptions, StoreSim, audit,
+    OneTribeSim, Sender, SenderOptions, StoreSim,
+    app::AppWorld,
+    audit,
     relay::{ADMIN_TOKEN, Relay, free_port, variables},
     stores::ManyStores,
 };
@@ -24,6 +26,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How many orders are placed when nothing is said.
 const ORDERS: u32 = 5;
 
+/// How many stores the control panel has when nothing is said.
+const STORES: usize = 3;
+
 /// Shows onetribe-relay at work between a simulated BigCommerce store and a simulated One Tribe.
 #[derive(Debug, Parser)]
 struct Options {
@@ -34,8 +39,15 @@ struct Options {
     #[arg(long)]
     exit: bool,
     /// Connect this many stores, BigCommerce and WooCommerce, and place the orders in them in turn
-    #[arg(long)]
+    #[arg(long, conflicts_with = "elements")]
     stores: Option<usize>,
+    /// Be a client of the Cloud Elements API instead of One Tribe: make an instance, and verify what its callback is told
+    #[arg(long)]
+    elements: bool,
+    /// Add a simulated BigCommerce control panel, in which the app can be installed, opened in its frame and uninstalled
+    /// with a browser (with --stores N: for so many stores, else for three)
+    #[arg(long, conflicts_with_all = ["exit", "orders", "elements"])]
+    app: bool,
     /// How many seconds the orders may take before the sandbox gives up on them (with --exit)
     #[arg(long, default_value_t = 300)]
     patience: u64,
@@ -45,6 +57,11 @@ struct Options {
 async fn main() -> ExitCode {
     let options = Options::parse();
     let clean = match options.stores {
+        _ if options.elements => {
+            let (orders, patience) = (options.orders.unwrap_or(ORDERS), Duration::from_secs(options.patience));
+            sandbox::elements::run(orders, !options.exit, patience).await
+        }
+        stores if options.app => run_app(stores.unwrap_or(STORES)).await,
         Some(stores) => run_many(stores, &options).await,
         None => run(options).await,
     };
@@ -173,6 +190,43 @@ async fn run_many(stores: usize, options: &Options) -> Result<bool, Box<dyn Erro
     }
     many.stop().await?;
     Ok(clean)
+}
+
+/// The single-click app, to be tried with a browser.
+async fn run_app(stores: usize) -> Result<bool, Box<dyn Error>> {
+    if stores == 0 {
+        return Err("--stores: at least one".into());
+    }
+    let folder = tempfile::tempdir()?;
+    let world = AppWorld::start(stores, folder.path()).await?;
+    println!("a simulated BigCommerce control panel   {}", world.panel.page_origin());
+    println!("the payload URL to paste in the app     {}", world.sink.url());
+    println!("the relay's list of connections         {}", world.url("/connections"));
+    println!("                                        (any user, password {ADMIN_TOKEN})");
+    println!();
+    println!("1. Open the control panel, choose a store, and press Install: the app's page opens in its frame.");
+    println!(
+        "2. Paste the payload URL and press Connect. Place order, then Check Integration: the order was forwarded."
+    );
+    println!(
+        "3. Go back to the store. Open shows the page again; Uninstall ends it; Install takes it up where it was."
+    );
+    println!();
+    println!("orders that arrive at One Tribe are shown here, until Ctrl-C");
+    let (mut stop, mut shown) = (std::pin::pin!(tokio::signal::ctrl_c()), 0);
+    loop {
+        tokio::select! {
+            stopped = &mut stop => { stopped?; break }
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
+        let accepted = world.sink.accepted();
+        for one in accepted.iter().skip(shown) {
+            println!("order {} arrived", one.order_id);
+        }
+        shown = accepted.len();
+    }
+    world.stop().await?;
+    Ok(true)
 }
 
 /// Status 11, Awaiting Fulfillment: an order that has been paid.

@@ -9,13 +9,10 @@ use onetribe_relay::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ControlPanelSim, OneTribeSim, StoreFarm, StoreSim};
+use crate::{OneTribeSim, StoreSim};
 
 /// Opens the status page of a relay started here.
 pub const ADMIN_TOKEN: &str = "sandbox-admin-token";
-
-/// Seals the credentials of connections: 32 bytes that nobody else uses.
-pub const CREDENTIALS_KEY: &str = "c2FuZGJveC1jcmVkZW50aWFscy1rZXktMzItYnl0ZXM=";
 
 /// The environment of a relay between `store` and `sink` that keeps its inbox at `database` and listens on `port` of
 /// loopback. Later entries win, so that a test may add its own.
@@ -27,29 +24,6 @@ pub fn variables(store: &StoreSim, sink: &OneTribeSim, database: &Path, port: u1
         ("BIGCOMMERCE_CLIENT_SECRET", config.client_secret.clone()),
         ("BIGCOMMERCE_API_URL", store.api_url()),
         ("ONE_TRIBE_DESTINATION", sink.url()),
-        ("PUBLIC_URL", format!("http://127.0.0.1:{port}")),
-        ("DATABASE_URL", format!("sqlite://{}", database.display())),
-        ("HOST", "127.0.0.1".to_owned()),
-        ("PORT", port.to_string()),
-        ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
-}
-
-/// The environment of a relay that serves the app of `panel` to the stores of `farm`, and has no store of its own. Merchants
-/// may name payload URLs of loopback.
-pub fn app_variables(panel: &ControlPanelSim, farm: &StoreFarm, database: &Path, port: u16) -> Vec<(String, String)> {
-    let app = panel.app();
-    [
-        ("BIGCOMMERCE_APP_CLIENT_ID", app.client_id),
-        ("BIGCOMMERCE_APP_CLIENT_SECRET", app.client_secret),
-        ("BIGCOMMERCE_LOGIN_URL", panel.login_url()),
-        ("BIGCOMMERCE_APP_FRAME_ANCESTORS", panel.page_origin()),
-        ("BIGCOMMERCE_API_URL", farm.api_url()),
-        ("CREDENTIALS_KEY", CREDENTIALS_KEY.to_owned()),
-        ("ONE_TRIBE_HOSTS", "127.0.0.1".to_owned()),
-        ("ALLOWED_PRIVATE_NETWORKS", "127.0.0.0/8".to_owned()),
         ("PUBLIC_URL", format!("http://127.0.0.1:{port}")),
         ("DATABASE_URL", format!("sqlite://{}", database.display())),
         ("HOST", "127.0.0.1".to_owned()),

@@ -27,8 +27,8 @@ async fn timed<T>(call: impl Future<Output = Result<T, Failure>>) -> Probe<Resul
 }
 
 impl Checker {
-    /// Asks everybody, side by side.
-    pub(super) async fn probe(&self, services: &Services, connection: &Connection) {
+    /// Asks everybody, side by side; the destination only if `asks_destination`.
+    pub(super) async fn probe(&self, services: &Services, connection: &Connection, asks_destination: bool) {
         let id = connection.id;
         let database = async {
             let began = Instant::now();
@@ -53,7 +53,7 @@ impl Checker {
             }
         };
         let destination = async {
-            let Some(destination) = &link.destination else { return };
+            let Some(destination) = link.destination.as_ref().filter(|_| asks_destination) else { return };
             let found = timed(reach(services, link, destination)).await;
             self.note(connection, |probed| probed.destination = Some(found));
         };

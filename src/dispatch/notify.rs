@@ -1,8 +1,8 @@
 //! Delivery to a Cloud Elements callback: objects of one resource go out together, as one notification.
 //!
 //! Here is what goes out when; `rows` fetches what a notification carries, `judge` says what a claim comes to, `send`
-//! sends and settles. A notification that has failed has its own times for the next tries; until it has arrived, whatever
-//! comes later waits behind it.
+//! sends and settles. A notification that has failed has its own times for the next tries; until it has arrived,
+//! whatever comes later waits behind it.
 
 mod judge;
 mod rows;
@@ -329,8 +329,8 @@ impl Lane {
         });
     }
 
-    /// How long objects are held to be fetched, by calls that may wait their turn one `fetch_timeout` after the other, and
-    /// told of.
+    /// How long objects are held to be fetched, by calls that may wait their turn one `fetch_timeout` after the other,
+    /// and told of.
     fn notification_lease(&self, fetches: u32) -> Duration {
         let settings = &self.shared.settings;
         settings.fetch_timeout * fetches + settings.forward_timeout + LEASE_SLACK

@@ -60,8 +60,8 @@ pub struct StoreRequest {
 }
 
 impl StoreRequest {
-    /// A GET of one object of a list, as far as it is one that the store knows by this id: BigCommerce's v3 customers have
-    /// no route of their own.
+    /// A GET of one object of a list, as far as it is one that the store knows by this id: BigCommerce's v3 customers
+    /// have no route of their own.
     pub fn of_one(&self, id: &ObjectId) -> Self {
         let id = id.to_string();
         if self.api == StoreApi::BigCommerceV3 && self.path == "customers" {

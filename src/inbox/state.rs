@@ -344,3 +344,22 @@ impl Row {
         concerned
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_no_news_and_never_in_the_way_of_any() {
+        let at = |second: i64| Timestamp::from_seconds(1_700_000_000 + second);
+        let (one, two) = (Digest([1; 16]), Digest([2; 16]));
+        let mut row = Row::remembered(one, at(0));
+        assert_eq!((row.state, row.due_at, row.settled_at), (ObjectState::Delivered, None, Some(at(0))));
+        assert!(row.was_told && row.version == row.delivered && row.delivered_at.is_none());
+        assert!(row.remember(two, at(5)));
+        assert_eq!((row.digest, row.settled_at), (Some(two), Some(at(5))));
+        row.raise(Raise { reason: Reason::Look, change: ChangeKind::Updated, at: at(9) });
+        assert!(row.is_due(at(9)) && !row.remember(one, at(10)), "work comes first");
+        assert_eq!((row.digest, row.settled_at), (Some(two), None));
+    }
+}

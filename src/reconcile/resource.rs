@@ -1,5 +1,5 @@
-//! One polled resource of a Cloud Elements instance: its list is read for what has changed since the last poll, and what
-//! its callback does not know yet is handed on. What a row means, and the way through the pages, is `elements`'.
+//! One polled resource of a Cloud Elements instance: its list is read for what has changed since the last poll, and
+//! what its callback does not know yet is handed on. What a row means, and the way through the pages, is `elements`'.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -253,8 +253,8 @@ impl ResourcePoll {
         Ok(ids)
     }
 
-    /// What is news of a page: states that have not been handed on, nor told of last. What is seen again and again, and is
-    /// about to be forgotten, is remembered anew.
+    /// What is news of a page: states that have not been handed on, nor told of last. What is seen again and again, and
+    /// is about to be forgotten, is remembered anew.
     async fn fresh(
         &self,
         connection: &Connection,

@@ -75,7 +75,7 @@ impl Operation {
 /// Is told of each call that ended, with its status or failure.
 pub type Observer = Arc<dyn Fn(Operation, Result<u16, Failure>) + Send + Sync>;
 
-/// What all shops of the relay share: the HTTP client, and one [`Gate`] for each shop however many connections it has.
+/// What all shops of the relay share: the HTTP client, and one gate for each shop however many connections it has.
 pub struct Shops {
     http: Arc<Http>,
     timeout: Duration,

@@ -1,6 +1,7 @@
 //! Every integration test, in one binary: modules by area.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod app;
 mod documents;
 mod elements;
 mod field;

@@ -1,5 +1,5 @@
-//! Lists of anything beside orders, such as products and customers: rows that a test puts in, filtered and paged as v2 and
-//! v3 do.
+//! Lists of anything beside orders, such as products and customers: rows that a test puts in, filtered and paged as v2
+//! and v3 do.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,10 @@
 //! One connection's callback, with everything that a notification to it needs.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -106,6 +110,11 @@ impl Callback {
         let mut names: Vec<ResourceName> = self.watched.iter().filter(of_topic).map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         names
+    }
+
+    /// What the store's webhooks call that which is watched, each once.
+    pub fn topics(&self) -> BTreeSet<&str> {
+        self.watched.values().filter(|watched| watched.is_addressable()).map(Watched::topic).collect()
     }
 
     /// Most events of one notification.

@@ -16,8 +16,9 @@ pub(super) enum Judgement {
     Silent,
 }
 
-/// Judges an object whose row is there. `facts` are none where the row says nothing that can be used. A creation is told
-/// once, as such; what is older than the connection has been updated; a deletion is told only if the row bears it out.
+/// Judges an object whose row is there. `facts` are none where the row says nothing that can be used. A creation is
+/// told once, as such; what is older than the connection has been updated; a deletion is told only if the row bears it
+/// out.
 pub(super) fn with_row(claim: &Claim, facts: Option<&RowFacts>, digest: Digest, begins_at: Timestamp) -> Judgement {
     let is_deleted = facts.is_some_and(|facts| facts.change == ChangeKind::Deleted);
     let is_denied = claim.change == ChangeKind::Deleted && !is_deleted;

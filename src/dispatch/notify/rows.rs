@@ -14,7 +14,7 @@ use crate::{
     http::{CallError, Failure},
     inbox::{Claim, Outcome},
     object::{ObjectId, Snapshot},
-    retry::{self, FetchBlame},
+    retry::FetchBlame,
     source::{CallPermit, plan::Call},
 };
 
@@ -85,7 +85,7 @@ impl Lane {
                         self.hints().fetched(row.len());
                         Fetched::Row(row, fetched_at)
                     }
-                    (Err(error), Some(claim)) => match retry::blame_fetch(error.failure) {
+                    (Err(error), Some(claim)) => match link.source.blame(error.failure) {
                         FetchBlame::Missing => {
                             self.store_answered().await;
                             Fetched::Missing(error)
@@ -142,7 +142,8 @@ impl Lane {
         error: CallError,
     ) -> Vec<(ObjectId, Fetched)> {
         self.blame_list(ids, error);
-        let is_down = matches!(retry::blame_fetch(error.failure), FetchBlame::Store | FetchBlame::Credentials);
+        let blame = self.link().map(|(link, _)| link.source.blame(error.failure));
+        let is_down = matches!(blame, Some(FetchBlame::Store | FetchBlame::Credentials));
         let fetched = |id: &ObjectId| match claims.get(id).filter(|_| is_down) {
             Some(claim) => (id.clone(), Fetched::Ended(self.outage(crate::inbox::Side::Store, Some(claim), error))),
             None => (id.clone(), Fetched::Later),

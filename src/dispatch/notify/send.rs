@@ -18,10 +18,13 @@ use crate::{
     http::CallError,
     inbox::{
         Claim, ConnectionState, ConnectionUpdate, Failed, InboxError, Notification, NotificationStatus, NotifiedObject,
-        Outcome, PauseReason, Side,
+        Outcome, PauseReason, Side, SourceKind,
     },
     object::{ChangeKind, Digest, ObjectId},
 };
+
+/// Statuses of WooCommerce's carts at the checkout, which are no orders yet.
+const DRAFTS: [&str; 2] = ["checkout-draft", "auto-draft"];
 
 /// An object that is told of.
 struct Told {
@@ -42,6 +45,27 @@ impl Told {
             false => Outcome::Delivered { digest: self.digest, fetched_at: self.fetched_at, forwarded: true },
         };
         (self.claim, outcome)
+    }
+}
+
+/// Claims that are told of, and those that end otherwise.
+#[derive(Default)]
+struct Sorted {
+    told: Vec<Told>,
+    ended: Vec<(Claim, Outcome)>,
+}
+
+impl Sorted {
+    fn add(&mut self, claim: Claim, judgement: Judgement, row: Option<(Bytes, Digest)>, fetched_at: Timestamp) {
+        let (row, digest) = row.unzip();
+        match judgement {
+            Judgement::Tell(change, at) => {
+                self.told.push(Told { claim, change, at, row, digest, fetched_at, has_more: false });
+            }
+            Judgement::Silent => {
+                self.ended.push((claim, Outcome::Delivered { digest, fetched_at, forwarded: false }));
+            }
+        }
     }
 }
 
@@ -76,55 +100,50 @@ impl Lane {
         mut rows: HashMap<ObjectId, Fetched>,
     ) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
         let begins_at = link.source.stores_time(self.connection.begins_at);
-        let (mut told, mut ended) = (Vec::new(), Vec::new());
+        let mut sorted = Sorted::default();
         for claim in claims {
-            let fetched_at = Timestamp::now();
+            let now = Timestamp::now();
             let Some(watched) = callback.watched(&claim.key.resource) else {
                 // The resource is not watched any more.
-                ended.push((claim, Outcome::Skipped { fetched_at }));
+                sorted.ended.push((claim, Outcome::Skipped { fetched_at: now }));
                 continue;
             };
-            let tell = |claim: Claim, judgement, row, digest, fetched_at| match judgement {
-                Judgement::Tell(change, at) => Ok(Told { claim, change, at, row, digest, fetched_at, has_more: false }),
-                Judgement::Silent => Err((claim, Outcome::Delivered { digest, fetched_at, forwarded: false })),
-            };
-            let outcome = match rows.remove(&claim.key.id).unwrap_or(Fetched::Later) {
+            match rows.remove(&claim.key.id).unwrap_or(Fetched::Later) {
                 Fetched::Row(row, fetched_at) => {
                     let (facts, digest) = (watched.poller.read(&row).ok(), Digest::of(&row));
                     if self.is_skipped(facts.as_ref()) {
-                        Err((claim, Outcome::Skipped { fetched_at }))
+                        sorted.ended.push((claim, Outcome::Skipped { fetched_at }));
                     } else {
                         let judgement = judge::with_row(&claim, facts.as_ref(), digest, begins_at);
-                        tell(claim, judgement, Some(row), Some(digest), fetched_at)
+                        sorted.add(claim, judgement, Some((row, digest)), fetched_at);
                     }
                 }
                 Fetched::Missing(error) => match judge::without_object(&claim) {
-                    Some(judgement) => tell(claim, judgement, None, None, fetched_at),
+                    Some(judgement) => sorted.add(claim, judgement, None, now),
                     None => {
                         let failed = Failed { side: Side::Store, failure: error.failure };
                         let outcome = self.missing(&claim, failed);
-                        Err((claim, outcome))
+                        sorted.ended.push((claim, outcome));
                     }
                 },
                 Fetched::Unseen => {
                     let judgement = judge::unseen(&claim);
-                    tell(claim, judgement, None, None, fetched_at)
+                    sorted.add(claim, judgement, None, now);
                 }
-                Fetched::Later => Err((claim, Outcome::Released)),
-                Fetched::Ended(outcome) => Err((claim, outcome)),
-            };
-            match outcome {
-                Ok(one) => told.push(one),
-                Err(one) => ended.push(one),
+                Fetched::Later => sorted.ended.push((claim, Outcome::Released)),
+                Fetched::Ended(outcome) => sorted.ended.push((claim, outcome)),
             }
         }
-        (told, ended)
+        (sorted.told, sorted.ended)
     }
 
+    /// Whether an object's status says that nobody is to hear of it.
     fn is_skipped(&self, facts: Option<&RowFacts>) -> bool {
         let skipped = self.connection.link.as_ref().map(|link| &link.spec.skip_statuses);
         let status = facts.and_then(|facts| facts.status.as_ref());
-        skipped.zip(status).is_some_and(|(skipped, status)| skipped.contains(status))
+        let is_draft =
+            |status: &String| self.connection.source_kind == SourceKind::WooCommerce && DRAFTS.contains(&&**status);
+        status.is_some_and(|status| is_draft(status) || skipped.is_some_and(|skipped| skipped.contains(status)))
     }
 
     async fn send(&self, callback: &Callback, told: Vec<Told>, retried: Option<Notification>) {

@@ -10,12 +10,12 @@ use crate::{
 };
 
 impl Store {
-    /// Reads a path with its query, such as `v2/products?limit=50` or `v3/catalog/products`. An empty list is an empty body
-    /// where the store answers 204. Totals, where there are any, are in the body.
+    /// Reads a path with its query, such as `v2/products?limit=50` or `v3/catalog/products`. An empty list is an empty
+    /// body where the store answers 204. Totals, where there are any, are in the body.
     ///
     /// # Errors
-    /// The call's failure, 404 for v3 where a legacy account has v2 only; [`Failure::NotJson`] or [`Failure::Html`] for a
-    /// body that does not begin like JSON.
+    /// The call's failure, 404 for v3 where a legacy account has v2 only; [`Failure::NotJson`] or [`Failure::Html`] for
+    /// a body that does not begin like JSON.
     pub async fn get(&self, permit: Permit, path: &str) -> Result<Answer, CallError> {
         if matches!(self.auth, BigCommerceAuth::Legacy { .. }) && path.starts_with("v3/") {
             return Err(Failure::Status(404).into());

@@ -25,15 +25,17 @@ struct PayloadQuery {
     signed_payload_jwt: String,
 }
 
-/// The verified payload of a callback, or the answer to one that is not BigCommerce's.
-fn verified(relay: &Relay, app: &App, request: &HttpRequest) -> Result<LoadPayload, HttpResponse> {
-    let asked = query::<PayloadQuery>(request).map_err(|_| PayloadError::Malformed);
-    let payload = asked.and_then(|asked| app.payloads.verify(&asked.signed_payload_jwt, Timestamp::now(), 0));
-    payload.map_err(|error| {
-        // Anybody can send one.
-        tracing::debug!(%error, "a callback of the app's was refused: {error}");
-        message(relay, StatusCode::UNAUTHORIZED, texts("").load_problem(error))
-    })
+/// The verified payload of a callback.
+fn verified(app: &App, request: &HttpRequest) -> Result<LoadPayload, PayloadError> {
+    let asked = query::<PayloadQuery>(request).map_err(|_| PayloadError::Malformed)?;
+    app.payloads.verify(&asked.signed_payload_jwt, Timestamp::now(), 0)
+}
+
+/// The answer to a payload that is not BigCommerce's, or not of now.
+fn refused(relay: &Relay, error: PayloadError) -> HttpResponse {
+    // Anybody can send one.
+    tracing::debug!(%error, "a callback of the app's was refused: {error}");
+    message(relay, StatusCode::UNAUTHORIZED, texts("").load_problem(error))
 }
 
 /// A merchant opens the app.
@@ -42,14 +44,16 @@ pub(super) async fn load(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
         Ok(app) => app,
         Err(nowhere) => return nowhere,
     };
-    let payload = match verified(&relay, app, &request) {
+    let payload = match verified(app, &request) {
         Ok(payload) => payload,
-        Err(refused) => return refused,
+        Err(error) => return refused(&relay, error),
     };
     let Some(connection) = installed_connection(&relay, &payload.store_hash) else {
         return message(&relay, StatusCode::NOT_FOUND, texts(&payload.locale).load.install_again);
     };
-    backfill::resume(&relay, &connection).await;
+    if connection.destination_host.is_some() {
+        backfill::resume(&relay, &connection).await;
+    }
     let visitor = Visitor::new(&payload.store_hash, payload.user_id, &payload.locale);
     page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
 }
@@ -60,9 +64,9 @@ pub(super) async fn uninstall(request: HttpRequest, relay: web::Data<Arc<Relay>>
         Ok(app) => app,
         Err(nowhere) => return nowhere,
     };
-    let payload = match verified(&relay, app, &request) {
+    let payload = match verified(app, &request) {
         Ok(payload) => payload,
-        Err(refused) => return refused,
+        Err(error) => return refused(&relay, error),
     };
     let work = relay.get_ref().clone();
     match relay.jobs.finish(async move { end(&work, &payload).await }).await {
@@ -104,8 +108,8 @@ pub(super) async fn remove_user(request: HttpRequest, relay: web::Data<Arc<Relay
         Ok(app) => app,
         Err(nowhere) => return nowhere,
     };
-    match verified(&relay, app, &request) {
+    match verified(app, &request) {
         Ok(_) => HttpResponse::Ok().finish(),
-        Err(refused) => refused,
+        Err(error) => refused(&relay, error),
     }
 }

@@ -138,7 +138,9 @@ pub(super) async fn destination(
             tracing::info!(connection = %id, "connection {id}: its payload URL was set in the app");
             mend(&relay, &connection).await;
             let said = Said::notice(texts.page.payload_url_saved);
-            checked(&relay, app, &connection, &form, said).await
+            // A payload URL that was only just typed is tried for its form and host; its host is asked by the next check.
+            let examined = relay.checker.check_source(&relay.services, &connection).await;
+            page::show_examined(&relay, app, &connection, &form.visitor, (ROOT, examined), said).await
         }
         Err(error) => not_changed(&relay, &form, &error),
     }

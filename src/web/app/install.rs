@@ -121,7 +121,12 @@ pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
             super::page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
         }
         Err(error) => {
-            tracing::warn!(%error, "an installation of the app did not come about: {error}");
+            // Anybody can send a code that is none.
+            if matches!(error, InstallError::Exchange(ExchangeError::SpentOrWrongCode)) {
+                tracing::debug!(%error, "an installation of the app did not come about: {error}");
+            } else {
+                tracing::warn!(%error, "an installation of the app did not come about: {error}");
+            }
             if is_external {
                 return led_on(&relay, app, "failed");
             }

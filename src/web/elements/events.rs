@@ -132,8 +132,8 @@ fn delivery(notification: &Notification, element_key: &str) -> serde_json::Value
     })
 }
 
-/// Makes due now what has failed and waits, its schedule begun anew; with `activates`, a connection that is paused goes on
-/// then. Returns those notifications.
+/// Makes due now what has failed and waits, its schedule begun anew; with `activates`, a connection that is paused goes
+/// on then. Returns those notifications.
 pub(super) async fn release(
     services: &Services,
     connection: &Connection,

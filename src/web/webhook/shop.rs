@@ -11,7 +11,7 @@ use crate::{
     connection::{Connection, Link, Proof},
     inbox::Arrival,
     metrics::WebhookResult,
-    object::{ObjectKey, ResourceName},
+    object::ObjectKey,
     source::woocommerce::webhook::{Dropped, Notice, ShopEvent, Unauthentic},
     web::Relay,
 };
@@ -78,16 +78,20 @@ async fn keep_event(
         drop(evidence);
         log_remark(connection, remark);
     }
-    let Some(resource) = ResourceName::new(event.resource) else { return Ok(WebhookResult::Ignored) };
-    let arrival = Arrival {
-        key: ObjectKey { connection: connection.id, resource, id: event.id },
-        change: event.change,
-        // `X-WC-Webhook-Delivery-ID` is shared by many deliveries.
-        event_id: None,
-        content: None,
-        created_at: None,
-        look_only: false,
-        at,
-    };
-    keep(relay, arrival).await
+    // A client may watch one list under several names.
+    let mut result = WebhookResult::Ignored;
+    for resource in connection.resources_of(event.resource) {
+        let arrival = Arrival {
+            key: ObjectKey { connection: connection.id, resource, id: event.id.clone() },
+            change: event.change,
+            // `X-WC-Webhook-Delivery-ID` is shared by many deliveries.
+            event_id: None,
+            content: None,
+            created_at: None,
+            look_only: false,
+            at,
+        };
+        result = keep(relay, arrival).await?;
+    }
+    Ok(result)
 }

@@ -137,3 +137,25 @@ async fn a_store_whose_clock_is_behind_is_asked_by_its_own_time() {
     assert_eq!(words(&world.told(1).await), [format!("orders {order} CREATED")]);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_poll_that_finds_nothing_costs_one_call_for_each_resource() {
+    let world = World::start().await;
+    let products = json!({ "url": "/hubs/ecommerce/products", "idField": "id" });
+    let v3 = json!({ "url": "/hubs/ecommerce/v3/customers", "idField": "id" });
+    let poller = json!({ "orders": super::world::orders(), "products": products, "v3": v3 });
+    for list in ["v2/products", "v3/customers"] {
+        world.store.put_row(list, product(1, "gone by now"));
+        world.store.remove_row(list, 1);
+    }
+    world.create(&world.body(&json!({ "event.poller.configuration": poller }))).await;
+    world.polled(12).await;
+    let paths: Vec<String> = world.store.calls().iter().map(|call| call.path_and_query.clone()).collect();
+    let of = |list: &str| paths.iter().filter(|path| path.contains(list) && path.contains("limit=250")).count();
+    let counts = [of("/v2/orders?"), of("/v2/products?"), of("/v3/customers?")];
+    assert!(counts.iter().all(|count| count.abs_diff(counts[0]) <= 1), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>() + 1, paths.len(), "and one that tried the credentials: {paths:#?}");
+    let dated = |path: &String| path.contains("date_modified");
+    assert!(paths.iter().filter(|path| path.contains("limit=250")).all(dated), "each asks for changes only");
+    world.finish().await;
+}

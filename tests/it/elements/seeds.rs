@@ -1,5 +1,5 @@
-//! The vendor's own bodies and commands, as its guides print them: only the base URL, the addresses and the placeholders
-//! are others.
+//! The vendor's own bodies and commands, as its guides print them: only the base URL, the addresses and the
+//! placeholders are others.
 
 use reqwest::Method;
 use sandbox::StoreConfig;

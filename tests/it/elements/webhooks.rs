@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use sandbox::{Event, Scope, Sender, SenderOptions};
+use sandbox::{Event, Scope, Sender, SenderOptions, relay::ADMIN_TOKEN};
 use serde_json::json;
 
-use super::world::{PATIENCE, World, set, words};
+use super::world::{KEY, PATIENCE, World, set, words};
 
 #[tokio::test]
 async fn webhooks_tell_sooner_what_polling_would_find() {
@@ -63,6 +63,33 @@ async fn a_deletion_that_the_store_denies_is_not_told() {
     assert_eq!(set(&events), ["products 9 DELETED".to_owned()].into(), "a GET bears this one out");
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(world.callback.events().len(), 1);
+    sender.stop().await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_the_operator_makes_notifies_as_well() {
+    let world = World::start().await;
+    let sender = Sender::start(&world.store, SenderOptions::default());
+    let config = world.store.config();
+    let body = json!({
+        "name": "By hand",
+        "source": {
+            "kind": "bigcommerce", "store_hash": config.hash,
+            "access_token": config.token, "client_secret": config.client_secret
+        },
+        "destination": { "kind": "cloud_elements", "callback_url": world.callback.url(), "signature_key": KEY },
+        "skip_order_statuses": [0]
+    });
+    let request = world.client.post(world.url("/connections")).bearer_auth(ADMIN_TOKEN).body(body.to_string());
+    let made = request.header("content-type", "application/json").send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    world.store.wait_for(|store| !store.hooks().is_empty(), PATIENCE).await.unwrap();
+    world.store.place_order_as(None, 0);
+    let order = world.store.place_order_as(None, 11);
+    assert_eq!(words(&world.told(1).await), [format!("orders {order} CREATED")]);
+    let message = &world.callback.taken()[0].body["message"];
+    assert_eq!((&message["instanceName"], &message["elementKey"]), (&json!("By hand"), &json!("bigcommerce")));
     sender.stop().await;
     world.finish().await;
 }

@@ -83,6 +83,7 @@ impl World {
             ("ALLOWED_PRIVATE_NETWORKS", "127.0.0.0/8".to_owned()),
             ("PUBLIC_URL", format!("http://127.0.0.1:{}", self.port)),
             ("DATABASE_URL", format!("sqlite://{}", self.database().display())),
+            ("ADMIN_TOKEN", sandbox::relay::ADMIN_TOKEN.to_owned()),
             ("HOST", "127.0.0.1".to_owned()),
             ("PORT", self.port.to_string()),
         ];

@@ -1,4 +1,4 @@
-//! Every sentence of the app's own pages, by language. Another language is another [`Texts`] and its line in [`LANGUAGES`].
+//! Every sentence of the app's own pages, by language. Another language is another [`Texts`] and its line in `LANGUAGES`.
 //! Messages say what happened, what follows from it, and what to do.
 
 mod english;

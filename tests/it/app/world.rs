@@ -1,0 +1,148 @@
+//! The app's world, and what a browser in the frame would do.
+
+use std::{ops::Deref, time::Duration};
+
+use reqwest::header::HeaderMap;
+use sandbox::{StoreSim, User, app::AppWorld, http, relay::ADMIN_TOKEN};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far longer than anything takes that works.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// An order that was paid for.
+pub const PAID: u8 = 11;
+
+pub struct World {
+    pub app: AppWorld,
+    pub client: reqwest::Client,
+    pub folder: TempDir,
+}
+
+impl Deref for World {
+    type Target = AppWorld;
+
+    fn deref(&self) -> &AppWorld {
+        &self.app
+    }
+}
+
+/// An answer, whole.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The hidden token of the page's forms.
+    pub fn token(&self) -> String {
+        let (_, rest) = self.text.split_once(r#"name="token" value=""#).expect("the page has forms");
+        rest.split_once('"').unwrap().0.to_owned()
+    }
+
+    /// What every page within the frame is held to.
+    #[track_caller]
+    pub fn is_a_page_of_the_app(&self, world: &World) {
+        let policy = self.header("content-security-policy");
+        assert!(policy.contains(&format!("frame-ancestors {}", world.panel.page_origin())), "{policy}");
+        assert_eq!(self.header("x-frame-options"), "");
+        assert_eq!(self.header("referrer-policy"), "no-referrer");
+        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!(self.header("set-cookie"), "");
+        let secrets = [world.sink.url(), world.panel.app().client_secret, "app-token-".to_owned(), "eyJ".to_owned()];
+        for secret in secrets.iter().chain([&"sandbox-merchant-token".to_owned()]) {
+            assert!(!self.text.contains(secret), "{secret} in {}", self.text);
+        }
+    }
+}
+
+impl World {
+    pub async fn start(stores: usize) -> Self {
+        Self::start_with(stores, &[]).await
+    }
+
+    pub async fn start_with(stores: usize, extra: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let app = AppWorld::start_with(stores, folder.path(), extra).await.unwrap();
+        Self { app, client: http::client(), folder }
+    }
+
+    pub async fn restart_relay(&mut self) {
+        self.app.stop_relay().await.unwrap();
+        self.app.start_relay(self.folder.path()).await.unwrap();
+    }
+
+    pub async fn get(&self, url: &str) -> Answer {
+        answer(self.client.get(url).send().await.unwrap()).await
+    }
+
+    /// Sends a form of the page as a browser within the frame does.
+    pub async fn post(&self, deed: &str, fields: &[(&str, &str)]) -> Answer {
+        self.post_from(deed, fields, &[("sec-fetch-site", "same-origin"), ("origin", "null")]).await
+    }
+
+    pub async fn post_from(&self, deed: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(fields);
+        let url = self.url(&format!("/bigcommerce/app/{deed}"));
+        let mut request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.body(body.finish()).send().await.unwrap()).await
+    }
+
+    /// Installs the app; the page that the merchant sees then.
+    pub async fn install(&self, store: &StoreSim) -> Answer {
+        let page = self.get(&self.panel.install_url(store)).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        page
+    }
+
+    /// Opens the app.
+    pub async fn open(&self, store: &StoreSim, user: &User) -> Answer {
+        self.get(&self.panel.load_url(store, user)).await
+    }
+
+    /// Installs the app and gives it the payload URL; the page that comes then.
+    pub async fn connect(&self, store: &StoreSim) -> Answer {
+        let token = self.install(store).await.token();
+        let page = self.post("destination", &[("token", &token), ("destination", &self.sink.url())]).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        page
+    }
+
+    /// Every connection, as the operator sees them.
+    pub async fn connections(&self) -> Vec<Value> {
+        let asked = self.client.get(self.url("/connections")).bearer_auth(ADMIN_TOKEN);
+        let text = answer(asked.header("accept", "application/json").send().await.unwrap()).await.text;
+        serde_json::from_str::<Value>(&text).unwrap()["connections"].as_array().unwrap().clone()
+    }
+
+    /// The only connection.
+    pub async fn connection(&self) -> Value {
+        let mut all = self.connections().await;
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0)
+    }
+
+    /// Waits until the store's order is at One Tribe as it is now.
+    pub async fn arrived(&self, store: &StoreSim, order: i64) {
+        let newest = store.revision(order);
+        let waited = self.sink.wait_for(|sink| sink.newest(order) == newest, PATIENCE).await;
+        assert!(waited.is_ok(), "order {order} did not arrive");
+    }
+
+    pub async fn stop(self) {
+        self.app.stop().await.unwrap();
+    }
+}
+
+pub async fn answer(response: reqwest::Response) -> Answer {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}
