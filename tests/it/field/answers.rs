@@ -155,7 +155,7 @@ async fn the_relay_asks_for_no_coding() {
         head.iter().filter(|line| line.to_ascii_lowercase().starts_with("accept-encoding:")).collect();
     assert_eq!(codings.len(), 1, "{head:?}");
     assert!(codings[0].to_ascii_lowercase().ends_with(": identity"), "{codings:?}");
-    world.stop_relay().await;
+    world.finish().await;
 }
 
 #[actix_web::test]

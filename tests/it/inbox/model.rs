@@ -306,6 +306,13 @@ impl Play<'_> {
 
     /// What is handed in at once counts as one raise of each object, except after a deletion.
     fn raise_together(&mut self, raises: Vec<(ObjectId, Reason, ChangeKind, Timestamp)>) {
+        if matches!(self.look, Look::Sqlite(_)) {
+            // One writer takes them one after the other.
+            for (id, reason, change, at) in raises {
+                self.raise(id, Raise { reason, change, at });
+            }
+            return;
+        }
         let mut groups: Vec<(ObjectId, Reason, ChangeKind, Timestamp, Timestamp)> = Vec::new();
         for (id, reason, change, at) in raises {
             match groups.iter_mut().rev().find(|group| group.0 == id) {
