@@ -118,4 +118,5 @@ async fn a_backup_that_is_killed_leaves_nothing_that_looks_whole() {
         killed += 1;
     }
     assert!(killed > 0 && copy.exists(), "killed {killed} times, then whole");
+    world.finish().await;
 }

@@ -63,6 +63,7 @@ async fn the_text_is_openmetrics_and_everything_that_names_a_metric_agrees() {
             let family = families.iter().find(|(family, kind)| match **kind {
                 "counter" => name.strip_suffix("_total") == Some(**family),
                 "histogram" => ["_bucket", "_sum", "_count"].iter().any(|end| name.strip_suffix(end) == Some(**family)),
+                "info" => name.strip_suffix("_info") == Some(**family),
                 _ => name == **family,
             });
             assert!(family.is_some(), "{line}");
@@ -71,8 +72,10 @@ async fn the_text_is_openmetrics_and_everything_that_names_a_metric_agrees() {
         }
     }
     // docs/metrics.md has each of them, and no other.
-    let public = |(family, kind): (&&str, &&str)| {
-        if *kind == "counter" { format!("{family}_total") } else { (*family).to_owned() }
+    let public = |(family, kind): (&&str, &&str)| match *kind {
+        "counter" => format!("{family}_total"),
+        "info" => format!("{family}_info"),
+        _ => (*family).to_owned(),
     };
     let ours: BTreeSet<String> = families.iter().map(public).collect();
     let table = include_str!("../../../docs/metrics.md").lines().filter(|line| line.starts_with("| `"));
