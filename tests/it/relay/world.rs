@@ -32,7 +32,7 @@ pub struct World {
     unfinished: Unfinished,
 }
 
-/// Sees to it that every test looks at the books: [`World::finish`] is its way out.
+/// Sees to it that every test of a relay in this process looks at the books: [`World::finish`] is its way out.
 struct Unfinished(bool);
 
 impl Drop for Unfinished {
@@ -68,7 +68,7 @@ impl World {
             client: http::client(),
             extra: extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             relay: None,
-            unfinished: Unfinished(true),
+            unfinished: Unfinished(false),
         }
     }
 
@@ -93,6 +93,7 @@ impl World {
     }
 
     pub async fn start_relay(&mut self) {
+        self.unfinished.0 = true;
         self.relay = Some(Relay::start(self.config()).await.unwrap());
     }
 
