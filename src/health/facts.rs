@@ -208,10 +208,11 @@ pub struct DiskSpace {
 }
 
 impl DiskSpace {
-    /// Under 10 % or 100 MB.
+    /// Under 100 MB, or under 10 % of a disk on which that is less than 5 GB: a tenth of a large one lasts for years.
     pub fn is_low(self) -> bool {
         const LEAST: u64 = 100_000_000;
-        self.free < LEAST || self.free < self.total / 10
+        const PLENTY: u64 = 5_000_000_000;
+        self.free < LEAST || self.free < PLENTY.min(self.total / 10)
     }
 }
 

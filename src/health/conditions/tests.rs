@@ -66,10 +66,11 @@ fn each_alert_begins_where_it_should() {
         ),
         (with(|facts| facts.relay.database = Health::Trouble(NOW)), vec![Code::StorageFailing]),
         (with(|facts| facts.orders = None), vec![Code::StorageFailing]),
-        (
-            with(|facts| facts.relay.disk = Some(DiskSpace { free: 9_000_000_000, total: 100_000_000_000 })),
-            vec![Code::DiskLow],
-        ),
+        (with(|facts| facts.relay.disk = disk(90_000_000, 500_000_000)), vec![Code::DiskLow]),
+        (with(|facts| facts.relay.disk = disk(900_000_000, 10_000_000_000)), vec![Code::DiskLow]),
+        (with(|facts| facts.relay.disk = disk(1_100_000_000, 10_000_000_000)), vec![]),
+        (with(|facts| facts.relay.disk = disk(4_900_000_000, 250_000_000_000)), vec![Code::DiskLow]),
+        (with(|facts| facts.relay.disk = disk(5_100_000_000, 250_000_000_000)), vec![]),
     ] {
         assert_eq!(alerting(&facts), expected, "{facts:?}");
     }
@@ -310,4 +311,8 @@ fn codes_are_read_back() {
         assert_eq!(Code::from_name(code.name()), Some(*code));
     }
     assert_eq!(Code::from_name("something_of_a_newer_relay"), None);
+}
+
+fn disk(free: u64, total: u64) -> Option<DiskSpace> {
+    Some(DiskSpace { free, total })
 }
