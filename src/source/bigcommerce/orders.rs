@@ -74,12 +74,16 @@ pub fn parse_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// A list as snapshots that share its memory. A row that is no order is left out.
+/// A list as snapshots that share its memory. A row that is no order is left out, as long as there are others: V2 puts its
+/// errors into a list, too, and some stores send one under a success status.
 ///
 /// # Errors
-/// [`Failure`] when it is not a list.
+/// [`Failure`] when it is not a list, or not of orders.
 pub fn read_orders(list: &Bytes) -> Result<Vec<Snapshot>, Failure> {
-    Ok(cut_list(list)?.into_iter().filter_map(|row| read_order(row).ok()).collect())
+    let rows = cut_list(list)?;
+    let is_empty = rows.is_empty();
+    let orders: Vec<Snapshot> = rows.into_iter().filter_map(|row| read_order(row).ok()).collect();
+    if orders.is_empty() && !is_empty { Err(Failure::NotJson) } else { Ok(orders) }
 }
 
 /// Which orders a list asks for.

@@ -79,12 +79,15 @@ pub fn format_gmt(at: Timestamp) -> String {
     seconds.strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// A list as snapshots that share its memory. A row that is no object is left out.
+/// A list as snapshots that share its memory. A row that is no object is left out, as long as there are others.
 ///
 /// # Errors
-/// [`Failure`] when it is not a list.
+/// [`Failure`] when it is not a list, or not of objects.
 pub fn read_objects(list: &Bytes) -> Result<Vec<Snapshot>, Failure> {
-    Ok(cut_list(list)?.into_iter().filter_map(|row| read_object(row).ok()).collect())
+    let rows = cut_list(list)?;
+    let is_empty = rows.is_empty();
+    let objects: Vec<Snapshot> = rows.into_iter().filter_map(|row| read_object(row).ok()).collect();
+    if objects.is_empty() && !is_empty { Err(Failure::NotJson) } else { Ok(objects) }
 }
 
 /// Whether an order is a cart that nobody has paid for.

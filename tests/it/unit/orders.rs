@@ -91,6 +91,8 @@ fn an_empty_list_is_one_and_no_list_is_an_error() {
         b"{}",
         br#"{"id":1}"#,
         br#"{"data":[]}"#,
+        br#"[{"status":500,"message":"An internal error has occurred."}]"#,
+        b"[null]",
         b"[",
         br#"[{"id":1}"#,
         br#"[{"id":1}]]"#,
