@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    config::{Config, Database, Settings},
-    connection::directory::Directory,
+    config::{Config, Settings},
+    directory::Directory,
     dispatch::Dispatch,
-    inbox::{InboxError, sqlite::ServeLock},
+    inbox::{Database, InboxError, sqlite::ServeLock},
     leader::Leader,
     polled::PolledRows,
     services::{Services, ServicesError},

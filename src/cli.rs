@@ -18,8 +18,8 @@ mod which;
 use std::process::ExitCode;
 
 use crate::{
-    config::{Config, Database},
-    inbox::sqlite::ServeLock,
+    config::Config,
+    inbox::{Database, sqlite::ServeLock},
     services::{Services, ServicesError},
 };
 

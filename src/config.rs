@@ -7,7 +7,6 @@
 mod check;
 mod input;
 mod parse;
-pub mod postgres;
 mod settings;
 mod urls;
 
@@ -15,11 +14,11 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use serde::Deserialize;
 
-use crate::{connection::spec::ConnectionSpec, humanize};
+use crate::{humanize, inbox::Database, spec::ConnectionSpec};
 
 use input::Input;
 pub use input::{Value, read_secret_files};
-pub use settings::{AppSettings, Database, ElementsSettings, HooksApi, LogFormat, Settings};
+pub use settings::{AppSettings, ElementsSettings, LogFormat, Settings};
 pub use urls::is_loopback;
 
 /// One environment variable that the relay knows.

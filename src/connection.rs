@@ -1,14 +1,9 @@
 //! A connection: one store, one destination, and how both stand, passed along as one value.
 
 pub mod catalog;
-pub mod directory;
 pub mod environment;
 pub mod evidence;
-pub mod fields;
-pub mod keyring;
-pub mod payload_url;
 pub mod request;
-pub mod spec;
 
 use std::sync::Arc;
 
@@ -20,7 +15,7 @@ use crate::{
     config::Settings,
     destination::{Destination, cloud_elements::Callback, one_tribe::OneTribe},
     http::Http,
-    inbox::{ConnectionRecord, ConnectionState, DestinationKind, Origin, PauseReason, Side, SourceKind, shard_of},
+    inbox::{ConnectionRecord, ConnectionState, PauseReason, Side, shard_of},
     metrics::Metrics,
     object::{ConnectionId, ResourceName, Snapshot},
     secret::Secret,
@@ -31,10 +26,12 @@ use crate::{
         hooks::WantedHook,
         woocommerce::{self, Shops},
     },
+    spec::{
+        self, ConnectionSpec, DestinationKind, DestinationSpec, Origin, SourceKind, SourceSpec,
+        keyring::destination_mark,
+    },
 };
 use evidence::WebhookEvidence;
-use keyring::destination_mark;
-use spec::{ConnectionSpec, DestinationSpec, SourceSpec};
 
 /// The live connections of the process.
 pub type LiveCatalog = catalog::Catalog<Connection>;

@@ -7,6 +7,7 @@
 
 mod backup;
 mod connections;
+mod database;
 mod error;
 mod events;
 mod feeds;
@@ -21,17 +22,15 @@ pub mod state;
 mod work;
 
 pub use backup::back_up;
-pub use connections::{
-    ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, NewConnection, Origin, PauseReason, Sealed,
-    SourceKind, shard_of,
-};
+pub use connections::{ConnectionRecord, ConnectionState, ConnectionUpdate, NewConnection, PauseReason, shard_of};
+pub use database::Database;
 pub use error::InboxError;
 pub use events::{Notification, NotificationStatus, NotifiedObject};
 pub use feeds::{Feed, HookRow, HookState, Outage, Side};
 pub use history::{HISTORY, Hour, hour_of};
 pub use moving::{Moved, move_inbox};
 pub use objects::{
-    Accepted, Arrival, Claim, Due, Failed, Known, NotAState, ObjectQuery, ObjectRow, ObjectState, Outcome, Settlement,
+    Accepted, Arrival, Claim, Failed, Known, NotAState, ObjectQuery, ObjectRow, ObjectState, Outcome, Settlement,
     Summary, Wanted,
 };
 pub use work::WorkSignal;
@@ -42,8 +41,7 @@ use async_trait::async_trait;
 
 use crate::{
     clock::Timestamp,
-    config::Database,
-    object::{ConnectionId, Digest, ObjectId, ResourceName},
+    object::{ConnectionId, Digest, Due, ObjectId, ResourceName},
 };
 
 /// A duplicate may be dropped if its object was fetched at least this long after the event's own second. Wide enough for

@@ -296,6 +296,21 @@ impl fmt::Debug for Snapshot {
     }
 }
 
+/// An object that may be claimed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Of which resource.
+    pub resource: ResourceName,
+    /// Which one.
+    pub id: ObjectId,
+    /// Since when it is due.
+    pub at: Timestamp,
+    /// Whether it has failed before, for whatever reason: it goes after those never tried.
+    pub has_failed: bool,
+    /// What kind of change waits.
+    pub change: ChangeKind,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use crate::{
     clock::Timestamp,
-    config::{Config, Database, Settings},
+    config::{Config, Settings},
     connection::{
         Connection, ConnectionBuilder, LiveCatalog,
         catalog::{CatalogError, NoSoleConnection},
-        directory::Directory,
         environment::record_environment,
-        keyring::Keyring,
         request::RequestRules,
     },
+    directory::Directory,
     http::{AddressPolicy, Http},
-    inbox::{self, Inbox, InboxError},
+    inbox::{self, Database, Inbox, InboxError},
     metrics::Metrics,
     object::ConnectionId,
     registrar::Registrar,
@@ -22,6 +21,7 @@ use crate::{
         bigcommerce::Platform,
         woocommerce::{self, Shops},
     },
+    spec::keyring::Keyring,
     storage::Storage,
 };
 

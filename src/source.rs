@@ -17,12 +17,12 @@ use bytes::Bytes;
 use crate::{
     breaker::Health,
     clock::Timestamp,
-    elements::hub::{StoreApi, StoreRequest},
     http::{CallError, Failure},
-    inbox::{Due, SourceKind},
-    object::{ObjectId, Snapshot},
+    object::{Due, ObjectId, Snapshot},
+    resource::{StoreApi, StoreRequest},
     retry::{self, FetchBlame},
     secret::Secret,
+    spec::SourceKind,
 };
 use bigcommerce::{
     credentials::RefusedCredentials,

@@ -6,8 +6,7 @@ use super::Probed;
 use crate::{
     breaker::Health,
     clock::Timestamp,
-    config::Database,
-    connection::{Connection, Link, spec::DestinationSpec},
+    connection::{Connection, Link},
     health::{
         Facts,
         facts::{
@@ -16,9 +15,10 @@ use crate::{
         },
     },
     http::Failure,
-    inbox::{HookRow, InboxError, ObjectQuery, ObjectState, Outage, Side},
+    inbox::{Database, HookRow, InboxError, ObjectQuery, ObjectState, Outage, Side},
     services::Services,
     source::{Source, woocommerce::AuthMode},
+    spec::DestinationSpec,
 };
 
 /// The facts do not wait longer than this for the database.

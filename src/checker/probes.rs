@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Checker, public_address};
 use crate::{
     clock::Timestamp,
-    connection::{Connection, Link, spec::DestinationSpec},
+    connection::{Connection, Link},
     destination::{Destination, cloud_elements},
     health::{
         checks::LIMIT,
@@ -17,6 +17,7 @@ use crate::{
         Source,
         woocommerce::{objects::ShopInfo, problem},
     },
+    spec::DestinationSpec,
 };
 
 /// The outcome of a call, with the time it took; what takes longer than a check may is a timeout.

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{CommandError, ended, output};
-use crate::{config::Database, humanize, inbox::back_up};
+use crate::{
+    humanize,
+    inbox::{Database, back_up},
+};
 
 /// Copies the database at `from` into a new file.
 pub async fn backup(from: Database, to: PathBuf) -> ExitCode {

@@ -16,9 +16,9 @@ use crate::{
     clock::Timestamp,
     connection::{
         Connection,
-        directory::Change,
         request::{ConnectionRequest, check_addresses},
     },
+    directory::Change,
     humanize,
     inbox::{ConnectionState, PauseReason, Summary},
     services::Services,

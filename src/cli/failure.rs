@@ -7,16 +7,16 @@ use crate::{
     connection::{
         Connection,
         catalog::CatalogError,
-        directory::DirectoryError,
-        keyring::KeyringError,
         request::{FieldProblem, RequestProblem},
     },
+    directory::DirectoryError,
     http::{CallError, Failure},
     humanize,
-    inbox::{InboxError, SourceKind},
+    inbox::InboxError,
     reconcile::PollError,
     registrar::RegistrarError,
     services::ServicesError,
+    spec::{SourceKind, keyring::KeyringError},
 };
 
 /// The exit code of wrong usage or configuration.

@@ -12,9 +12,8 @@ use url::Url;
 
 use super::{CommandError, ended, help::MigrateArgs, output};
 use crate::{
-    config::{self, Database},
     humanize,
-    inbox::{Moved, move_inbox, sqlite::ServeLock},
+    inbox::{Database, Moved, move_inbox, postgres, sqlite::ServeLock},
     secret::Secret,
 };
 
@@ -89,7 +88,7 @@ pub async fn migrate(from: Database, target: Target) -> ExitCode {
 
 async fn moved(from: Database, target: Target) -> Result<(), CommandError> {
     let (to, source) = target.read()?;
-    config::postgres::options(to.expose()).map_err(|why| CommandError::usage(format_args!("{source}: {why}")))?;
+    postgres::url::options(to.expose()).map_err(|why| CommandError::usage(format_args!("{source}: {why}")))?;
     let Database::Sqlite(path) = from else {
         return Err(CommandError::usage("DATABASE_URL must name the SQLite file to move, as `sqlite://PATH`"));
     };

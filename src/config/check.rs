@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::{AppSettings, Config, ElementsSettings, Fault, Inputs, Settings, input::Input, is_loopback, parse, urls};
 use crate::{
-    connection::spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, SourceSpec},
-    inbox::Origin,
     secret::Secret,
+    spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, Origin, SourceSpec},
 };
 
 /// Most objects of one connection under way at once.

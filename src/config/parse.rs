@@ -1,5 +1,5 @@
 //! Reading one variable's text. A message says what would be right; whether the text is shown beside it, `input` decides.
-//! What a single value in a connection must be is `connection::fields`' business.
+//! What a single value in a connection must be is `spec::fields`' business.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -11,17 +11,18 @@ use ipnet::IpNet;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
-    Database, HooksApi, LogFormat,
+    LogFormat,
     input::{Parsed, Rejection},
-    postgres,
 };
 use crate::{
-    connection::{
+    inbox::{Database, postgres::url},
+    secret::Secret,
+    source::bigcommerce::HooksApi,
+    spec::{
         fields,
         keyring::SealingKey,
         payload_url::{HostsError, OneTribeHosts},
     },
-    secret::Secret,
 };
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -151,8 +152,8 @@ pub(super) fn database(text: &str) -> Parsed<Database> {
             _ => Ok(Database::Sqlite(PathBuf::from(path))),
         };
     }
-    if postgres::is_meant(text) {
-        postgres::options(text)?;
+    if url::is_meant(text) {
+        url::options(text)?;
         return Ok(Database::Postgres(text.into()));
     }
     Err("must be `sqlite://PATH` or `postgres://…`".into())

@@ -1,13 +1,15 @@
 //! What holds for the whole process, as the variables have said it.
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use url::Url;
 
 use crate::{
-    connection::{keyring::SealingKey, payload_url::OneTribeHosts},
+    inbox::Database,
     secret::Secret,
+    source::bigcommerce::HooksApi,
+    spec::{keyring::SealingKey, payload_url::OneTribeHosts},
 };
 
 /// The settings of the process: everything but the environment's own connection. Spans are as the operator gave them; URLs
@@ -91,44 +93,6 @@ pub struct ElementsSettings {
     pub user_secret: Secret,
     /// `Organization …`
     pub organization_secret: Secret,
-}
-
-/// The two hooks APIs of BigCommerce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HooksApi {
-    /// `/v2/hooks`
-    V2,
-    /// `/v3/hooks`
-    V3,
-}
-
-/// Where the inbox lives.
-#[derive(Clone)]
-pub enum Database {
-    /// A file beside the relay.
-    Sqlite(PathBuf),
-    /// A server; the URL holds a password.
-    Postgres(Secret),
-}
-
-/// Only the kind: the address may hold a password.
-impl fmt::Debug for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sqlite(_) => "Sqlite(..)",
-            Self::Postgres(_) => "Postgres(..)",
-        })
-    }
-}
-
-impl Database {
-    /// The product's name, for logs and pages.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => "SQLite",
-            Self::Postgres(_) => "PostgreSQL",
-        }
-    }
 }
 
 /// How logs are written.

@@ -14,12 +14,12 @@ use sha2::Sha256;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    connection::{
-        keyring::{Keyring, KeyringError},
-        spec::ConnectionSpec,
-    },
-    inbox::{ConnectionRecord, ConnectionState, Inbox, InboxError, Origin},
+    inbox::{ConnectionRecord, ConnectionState, Inbox, InboxError},
     object::ConnectionId,
+    spec::{
+        ConnectionSpec, Origin,
+        keyring::{Keyring, KeyringError},
+    },
 };
 
 /// Makes the live value of a record and its spec; none where its credentials are wiped or not described any more.

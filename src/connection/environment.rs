@@ -3,10 +3,8 @@
 
 use crate::{
     clock::Timestamp,
-    connection::{keyring::destination_mark, spec::ConnectionSpec},
-    inbox::{
-        ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, Inbox, InboxError, NewConnection, Origin,
-    },
+    inbox::{ConnectionRecord, ConnectionState, ConnectionUpdate, Inbox, InboxError, NewConnection},
+    spec::{ConnectionSpec, DestinationKind, Origin, keyring::destination_mark},
 };
 
 /// Makes the rows of the environment agree with what it describes now: the store's row is there and active, and that of a
@@ -119,8 +117,8 @@ fn difference(record: &ConnectionRecord, spec: &ConnectionSpec) -> Option<Connec
 mod tests {
     use super::*;
     use crate::{
-        connection::spec::{BigCommerceAuth, BigCommerceSpec, DestinationSpec, SourceSpec},
         object::ConnectionId,
+        spec::{BigCommerceAuth, BigCommerceSpec, DestinationSpec, SourceSpec},
     };
 
     fn spec(store: &str, url: &str) -> ConnectionSpec {

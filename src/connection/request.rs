@@ -12,17 +12,14 @@ use url::Url;
 
 use crate::{
     config::Settings,
-    connection::{
-        fields,
-        payload_url::{OneTribeHosts, check_payload_url},
-        spec::{
-            BigCommerceAuth, BigCommerceSpec, CallbackSpec, ConnectionSpec, DestinationSpec, SourceSpec,
-            WooCommerceSpec, normalized_shop,
-        },
-    },
     http::{AddressPolicy, LookupError},
-    inbox::{ConnectionState, Origin, SourceKind},
+    inbox::ConnectionState,
     secret::Secret,
+    spec::{
+        BigCommerceAuth, BigCommerceSpec, CallbackSpec, ConnectionSpec, DestinationSpec, Origin, SourceKind,
+        SourceSpec, WooCommerceSpec, fields, normalized_shop,
+        payload_url::{OneTribeHosts, check_payload_url},
+    },
 };
 
 pub use object::FieldProblem;

@@ -24,9 +24,9 @@ pub use envelope::{Envelope, Event, event_record, new_event_id};
 pub use schedule::{MAX_EVENTS_POLLED, MAX_EVENTS_WEBHOOK, NextTry, RETRIES, batches, next_try};
 
 use crate::{
-    connection::spec::CallbackSpec,
     http::{CallError, Failure, Http, read_body},
     secret::Secret,
+    spec::CallbackSpec,
 };
 
 /// Never empty; the same on every retry.

@@ -21,8 +21,8 @@ use crate::{
     connection::{Connection, Link},
     destination::Destination,
     http::Failure,
-    inbox::{Claim, Due, InboxError, Outage, Outcome, Settlement, Side},
-    object::{ObjectId, ResourceName},
+    inbox::{Claim, InboxError, Outage, Outcome, Settlement, Side},
+    object::{Due, ObjectId, ResourceName},
     source::{CallPermit, plan::Call},
 };
 

@@ -24,8 +24,8 @@ use crate::{
         Destination,
         cloud_elements::{Callback, Watched, batches},
     },
-    inbox::{Claim, Due, InboxError, Notification, NotificationStatus, ObjectState, Outcome, Side},
-    object::{ObjectId, ObjectKey, ResourceName},
+    inbox::{Claim, InboxError, Notification, NotificationStatus, ObjectState, Outcome, Side},
+    object::{Due, ObjectId, ObjectKey, ResourceName},
     source::{CallPermit, plan::Call},
 };
 

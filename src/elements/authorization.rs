@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
-use crate::{secret::Secret, signature::same_secret};
+use crate::secret::{Secret, same_secret};
 
 /// Longer headers are none.
 const MAX_HEADER: usize = 4096;

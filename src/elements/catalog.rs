@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::inbox::SourceKind;
+use crate::spec::SourceKind;
 
 /// One element.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,19 +9,14 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::{
-    date_format::DateFormat,
-    error::ApiError,
-    hub::{self, StoreApi, StoreRequest},
-    paging::Cursor,
-    rows::FieldPath,
-    template::UrlTemplate,
-    zone,
+    date_format::DateFormat, error::ApiError, hub, paging::Cursor, rows::FieldPath, template::UrlTemplate, zone,
 };
 use crate::{
     clock::Timestamp,
-    inbox::SourceKind,
     object::{ChangeKind, ObjectId},
     resource::{DateField, PolledResource},
+    resource::{StoreApi, StoreRequest},
+    spec::SourceKind,
 };
 
 /// Every poll asks from this much earlier than its macros say: rows of equal seconds, and rows that a store shows late,

@@ -14,72 +14,15 @@ use super::{
     rows::{FieldPath, RowPage, list, with_fields, without_nulls},
     template::{Filter, HubQuery, ResourcePath},
 };
-use crate::{inbox::SourceKind, object::ObjectId};
+use crate::{
+    resource::{StoreApi, StoreRequest},
+    spec::SourceKind,
+};
 
 /// Rows a page where the client does not say.
 const DEFAULT_PAGE_SIZE: u32 = 100;
 /// Pages beyond this are nobody's.
 const MAX_PAGE: u32 = 1_000_000;
-
-/// Which of a store's interfaces is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreApi {
-    /// BigCommerce `/v2`.
-    BigCommerceV2,
-    /// BigCommerce `/v3`: rows come within `{"data":…,"meta":…}`.
-    BigCommerceV3,
-    /// WooCommerce `/wc/v3`.
-    WooCommerceV3,
-}
-
-impl StoreApi {
-    /// Most rows that a page may have (BigCommerce: 250; WooCommerce: 100).
-    pub fn max_page_size(self) -> u32 {
-        match self {
-            Self::BigCommerceV2 | Self::BigCommerceV3 => 250,
-            Self::WooCommerceV3 => 100,
-        }
-    }
-
-    /// Whether rows come within an envelope.
-    pub fn is_enveloped(self) -> bool {
-        self == Self::BigCommerceV3
-    }
-}
-
-/// A GET to the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreRequest {
-    /// Which interface.
-    pub api: StoreApi,
-    /// The path below the interface's root, without a leading slash: `orders/12/products`. Letters, digits and `_.~-`
-    /// only, or what has been escaped.
-    pub path: String,
-    /// The query, not yet escaped.
-    pub query: Vec<(String, String)>,
-}
-
-impl StoreRequest {
-    /// A GET of one object of a list, as far as it is one that the store knows by this id: BigCommerce's v3 customers
-    /// have no route of their own.
-    pub fn of_one(&self, id: &ObjectId) -> Self {
-        let id = id.to_string();
-        if self.api == StoreApi::BigCommerceV3 && self.path == "customers" {
-            return Self { query: vec![("id:in".to_owned(), id)], ..self.clone() };
-        }
-        let escaped: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
-        Self { path: format!("{}/{}", self.path, escaped.replace('+', "%20")), api: self.api, query: Vec::new() }
-    }
-
-    /// The path with its escaped query, without the interface's root.
-    pub fn path_and_query(&self) -> String {
-        if self.query.is_empty() {
-            return self.path.clone();
-        }
-        let query: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
-        format!("{}?{query}", self.path)
-    }
-}
 
 /// Sorted by one field.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,10 +19,9 @@ pub use credentials::{CodeExchange, UrlCheck};
 
 use super::{catalog::Element, error::ApiError, values};
 use crate::{
-    connection::spec::{ConnectionSpec, InstanceSpec, SourceSpec, WooCommerceSpec},
     http::AddressPolicy,
-    inbox::{Origin, SourceKind},
     secret::Secret,
+    spec::{ConnectionSpec, InstanceSpec, Origin, SourceKind, SourceSpec, WooCommerceSpec},
 };
 
 /// What stands for a secret in answers, and for "unchanged" in requests.
@@ -290,7 +289,7 @@ impl Draft {
                 configuration.insert("oauth.user.token".to_owned(), token.expose().into());
                 configuration.insert("store.hash".to_owned(), hash.into());
             }
-            store.auth = crate::connection::spec::BigCommerceAuth::Token(token);
+            store.auth = crate::spec::BigCommerceAuth::Token(token);
         }
         self.exchange = None;
         Ok(())

@@ -4,8 +4,8 @@
 //! before. Elsewhere pages have numbers, and a row that leaves the list moves all later ones forward: when the list's
 //! total has shrunk on the way, reading begins again. Rows that are read twice do no harm.
 
-use super::hub::{StoreApi, StoreRequest};
 use crate::object::ObjectId;
+use crate::resource::{StoreApi, StoreRequest};
 
 /// Times that one poll begins again before it takes what it gets.
 const MAX_RESTARTS: u8 = 3;

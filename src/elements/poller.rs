@@ -11,10 +11,9 @@ use serde_json::{Map, Value};
 
 use super::{error::ApiError, values};
 use crate::{
-    connection::spec::ConnectionSpec,
-    inbox::SourceKind,
     object::ResourceName,
     resource::{DateField, PolledResource},
+    spec::{ConnectionSpec, SourceKind},
 };
 
 /// The key of the resources.

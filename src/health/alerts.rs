@@ -14,8 +14,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     humanize,
-    inbox::{DestinationKind, SourceKind},
     object::ConnectionId,
+    spec::{DestinationKind, SourceKind},
 };
 
 /// A condition is over when it is known not to hold for this long: one that comes and goes is one condition.

@@ -8,11 +8,7 @@ use super::{
     condition::{CheckId, Condition, Judgment, Severity},
     facts::{Facts, Health},
 };
-use crate::{
-    clock::Timestamp,
-    humanize,
-    inbox::{ConnectionState, SourceKind},
-};
+use crate::{clock::Timestamp, humanize, inbox::ConnectionState, spec::SourceKind};
 
 /// How long one check may take.
 pub const LIMIT: Duration = Duration::from_secs(10);
@@ -232,7 +228,8 @@ mod tests {
             judge,
         },
         http::Failure,
-        inbox::{DestinationKind, Origin, Summary},
+        inbox::Summary,
+        spec::{DestinationKind, Origin},
     };
 
     fn reported(facts: &Facts) -> Report {

@@ -6,8 +6,8 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     clock::Timestamp,
-    inbox::{DestinationKind, SourceKind},
     object::ObjectId,
+    spec::{DestinationKind, SourceKind},
 };
 
 /// How much a condition matters.

@@ -18,7 +18,7 @@ use super::{
     condition::{Code, Judgment},
     facts::Facts,
 };
-use crate::inbox::{ConnectionState, DestinationKind};
+use crate::{inbox::ConnectionState, spec::DestinationKind};
 
 /// An order that waits longer than this deserves a look.
 pub const LONG_WAIT: Duration = Duration::from_secs(15 * 60);

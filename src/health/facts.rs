@@ -10,10 +10,9 @@ pub use crate::breaker::Health;
 use crate::{
     clock::Timestamp,
     http::Failure,
-    inbox::{
-        ConnectionState, DestinationKind, Feed, HookRow, HookState, ObjectRow, Origin, PauseReason, SourceKind, Summary,
-    },
+    inbox::{ConnectionState, Feed, HookRow, HookState, ObjectRow, PauseReason, Summary},
     object::ConnectionId,
+    spec::{DestinationKind, Origin, SourceKind},
 };
 
 pub use shop::ShopProblem;

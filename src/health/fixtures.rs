@@ -6,11 +6,9 @@ use super::facts::{ConnectionFacts, Facts, Health, OrderFacts, Probe, Trouble};
 use crate::{
     clock::Timestamp,
     http::Failure,
-    inbox::{
-        ConnectionState, DestinationKind, Failed, HookRow, HookState, ObjectRow, ObjectState, Origin, Side, SourceKind,
-        Summary,
-    },
+    inbox::{ConnectionState, Failed, HookRow, HookState, ObjectRow, ObjectState, Side, Summary},
     object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
+    spec::{DestinationKind, Origin, SourceKind},
 };
 
 /// When the facts were read.

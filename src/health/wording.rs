@@ -3,7 +3,7 @@
 use crate::{
     health::facts::ConnectionFacts,
     humanize,
-    inbox::{DestinationKind, Origin, SourceKind},
+    spec::{DestinationKind, Origin, SourceKind},
 };
 
 impl ConnectionFacts {

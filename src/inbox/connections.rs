@@ -1,22 +1,9 @@
 //! Connections as the database keeps them: what may be read by anybody in plain columns, everything else sealed.
 
+use crate::spec::{DestinationKind, Origin, SourceKind, codes, keyring::Sealed};
 use serde::Serialize;
 
 use crate::{clock::Timestamp, object::ConnectionId};
-
-/// Where a connection came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// The environment's own variables.
-    Environment,
-    /// `POST /connections`, the operator's page or the command line.
-    Api,
-    /// The single-click app.
-    App,
-    /// The Cloud Elements API.
-    Instance,
-}
 
 /// What happens with a connection's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -43,72 +30,8 @@ pub enum PauseReason {
     RetriesExhausted,
 }
 
-/// The kind of store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceKind {
-    /// A BigCommerce store.
-    BigCommerce,
-    /// A WooCommerce shop.
-    WooCommerce,
-}
-
-/// The kind of destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DestinationKind {
-    /// A One Tribe payload URL.
-    OneTribe,
-    /// A Cloud Elements callback.
-    CloudElements,
-}
-
-/// Codes as the database keeps them, one place for both directions.
-macro_rules! codes {
-    ($kind:ty { $($variant:ident $code:literal $name:literal)* }) => {
-        impl $kind {
-            /// As the database keeps it.
-            pub fn code(self) -> i16 {
-                match self { $(Self::$variant => $code,)* }
-            }
-
-            /// Reads the code back.
-            pub fn from_code(code: i16) -> Option<Self> {
-                match code { $($code => Some(Self::$variant),)* _ => None }
-            }
-
-            /// As JSON, pages and commands name it.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-        }
-
-        impl std::fmt::Display for $kind {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl std::str::FromStr for $kind {
-            type Err = UnknownName;
-
-            fn from_str(name: &str) -> Result<Self, UnknownName> {
-                match name { $($name => Ok(Self::$variant),)* _ => Err(UnknownName) }
-            }
-        }
-    };
-}
-
-/// Said of a text that is none of the names there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("unknown name")]
-pub struct UnknownName;
-
-codes!(Origin { Environment 0 "environment" Api 1 "api" App 2 "app" Instance 3 "instance" });
 codes!(ConnectionState { Active 0 "active" Paused 1 "paused" Incomplete 2 "incomplete" Disconnected 3 "disconnected" });
 codes!(PauseReason { Asked 0 "asked" CallbackGone 1 "callback_gone" RetriesExhausted 2 "retries_exhausted" });
-codes!(SourceKind { BigCommerce 0 "bigcommerce" WooCommerce 1 "woocommerce" });
-codes!(DestinationKind { OneTribe 0 "one_tribe" CloudElements 1 "cloud_elements" });
 
 /// The shard of a store's connections: two connections of one store share one, and so one quota. The same in every build.
 pub fn shard_of(kind: SourceKind, store: &str) -> u16 {
@@ -117,21 +40,6 @@ pub fn shard_of(kind: SourceKind, store: &str) -> u16 {
     let bytes = [kind.code().to_le_bytes()[0]].into_iter().chain(store.bytes());
     let hash = bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     u16::try_from(hash % u64::from(super::SHARDS)).unwrap_or(0)
-}
-
-/// Bytes that only the keyring opens.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed {
-    /// Which key seals them.
-    pub key_id: i64,
-    /// Nonce and ciphertext.
-    pub bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sealed").field("key_id", &self.key_id).finish_non_exhaustive()
-    }
 }
 
 /// A connection as the database has it.
@@ -161,7 +69,7 @@ pub struct ConnectionRecord {
     pub hook_key: String,
     /// A digest of its Element token, if it is an instance.
     pub token_digest: Option<Vec<u8>>,
-    /// The whole [`crate::connection::spec::ConnectionSpec`], sealed; none for the environment's and for ended ones.
+    /// The whole [`crate::spec::ConnectionSpec`], sealed; none for the environment's and for ended ones.
     pub sealed: Option<Sealed>,
     /// When it was made.
     pub created_at: Timestamp,

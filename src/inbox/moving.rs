@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::sync::mpsc;
 
-use super::{Inbox, InboxError, SourceKind, postgres, shard_of};
+use super::{Inbox, InboxError, postgres, shard_of};
 use crate::secret::Secret;
+use crate::spec::SourceKind;
 
 /// Rows in one step.
 const STEP: usize = 2000;

@@ -57,21 +57,6 @@ impl Wanted {
     }
 }
 
-/// An object that may be claimed now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Of which resource.
-    pub resource: ResourceName,
-    /// Which one.
-    pub id: ObjectId,
-    /// Since when it is due.
-    pub at: Timestamp,
-    /// Whether it has failed before, for whatever reason: it goes after those never tried.
-    pub has_failed: bool,
-    /// What kind of change waits.
-    pub change: ChangeKind,
-}
-
 /// The right to fetch and forward one object, until the lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {

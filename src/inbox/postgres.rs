@@ -16,6 +16,7 @@ mod rows;
 mod session;
 mod tables;
 mod upkeep;
+pub mod url;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -9,7 +9,6 @@ use crate::{
     connection::{Connection, Link},
     elements::{
         change::{Decision, PollWindow, Poller, RowFacts},
-        hub::StoreRequest,
         paging::{Cursor, Step},
         rows::take_apart,
     },
@@ -17,6 +16,7 @@ use crate::{
     inbox::{ConnectionState, Feed, Inbox, InboxError, Known, ObjectState, Wanted},
     object::{Digest, ObjectId, ObjectKey, ResourceName},
     polled::PolledRows,
+    resource::StoreRequest,
     source::plan::PageSize,
 };
 

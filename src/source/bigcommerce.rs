@@ -1,6 +1,8 @@
 //! The client of one BigCommerce store's API: every call is paid for from the store's request quota, bounded in time and
 //! size, and carries the headers that BigCommerce demands.
 
+pub use hooks::HooksApi;
+
 pub mod credentials;
 pub mod hooks;
 pub mod install;
@@ -26,10 +28,9 @@ use url::Url;
 use crate::{
     breaker::Health,
     clock::Timestamp,
-    config::HooksApi,
-    connection::spec::{BigCommerceAuth, BigCommerceSpec},
     http::{CallError, Failure, Http},
     metrics::Metrics,
+    spec::{BigCommerceAuth, BigCommerceSpec},
 };
 use credentials::{Credentials, RefusedCredentials};
 use quota::{Quota, QuotaHeaders};

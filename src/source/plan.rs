@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::{inbox::Due, object::ObjectId};
+use crate::object::{Due, ObjectId};
 
 /// One call to the store, and the objects it is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,13 +31,13 @@ use url::Url;
 use crate::{
     breaker::Health,
     clock::Timestamp,
-    connection::spec::{WooCommerceSpec, normalized_shop},
     http::{CallError, Failure, Http},
     retry::{self, FetchBlame},
     source::bigcommerce::{
         BadAddress,
         credentials::{Credentials, RefusedCredentials},
     },
+    spec::{WooCommerceSpec, normalized_shop},
 };
 pub use auth::AuthMode;
 use auth::Keys;

@@ -27,7 +27,7 @@ use super::{
     format::{self, Format},
     pages, refuse,
 };
-use crate::{secret::Secret, signature};
+use crate::secret::{self, Secret};
 
 /// A wrong password is answered after this time.
 const WRONG_ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -160,7 +160,7 @@ async fn admit(request: &HttpRequest, relay: &Relay) -> Result<Admin, AdminError
         return Err(AdminError::CrossSite);
     }
     match password(request) {
-        Some(given) if signature::same_secret(token.expose(), given.expose()) => Ok(Admin(())),
+        Some(given) if secret::same_secret(token.expose(), given.expose()) => Ok(Admin(())),
         // A browser's first request carries none, and is only asking to be asked.
         None => Err(AdminError::Wrong),
         Some(_) if relay.guesses.count(request.peer_addr().map(|peer| peer.ip())) => {

@@ -29,9 +29,10 @@ use crate::{
     clock::Timestamp,
     config::Settings,
     connection::Connection,
-    inbox::{ConnectionState, InboxError, Origin, SourceKind},
+    inbox::{ConnectionState, InboxError},
     secret::Secret,
     source::bigcommerce::install::{form_token::FormTokens, payload::PayloadVerifier, texts::Message},
+    spec::{Origin, SourceKind},
 };
 
 /// Exchanges under way at once: whoever knows the address can begin one, and each is a call to BigCommerce.

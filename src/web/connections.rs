@@ -21,12 +21,13 @@ use crate::{
     clock::Timestamp,
     connection::{
         Connection,
-        directory::{Change, DirectoryError},
         request::{ConnectionChange, ConnectionRequest, RequestProblem, check_addresses},
     },
+    directory::{Change, DirectoryError},
     http::Failure,
-    inbox::{ConnectionState, InboxError, Origin, PauseReason, Summary},
+    inbox::{ConnectionState, InboxError, PauseReason, Summary},
     object::{ConnectionId, ResourceName},
+    spec::Origin,
 };
 
 const DEFAULT_LIMIT: usize = 100;

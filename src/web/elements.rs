@@ -23,14 +23,16 @@ use url::form_urlencoded;
 
 use super::{RETRY_AFTER, Relay, bodies::BodyError};
 use crate::{
-    connection::{Connection, directory::DirectoryError, spec::InstanceSpec},
+    connection::Connection,
+    directory::DirectoryError,
     elements::{
         authorization::{Authorization, token_digest},
         catalog::{ELEMENTS, Element},
         error::{ApiError, new_request_id},
     },
     humanize,
-    inbox::{ConnectionState, InboxError, Origin},
+    inbox::{ConnectionState, InboxError},
+    spec::{InstanceSpec, Origin},
 };
 use route::{FIRST_SEGMENTS, PREFIX, Route, Target};
 

@@ -27,15 +27,13 @@ use super::{
     status::{self, Frame},
 };
 use crate::{
-    connection::{
-        request::{ConnectionRequest, FieldProblem, check_addresses},
-        spec::{ConnectionSpec, SourceSpec},
-    },
+    connection::request::{ConnectionRequest, FieldProblem, check_addresses},
     humanize,
     source::woocommerce::{
         keys::{KeyRequest, MAX_BODY, NoKeyPage, PostedKeys, authorize_url, read_keys},
         root::front_page,
     },
+    spec::{ConnectionSpec, SourceSpec},
 };
 
 /// How long a shop may take to send its keys: somebody has to log in there first.

@@ -1,13 +1,13 @@
 //! Keys by one click, from the merchant's browser to keys that have been tried at the shop itself.
 
 use onetribe_relay::{
-    connection::spec::WooCommerceSpec,
     source::woocommerce::{
         AuthMode, Shop, Shops,
         keys::{KeyRequest, NoKeyPage, PostedKeys, authorize_url, key_page, read_keys},
         root::front_page,
         webhook::Verifier,
     },
+    spec::WooCommerceSpec,
 };
 use sandbox::{ShopConfig, ShopPermalinks, ShopSim};
 use std::sync::Arc;

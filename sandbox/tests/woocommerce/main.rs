@@ -11,11 +11,11 @@ mod relay;
 use std::{sync::Arc, time::Duration};
 
 use onetribe_relay::{
-    connection::spec::WooCommerceSpec,
     http::{AddressPolicy, Http},
     object::ObjectId,
     secret::Secret,
     source::woocommerce::{AuthMode, Shop, Shops},
+    spec::WooCommerceSpec,
 };
 use sandbox::{ShopConfig, ShopSim};
 

@@ -1,11 +1,9 @@
 use super::*;
 use crate::{
     clock::Timestamp,
-    connection::{
-        keyring::SealingKey,
-        spec::{BigCommerceAuth, BigCommerceSpec, DestinationSpec, SourceSpec},
+    spec::{
+        BigCommerceAuth, BigCommerceSpec, DestinationKind, DestinationSpec, SourceKind, SourceSpec, keyring::SealingKey,
     },
-    inbox::{DestinationKind, SourceKind},
 };
 
 /// What a test makes of a record: its name, and the token of its spec.

@@ -11,16 +11,12 @@ use bytes::Bytes;
 use super::{Envelope, Event, MAX_EVENTS_POLLED, MAX_EVENTS_WEBHOOK, deliver, probe};
 use crate::{
     clock::Timestamp,
-    connection::spec::{CallbackSpec, ConnectionSpec},
-    elements::{
-        catalog::Element,
-        change::Poller,
-        hub::{StoreApi, StoreRequest},
-        poller,
-    },
+    elements::{catalog::Element, change::Poller, poller},
     http::{CallError, Http},
     metrics::Metrics,
     object::{ConnectionId, ResourceName},
+    resource::{StoreApi, StoreRequest},
+    spec::{CallbackSpec, ConnectionSpec},
 };
 
 /// A resource that a callback is told of.

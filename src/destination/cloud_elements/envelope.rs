@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::Timestamp,
-    connection::spec::CallbackSpec,
     elements::{instance::show, rows},
     inbox::{Notification, NotificationStatus},
     object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
+    spec::CallbackSpec,
 };
 
 /// Whose notification it is.

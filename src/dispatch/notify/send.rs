@@ -18,9 +18,10 @@ use crate::{
     http::CallError,
     inbox::{
         Claim, ConnectionState, ConnectionUpdate, Failed, InboxError, Notification, NotificationStatus, NotifiedObject,
-        Outcome, PauseReason, Side, SourceKind,
+        Outcome, PauseReason, Side,
     },
     object::{ChangeKind, Digest, ObjectId},
+    spec::SourceKind,
 };
 
 /// Statuses of WooCommerce's carts at the checkout, which are no orders yet.

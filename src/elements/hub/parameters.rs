@@ -2,11 +2,12 @@
 
 use jiff::civil::DateTime;
 
-use super::{Order, StoreApi, StoreRequest};
+use super::Order;
 use crate::elements::{
     ceql::{Operator, Term},
     error::ApiError,
 };
+use crate::resource::{StoreApi, StoreRequest};
 
 /// Parameters that are the relay's own, or that change what a call does: paging, credentials, and WordPress's
 /// `_method`, which turns a GET into a DELETE (all that begin with `_` are refused).

@@ -6,10 +6,10 @@ use url::Url;
 
 use super::{Keys, ProviderData, Surroundings};
 use crate::{
-    connection::spec::{BigCommerceAuth, BigCommerceSpec, SourceSpec, WooCommerceSpec},
     elements::error::ApiError,
     http::{AddressPolicy, LookupError},
     secret::Secret,
+    spec::{BigCommerceAuth, BigCommerceSpec, SourceSpec, WooCommerceSpec},
 };
 
 /// The configuration keys that say which store, and by what right.

@@ -7,12 +7,11 @@ use url::Url;
 
 use super::{Keys, Surroundings, UrlCheck};
 use crate::{
-    connection::spec::{BigCommerceAuth, BigCommerceSpec, CallbackSpec, DestinationSpec},
     elements::{error::ApiError, poller, template::UrlTemplate, values},
     http::AddressPolicy,
-    inbox::SourceKind,
     resource::PolledResource,
     secret::Secret,
+    spec::{BigCommerceAuth, BigCommerceSpec, CallbackSpec, DestinationSpec, SourceKind},
 };
 
 const CALLBACK: &str = "event.notification.callback.url";

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::{Configuration, MASK};
 use crate::{
     clock::Timestamp,
-    connection::spec::ConnectionSpec,
     elements::{catalog::Element, date_format, values},
     object::ConnectionId,
     secret::Secret,
+    spec::ConnectionSpec,
 };
 
 /// Configuration keys whose values are secrets (the vendor's test suite: `password`, `oauth.api.key`,

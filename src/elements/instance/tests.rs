@@ -6,9 +6,9 @@ use serde_json::json;
 use super::{show::InstanceView, *};
 use crate::{
     clock::Timestamp,
-    connection::spec::{BigCommerceAuth, CallbackSpec, DestinationSpec},
     http::LookupError,
     object::ConnectionId,
+    spec::{BigCommerceAuth, CallbackSpec, DestinationSpec},
 };
 
 mod changed;

@@ -5,16 +5,10 @@ use serde_json::{Map, Value};
 use super::{CONFIGURATION, DEFAULT_TOLERANCE, URLS, default_dates};
 use crate::{
     clock::Timestamp,
-    elements::{
-        change::Poller,
-        error::ApiError,
-        hub::{self, StoreApi},
-        template::UrlTemplate,
-        values,
-    },
-    inbox::SourceKind,
+    elements::{change::Poller, error::ApiError, hub, template::UrlTemplate, values},
     object::ResourceName,
-    resource::{DateField, PolledResource},
+    resource::{DateField, PolledResource, StoreApi},
+    spec::SourceKind,
 };
 
 /// Keys of a notification's `raw` that a resource cannot be called.

@@ -9,7 +9,7 @@ use crate::{
     },
     http::Failure,
     humanize,
-    inbox::Origin,
+    spec::Origin,
 };
 
 pub(super) fn destination(facts: &Facts, judgment: &mut Judgment) {

@@ -10,7 +10,8 @@ use crate::{
     },
     http::Failure,
     humanize,
-    inbox::{HookRow, HookState, SourceKind},
+    inbox::{HookRow, HookState},
+    spec::SourceKind,
 };
 
 /// A webhook this young proves that the store gets through, even if the relay itself does not.

@@ -8,7 +8,8 @@ use crate::{
         facts::{Facts, Health},
     },
     humanize,
-    inbox::{ConnectionState, Origin, PauseReason, SourceKind},
+    inbox::{ConnectionState, PauseReason},
+    spec::{Origin, SourceKind},
 };
 
 /// Clocks that differ by less are well enough.

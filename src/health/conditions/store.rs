@@ -11,7 +11,7 @@ use crate::{
     },
     http::Failure,
     humanize,
-    inbox::SourceKind,
+    spec::SourceKind,
 };
 
 /// A quota that is closed for less is nothing to tell of.

@@ -8,7 +8,8 @@ use super::super::{
 use super::judge;
 use crate::{
     http::Failure,
-    inbox::{ConnectionState, DestinationKind, HookState, ObjectState, Origin, PauseReason, Side, SourceKind, Summary},
+    inbox::{ConnectionState, HookState, ObjectState, PauseReason, Side, Summary},
+    spec::{DestinationKind, Origin, SourceKind},
 };
 
 fn codes(facts: &Facts) -> Vec<Code> {

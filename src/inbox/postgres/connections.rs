@@ -9,11 +9,9 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    inbox::{
-        ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, InboxError, NewConnection, Origin,
-        PauseReason, Sealed, SourceKind, shard_of,
-    },
+    inbox::{ConnectionRecord, ConnectionState, ConnectionUpdate, InboxError, NewConnection, PauseReason, shard_of},
     object::ConnectionId,
+    spec::{DestinationKind, Origin, SourceKind, keyring::Sealed},
 };
 
 const NEXT_REVISION: &str = "UPDATE catalog SET revision = revision + 1 RETURNING revision";

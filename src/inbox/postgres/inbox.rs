@@ -20,11 +20,11 @@ use super::{
 use crate::{
     clock::Timestamp,
     inbox::{
-        Accepted, Arrival, Claim, ConnectionRecord, ConnectionUpdate, Due, Epoch, Feed, Heartbeat, HookRow, Hour,
-        Inbox, InboxError, Known, NewConnection, Notification, ObjectQuery, ObjectRow, ObjectState, Outage, Settlement,
-        Side, Summary, Wanted, WorkSignal, shard_of, state::Reason,
+        Accepted, Arrival, Claim, ConnectionRecord, ConnectionUpdate, Epoch, Feed, Heartbeat, HookRow, Hour, Inbox,
+        InboxError, Known, NewConnection, Notification, ObjectQuery, ObjectRow, ObjectState, Outage, Settlement, Side,
+        Summary, Wanted, WorkSignal, shard_of, state::Reason,
     },
-    object::{ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
+    object::{ConnectionId, Digest, Due, ObjectId, ObjectKey, ResourceName},
 };
 
 /// Objects in one transaction.

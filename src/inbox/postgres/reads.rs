@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    inbox::{Claim, Due, Hour, Known, ObjectQuery, ObjectRow, ObjectState, Summary, hour_of},
-    object::{ConnectionId, ObjectId, ResourceName},
+    inbox::{Claim, Hour, Known, ObjectQuery, ObjectRow, ObjectState, Summary, hour_of},
+    object::{ConnectionId, Due, ObjectId, ResourceName},
 };
 
 pub(super) fn time(clock: &ServerClock, row: &PgRow, column: usize) -> Result<Option<Timestamp>, sqlx::Error> {

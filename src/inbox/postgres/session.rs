@@ -19,7 +19,6 @@ use url::Url;
 use super::Shared;
 use crate::{
     clock::Timestamp,
-    config,
     inbox::{InboxError, schema},
     secret::Secret,
 };
@@ -48,7 +47,7 @@ const READER_SETTINGS: &str = "SELECT set_config('plan_cache_mode', 'force_custo
 /// Reads the URL and looks at the files it names. Errors never quote it: any part may contain a password.
 pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, InboxError> {
     let url = url.expose();
-    let options = config::postgres::options(url).map_err(|why| InboxError::Unfit(format!("the URL: {why}")))?;
+    let options = super::url::options(url).map_err(|why| InboxError::Unfit(format!("the URL: {why}")))?;
     let parsed = Url::parse(url).map_err(|_| InboxError::Unfit("the URL cannot be read".into()))?;
     parsed.query_pairs().try_for_each(|(name, value)| readable(&name, &value))?;
     let options = match options.get_application_name() {

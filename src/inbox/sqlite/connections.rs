@@ -8,11 +8,9 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    inbox::{
-        ConnectionRecord, ConnectionState, ConnectionUpdate, DestinationKind, NewConnection, Origin, PauseReason,
-        Sealed, SourceKind,
-    },
+    inbox::{ConnectionRecord, ConnectionState, ConnectionUpdate, NewConnection, PauseReason},
     object::ConnectionId,
+    spec::{DestinationKind, Origin, SourceKind, keyring::Sealed},
 };
 
 /// The newest revision.

@@ -8,11 +8,11 @@ use super::{SqliteInbox, claims, connections, events, reads, serve_lock, tables,
 use crate::{
     clock::Timestamp,
     inbox::{
-        Accepted, Arrival, Claim, ConnectionRecord, ConnectionUpdate, Due, Epoch, Feed, Heartbeat, HookRow, Hour,
-        Inbox, InboxError, Known, NewConnection, Notification, ObjectQuery, ObjectRow, ObjectState, Outage, SHARDS,
+        Accepted, Arrival, Claim, ConnectionRecord, ConnectionUpdate, Epoch, Feed, Heartbeat, HookRow, Hour, Inbox,
+        InboxError, Known, NewConnection, Notification, ObjectQuery, ObjectRow, ObjectState, Outage, SHARDS,
         Settlement, Side, Summary, Wanted, WorkSignal,
     },
-    object::{ConnectionId, Digest, ObjectId, ResourceName},
+    object::{ConnectionId, Digest, Due, ObjectId, ResourceName},
 };
 
 #[async_trait]

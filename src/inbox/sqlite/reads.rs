@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use super::rows::{digest, failed, object_id, resource, state, time};
 use crate::{
     clock::Timestamp,
-    inbox::{Due, Hour, Known, ObjectQuery, ObjectRow, ObjectState, Summary, hour_of},
-    object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
+    inbox::{Hour, Known, ObjectQuery, ObjectRow, ObjectState, Summary, hour_of},
+    object::{ChangeKind, ConnectionId, Due, ObjectId, ResourceName},
 };
 
 /// Objects that may be claimed now: those never tried first, then by how long they have been due.

@@ -10,12 +10,19 @@ use serde_json::{Map, Value, json};
 
 use super::{Operation, Permit, Store, webhook::TOKEN_HEADER};
 use crate::{
-    config::HooksApi,
     http::{CallError, Failure, json_start, not_json, read_body},
-    secret::Secret,
-    signature,
+    secret::{self, Secret},
     source::hooks::{Hook, HookToken, WantedHook},
 };
+
+/// The two hooks APIs of BigCommerce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HooksApi {
+    /// `/v2/hooks`
+    V2,
+    /// `/v3/hooks`
+    V3,
+}
 
 /// No list of hooks is larger than this: a store has few.
 const MAX_HOOKS_BODY: usize = 4 * 1024 * 1024;
@@ -186,7 +193,7 @@ fn token_in(headers: Option<&Map<String, Value>>, tokens: &[Secret]) -> HookToke
     let found = headers.and_then(|headers| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(TOKEN_HEADER)));
     let Some(value) = found.and_then(|(_, value)| value.as_str()) else { return HookToken::Hidden };
     let is_masked = !value.is_empty() && value.chars().all(|c| matches!(c, '*' | '•' | 'x' | 'X'));
-    match tokens.iter().any(|token| signature::same_secret(token.expose(), value)) {
+    match tokens.iter().any(|token| secret::same_secret(token.expose(), value)) {
         true => HookToken::Right,
         false if is_masked => HookToken::Hidden,
         false => HookToken::Wrong,

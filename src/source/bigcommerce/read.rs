@@ -4,9 +4,9 @@ use reqwest::{Method, StatusCode};
 
 use super::{Operation, Permit, Store, orders::MAX_LIST};
 use crate::{
-    connection::spec::BigCommerceAuth,
     http::{self, CallError, Failure, read_body},
     source::Answer,
+    spec::BigCommerceAuth,
 };
 
 impl Store {

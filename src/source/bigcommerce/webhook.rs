@@ -6,7 +6,7 @@ use actix_web::http::header::HeaderMap;
 
 use super::payload::{self, OrderEvent, Payload, PayloadError};
 use crate::{
-    secret::Secret,
+    secret::{self, Secret},
     signature::{self, SignatureError, SignatureHeaders},
 };
 
@@ -94,8 +94,7 @@ impl Verifier {
         let mut found = false;
         for token in headers.get_all(TOKEN_HEADER) {
             let token = token.to_str().unwrap_or_default();
-            let right =
-                self.tokens.iter().fold(false, |right, ours| right | signature::same_secret(ours.expose(), token));
+            let right = self.tokens.iter().fold(false, |right, ours| right | secret::same_secret(ours.expose(), token));
             if !right {
                 return Err(Unauthentic::Token);
             }

@@ -7,8 +7,7 @@ use proptest::prelude::*;
 use super::{Call, PageHints, batches, windows};
 use crate::{
     clock::Timestamp,
-    inbox::Due,
-    object::{ChangeKind, ObjectId, ResourceName},
+    object::{ChangeKind, Due, ObjectId, ResourceName},
 };
 
 const NO_LIMIT: usize = usize::MAX;

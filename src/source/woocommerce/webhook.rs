@@ -20,10 +20,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    connection::spec::normalized_shop,
     http::json_start,
     object::{ChangeKind, ObjectId},
     secret::Secret,
+    spec::normalized_shop,
 };
 
 /// The largest body that is taken: the whole object comes along.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    connection::directory::DirectoryError,
+    directory::DirectoryError,
     source::bigcommerce::install::{
         payload::{LEEWAY, LoadPayload, PayloadError},
         texts::texts,

@@ -14,15 +14,14 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    connection::{
-        Connection,
-        directory::{Change, DirectoryError},
-        payload_url::{PayloadUrlProblem, check_payload_url},
-        request::check_addresses,
-        spec::{ConnectionSpec, DestinationSpec},
-    },
+    connection::{Connection, request::check_addresses},
+    directory::{Change, DirectoryError},
     inbox::{ConnectionState, InboxError, ObjectState, PauseReason, Wanted},
     object::{ObjectId, ResourceName},
+    spec::{
+        ConnectionSpec, DestinationSpec,
+        payload_url::{PayloadUrlProblem, check_payload_url},
+    },
 };
 
 /// The way from the forms' addresses to the relay's root.

@@ -19,14 +19,11 @@ use super::{
     served,
 };
 use crate::{
-    connection::{
-        Connection,
-        directory::{Change, DirectoryError},
-        spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, SourceSpec},
-    },
+    connection::Connection,
+    directory::{Change, DirectoryError},
     http::Failure,
     humanize,
-    inbox::{ConnectionState, Origin},
+    inbox::ConnectionState,
     source::{
         Source,
         bigcommerce::install::{
@@ -35,6 +32,7 @@ use crate::{
             texts::{Message, Texts, texts},
         },
     },
+    spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, Origin, SourceSpec},
 };
 
 /// Far longer than any part of BigCommerce's query.

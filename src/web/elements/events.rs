@@ -8,8 +8,9 @@ use serde_json::json;
 use super::{Call, Target, is_instance, listed, printable, spec_of};
 use crate::{
     clock::Timestamp,
-    connection::{Connection, directory::Change},
+    connection::Connection,
     destination::cloud_elements::event_record,
+    directory::Change,
     elements::{
         ceql::{Expression, Operator, Term},
         error::ApiError,

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::{Call, NEXT_PAGE, TOTAL_COUNT, Target, events::release, is_instance, listed, set_count, spec_of};
 use crate::{
-    connection::{Connection, directory::Change, spec::ConnectionSpec},
+    connection::Connection,
+    directory::Change,
     elements::{
         authorization::{new_token, token_digest},
         error::ApiError,
@@ -21,6 +22,7 @@ use crate::{
     inbox::{ConnectionState, PauseReason},
     secret::Secret,
     source::bigcommerce::install::oauth::{self, EXCHANGE_TIMEOUT, ExchangeError},
+    spec::ConnectionSpec,
 };
 
 /// A change that others have come before is judged anew so often.
@@ -122,7 +124,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let own = call.caller.instance.as_ref().filter(|_| !call.caller.is_organization).map(|own| own.id);
     let mut found: Vec<Arc<Connection>> = call.relay.services.catalog.all();
     found.retain(|connection| {
-        let has_tag = |spec: &crate::connection::spec::InstanceSpec| spec.tags.iter().any(|tag| tags.contains(tag));
+        let has_tag = |spec: &crate::spec::InstanceSpec| spec.tags.iter().any(|tag| tags.contains(tag));
         is_instance(connection)
             && own.is_none_or(|own| own == connection.id)
             && (tags.is_empty() || spec_of(connection).is_some_and(has_tag))

@@ -11,8 +11,9 @@ use crate::{
     clock::Timestamp,
     health::{Light, Severity},
     humanize,
-    inbox::{ConnectionState, DestinationKind, SourceKind},
+    inbox::ConnectionState,
     object::ConnectionId,
+    spec::{DestinationKind, SourceKind},
 };
 
 /// Rows on one page of the list.

@@ -12,8 +12,9 @@ use crate::{
     health::Light,
     http::Failure,
     humanize,
-    inbox::{ObjectRow, ObjectState, Side, SourceKind},
+    inbox::{ObjectRow, ObjectState, Side},
     object::ResourceName,
+    spec::SourceKind,
 };
 
 /// Rows shown without unfolding.

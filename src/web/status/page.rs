@@ -12,7 +12,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     health::{Action, Facts, Judgment, Report, Verdict, report, verdict},
-    inbox::{ConnectionState, Origin, SourceKind},
+    inbox::ConnectionState,
+    spec::{Origin, SourceKind},
 };
 
 /// How many of the newest rows the page wants of the inbox; it shows the first of them and folds the rest.

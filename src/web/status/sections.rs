@@ -10,7 +10,8 @@ use crate::{
     clock::Timestamp,
     health::{Action, Check, Condition, Light, Report, Severity, Status, Verdict},
     humanize,
-    inbox::{ConnectionState, SourceKind},
+    inbox::ConnectionState,
+    spec::SourceKind,
 };
 
 impl StatusPage<'_> {

@@ -8,7 +8,8 @@ use maud::{Markup, html};
 use super::page::{Audience, Backfill, StatusPage};
 use crate::{
     humanize,
-    inbox::{ConnectionState, DestinationKind, SourceKind},
+    inbox::ConnectionState,
+    spec::{DestinationKind, SourceKind},
 };
 
 impl StatusPage<'_> {
@@ -142,10 +143,10 @@ impl StatusPage<'_> {
         let connection = &self.facts.connection;
         let fields: &[(&str, &str)] = match (connection.origin, connection.source) {
             // An app's token comes by installing, an instance's by its own API.
-            (crate::inbox::Origin::Api, SourceKind::BigCommerce) => {
+            (crate::spec::Origin::Api, SourceKind::BigCommerce) => {
                 &[("access_token", "New access token"), ("client_secret", "New client secret")]
             }
-            (crate::inbox::Origin::Api, SourceKind::WooCommerce) => {
+            (crate::spec::Origin::Api, SourceKind::WooCommerce) => {
                 &[("consumer_key", "New consumer key"), ("consumer_secret", "New consumer secret")]
             }
             _ => return None,

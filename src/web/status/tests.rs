@@ -10,11 +10,9 @@ use crate::{
         judge,
     },
     http::Failure,
-    inbox::{
-        ConnectionState, DestinationKind, Feed, HookState, Hour, ObjectRow, ObjectState, Origin, PauseReason, Side,
-        SourceKind, Summary, hour_of,
-    },
+    inbox::{ConnectionState, Feed, HookState, Hour, ObjectRow, ObjectState, PauseReason, Side, Summary, hour_of},
     object::{ConnectionId, ObjectId},
+    spec::{DestinationKind, Origin, SourceKind},
 };
 
 const OPERATOR: Audience<'_> = Audience::Operator(Operator { root: "./", is_one_of_many: false });

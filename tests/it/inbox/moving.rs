@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use onetribe_relay::{
     inbox::{
-        Accepted, Arrival, HookState, Inbox, InboxError, Moved, ObjectQuery, ObjectState, SourceKind, move_inbox,
+        Accepted, Arrival, HookState, Inbox, InboxError, Moved, ObjectQuery, ObjectState, move_inbox,
         postgres::PostgresInbox, shard_of,
     },
     object::{ChangeKind, ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
+    spec::SourceKind,
 };
 use rusqlite::Connection;
 

@@ -8,8 +8,9 @@ use std::{
 
 use futures_util::future::join_all;
 use onetribe_relay::{
-    inbox::{Inbox, SHARDS, SourceKind, shard_of},
+    inbox::{Inbox, SHARDS, shard_of},
     object::ConnectionId,
+    spec::SourceKind,
 };
 
 use super::postgres_world::{START, TestRelay, at, connection_to, delivered};

@@ -5,11 +5,11 @@ use std::{collections::HashMap, time::Duration};
 use onetribe_relay::{
     http::Failure,
     inbox::{
-        Claim, ConnectionState, ConnectionUpdate, DestinationKind, Failed, Feed, HookRow, HookState, Inbox,
-        NewConnection, Notification, NotificationStatus, NotifiedObject, ObjectQuery, ObjectState, Outage, Outcome,
-        PauseReason, Sealed, Side, hour_of,
+        Claim, ConnectionState, ConnectionUpdate, Failed, Feed, HookRow, HookState, Inbox, NewConnection, Notification,
+        NotificationStatus, NotifiedObject, ObjectQuery, ObjectState, Outage, Outcome, PauseReason, Side, hour_of,
     },
     object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
+    spec::{DestinationKind, keyring::Sealed},
 };
 
 use super::postgres_world::{START, TestRelay, at, connection_to, delivered, id};

@@ -5,10 +5,11 @@ use std::time::Duration;
 use onetribe_relay::{
     clock::Timestamp,
     inbox::{
-        Accepted, Arrival, Claim, ConnectionState, Inbox, NewConnection, ObjectQuery, ObjectRow, Origin, Outcome,
-        Settlement, SourceKind, Wanted, postgres::PostgresInbox,
+        Accepted, Arrival, Claim, ConnectionState, Inbox, NewConnection, ObjectQuery, ObjectRow, Outcome, Settlement,
+        Wanted, postgres::PostgresInbox,
     },
     object::{ChangeKind, ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
+    spec::{Origin, SourceKind},
 };
 
 use crate::support::postgres::Database;

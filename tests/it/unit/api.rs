@@ -6,12 +6,11 @@ use std::{
 };
 
 use onetribe_relay::{
-    config::HooksApi,
-    connection::spec::{BigCommerceAuth, BigCommerceSpec},
     http::{AddressPolicy, Http},
     object::ObjectId,
     secret::Secret,
-    source::bigcommerce::{Platform, Store},
+    source::bigcommerce::{HooksApi, Platform, Store},
+    spec::{BigCommerceAuth, BigCommerceSpec},
 };
 use tokio::net::TcpListener;
 

@@ -4,10 +4,11 @@
 use std::{ffi::OsString, net::IpAddr, os::unix::ffi::OsStringExt, path::Path, time::Duration};
 
 use onetribe_relay::{
-    config::{Config, ConfigError, Database, HooksApi, LogFormat, VARIABLES},
-    connection::spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, SourceSpec},
-    inbox::Origin,
+    config::{Config, ConfigError, LogFormat, VARIABLES},
+    inbox::Database,
     secret::Secret,
+    source::bigcommerce::HooksApi,
+    spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, Origin, SourceSpec},
 };
 use proptest::prelude::*;
 

@@ -7,8 +7,8 @@ use url::Url;
 
 use crate::{
     clock::Timestamp,
-    secret::Secret,
-    signature::{derive_token, same_secret},
+    secret::{Secret, same_secret},
+    signature::derive_token,
 };
 
 /// How long a token is good.

@@ -5,8 +5,8 @@ mod english;
 
 use super::{form_token::FormTokenError, oauth::ExchangeError, payload::PayloadError};
 use crate::{
-    connection::payload_url::{OneTribeHosts, PayloadUrlProblem},
     http::Failure,
+    spec::payload_url::{OneTribeHosts, PayloadUrlProblem},
 };
 
 /// The languages there are, by the first part of a BCP 47 tag. The first one stands in for all others.

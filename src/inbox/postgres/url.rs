@@ -28,7 +28,7 @@ const PARAMETERS: [&str; 18] = [
 ];
 
 /// Whether this means to be a PostgreSQL URL.
-pub(super) fn is_meant(text: &str) -> bool {
+pub fn is_meant(text: &str) -> bool {
     text.split_once(':').is_some_and(|(scheme, _)| ["postgres", "postgresql"].contains(&&*scheme.to_ascii_lowercase()))
 }
 

@@ -1,17 +1,20 @@
 //! What a connection is, wherever it came from: the value that is validated once, sealed as a whole, and opened again.
 //! How requests, variables and installs become one is `spec`'s neighbours' business; nothing here calls anybody.
 
+pub mod fields;
+pub mod keyring;
+mod kind;
+pub mod payload_url;
+
+pub(crate) use kind::codes;
+pub use kind::{DestinationKind, Origin, SourceKind, UnknownName};
+
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{
-    inbox::{DestinationKind, Origin, SourceKind},
-    object::ResourceName,
-    resource::PolledResource,
-    secret::Secret,
-};
+use crate::{object::ResourceName, resource::PolledResource, secret::Secret};
 
 /// A connection as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

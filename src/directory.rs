@@ -5,19 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::{
-    Connection, ConnectionBuilder, LiveCatalog,
-    keyring::{Keyring, KeyringError, destination_mark, new_hook_key},
-    spec::ConnectionSpec,
-};
 use crate::{
     clock::Timestamp,
+    connection::{Connection, ConnectionBuilder, LiveCatalog},
     http::{CallError, Failure},
-    inbox::{
-        ConnectionRecord, ConnectionState, ConnectionUpdate, Inbox, InboxError, NewConnection, Origin, PauseReason,
-    },
+    inbox::{ConnectionRecord, ConnectionState, ConnectionUpdate, Inbox, InboxError, NewConnection, PauseReason},
     object::ConnectionId,
     registrar::{Registrar, RegistrarError},
+    spec::{
+        ConnectionSpec, Origin,
+        keyring::{Keyring, KeyringError, destination_mark, new_hook_key},
+    },
 };
 
 /// Why a connection is not made, changed or ended.

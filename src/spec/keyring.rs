@@ -12,10 +12,22 @@ use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretBox, zeroize::Zeroizing};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    connection::spec::{ConnectionSpec, DestinationSpec},
-    inbox::Sealed,
-};
+use crate::spec::{ConnectionSpec, DestinationSpec};
+
+/// Bytes that only the keyring opens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which key seals them.
+    pub key_id: i64,
+    /// Nonce and ciphertext.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
 
 /// How the bytes are laid out: this byte, the nonce, the ciphertext with its tag.
 const VERSION: u8 = 1;
@@ -159,10 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        connection::spec::{BigCommerceAuth, BigCommerceSpec, SourceSpec},
-        inbox::Origin,
-    };
+    use crate::spec::{BigCommerceAuth, BigCommerceSpec, Origin, SourceSpec};
 
     fn keyring(keys: &[u8]) -> Keyring {
         Keyring::new(keys.iter().map(|byte| SealingKey::new([*byte; 32])))
