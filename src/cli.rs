@@ -6,6 +6,7 @@ mod backfill;
 mod backup;
 mod check;
 mod connections;
+mod examples;
 mod failure;
 mod help;
 mod hooks;
@@ -13,15 +14,13 @@ mod local;
 mod migrate;
 mod orders;
 mod output;
+mod session;
+mod terminal;
 mod which;
 
 use std::process::ExitCode;
 
-use crate::{
-    config::Config,
-    inbox::{Database, sqlite::ServeLock},
-    services::{Services, ServicesError},
-};
+use crate::{config::Config, inbox::Database};
 
 pub use alerts::test_alert;
 pub use backup::backup;
@@ -30,14 +29,8 @@ pub use failure::{WRONG, is_configuration};
 pub use help::{AlertsCommand, Cli, Command, StoreCommand};
 pub use local::{completions, healthcheck};
 pub use migrate::{Target, migrate};
-pub use output::print_note;
-
-/// What a command over the database works with.
-struct Session {
-    services: Services,
-    /// Held by a command that delivers by itself, as long as no relay serves the file.
-    lock: Option<ServeLock>,
-}
+use session::Session;
+pub use terminal::print_note;
 
 /// Runs a command that works with the database's connections.
 pub async fn run(command: StoreCommand, config: Config) -> ExitCode {
@@ -45,7 +38,8 @@ pub async fn run(command: StoreCommand, config: Config) -> ExitCode {
         Database::Sqlite(path) if !path.exists() => Some(path.display().to_string()),
         Database::Sqlite(_) | Database::Postgres(_) => None,
     };
-    let session = match Session::open(&command, config).await {
+    let delivers = matches!(&command, StoreCommand::Backfill(args) if args.delivers());
+    let session = match Session::open(config, delivers).await {
         Ok(session) => session,
         Err(error) => return ended(Err(error)),
     };
@@ -54,31 +48,18 @@ pub async fn run(command: StoreCommand, config: Config) -> ExitCode {
             "note: there was no database at {path} (DATABASE_URL); a new, empty one has been made"
         ));
     }
-    let done = session.run(command).await;
+    let done = run_in(&session, command).await;
     session.services.inbox.close().await;
     ended(done)
 }
 
-impl Session {
-    /// The lock comes before the database: taking it alters the file, and closing another handle of an open SQLite file
-    /// would end the locks on it.
-    async fn open(command: &StoreCommand, config: Config) -> Result<Self, CommandError> {
-        let delivers = matches!(command, StoreCommand::Backfill(args) if args.delivers());
-        let lock = match &config.settings.database {
-            Database::Sqlite(path) if delivers => ServeLock::try_take(path).map_err(ServicesError::Open)?,
-            Database::Sqlite(_) | Database::Postgres(_) => None,
-        };
-        Ok(Self { services: Services::open(config, false).await?, lock })
-    }
-
-    async fn run(&self, command: StoreCommand) -> Result<(), CommandError> {
-        let services = &self.services;
-        match command {
-            StoreCommand::Check { which, json } => check::run(services, &which, json).await,
-            StoreCommand::Connections(command) => connections::run(services, command).await,
-            StoreCommand::Hooks(command) => hooks::run(services, command).await,
-            StoreCommand::Backfill(args) => backfill::run(self, args).await,
-            StoreCommand::Orders(command) => orders::run(services, command).await,
-        }
+async fn run_in(session: &Session, command: StoreCommand) -> Result<(), CommandError> {
+    let services = &session.services;
+    match command {
+        StoreCommand::Check { which, json } => check::run(services, &which, json).await,
+        StoreCommand::Connections(command) => connections::run(services, command).await,
+        StoreCommand::Hooks(command) => hooks::run(services, command).await,
+        StoreCommand::Backfill(args) => backfill::run(session, args).await,
+        StoreCommand::Orders(command) => orders::run(services, command).await,
     }
 }

@@ -5,19 +5,23 @@
 //! together.
 
 mod check;
+mod fault;
 mod input;
 mod parse;
+mod secret_files;
 mod settings;
 mod urls;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 
-use crate::{humanize, inbox::Database, spec::ConnectionSpec};
+use crate::{inbox::Database, spec::ConnectionSpec};
 
+pub use fault::{ConfigError, Fault};
 use input::Input;
-pub use input::{Value, read_secret_files};
+pub use input::Value;
+pub use secret_files::read_secret_files;
 pub use settings::{AppSettings, ElementsSettings, LogFormat, Settings};
 pub use urls::is_loopback;
 
@@ -108,26 +112,6 @@ pub struct Config {
     pub settings: Settings,
     /// The environment's own connection, which is never written down; without it the relay serves those in its database.
     pub environment: Option<ConnectionSpec>,
-}
-
-/// One thing wrong with the configuration. Never holds a secret's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The variable that was set, or that is missing.
-    pub variable: &'static str,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-/// Every fault of the configuration at once.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ConfigError(pub Vec<Fault>);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {}:", humanize::count(self.0.len() as u64, "fault"))?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {}: {}", fault.variable, fault.message))
-    }
 }
 
 impl Config {

@@ -10,6 +10,8 @@ mod delivery;
 mod hints;
 mod lane;
 mod notify;
+mod notifying;
+mod shared;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -32,23 +34,12 @@ use crate::{
 };
 use capacity::Capacity;
 use lane::{Lane, Wait};
+use shared::Shared;
 
 /// Work is announced; this is only the net below (another process may have put an object in).
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// The pause after the inbox could not be used.
 const INBOX_PAUSE: Duration = Duration::from_secs(1);
-
-/// What all lanes share.
-pub(crate) struct Shared {
-    pub inbox: Arc<dyn Inbox>,
-    pub metrics: Arc<Metrics>,
-    pub settings: Arc<Settings>,
-    pub catalog: Arc<LiveCatalog>,
-    pub rows: Arc<PolledRows>,
-    pub capacity: Capacity,
-    /// Lanes whose deliveries have ended.
-    pub moved: WorkSignal,
-}
 
 /// Delivers what the inbox holds, for every connection of the shards that this process holds.
 pub struct Dispatch {

@@ -14,6 +14,7 @@ mod feeds;
 mod history;
 mod moving;
 mod objects;
+mod open;
 pub mod postgres;
 mod receipt;
 mod schema;
@@ -33,9 +34,10 @@ pub use objects::{
     Accepted, Arrival, Claim, Failed, Known, NotAState, ObjectQuery, ObjectRow, ObjectState, Outcome, Settlement,
     Summary, Wanted,
 };
+pub use open::open;
 pub use work::WorkSignal;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 
@@ -62,17 +64,6 @@ pub struct Heartbeat {
     pub shards: Vec<u16>,
     /// The revision of the newest change to any connection.
     pub revision: i64,
-}
-
-/// Opens the inbox that the configuration names.
-///
-/// # Errors
-/// [`InboxError`], as the database says it.
-pub async fn open(database: &Database) -> Result<Arc<dyn Inbox>, InboxError> {
-    match database {
-        Database::Sqlite(path) => Ok(Arc::new(sqlite::SqliteInbox::open(path).await?)),
-        Database::Postgres(url) => Ok(Arc::new(postgres::PostgresInbox::open(url).await?)),
-    }
 }
 
 /// The inbox. All changes are durable when their future is done.

@@ -4,8 +4,11 @@
 //! of hooks; `change` does what is to be done, `lock` keeps all who do so from doing it at once, `report` says how they stand.
 
 mod change;
+mod error;
 mod lock;
 mod report;
+
+pub use error::RegistrarError;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,35 +32,6 @@ use crate::{
 };
 use lock::{HookLock, Unsettled};
 pub use report::{Done, HookReport};
-
-/// Why hooks cannot be looked after.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistrarError {
-    /// Without it nobody can call.
-    #[error("PUBLIC_URL is not set: no hook can be registered, orders are found by polling alone")]
-    NoPublicUrl,
-    /// The connection has ended.
-    #[error("the connection is disconnected: it has no hooks")]
-    Disconnected,
-    /// Another process changes hooks, and goes on for longer than anybody waits.
-    #[error("the hooks are being changed by another relay or command just now: try again in a minute")]
-    Busy,
-    /// The store's request quota is used up.
-    #[error("the store's API limit is used up, perhaps by another app: the relay waits its turn")]
-    Quota,
-    /// The store did not do as asked.
-    #[error("the store: {0}")]
-    Call(CallError),
-    /// The numbers of the hooks cannot be kept.
-    #[error(transparent)]
-    Inbox(#[from] InboxError),
-}
-
-impl From<CallError> for RegistrarError {
-    fn from(error: CallError) -> Self {
-        if error.failure == Failure::Status(429) { Self::Quota } else { Self::Call(error) }
-    }
-}
 
 /// Why hooks could not be looked after the last time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

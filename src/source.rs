@@ -4,8 +4,11 @@
 pub mod bigcommerce;
 pub mod cut;
 pub mod hooks;
+mod page;
 pub mod plan;
 pub mod woocommerce;
+
+pub use page::{ChangesRequest, Sort};
 
 use std::{
     sync::Arc,
@@ -34,28 +37,6 @@ use plan::{Call, PageHints};
 /// A store's clock that disagrees with this machine's by less than this is left alone: what is known of it is as old as a
 /// call, and in whole seconds.
 const MIN_SKEW: Duration = Duration::from_secs(5);
-
-/// The order of a list of changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
-    /// The longest unchanged first.
-    OldestFirst,
-    /// The latest change first.
-    NewestFirst,
-}
-
-/// One page of what changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChangesRequest {
-    /// From when on.
-    pub since: Timestamp,
-    /// In which order.
-    pub sort: Sort,
-    /// Which page, from 1.
-    pub page: u32,
-    /// At most so many rows.
-    pub limit: u32,
-}
 
 /// The right to make one call. Dropped unused, it goes back.
 #[derive(Debug)]

@@ -42,10 +42,6 @@ const MANY: usize = 200;
 const HOOKS_RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
 /// How long what is under way may go on when the relay stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// A change this fresh is left to its webhook, if the interval is long enough for that.
-const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
-/// A second has to be over before it counts as seen.
-const SETTLING: Duration = Duration::from_secs(2);
 
 /// What is due for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

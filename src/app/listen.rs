@@ -11,7 +11,7 @@ use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::AppError;
+use super::error::AppError;
 use crate::web::{Relay, requests};
 
 /// Requests under way get this long to end when the relay stops.

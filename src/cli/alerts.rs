@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use url::Url;
 
-use super::{CommandError, ended, output};
+use super::{
+    failure::{CommandError, ended},
+    output,
+};
 use crate::{
     config::Settings,
     http::{AddressPolicy, Failure, Http},

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{civil::Date, tz::TimeZone};
 
-use super::{CommandError, Session, output, which::Which};
+use super::{failure::CommandError, output, session::Session, terminal, which::Which};
 use crate::{
     clock::Timestamp,
     connection::Connection,
@@ -19,10 +19,8 @@ use crate::{
     reconcile::backfill::{Backfill, Span, Tally},
     services::Services,
 };
-use delivery::{Delivery, interrupted, stays_down};
+use delivery::{Delivery, LOOK, interrupted, stays_down};
 
-/// Between looks at how far things are.
-const LOOK: Duration = Duration::from_millis(250);
 /// Orders looked at to find out whether any is still on its first try.
 const LOOKED_AT: u32 = 1000;
 
@@ -103,7 +101,7 @@ pub(super) async fn run(session: &Session, args: BackfillArgs) -> Result<(), Com
     let retention = services.settings.event_retention;
     let mut backfill = Backfill::new(connection.clone(), services.inbox.clone(), span, retention);
     if let Some(at) = backfill.resumes_at().await? {
-        output::print_note(format_args!("Going on where it was broken off, at {at}."));
+        terminal::print_note(format_args!("Going on where it was broken off, at {at}."));
     }
     let failed_before = services.inbox.summary(connection.id).await?.failed;
     let delivery = if args.dry_run { None } else { Delivery::start(session, &connection).await? };

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{CommandError, ended, output};
+use super::{
+    failure::{CommandError, ended},
+    output,
+};
 use crate::{
     humanize,
     inbox::{Database, back_up},

@@ -1,6 +1,6 @@
 //! `check`: a connection's checks in the terminal.
 
-use super::{CommandError, output, which::Which};
+use super::{failure::CommandError, output, terminal, which::Which};
 use crate::{
     checker::{Checker, Examined},
     connection::Connection,
@@ -30,7 +30,7 @@ pub(super) async fn run(services: &Services, which: &Which, json: bool) -> Resul
         print(&report)?;
     }
     if !is_served {
-        output::print_note(if is_new {
+        terminal::print_note(if is_new {
             "note: no relay has run on this database yet: start the relay first, then check again"
         } else {
             "note: no relay is running on this database"

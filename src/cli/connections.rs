@@ -11,7 +11,12 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::{CommandError, failure::store_of, help::examples, output, which::WhichOne};
+use super::{
+    examples::examples,
+    failure::{CommandError, store_of},
+    output,
+    which::WhichOne,
+};
 use crate::{
     clock::Timestamp,
     connection::{

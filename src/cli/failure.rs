@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, process::ExitCode};
 
-use super::output::print_note;
+use super::terminal::print_note;
 use crate::{
     connection::{
         Connection,

@@ -2,32 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+use super::examples::examples;
 pub use super::{
-    backfill::BackfillArgs, connections::ConnectionsCommand, hooks::HooksCommand, orders::OrdersCommand, which::Which,
-};
-
-/// Where to read on. The place of the repository is the package's own.
-pub(super) const DOCUMENTATION: &str = if env!("CARGO_PKG_REPOSITORY").is_empty() {
-    "Documentation: README.md and docs/ of this release"
-} else {
-    concat!("Documentation: ", env!("CARGO_PKG_REPOSITORY"), "#readme")
+    backfill::BackfillArgs, connections::ConnectionsCommand, hooks::HooksCommand, migrate::MigrateArgs,
+    orders::OrdersCommand, which::Which,
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
-
-/// Examples, then where to read on.
-macro_rules! examples {
-    ($($example:literal)+) => {
-        format!(
-            "Examples:\n{}\n{}",
-            concat!($("  onetribe-relay ", $example, "\n"),+),
-            $crate::cli::help::DOCUMENTATION
-        )
-    };
-}
-pub(super) use examples;
 
 /// Relays the orders of online stores to One Tribe.
 ///
@@ -121,15 +104,4 @@ pub enum AlertsCommand {
     /// Post one message to ALERT_URL, to see that it arrives
     #[command(after_help = examples!("alerts test"))]
     Test,
-}
-
-/// Where everything is moved to.
-#[derive(Debug, Args)]
-pub struct MigrateArgs {
-    /// The target, `postgres://USER@HOST/DATABASE` without a password, or `-` to read it from standard input
-    #[arg(long, value_name = "URL|-", value_parser = super::migrate::secret, conflicts_with = "to_file")]
-    pub to: Option<crate::secret::Secret>,
-    /// A file that holds the target's URL
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub to_file: Option<PathBuf>,
 }

@@ -3,7 +3,12 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{CommandError, failure::store_of, help::examples, output, which::Which};
+use super::{
+    examples::examples,
+    failure::{CommandError, store_of},
+    output,
+    which::Which,
+};
 use crate::{
     connection::Connection, humanize, inbox::HookState, registrar::Done, services::Services, source::hooks::Hook,
 };

@@ -5,7 +5,11 @@ use std::{net::IpAddr, process::ExitCode, time::Duration};
 use clap::CommandFactory;
 use url::Url;
 
-use super::{Cli, CommandError, ended, output};
+use super::{
+    failure::{CommandError, ended},
+    help::Cli,
+    output,
+};
 use crate::http::{AddressPolicy, Http};
 
 /// Longer than the relay waits for its database.

@@ -3,14 +3,18 @@
 use std::{
     fs,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
-use super::{CommandError, ended, help::MigrateArgs, output};
+use super::{
+    failure::{CommandError, ended},
+    output,
+};
 use crate::{
     humanize,
     inbox::{Database, Moved, move_inbox, postgres, sqlite::ServeLock},
@@ -21,6 +25,17 @@ use crate::{
 const MAX_URL: u64 = 64 * 1024;
 /// The argument that stands for standard input.
 const STDIN: &str = "-";
+
+/// Where everything is moved to.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The target, `postgres://USER@HOST/DATABASE` without a password, or `-` to read it from standard input
+    #[arg(long, value_name = "URL|-", value_parser = secret, conflicts_with = "to_file")]
+    pub to: Option<Secret>,
+    /// A file that holds the target's URL
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub to_file: Option<PathBuf>,
+}
 
 /// Where the target's URL comes from: what was given on the command line, and the variable `MIGRATE_TO`.
 pub struct Target {

@@ -5,7 +5,12 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::{CommandError, failure::store_of, help::examples, output, which::Which};
+use super::{
+    examples::examples,
+    failure::{CommandError, store_of},
+    output,
+    which::Which,
+};
 use crate::{
     clock::Timestamp,
     connection::Connection,

@@ -3,17 +3,16 @@
 
 use std::{
     borrow::Cow,
-    io::{self, IsTerminal, Write},
-    os::fd::AsFd,
+    io::{self, Write},
 };
 
 use serde::Serialize;
 
-use super::CommandError;
+use super::{
+    failure::CommandError,
+    terminal::{MIN_COLUMN, width, wrapped},
+};
 use crate::humanize;
-
-/// What is left of a terminal's width for the last column of a table has to be at least this for wrapping to help.
-const MIN_COLUMN: usize = 24;
 
 /// Prints one line, or several where the text holds line feeds; colours are left out where nobody would see them, or
 /// nobody wants them (`NO_COLOR`).
@@ -26,13 +25,6 @@ pub(super) fn line(text: impl std::fmt::Display) -> Result<(), CommandError> {
 pub(super) fn raw(text: &[u8]) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     written(stdout.write_all(text).and_then(|()| stdout.flush()))
-}
-
-/// Prints beside the output of a command, as far as anybody can be told. Nothing in it moves a cursor.
-pub fn print_note(text: impl std::fmt::Display) {
-    let text = text.to_string();
-    let lines: Vec<Cow<'_, str>> = text.split('\n').map(humanize::printable).collect();
-    let _ = writeln!(io::stderr(), "{}", wrapped(&lines.join("\n"), width(io::stderr())));
 }
 
 /// A reader that has gone away (`| head`) is no failure of ours; a full disk is.
@@ -112,53 +104,9 @@ fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]], width: Option<
     std::iter::once(print(head)).chain(body).collect::<Vec<_>>().join("\n")
 }
 
-/// How many characters a terminal shows in a line; none where there is no terminal.
-fn width(output: impl AsFd + IsTerminal) -> Option<usize> {
-    if !output.is_terminal() {
-        return None;
-    }
-    let columns = rustix::termios::tcgetwinsize(output).ok()?.ws_col;
-    Some(usize::from(columns)).filter(|columns| *columns >= MIN_COLUMN)
-}
-
-/// The text with line feeds between words, so that no line is longer than `width` unless a word is. Lines begin as far
-/// in as the line that they continue.
-fn wrapped(text: &str, width: Option<usize>) -> String {
-    let Some(width) = width else { return text.to_owned() };
-    let wrap = |line: &str| {
-        let words = line.trim_start_matches(' ');
-        let indent = line.len() - words.len();
-        let (mut wrapped, mut column) = (" ".repeat(indent), indent);
-        for (number, word) in words.split(' ').enumerate() {
-            let length = word.chars().count();
-            if number > 0 && column + 1 + length > width {
-                wrapped.push('\n');
-                wrapped.push_str(&" ".repeat(indent));
-                column = indent;
-            } else if number > 0 {
-                wrapped.push(' ');
-                column += 1;
-            }
-            wrapped.push_str(word);
-            column += length;
-        }
-        wrapped
-    };
-    text.split('\n').map(wrap).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_wrapped_at_words_and_keeps_its_indentation() {
-        assert_eq!(wrapped("one two three", None), "one two three");
-        assert_eq!(wrapped("one two three", Some(8)), "one two\nthree");
-        assert_eq!(wrapped("  one two three\nfour", Some(9)), "  one two\n  three\nfour");
-        assert_eq!(wrapped("unbreakable word", Some(4)), "unbreakable\nword");
-        assert_eq!(wrapped("", Some(4)), "");
-    }
 
     #[test]
     fn columns_line_up_and_the_last_one_wraps_under_itself() {

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use clap::Args;
 
-use super::{CommandError, failure::store_of};
+use super::failure::{CommandError, store_of};
 use crate::{
     connection::{Connection, catalog::NoSoleConnection},
     humanize,

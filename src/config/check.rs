@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{AppSettings, Config, ElementsSettings, Fault, Inputs, Settings, input::Input, is_loopback, parse, urls};
+use super::{
+    AppSettings, Config, ElementsSettings, Inputs, Settings, fault::Fault, input::Input, is_loopback, parse, urls,
+};
 use crate::{
     secret::Secret,
     spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, Origin, SourceSpec},

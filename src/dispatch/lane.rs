@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, hints::Hints, notify::Notifying};
+use super::{hints::Hints, notifying::Notifying, shared::Shared};
 use crate::{
     breaker::Permit,
     clock::Timestamp,

@@ -34,28 +34,6 @@ const LOOKED_AT: u32 = 500;
 /// Between looks at objects of an outstanding notification that another process still holds.
 const HELD_PAUSE: Duration = Duration::from_secs(1);
 
-/// What of one connection is on its way to its callback.
-#[derive(Debug, Default)]
-pub(super) struct Notifying {
-    objects: HashSet<(ResourceName, ObjectId)>,
-    notifications: HashSet<String>,
-    /// Set while the oldest notification that has failed is tried again: nothing else goes out meanwhile.
-    is_retrying: bool,
-    /// Notifications that the callback has just not taken, until that is kept: nothing else begins meanwhile.
-    failing: usize,
-}
-
-impl Notifying {
-    pub fn is_idle(&self) -> bool {
-        self.objects.is_empty() && !self.is_retrying
-    }
-
-    /// Whether nothing may begin before something has ended.
-    fn is_closed(&self) -> bool {
-        self.is_retrying || self.failing > 0
-    }
-}
-
 /// One notification to be made.
 struct Batch {
     resource: ResourceName,

@@ -2,6 +2,7 @@
 //!
 //! Source: `java.text.SimpleDateFormat`, English names. Where this differs, it is said at the place.
 
+mod letters;
 mod read;
 
 use std::iter::Peekable;
@@ -10,6 +11,7 @@ use jiff::{
     civil::Weekday,
     tz::{Offset, TimeZone},
 };
+use letters::{DAYS, MONTHS, is_number};
 use read::{Parts, skip_literal};
 use serde_json::Value;
 
@@ -23,22 +25,6 @@ const MILLISECONDS: &str = "milliseconds";
 
 /// Java's date letters, those apart that count weeks.
 const LETTERS: &str = "GyYMLDdEuaHkKhmsSzZX";
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// A date format, checked once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,14 +195,6 @@ fn field(letter: char, width: usize) -> Result<Item, FormatError> {
         _ => return Err(FormatError::UnknownLetter(letter)),
     }
     Ok(Item::Field { letter, width })
-}
-
-/// Whether a field is written in digits.
-fn is_number(letter: char, width: usize) -> bool {
-    match letter {
-        'M' | 'L' => width < 3,
-        _ => "yYDduHkKhmsS".contains(letter),
-    }
 }
 
 fn formatted(letter: char, width: usize, at: &jiff::Zoned) -> String {

@@ -8,9 +8,10 @@ mod events;
 mod request;
 pub mod show;
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use rand::seq::IndexedRandom;
+pub use request::{Configuration, ProviderData};
 use request::{configuration_of, element_of, find_element, name_of, provider_data, tags_of};
 use serde_json::Value;
 use url::Url;
@@ -26,16 +27,6 @@ use crate::{
 
 /// What stands for a secret in answers, and for "unchanged" in requests.
 pub const MASK: &str = "********";
-
-/// Longest name, tag and configuration key, in bytes.
-const MAX_NAME: usize = 255;
-/// Tags of one instance.
-const MAX_TAGS: usize = 100;
-/// Configuration keys of one instance.
-const MAX_KEYS: usize = 200;
-
-/// Configuration, key by key.
-pub type Configuration = BTreeMap<String, Value>;
 
 /// The body of POST, PUT or PATCH, read and not yet judged.
 #[derive(Clone, Default)]
@@ -61,17 +52,6 @@ impl fmt::Debug for InstanceRequest {
             .field("configuration", &self.configuration.as_ref().map(Configuration::keys))
             .finish_non_exhaustive()
     }
-}
-
-/// `providerData`: a code, and the store and scopes it is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderData {
-    /// For one use.
-    pub code: Secret,
-    /// `stores/{hash}`
-    pub context: String,
-    /// The scopes that were granted.
-    pub scope: String,
 }
 
 /// What the relay knows that judging needs.

@@ -9,125 +9,37 @@ mod changes;
 mod claims;
 mod connections;
 mod inbox;
+mod migrations;
 mod notifications;
 mod peers;
 mod reads;
 mod rows;
 mod session;
+mod shared;
 mod tables;
+mod untold;
 mod upkeep;
 pub mod url;
+mod write_connection;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, LazyLock},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
-use sqlx::{
-    Connection as _, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
-    postgres::PgConnectOptions,
-};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinHandle,
-};
+use sqlx::{Connection as _, PgConnection, PgPool, migrate::MigrateError, postgres::PgConnectOptions};
+use tokio::task::JoinHandle;
 
-use super::{Heartbeat, InboxError, WorkSignal, schema};
-use crate::{clock::Timestamp, object::ConnectionId, secret::Secret};
+use super::{InboxError, schema};
+use crate::secret::Secret;
 use accept::{Accept, EventWriter};
-use activity::ActivityCache;
-use announce::Untold;
 use batch::Queue;
 use changes::Changes;
 use claims::{ClaimRequest, ClaimWriter};
-use peers::{Beat, RelayId};
-use session::{ServerClock, Tries, WriteConnection};
+use migrations::MIGRATIONS;
+use session::{ServerClock, Tries};
+use shared::Shared;
+use write_connection::WriteConnection;
 
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| schema::beside_newer(sqlx::migrate!("migrations/postgres")));
-
-/// A peer that announced work within this time keeps the database busy.
-const ACTIVE: Duration = Duration::from_secs(1);
 /// How long events wait for others to share their transaction.
 const GATHERING: Duration = Duration::from_millis(1);
-
-/// What the parts of one inbox share.
-struct Shared {
-    options: PgConnectOptions,
-    relay: RelayId,
-    clock: ServerClock,
-    /// The shards that the last heartbeat brought, and until when they are certain.
-    held: Mutex<(HashSet<u16>, Instant)>,
-    /// The shards of the connections that this relay has read or made.
-    shards: Mutex<HashMap<ConnectionId, u16>>,
-    work: WorkSignal,
-    activity: ActivityCache,
-    untold: Mutex<Untold>,
-    /// When another relay last announced work.
-    heard_at: Mutex<Option<Instant>>,
-    /// There is something to announce, or activity to write.
-    news: Notify,
-    /// Why this relay must not use the database any more.
-    superseded: watch::Sender<Option<InboxError>>,
-}
-
-impl Shared {
-    fn new(options: PgConnectOptions) -> Self {
-        Self {
-            options,
-            relay: RelayId::random(),
-            clock: ServerClock::default(),
-            held: Mutex::new((HashSet::new(), Instant::now())),
-            shards: Mutex::default(),
-            work: WorkSignal::default(),
-            activity: ActivityCache::default(),
-            untold: Mutex::default(),
-            heard_at: Mutex::default(),
-            news: Notify::new(),
-            superseded: watch::Sender::default(),
-        }
-    }
-
-    /// Whether other relays seem to keep the database busy.
-    fn has_active_peers(&self) -> bool {
-        self.held.lock().0.is_empty() || self.heard_at.lock().is_some_and(|at| at.elapsed() < ACTIVE)
-    }
-
-    /// Has the relays that hold these connections' shards told of work, and this relay's activity written.
-    fn tell_peers(&self, connections: impl IntoIterator<Item = ConnectionId>) {
-        let held = self.held.lock();
-        let are_certain = Instant::now() < held.1;
-        let shards = self.shards.lock();
-        let is_ours = |id: &ConnectionId| are_certain && shards.get(id).is_some_and(|shard| held.0.contains(shard));
-        self.untold.lock().add(connections.into_iter().filter(|id| !is_ours(id)));
-        self.news.notify_one();
-    }
-
-    /// There may be work for these: tells this relay's scheduler and those of others.
-    fn signal_work(&self, connections: HashSet<ConnectionId>) {
-        self.tell_peers(connections.iter().copied());
-        self.work.add(connections);
-    }
-
-    /// A connection was made or changed: every relay has to learn of it, whoever holds it.
-    fn signal_change(&self, connection: ConnectionId) {
-        self.untold.lock().add([connection]);
-        self.news.notify_one();
-        self.work.add([connection]);
-    }
-
-    /// Takes what a heartbeat brought.
-    fn learn(&self, asked: Timestamp, began: Instant, span: Duration, beat: Beat) -> Heartbeat {
-        self.clock.learn(asked, beat.at, Timestamp::now());
-        if let Err(error) = schema::admits(beat.floor, schema::newest(&MIGRATIONS)) {
-            self.superseded.send_replace(Some(error));
-        }
-        *self.held.lock() = (beat.held.shards.iter().copied().collect(), began + span);
-        beat.held
-    }
-}
 
 /// An inbox in a server's database.
 pub struct PostgresInbox {

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use super::RegistrarError;
+use super::error::RegistrarError;
 use crate::{
     connection::Link,
     http::{CallError, Failure},

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{SETTLING, WEBHOOK_FIRST};
 use crate::{
     clock::Timestamp,
     connection::Connection,
@@ -11,6 +10,11 @@ use crate::{
     reconcile::{LatestOrders, OrderFeed, Poll, PollError, PollTools, Polled, ResourcePoll},
     source::plan::PageSize,
 };
+
+/// A change this fresh is left to its webhook, if the interval is long enough for that.
+pub(super) const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
+/// A second has to be over before it counts as seen.
+pub(super) const SETTLING: Duration = Duration::from_secs(2);
 
 /// What a connection's polls keep in mind between two times.
 pub(super) enum StorePoll {

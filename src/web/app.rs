@@ -10,6 +10,7 @@ mod deeds;
 mod forms;
 mod install;
 mod page;
+mod visitor;
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 

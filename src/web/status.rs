@@ -11,6 +11,7 @@ mod list_forms;
 mod orders;
 mod page;
 mod parts;
+mod search;
 mod sections;
 mod settings;
 mod texts;
@@ -18,8 +19,8 @@ mod texts;
 pub use chart::Activity;
 pub use document::{Frame, message, not_found, password_needed, respond};
 pub use list::{ListPage, ListQuery, ListRow, arrange};
-pub use orders::{Search, SearchResult};
 pub use page::{Audience, Backfill, Merchant, Operator, RECENT_ROWS, StatusPage};
+pub use search::{Search, SearchResult};
 pub use texts::ENGLISH;
 
 #[cfg(test)]

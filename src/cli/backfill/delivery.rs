@@ -8,9 +8,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::LOOK;
 use crate::{
-    cli::Session,
+    cli::session::Session,
     clock::Timestamp,
     connection::Connection,
     dispatch::Dispatch,
@@ -19,6 +18,8 @@ use crate::{
     leader::Leader,
 };
 
+/// Between looks at how far things are.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// A far side that is down for longer than this is not waited for.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 

@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Envelope, Event, MAX_EVENTS_POLLED, MAX_EVENTS_WEBHOOK, deliver, probe};
+use super::{
+    Envelope, Event, MAX_EVENTS_POLLED, MAX_EVENTS_WEBHOOK,
+    call::{deliver, probe},
+};
 use crate::{
     clock::Timestamp,
     elements::{catalog::Element, change::Poller, poller},

@@ -1,17 +1,20 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
+    time::Duration,
 };
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     clock::Timestamp,
-    http::AddressPolicy,
+    http::{AddressPolicy, CallError, Failure, Http},
     inbox::{Notification, NotificationStatus, NotifiedObject},
     object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
+    spec::CallbackSpec,
 };
 
 /// 2016-06-01T04:09:10Z

@@ -5,7 +5,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{DAYS, MONTHS, is_number};
+use super::letters::{DAYS, MONTHS, is_number};
 use crate::{clock::Timestamp, elements::zone::read_offset};
 
 /// A blank in the pattern stands for any number of blanks, at least one.

@@ -1,13 +1,37 @@
 //! The parts of a request's body, read one by one.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
-use super::{Configuration, MAX_KEYS, MAX_NAME, MAX_TAGS, ProviderData};
 use crate::elements::{catalog::Element, error::ApiError, values};
 
 pub fn find_element(key_or_id: &str) -> Result<&'static Element, ApiError> {
     Element::find(key_or_id)
         .ok_or_else(|| ApiError::not_found("element: no such element (`bigcommerce` and `woocommercerest` are)"))
+}
+
+use crate::secret::Secret;
+
+/// Longest name, tag and configuration key, in bytes.
+const MAX_NAME: usize = 255;
+/// Tags of one instance.
+const MAX_TAGS: usize = 100;
+/// Configuration keys of one instance.
+const MAX_KEYS: usize = 200;
+
+/// Configuration, key by key.
+pub type Configuration = BTreeMap<String, Value>;
+
+/// `providerData`: a code, and the store and scopes it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderData {
+    /// For one use.
+    pub code: Secret,
+    /// `stores/{hash}`
+    pub context: String,
+    /// The scopes that were granted.
+    pub scope: String,
 }
 
 /// `{"key":…}` or `{"id":…}`.

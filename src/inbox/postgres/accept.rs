@@ -9,7 +9,8 @@ use sqlx::{PgConnection, Row as _};
 use super::{
     batch::{Answer, Committed, Reply, Request, Writer},
     rows::{KEY_TYPES, KeyRow, hex, json},
-    session::{self, WriteConnection},
+    session,
+    write_connection::WriteConnection,
 };
 use crate::{
     clock::Timestamp,

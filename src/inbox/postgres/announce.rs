@@ -2,14 +2,13 @@
 //! looks for itself now and then.
 
 use std::{
-    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use sqlx::{PgPool, postgres::PgListener};
 
-use super::{Shared, reads};
+use super::{reads, shared::Shared};
 use crate::object::ConnectionId;
 
 /// Where relays tell each other of work.
@@ -20,44 +19,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const BETWEEN: Duration = Duration::from_millis(50);
 /// A relay that ends does not wait longer than this to announce what is left.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// Connections in one message. PostgreSQL takes less than 8,000 bytes.
-const IN_A_MESSAGE: usize = 200;
-/// More connections than this at once are not listed: "look for yourself".
-const LISTED: usize = 1000;
-/// What stands for a list that would be too long.
-const ANY: &str = "*";
-
-/// Connections that other relays have not been told of.
-#[derive(Debug, Default)]
-pub(super) struct Untold {
-    connections: HashSet<ConnectionId>,
-    are_too_many: bool,
-}
-
-impl Untold {
-    pub fn add(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
-        if !self.are_too_many {
-            self.connections.extend(connections);
-        }
-        if self.connections.len() > LISTED {
-            self.connections.clear();
-            self.are_too_many = true;
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.connections.is_empty() && !self.are_too_many
-    }
-
-    /// As messages of this relay.
-    fn messages(&self, relay: i64) -> Vec<String> {
-        if self.are_too_many {
-            return vec![format!("{relay}:{ANY}")];
-        }
-        let ids: Vec<String> = self.connections.iter().map(ConnectionId::to_string).collect();
-        ids.chunks(IN_A_MESSAGE).map(|ids| format!("{relay}:{}", ids.join(","))).collect()
-    }
-}
 
 /// A message of another relay.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,7 +121,10 @@ async fn hear(shared: &Shared, pool: &PgPool) -> Result<(), sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::inbox::postgres::untold::{IN_A_MESSAGE, LISTED, Untold};
 
     #[test]
     fn messages_are_short_and_read_by_others_only() {

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, oneshot};
 
-use super::session::WriteConnection;
+use super::write_connection::WriteConnection;
 use crate::inbox::InboxError;
 
 /// The connection, until it is closed.

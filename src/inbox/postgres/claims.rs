@@ -9,11 +9,12 @@ use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    Shared,
     batch::{Answer, Committed, Reply, Request, Writer},
     reads,
     rows::{self, COLUMNS, KEY_TYPES, KeyRow, SAME_KEY, json},
-    session::{self, SERVER_MILLIS, ServerClock, WriteConnection},
+    session::{self, SERVER_MILLIS, ServerClock},
+    shared::Shared,
+    write_connection::WriteConnection,
 };
 use crate::{
     clock::Timestamp,

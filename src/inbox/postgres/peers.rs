@@ -9,7 +9,7 @@ use std::{
 use sqlx::{PgPool, Row};
 
 use super::{
-    MIGRATIONS,
+    migrations::MIGRATIONS,
     session::{SERVER_MILLIS, Tries},
 };
 use crate::{

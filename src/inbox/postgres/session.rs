@@ -1,10 +1,7 @@
 //! Connections to the server: how they are made, what is checked of each, and how the server's clock differs from ours.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
 
@@ -16,7 +13,6 @@ use sqlx::{
 };
 use url::Url;
 
-use super::Shared;
 use crate::{
     clock::Timestamp,
     inbox::{InboxError, schema},
@@ -100,7 +96,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
             )));
         }
         let floor = sqlx::query_scalar(schema::FLOOR).fetch_one(&mut connection).await?;
-        schema::admits(floor, schema::newest(&super::MIGRATIONS))?;
+        schema::admits(floor, schema::newest(&super::migrations::MIGRATIONS))?;
         clock.measure(&mut connection).await?;
         Ok(connection)
     })
@@ -165,41 +161,6 @@ impl Tries {
             tracing::debug!(%error, "a transaction begins again: {error}");
         }
         again
-    }
-}
-
-/// A connection for changes, made when it is needed and dropped after a failure, when it may be in any state.
-pub(super) struct WriteConnection {
-    shared: Arc<Shared>,
-    open: Option<PgConnection>,
-}
-
-impl WriteConnection {
-    pub fn new(shared: &Arc<Shared>, open: PgConnection) -> Self {
-        Self { shared: shared.clone(), open: Some(open) }
-    }
-
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// A usable connection, unless this relay must not use the database any more.
-    pub async fn get(&mut self) -> Result<&mut PgConnection, InboxError> {
-        if let Some(reason) = self.shared.superseded.borrow().clone() {
-            return Err(reason);
-        }
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => connect(&self.shared.options, &self.shared.clock).await?,
-        };
-        Ok(self.open.insert(open))
-    }
-
-    pub async fn close(&mut self) {
-        if let Some(connection) = self.open.take() {
-            // A server that does not hear it notices the closed socket.
-            drop(tokio::time::timeout(DISCONNECT_TIMEOUT, connection.close()).await);
-        }
     }
 }
 

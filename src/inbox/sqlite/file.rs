@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,7 +10,10 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{migrations, serve_lock};
+use super::{
+    marks, migrations,
+    paths::{beside, open_private, restrict, unusable},
+};
 use crate::inbox::InboxError;
 
 /// How long another process (a command of the relay's own) may hold the lock before a write gives up.
@@ -48,7 +51,7 @@ impl DatabaseFile {
         for name in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
             restrict(&name);
         }
-        serve_lock::check_log(&path, &probe)?;
+        marks::check_log(&path, &probe)?;
         Ok(Self { path, identity, probe })
     }
 
@@ -159,36 +162,4 @@ fn connect_to(path: &Path) -> rusqlite::Result<Result<Connection, String>> {
          network file system?",
         path.display()
     )))
-}
-
-/// Opens or makes a file that nobody but its owner may read, whatever the process's umask says.
-pub(super) fn open_private(path: &Path) -> Result<fs::File, InboxError> {
-    let opened = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    opened.map_err(|error| unusable(path, &error))
-}
-
-/// Takes everybody else's rights away. What belongs to another user stays as it is.
-pub(super) fn restrict(path: &Path) {
-    let is_open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
-    if is_open && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
-        tracing::warn!(path = %path.display(), %error, "{} can be read by others: {error}", path.display());
-    }
-}
-
-/// A file beside the database that bears its name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// A file that cannot be used, by whom, and what to do.
-pub(super) fn unusable(path: &Path, error: &io::Error) -> InboxError {
-    let user = rustix::process::getuid().as_raw();
-    let cure = match error.kind() {
-        io::ErrorKind::NotFound => "make its folder first, or correct DATABASE_URL".to_owned(),
-        io::ErrorKind::StorageFull => "make room on the disk".to_owned(),
-        _ => format!("give the user {user}, as whom the relay runs, the right to read and write it and its folder"),
-    };
-    InboxError::Unfit(format!("the database {} cannot be used: {error}; {cure}", path.display()))
 }

@@ -4,19 +4,14 @@
 //! gives the file a new mark (`user_version`, in its first page) and writes the mark beside it. A write-ahead log that was
 //! left by another file (a backup was put in its place) is noticed by the marks that differ.
 
-use std::{
-    fs,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
+use std::{fs, path::Path};
+
+use super::{
+    file::DatabaseFile,
+    marks::write_marks,
+    paths::{open_private, unusable},
 };
-
-use super::file::{DatabaseFile, beside, open_private, unusable};
 use crate::inbox::InboxError;
-
-/// Where the file's first page holds `user_version` (SQLite, "Database File Format", 1.3).
-const MARK_OFFSET: u64 = 60;
-/// Beside the file: the marks that it may have, the one before and the present one.
-const MARKS: &str = "-mark";
 
 /// Keeps other relays from serving the same file. Freed when dropped, and by the system when the process dies.
 #[derive(Debug)]
@@ -69,42 +64,6 @@ pub(super) fn is_taken(file: &fs::File) -> bool {
     }
 }
 
-/// The mark in the file's first page, as it is without its log.
-fn mark_of(file: &fs::File) -> Option<u32> {
-    let mut mark = [0; 4];
-    file.read_exact_at(&mut mark, MARK_OFFSET).ok()?;
-    Some(u32::from_be_bytes(mark))
-}
-
-fn marks_beside(path: &Path) -> Vec<u32> {
-    let text = fs::read_to_string(beside(path, MARKS)).unwrap_or_default();
-    text.split_whitespace().filter_map(|mark| mark.parse().ok()).collect()
-}
-
-/// Whether the write-ahead log beside a file is its own.
-///
-/// # Errors
-/// [`InboxError::Unfit`] when it is another file's: replayed, it would damage this one.
-pub(super) fn check_log(path: &Path, file: &fs::File) -> Result<(), InboxError> {
-    let log = beside(path, "-wal");
-    let has_log = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
-    let marks = marks_beside(path);
-    // Without marks nobody has served it yet.
-    if !has_log || marks.is_empty() {
-        return Ok(());
-    }
-    match mark_of(file) {
-        Some(mark) if marks.contains(&mark) => Ok(()),
-        _ => Err(InboxError::Unfit(format!(
-            "the write-ahead log {} belongs to another file than the database {}: was a backup put in its place? Move the \
-             log (and {}) away, or put the database back that it belongs to",
-            log.display(),
-            path.display(),
-            beside(path, MARKS).display()
-        ))),
-    }
-}
-
 /// Gives the file a new mark. The marks beside it name the one before as well: whenever the process dies, one of them is right.
 fn renew_mark(path: &Path) -> Result<(), InboxError> {
     let file = DatabaseFile::open(path)?;
@@ -116,15 +75,4 @@ fn renew_mark(path: &Path) -> Result<(), InboxError> {
     write_marks(path, before, mark)?;
     file.tell(connection.pragma_update(None, "user_version", mark))?;
     file.tell(checkpoint())
-}
-
-fn write_marks(path: &Path, before: u32, mark: u32) -> Result<(), InboxError> {
-    let (name, partial) = (beside(path, MARKS), beside(path, "-mark.partial"));
-    let written = || {
-        let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        std::io::Write::write_all(&mut file, format!("{before} {mark}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&partial, &name)
-    };
-    written().map_err(|error| unusable(path, &error))
 }

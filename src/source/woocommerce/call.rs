@@ -21,6 +21,8 @@ use crate::{
     http::{CallError, Failure, number, read_body},
 };
 
+/// The largest list that is taken.
+pub(super) const MAX_LIST: usize = 32 * 1024 * 1024;
 /// Between tries whether the header is taken away.
 const HEADER_PAUSE: Duration = Duration::from_secs(600);
 
@@ -188,7 +190,7 @@ impl Shop {
 /// One order's id: what proves that keys may read orders, and brings nothing personal along.
 pub(super) fn smallest_read() -> Ask<'static> {
     let query = [("per_page", "1"), ("_fields", "id")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    Ask::get(Operation::Orders, "orders", query, super::objects::MAX_LIST)
+    Ask::get(Operation::Orders, "orders", query, MAX_LIST)
 }
 
 /// Adds parameters behind those that are there, which stay as they are.

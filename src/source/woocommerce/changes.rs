@@ -11,9 +11,9 @@ use std::{
 };
 
 use super::{
-    Code, Operation, Permit, Refusal, Shop,
-    call::Ask,
-    objects::{MAX_LIST, ORDERS, PAGE, TRASH, format_gmt, pairs, read_objects},
+    Code, DateSupport, Operation, Permit, Refusal, Shop,
+    call::{Ask, MAX_LIST},
+    objects::{ORDERS, PAGE, TRASH, format_gmt, pairs, read_objects},
 };
 use crate::{
     clock::Timestamp,
@@ -26,15 +26,6 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 /// What a shop could not do is tried again after this long.
 const RETRY: Duration = Duration::from_secs(86_400);
-
-/// Whether a shop's lists can be asked for what changed. What is not known is tried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DateSupport {
-    /// Whether `modified_after` is heeded: since WooCommerce 5.8.
-    pub filters: Option<bool>,
-    /// Whether `orderby=modified` is known: since WooCommerce 4.4.
-    pub sorts: Option<bool>,
-}
 
 /// What a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

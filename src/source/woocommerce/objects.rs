@@ -8,7 +8,11 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AuthMode, Operation, Permit, Refusal, Shop, call::Ask, call::smallest_read, root::Query};
+use super::{
+    AuthMode, Operation, Permit, Refusal, Shop,
+    call::{Ask, MAX_LIST, smallest_read},
+    root::Query,
+};
 use crate::{
     clock::Timestamp,
     http::{CallError, Failure, json_start, not_json},
@@ -18,8 +22,6 @@ use crate::{
 
 /// The largest object that is taken: 8 MiB.
 pub const MAX_OBJECT: usize = 8 * 1024 * 1024;
-/// The largest list that is taken.
-pub const MAX_LIST: usize = 32 * 1024 * 1024;
 /// Rows of a list, at most; more are refused with 400.
 pub const PAGE: u32 = 100;
 

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use super::{
     super::{Relay, query},
     App, backfill, installed_connection, message,
-    page::{self, Said, Visitor},
+    page::{self, Said},
     served, unavailable,
+    visitor::Visitor,
 };
 use crate::{
     clock::Timestamp,

@@ -8,7 +8,7 @@ use url::{Url, form_urlencoded};
 use super::{
     super::{Relay, bodies::BodyError},
     App, installed_connection, message,
-    page::Visitor,
+    visitor::Visitor,
 };
 use crate::{
     clock::Timestamp,

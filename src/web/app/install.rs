@@ -15,8 +15,9 @@ use serde::Deserialize;
 use super::{
     super::{Relay, integration::mend, query},
     App, connection_of_store, message,
-    page::{Said, Visitor},
+    page::Said,
     served,
+    visitor::Visitor,
 };
 use crate::{
     connection::Connection,

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::{
     page::{Audience, StatusPage, Target},
     parts::{self, icon, shown},
+    search::{Search, SearchResult},
 };
 use crate::{
     health::Light,
@@ -19,26 +20,6 @@ use crate::{
 
 /// Rows shown without unfolding.
 const SHOWN: usize = 12;
-
-/// An order that somebody looked for.
-#[derive(Debug, Clone)]
-pub struct Search {
-    /// What was typed.
-    pub typed: String,
-    /// What was found.
-    pub result: SearchResult,
-}
-
-/// What a search found.
-#[derive(Debug, Clone)]
-pub enum SearchResult {
-    /// The order.
-    Found(Box<ObjectRow>),
-    /// No order of this number has been seen.
-    Unknown,
-    /// What was typed is no order number.
-    NotANumber,
-}
 
 /// Where a row stands, for the eye: failed and refused before waiting before the rest.
 fn rank(row: &ObjectRow) -> u8 {

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::{
     chart::{Activity, chart},
     document::document,
-    orders::Search,
     parts::{Style, shown, time},
+    search::Search,
     texts::Texts,
 };
 use crate::{

@@ -154,7 +154,11 @@ async fn a_poll_that_finds_nothing_costs_one_call_for_each_resource() {
     let of = |list: &str| paths.iter().filter(|path| path.contains(list) && path.contains("limit=250")).count();
     let counts = [of("/v2/orders?"), of("/v2/products?"), of("/v3/customers?")];
     assert!(counts.iter().all(|count| count.abs_diff(counts[0]) <= 1), "{counts:?}");
-    assert_eq!(counts.iter().sum::<usize>() + 1, paths.len(), "and one that tried the credentials: {paths:#?}");
+    // Beside them the credentials were tried, and the first check of the connection may have begun.
+    let is_check = |path: &&String| path.ends_with("limit=1") || path.ends_with("/v2/store") || path.contains("/hooks");
+    let others: Vec<_> =
+        paths.iter().filter(|path| !path.contains("limit=250")).filter(|path| !is_check(path)).collect();
+    assert!(others.is_empty(), "{others:?}");
     let dated = |path: &String| path.contains("date_modified");
     assert!(paths.iter().filter(|path| path.contains("limit=250")).all(dated), "each asks for changes only");
     world.finish().await;

@@ -16,8 +16,8 @@ const PREFIX: &str = "onetribe_relay_";
 async fn rendered() -> String {
     let port = sandbox::relay::free_port().unwrap().to_string();
     let world = World::start_with(&[("METRICS_PORT", &port)]).await;
-    world.store.place_order_as(None, 11);
-    world.arrived(1).await;
+    let order = world.store.place_order_as(None, 11);
+    world.settled(order, "delivered").await;
     let url = format!("http://127.0.0.1:{port}/metrics");
     let answer = world.client.get(url).send().await.unwrap();
     let kind = answer.headers()["content-type"].to_str().unwrap();

@@ -1,0 +1,24 @@
+//! What all lanes share.
+
+use std::sync::Arc;
+
+use super::capacity::Capacity;
+use crate::{
+    config::Settings,
+    connection::LiveCatalog,
+    inbox::{Inbox, WorkSignal},
+    metrics::Metrics,
+    polled::PolledRows,
+};
+
+/// What all lanes share.
+pub(super) struct Shared {
+    pub inbox: Arc<dyn Inbox>,
+    pub metrics: Arc<Metrics>,
+    pub settings: Arc<Settings>,
+    pub catalog: Arc<LiveCatalog>,
+    pub rows: Arc<PolledRows>,
+    pub capacity: Capacity,
+    /// Lanes whose deliveries have ended.
+    pub moved: WorkSignal,
+}

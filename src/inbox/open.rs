@@ -1,0 +1,16 @@
+//! Which engine a database needs.
+
+use std::sync::Arc;
+
+use super::{Database, Inbox, InboxError, postgres::PostgresInbox, sqlite::SqliteInbox};
+
+/// Opens the inbox that the configuration names.
+///
+/// # Errors
+/// [`InboxError`], as the database says it.
+pub async fn open(database: &Database) -> Result<Arc<dyn Inbox>, InboxError> {
+    match database {
+        Database::Sqlite(path) => Ok(Arc::new(SqliteInbox::open(path).await?)),
+        Database::Postgres(url) => Ok(Arc::new(PostgresInbox::open(url).await?)),
+    }
+}

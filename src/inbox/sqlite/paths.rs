@@ -1,0 +1,41 @@
+//! The files of a database on disk: for their owner alone, and named beside it.
+
+use std::{
+    fs, io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use crate::inbox::InboxError;
+
+/// Opens or makes a file that nobody but its owner may read, whatever the process's umask says.
+pub(super) fn open_private(path: &Path) -> Result<fs::File, InboxError> {
+    let opened = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    opened.map_err(|error| unusable(path, &error))
+}
+
+/// Takes everybody else's rights away. What belongs to another user stays as it is.
+pub(super) fn restrict(path: &Path) {
+    let is_open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+    if is_open && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+        tracing::warn!(path = %path.display(), %error, "{} can be read by others: {error}", path.display());
+    }
+}
+
+/// A file beside the database that bears its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A file that cannot be used, by whom, and what to do.
+pub(super) fn unusable(path: &Path, error: &io::Error) -> InboxError {
+    let user = rustix::process::getuid().as_raw();
+    let cure = match error.kind() {
+        io::ErrorKind::NotFound => "make its folder first, or correct DATABASE_URL".to_owned(),
+        io::ErrorKind::StorageFull => "make room on the disk".to_owned(),
+        _ => format!("give the user {user}, as whom the relay runs, the right to read and write it and its folder"),
+    };
+    InboxError::Unfit(format!("the database {} cannot be used: {error}; {cure}", path.display()))
+}

@@ -1,0 +1,262 @@
+//! One shop as one connection calls it: its address, its keys, and what has been learned of it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use url::Url;
+
+use super::{
+    auth::{AuthMode, Keys},
+    gate::{Gate, Permit},
+    refusal::Refusal,
+    root::{self, Permalinks, RestRoot},
+};
+use crate::{
+    breaker::Health,
+    clock::Timestamp,
+    http::{CallError, Failure, Http},
+    source::bigcommerce::{
+        BadAddress,
+        credentials::{Credentials, RefusedCredentials},
+    },
+    spec::{WooCommerceSpec, normalized_shop},
+};
+
+/// Whether a shop's lists can be asked for what changed. What is not known is tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DateSupport {
+    /// Whether `modified_after` is heeded: since WooCommerce 5.8.
+    pub filters: Option<bool>,
+    /// Whether `orderby=modified` is known: since WooCommerce 4.4.
+    pub sorts: Option<bool>,
+}
+
+/// What a call is for; metrics tell calls apart by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `GET orders/{id}`
+    Order,
+    /// `GET orders`
+    Orders,
+    /// Anything under `webhooks`
+    Hooks,
+    /// Any other resource.
+    Resource,
+}
+
+impl Operation {
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Orders => "orders",
+            Self::Hooks => "hooks",
+            Self::Resource => "resource",
+        }
+    }
+}
+
+/// Is told of each call that ended, with its status or failure.
+pub type Observer = Arc<dyn Fn(Operation, Result<u16, Failure>) + Send + Sync>;
+
+/// What all shops of the relay share: the HTTP client, and one gate for each shop however many connections it has.
+pub struct Shops {
+    pub(super) http: Arc<Http>,
+    pub(super) timeout: Duration,
+    pub(super) observer: Option<Observer>,
+    pub(super) gates: Mutex<HashMap<String, Weak<Gate>>>,
+}
+
+impl fmt::Debug for Shops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shops").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl Shops {
+    /// Each call to a shop takes at most `timeout`; `observer` is told how it ended.
+    pub fn new(http: Arc<Http>, timeout: Duration, observer: Option<Observer>) -> Self {
+        Self { http, timeout, observer, gates: Mutex::default() }
+    }
+
+    /// The gate of one shop, shared by all its connections.
+    fn gate(&self, address: &str) -> Arc<Gate> {
+        let mut gates = self.gates.lock();
+        gates.retain(|_, gate| gate.strong_count() > 0);
+        let shop = normalized_shop(address);
+        if let Some(gate) = gates.get(&shop).and_then(Weak::upgrade) {
+            return gate;
+        }
+        let gate = Arc::new(Gate::new());
+        gates.insert(shop, Arc::downgrade(&gate));
+        gate
+    }
+}
+
+/// One shop's API, as one connection calls it.
+#[derive(Debug)]
+pub struct Shop {
+    pub(super) shops: Arc<Shops>,
+    pub(super) site: Url,
+    pub(super) keys: Keys,
+    pub(super) gate: Arc<Gate>,
+    pub(super) state: Mutex<State>,
+    /// Held while something is found out that all calls need, so that it is found out once.
+    pub(super) search: tokio::sync::Mutex<()>,
+}
+
+/// What has been learned of a shop.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) root: Option<RestRoot>,
+    /// When the API was not found, and what was seen instead.
+    pub(super) not_found: Option<(Instant, CallError)>,
+    pub(super) auth: AuthMode,
+    /// When it was last tried whether the header is taken away.
+    pub(super) header_tried: Option<Instant>,
+    pub(super) dates: DateSupport,
+    /// When it was found that the shop lacks something of that.
+    pub(super) dates_known: Option<Instant>,
+    pub(super) credentials: Credentials,
+    pub(super) ahead_ms: i64,
+    pub(super) disabled_hooks: Vec<i64>,
+}
+
+/// What has been learned of a shop, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShopFacts {
+    /// How it writes its addresses; none before the first call.
+    pub permalinks: Option<Permalinks>,
+    /// How calls prove themselves. [`AuthMode::QueryKeys`] means that the web server takes the `Authorization` header
+    /// away, and that the shop's access log holds the keys.
+    pub auth: AuthMode,
+    /// Whether its lists can be asked for what changed (from WooCommerce 5.8, and sorted by change from 4.4).
+    pub dates: DateSupport,
+    /// The relay's or others' webhooks that WooCommerce has disabled, as far as the last list of webhooks said.
+    pub disabled_hooks: Vec<i64>,
+}
+
+impl Shop {
+    /// A client for the shop of a connection. Calls nobody.
+    ///
+    /// # Errors
+    /// [`BadAddress`] for an address that is no URL.
+    pub fn new(shops: Arc<Shops>, spec: &WooCommerceSpec) -> Result<Self, BadAddress> {
+        let site = root::front_page(&spec.url).ok_or(BadAddress)?;
+        let state = State {
+            root: None,
+            not_found: None,
+            auth: AuthMode::for_site(&site),
+            header_tried: None,
+            dates: DateSupport::default(),
+            dates_known: None,
+            credentials: Credentials::default(),
+            ahead_ms: 0,
+            disabled_hooks: Vec::new(),
+        };
+        Ok(Self {
+            gate: shops.gate(&spec.url),
+            shops,
+            site,
+            keys: Keys { key: spec.consumer_key.clone(), secret: spec.consumer_secret.clone() },
+            state: Mutex::new(state),
+            search: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The same, its calls proving themselves in this way to begin with.
+    #[must_use]
+    pub fn starting_with(self, auth: AuthMode) -> Self {
+        self.state.lock().auth = auth;
+        self
+    }
+
+    /// The shop's front page.
+    pub fn site(&self) -> &Url {
+        &self.site
+    }
+
+    /// How long one call may take.
+    pub fn timeout(&self) -> Duration {
+        self.shops.timeout
+    }
+
+    /// Takes up to `want` calls at once for a backlog, or says from when there may be one.
+    ///
+    /// # Errors
+    /// The moment from which there may be a call.
+    pub fn try_take(&self, want: u32) -> Result<Vec<Permit>, Instant> {
+        self.gate.try_take(want, Instant::now())
+    }
+
+    /// Waits until one call may be made in its turn: for work that can wait, such as polling.
+    pub async fn take(&self) -> Permit {
+        self.gate.take().await
+    }
+
+    /// Waits only while the shop itself would refuse, or is busy with the relay's other calls: for rare calls that
+    /// somebody waits for, such as checks.
+    ///
+    /// # Errors
+    /// A 429 when the shop has asked for a longer pause than anybody would wait, a timeout when other calls go on for
+    /// ever.
+    pub async fn take_urgent(&self) -> Result<Permit, CallError> {
+        self.gate.take_urgent(self.shops.timeout).await
+    }
+
+    /// Until when no call should be made, since the shop has said so.
+    pub fn pause(&self, now: Instant) -> Option<Instant> {
+        self.gate.pause(now)
+    }
+
+    /// Whether the shop takes the keys, or since when and with which status it refuses them.
+    pub fn credentials(&self) -> Health<RefusedCredentials> {
+        self.state.lock().credentials.health()
+    }
+
+    /// Whether the shop takes the keys is not known any more.
+    pub fn forget_credentials(&self) {
+        self.state.lock().credentials = Credentials::default();
+    }
+
+    /// How far the shop's clock is ahead of this machine's, in milliseconds, by its last answer; 0 before the first.
+    pub fn ahead_ms(&self) -> i64 {
+        self.state.lock().ahead_ms
+    }
+
+    /// What has been learned of the shop.
+    pub fn facts(&self) -> ShopFacts {
+        let state = self.state.lock();
+        ShopFacts {
+            permalinks: state.root.as_ref().map(RestRoot::permalinks),
+            auth: state.auth,
+            dates: state.dates,
+            disabled_hooks: state.disabled_hooks.clone(),
+        }
+    }
+
+    /// Takes what an answer says of keys, pauses and time.
+    pub(super) fn learn(&self, operation: Operation, outcome: Result<u16, Refusal>, date: Option<Timestamp>) {
+        let (now, at) = (Instant::now(), Timestamp::now());
+        self.gate.answered(outcome.map(drop).map_err(|refusal| refusal.error), now, rand::random());
+        let status = match outcome {
+            Ok(status) => Some(status),
+            Err(refusal) => refusal.status(),
+        };
+        let is_hooks = operation == Operation::Hooks;
+        // Keys may be allowed to read orders and not to make webhooks: that is refused with 401 too.
+        let speaks_of_keys = !is_hooks || outcome.is_ok();
+        let mut state = self.state.lock();
+        if let Some(status) = status.filter(|_| speaks_of_keys) {
+            state.credentials.observed(is_hooks, status, now, at);
+        }
+        if let Some(date) = date {
+            state.ahead_ms = date.millis().saturating_sub(at.millis());
+        }
+    }
+}
