@@ -66,7 +66,7 @@ pub fn signed_request(secret: &str, event: &Event) -> (Headers, Bytes) {
 /// The headers and the body of one callback.
 pub fn request(secret: &str, webhook_id: &str, body: Bytes, options: &SendOptions) -> (Headers, Bytes) {
     let mut headers = vec![(CONTENT_TYPE.as_str().to_owned(), "application/json".to_owned())];
-    let timestamp = options.timestamp.unwrap_or_else(crate::store::system_clock);
+    let timestamp = options.timestamp.unwrap_or_else(crate::clock::system_clock);
     let key = match options.signature {
         SignatureKind::Right => Some(secret.to_owned()),
         SignatureKind::Wrong => Some(format!("not {secret}")),

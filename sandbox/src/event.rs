@@ -102,7 +102,7 @@ impl Event {
             store_hash: "abcde".to_owned(),
             store_id: Cow::Borrowed("\"11111\""),
             hash: None,
-            created_at: Some(crate::store::system_clock()),
+            created_at: Some(crate::clock::system_clock()),
             webhook_id: None,
         }
     }

@@ -10,6 +10,7 @@ mod barrier;
 mod blocklist;
 pub mod callback;
 pub mod callback_sim;
+pub mod clock;
 pub mod control_panel;
 pub mod elements;
 pub mod event;

@@ -27,7 +27,7 @@ use crate::fault::{Fault, Operation};
 use crate::order::Order;
 
 pub use account::ApiAccount;
-pub use config::{Clock, StoreConfig, system_clock};
+pub use config::{Clock, StoreConfig};
 pub(crate) use farm::Farm;
 pub use farm::StoreFarm;
 pub use hooks::{Hook, HookForm, HookRules};

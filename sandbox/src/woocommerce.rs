@@ -4,9 +4,13 @@
 //! Behaviour as seen on real shops (WooCommerce 5.7.1, 8.0.3, 9.0.2, 11.0.1). It speaks plain `http` on loopback;
 //! whether it believes in `https` is a setting.
 
+mod answers;
 mod auth;
 mod config;
+mod delivery;
+mod hook;
 mod hooks;
+mod key;
 mod key_page;
 mod list;
 mod order;
@@ -30,12 +34,13 @@ use crate::fault::{Fault, Operation};
 use crate::http::{self, Server};
 use crate::store::Call;
 
-pub use auth::ShopKey;
 pub use config::{KeyRights, RestState, ShopConfig, ShopPermalinks, ShopVersion};
-pub use hooks::ShopHook;
+pub use delivery::ShopDelivery;
+pub use hook::ShopHook;
+pub use key::ShopKey;
 use order::OtherObject;
 pub use order::{ShopOrder, shop_revision_of};
-pub use sender::{ShopDelivery, signature};
+pub use sender::signature;
 use state::State;
 
 /// A running simulated shop. Clones share it; it stops with [`ShopSim::stop`], or when the last clone is dropped.

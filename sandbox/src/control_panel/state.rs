@@ -11,9 +11,10 @@ use url::form_urlencoded;
 use super::app::{AppRegistration, InstallOptions, UninstallOptions, User};
 use super::jwt::Jwt;
 use crate::barrier::Barrier;
+use crate::clock::system_clock;
 use crate::fault::Faults;
 use crate::http;
-use crate::store::{ApiAccount, StoreFarm, StoreSim, system_clock};
+use crate::store::{ApiAccount, StoreFarm, StoreSim};
 
 /// A code that has not been exchanged.
 #[derive(Debug, Clone)]

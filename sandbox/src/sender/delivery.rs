@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::{Acknowledged, Shared};
 use crate::callback::{self, SendOptions};
+use crate::clock::system_clock;
 use crate::event::Event;
-use crate::store::{Hook, StoreSim, system_clock};
+use crate::store::{Hook, StoreSim};
 
 /// Seconds before each retry, about 48 hours in all (BigCommerce, "Webhooks overview").
 pub const RETRY_AFTER: [u64; 11] = [60, 180, 300, 600, 900, 1800, 3600, 7200, 21_600, 50_400, 86_400];

@@ -148,7 +148,7 @@ pub(crate) async fn serve(state: Arc<State>, request: HttpRequest, body: Bytes) 
     };
     let skew = state.clock_skew();
     if skew != 0 {
-        answer.push(DATE, &http_date(crate::store::system_clock().saturating_add(skew)));
+        answer.push(DATE, &http_date(crate::clock::system_clock().saturating_add(skew)));
     }
     if shown && !fault.as_ref().is_some_and(|fault| fault.bare) {
         answer.headers.extend(reading.headers());

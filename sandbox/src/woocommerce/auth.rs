@@ -8,25 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::config::KeyRights;
+use super::key::ShopKey;
 use super::list::{Params, param};
 use super::rest_error::RestError;
 use super::state::State;
-use crate::store::system_clock;
+use crate::clock::system_clock;
 
 /// How far a timestamp may be off, in seconds.
 const TOLERANCE: i64 = 15 * 60;
-
-/// A pair of keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShopKey {
-    /// `ck_…`
-    pub consumer_key: String,
-    /// `cs_…`
-    pub consumer_secret: String,
-    /// What may be done with it.
-    pub rights: KeyRights,
-}
 
 /// The key that a request proves, if any; an error where it tries and fails.
 pub(super) fn authenticate(

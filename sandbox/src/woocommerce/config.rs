@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::store::{Clock, system_clock};
+use crate::clock::system_clock;
+use crate::store::Clock;
 
 /// Which WooCommerce a shop behaves like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,56 +3,12 @@
 use actix_web::http::Method;
 use serde_json::{Value, json};
 
+use super::hook::ShopHook;
 use super::list::{Params, param};
-use super::order::date;
 use super::rest_error::RestError;
 use super::sender;
 use super::state::State;
 use crate::answer::Answer;
-
-/// A webhook is disabled when one more delivery fails after this many in a row.
-pub(super) const MOST_FAILURES: u32 = 5;
-
-/// One webhook.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShopHook {
-    /// Its number.
-    pub id: i64,
-    /// What it is called.
-    pub name: String,
-    /// `active`, `paused` or `disabled`.
-    pub status: String,
-    /// Such as `order.updated`.
-    pub topic: String,
-    /// Where it posts to.
-    pub delivery_url: String,
-    /// Signs; never shown by the API.
-    pub secret: String,
-    /// Failed deliveries in a row.
-    pub failures: u32,
-    /// Whether no ping has got 200 yet.
-    pub is_pending: bool,
-    /// The key it was made with: its user builds the bodies.
-    pub(super) maker: String,
-    created: i64,
-}
-
-impl ShopHook {
-    /// Whether events are queued for it.
-    pub fn is_active(&self) -> bool {
-        self.status == "active"
-    }
-
-    fn show(&self) -> Value {
-        let (resource, event) = self.topic.split_once('.').unwrap_or_default();
-        let date = date(self.created);
-        json!({
-            "id": self.id, "name": self.name, "status": self.status, "topic": self.topic, "resource": resource,
-            "event": event, "hooks": [], "delivery_url": self.delivery_url, "date_created": date,
-            "date_created_gmt": date, "date_modified": date, "date_modified_gmt": date,
-        })
-    }
-}
 
 /// What of a webhook a call sets.
 struct Draft {
@@ -128,7 +84,7 @@ fn list(state: &State, params: &Params) -> Result<Answer, RestError> {
         data.hooks.values().filter(|hook| wanted == "all" || hook.status == wanted).map(ShopHook::show).collect();
     let shown: Vec<&Value> = rows.iter().skip((page - 1) * per_page).take(per_page).collect();
     let mut answer = Answer::json(200, json!(shown).to_string());
-    answer.headers.extend(super::routes::totals(rows.len(), per_page));
+    answer.headers.extend(super::answers::totals(rows.len(), per_page));
     Ok(answer)
 }
 

@@ -4,10 +4,10 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::auth::ShopKey;
+use super::answers::{front_page, page};
 use super::config::{KeyRights, ShopPermalinks};
+use super::key::ShopKey;
 use super::list::{Params, param};
-use super::routes::{front_page, page};
 use super::state::State;
 use crate::answer::Answer;
 

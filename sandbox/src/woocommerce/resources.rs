@@ -3,10 +3,10 @@
 use actix_web::http::Method;
 use serde_json::{Map, Value, json};
 
+use super::answers::totals;
 use super::list::{List, Params, Row, param};
 use super::order::{OtherObject, ShopOrder};
 use super::rest_error::RestError;
-use super::routes::totals;
 use super::state::State;
 use crate::answer::Answer;
 

@@ -1,14 +1,15 @@
 //! One request to the shop, from its address to its answer: where it leads, faults, credentials, work, in this order.
 
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::auth::{ShopKey, authenticate};
+use super::answers::{front_page, page};
+use super::auth::authenticate;
 use super::config::{KeyRights, RestState, ShopConfig, ShopPermalinks};
+use super::key::ShopKey;
 use super::list::Params;
 use super::rest_error::RestError;
 use super::state::State;
@@ -202,33 +203,4 @@ impl Asked<'_> {
             _ => Ok(key),
         }
     }
-}
-
-/// A web page.
-pub(super) fn page(status: u16, text: &str) -> Answer {
-    let mut answer = Answer::json(status, format!("<!DOCTYPE html><html><body>{text}</body></html>"));
-    answer.headers.push((CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8")));
-    answer
-}
-
-/// The shop's front page, which says where the API is.
-pub(super) fn front_page(state: &State) -> Answer {
-    let mut answer = page(200, "<h1>Sandbox shop</h1>");
-    let home = state.home();
-    let root = match state.config().permalinks {
-        ShopPermalinks::Pretty => format!("{home}/wp-json/"),
-        ShopPermalinks::IndexPhp => format!("{home}/index.php/wp-json/"),
-        ShopPermalinks::Plain => format!("{home}/index.php?rest_route=/"),
-    };
-    let link = format!(r#"<{root}>; rel="https://api.w.org/""#);
-    answer.headers.push((LINK, HeaderValue::from_str(&link).expect("an address is a valid header")));
-    answer
-}
-
-/// `X-WP-Total` and `X-WP-TotalPages`.
-pub(super) fn totals(rows: usize, per_page: usize) -> [(HeaderName, HeaderValue); 2] {
-    [
-        (HeaderName::from_static("x-wp-total"), HeaderValue::from(rows)),
-        (HeaderName::from_static("x-wp-totalpages"), HeaderValue::from(rows.div_ceil(per_page.max(1)))),
-    ]
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::auth::ShopKey;
 use super::config::{KeyRights, ShopConfig, ShopVersion};
-use super::hooks::ShopHook;
+use super::delivery::{Due, ShopDelivery};
+use super::hook::ShopHook;
+use super::key::ShopKey;
 use super::order::{OtherObject, ShopOrder};
-use super::sender::{Due, ShopDelivery};
 use crate::barrier::Barrier;
 use crate::fault::Faults;
 use crate::store::Record;

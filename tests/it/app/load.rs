@@ -54,7 +54,7 @@ async fn a_payload_that_is_not_genuine_opens_and_ends_nothing() {
     }
     assert_eq!(world.connection().await["state"], "active");
     // Clocks may differ by less than a minute.
-    let now = sandbox::store::system_clock();
+    let now = sandbox::clock::system_clock();
     for (claim, seconds, status) in
         [("exp", -50, 200), ("exp", -70, 401), ("nbf", 50, 200), ("nbf", 70, 401), ("iat", 50, 200), ("iat", 70, 401)]
     {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sandbox::{order::rfc2822, store::system_clock};
+use sandbox::{clock::system_clock, order::rfc2822};
 use serde_json::{Value, json};
 
 use super::world::{World, another_second, set, words};

@@ -132,7 +132,7 @@ async fn the_guide_s_example_names_what_it_lacks_and_works_with_a_token() {
     configuration["event.poller.refresh_interval"] = json!("0.02");
     world.create(&body).await;
     let order = world.store.place_order_silently(None, 7);
-    let now = sandbox::order::rfc2822(sandbox::store::system_clock());
+    let now = sandbox::order::rfc2822(sandbox::clock::system_clock());
     let row = |id: i64| json!({ "id": id, "date_created": now, "date_modified": now });
     world.store.put_row("v2/products", row(5));
     world.store.put_row("v2/customers", row(6));

@@ -81,7 +81,7 @@ async fn an_order_dated_in_the_future_hides_no_other() {
     let ahead = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
     let clock = {
         let ahead = ahead.clone();
-        Clock::new(move || sandbox::store::system_clock() + ahead.load(std::sync::atomic::Ordering::Relaxed))
+        Clock::new(move || sandbox::clock::system_clock() + ahead.load(std::sync::atomic::Ordering::Relaxed))
     };
     let store = StoreConfig { quota: QuotaRule::unlimited(), clock, ..StoreConfig::default() };
     let mut world = World::prepare(store, SenderOptions::default(), &[("RECONCILE_INTERVAL", "1s")]);
@@ -106,7 +106,7 @@ async fn an_order_dated_in_the_future_hides_no_other() {
 
 #[actix_web::test]
 async fn more_than_two_pages_of_rows_of_one_second_are_all_found() {
-    let now = sandbox::store::system_clock();
+    let now = sandbox::clock::system_clock();
     let store = StoreConfig {
         quota: QuotaRule::unlimited(),
         max_page_size: 50,

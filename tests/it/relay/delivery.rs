@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use sandbox::{Action, Event, Fault, Operation, Scope, SendOptions, store::system_clock};
+use sandbox::{Action, Event, Fault, Operation, Scope, SendOptions, clock::system_clock};
 
 use crate::relay::world::{PATIENCE, World};
 

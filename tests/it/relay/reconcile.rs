@@ -62,7 +62,7 @@ async fn a_poll_that_finds_nothing_costs_one_call() {
 
 #[actix_web::test]
 async fn orders_older_than_the_first_start_are_left_alone() {
-    let old = sandbox::store::system_clock() - 7200;
+    let old = sandbox::clock::system_clock() - 7200;
     let times = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(old));
     let clock = times.clone();
     let store = StoreConfig {
@@ -73,7 +73,7 @@ async fn orders_older_than_the_first_start_are_left_alone() {
     for _ in 0..10 {
         world.store.place_order_silently(None, 10);
     }
-    times.store(sandbox::store::system_clock() + 1, std::sync::atomic::Ordering::Relaxed);
+    times.store(sandbox::clock::system_clock() + 1, std::sync::atomic::Ordering::Relaxed);
     world.start_relay().await;
     world.hooked().await;
     let new = world.store.place_order_silently(None, 11);

@@ -1,6 +1,6 @@
 //! `POST /webhooks/bigcommerce`, to the letter.
 
-use sandbox::{Event, Scope, SendOptions, store::system_clock};
+use sandbox::{Event, Scope, SendOptions, clock::system_clock};
 
 use crate::relay::world::World;
 
