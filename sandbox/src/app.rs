@@ -50,12 +50,24 @@ impl AppWorld {
         Self::start_with(stores, folder, &[]).await
     }
 
+    /// The same, with the relay on this port.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on(port: u16, stores: usize, folder: &Path) -> Result<Self, Box<dyn Error>> {
+        Self::build(port, stores, folder, &[]).await
+    }
+
     /// The same, with further variables for the relay.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_with(stores: usize, folder: &Path, extra: &[(&str, &str)]) -> Result<Self, Box<dyn Error>> {
-        let (farm, sink, port) = (StoreFarm::start(stores)?, OneTribeSim::start()?, free_port()?);
+        Self::build(free_port()?, stores, folder, extra).await
+    }
+
+    async fn build(port: u16, stores: usize, folder: &Path, extra: &[(&str, &str)]) -> Result<Self, Box<dyn Error>> {
+        let (farm, sink) = (StoreFarm::start(stores)?, OneTribeSim::start()?);
         let panel = ControlPanelSim::start(&farm, AppRegistration::default())?;
         panel.register_relay(&format!("http://127.0.0.1:{port}"));
         let options = SenderOptions { time_factor: 0.01, ..SenderOptions::default() };

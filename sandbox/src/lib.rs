@@ -12,7 +12,6 @@ pub mod callback;
 pub mod callback_sim;
 pub mod clock;
 pub mod control_panel;
-pub mod elements;
 pub mod event;
 pub mod fault;
 pub mod http;

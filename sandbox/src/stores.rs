@@ -9,7 +9,7 @@ use crate::{
     OneTribeSim, Report, Sender, SenderOptions, ShopConfig, ShopSim, StoreFarm, audit,
     audit::audit_shop,
     http,
-    relay::{ADMIN_TOKEN, Relay, free_port},
+    relay::{ADMIN_TOKEN, Relay},
 };
 
 /// Every third store is a WooCommerce shop.
@@ -39,11 +39,12 @@ pub struct ManyStores {
 }
 
 impl ManyStores {
-    /// Starts `count` stores and a relay without any of its own, whose inbox lies in `folder`, and connects all of them.
+    /// Starts `count` stores and a relay without any of its own, which listens on
+    /// `port` and whose inbox lies in `folder`, and connects all of them.
     ///
     /// # Errors
     /// Something could not be started, or a store was not connected.
-    pub async fn start(count: usize, folder: &Path) -> Result<Self, Box<dyn Error>> {
+    pub async fn start(count: usize, port: u16, folder: &Path) -> Result<Self, Box<dyn Error>> {
         let shop_count = count / SHOP_EVERY;
         let farm = StoreFarm::start(count - shop_count)?;
         let shops: Vec<ShopSim> = (0..shop_count)
@@ -56,7 +57,6 @@ impl ManyStores {
             })
             .collect::<Result<_, _>>()?;
         let sink = OneTribeSim::start()?;
-        let port = free_port()?;
         let relay = Relay::start(Config::from_vars(variables(&farm, folder, port))?).await?;
         let sender = Sender::start_for(&farm.stores(), SenderOptions { time_factor: 0.01, ..SenderOptions::default() });
         let many = Self { farm, shops, sink, sender, relay, client: http::client(), placed: 0 };
@@ -128,12 +128,22 @@ impl ManyStores {
         }
     }
 
+    /// How many orders were placed.
+    pub fn placed(&self) -> usize {
+        self.placed
+    }
+
+    /// How many orders the destination has taken.
+    pub fn taken(&self) -> usize {
+        self.sink.accepted_orders()
+    }
+
     /// Waits until the destination has taken all orders, or for as long as `patience`. Returns how many it has.
     pub async fn arrived(&self, patience: Duration) -> usize {
         let placed = self.placed;
         // Not reached is no error here: the audit says what is missing.
         let _ = self.sink.wait_for(|sink| sink.accepted_orders() >= placed, patience).await;
-        self.sink.accepted_orders()
+        self.taken()
     }
 
     /// The books of every store, by its name.

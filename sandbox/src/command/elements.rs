@@ -4,24 +4,25 @@
 use std::{collections::BTreeMap, error::Error, path::Path, time::Duration};
 
 use onetribe_relay::config::Config;
+use sandbox::{
+    CallbackSim, NotifiedEvent, StoreSim,
+    relay::{ADMIN_TOKEN, Relay},
+};
 use serde_json::{Value, json};
 
-use crate::{
-    CallbackSim, NotifiedEvent, StoreSim,
-    relay::{ADMIN_TOKEN, Relay, free_port},
-};
+use super::{Session, options::Options, output::Output};
 
 /// `User`
-pub const USER_SECRET: &str = "sandbox-user-secret=";
+const USER_SECRET: &str = "sandbox-user-secret=";
 /// `Organization`
-pub const ORGANIZATION_SECRET: &str = "sandbox-organization-secret=";
+const ORGANIZATION_SECRET: &str = "sandbox-organization-secret=";
 /// `event.notification.signature.key`
-pub const SIGNATURE_KEY: &str = "sandbox-signature-key";
+const SIGNATURE_KEY: &str = "sandbox-signature-key";
 /// Seals the credentials of the sandbox's instances; 32 bytes in base64.
-pub const CREDENTIALS_KEY: &str = "c2FuZGJveC1jcmVkZW50aWFscy1rZXktMzItYnl0ZXM=";
+const CREDENTIALS_KEY: &str = "c2FuZGJveC1jcmVkZW50aWFscy1rZXktMzItYnl0ZXM=";
 
 /// The environment of a relay without a connection of its own that serves the Cloud Elements API to `store`'s clients.
-pub fn variables(store: &StoreSim, database: &Path, port: u16) -> Vec<(String, String)> {
+fn variables(store: &StoreSim, database: &Path, port: u16) -> Vec<(String, String)> {
     [
         ("BIGCOMMERCE_API_URL", store.api_url()),
         ("ELEMENTS_USER_SECRET", USER_SECRET.to_owned()),
@@ -38,51 +39,72 @@ pub fn variables(store: &StoreSim, database: &Path, port: u16) -> Vec<(String, S
     .to_vec()
 }
 
-/// Places so many orders, changes each of them once, and waits until the callback has been told of all that. With
-/// `stays` it then goes on until Ctrl-C. False if anything is missing, doubled or not genuine.
+/// Places the orders, changes each of them once, and waits until the callback has been told of all that; then, unless it is
+/// to end, goes on until it is stopped. False if anything is missing, doubled or not genuine.
 ///
 /// # Errors
 /// A part cannot start, or does not answer.
-pub async fn run(orders: u32, stays: bool, patience: Duration) -> Result<bool, Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
+pub async fn run(options: &Options, port: u16, session: &Session) -> Result<bool, Box<dyn Error>> {
+    let (out, folder) = (&session.out, tempfile::tempdir()?);
     let (store, callback) = (StoreSim::start()?, CallbackSim::start(Some(SIGNATURE_KEY))?);
-    let variables = variables(&store, &folder.path().join("relay.db"), free_port()?);
+    let variables = variables(&store, &folder.path().join("relay.db"), port);
     let relay = Relay::start(Config::from_vars(variables)?).await?;
-    let client = Client { http: crate::http::client(), base: relay.url("/elements/api-v2") };
+    let client = Client { http: sandbox::http::client(), base: relay.url("/elements/api-v2") };
     let (id, token) = client.create(&store, &callback).await?;
-    println!("a simulated BigCommerce store   {}", store.api_url());
-    println!("a client's callback             {}", callback.url());
-    println!("the relay between them          {}", client.base);
-    println!("  Authorization                 User {USER_SECRET}, Organization {ORGANIZATION_SECRET}");
-    println!("the instance {id}                  Element {token}");
-    println!();
-    let placed: Vec<i64> = (0..orders).map(|_| store.place_order_silently(None, 7)).collect();
-    let mut is_clean = told(&callback, &placed, "CREATED", 0, patience).await;
+    out.line(format_args!("  the relay's API     {}", client.base));
+    out.line(format_args!("  simulated store     {}", store.api_url()));
+    out.line(format_args!("  client's callback   {}", callback.url()));
+    out.line("  Authorization");
+    out.line(format_args!("    User {USER_SECRET}, Organization {ORGANIZATION_SECRET}"));
+    out.line(format_args!("  instance {id}"));
+    out.line(format_args!("    Element {token}"));
+    out.gap();
+    let is_clean = tokio::select! {
+        is_clean = play(&client, &token, &store, &callback, options, out) => is_clean?,
+        () = session.stop.cancelled() => !options.exit,
+    };
+    if !options.exit && !session.stop.is_cancelled() {
+        out.line("The relay goes on, until Ctrl-C.");
+        session.stop.cancelled().await;
+    }
+    relay.stop().await?;
+    callback.stop().await;
+    store.stop().await;
+    Ok(is_clean)
+}
+
+async fn play(
+    client: &Client,
+    token: &str,
+    store: &StoreSim,
+    callback: &CallbackSim,
+    options: &Options,
+    out: &Output,
+) -> Result<bool, Box<dyn Error>> {
+    let patience = options.patience();
+    let placed: Vec<i64> = (0..options.orders_or_default()).map(|_| store.place_order_silently(None, 7)).collect();
+    let mut is_clean = told(callback, &placed, "CREATED", 0, patience, out).await;
     // Dates have whole seconds; a change within the first one would still be the creation.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     for order in &placed {
         store.change_order_silently(*order, 11);
     }
-    is_clean &= told(&callback, &placed, "UPDATED", placed.len(), patience).await;
+    is_clean &= told(callback, &placed, "UPDATED", placed.len(), patience, out).await;
     if let Some(order) = placed.first() {
-        let fetched = client.fetch(&token, &format!("/hubs/ecommerce/orders/{order}")).await?;
-        println!("order {order}, fetched: status {}", fetched["status"]);
+        let fetched = client.fetch(token, &format!("/hubs/ecommerce/orders/{order}")).await?;
+        out.line(format_args!("order {order}, fetched: status {}", fetched["status"]));
         is_clean &= fetched["id"] == *order;
     }
     // What still arrives now has arrived twice.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (events, received) = (callback.events().len(), callback.received());
     let is_genuine = received.iter().all(|one| one.is_genuine == Some(true));
-    println!("{events} events in {} notifications, {} calls to the store", received.len(), store.calls().len());
-    is_clean &= events == placed.len() * 2 && is_genuine;
-    if stays {
-        println!("until Ctrl-C");
-        tokio::signal::ctrl_c().await?;
-    }
-    relay.stop().await?;
-    callback.stop().await;
-    store.stop().await;
-    Ok(is_clean)
+    out.line(format_args!(
+        "{events} events in {} notifications, {} calls to the store",
+        received.len(),
+        store.calls().len()
+    ));
+    Ok(is_clean && events == placed.len() * 2 && is_genuine)
 }
 
 struct Client {
@@ -126,7 +148,14 @@ impl Client {
 }
 
 /// Waits for one event of this kind for each order; shows the notifications that came.
-async fn told(callback: &CallbackSim, orders: &[i64], change: &str, before: usize, patience: Duration) -> bool {
+async fn told(
+    callback: &CallbackSim,
+    orders: &[i64],
+    change: &str,
+    before: usize,
+    patience: Duration,
+    out: &Output,
+) -> bool {
     let goal = before + orders.len();
     let is_told = callback.wait_for(|callback| callback.events().len() >= goal, patience).await.is_ok();
     let events: Vec<NotifiedEvent> = callback.events().into_iter().skip(before).collect();
@@ -134,7 +163,7 @@ async fn told(callback: &CallbackSim, orders: &[i64], change: &str, before: usiz
     for event in &events {
         *counts.entry(event.change.as_str()).or_default() += 1;
     }
-    println!("{} of {} orders told of: {counts:?}", events.len(), orders.len());
+    out.line(format_args!("{} of {} orders told of: {counts:?}", events.len(), orders.len()));
     let expected = |order: &i64| {
         let of_order: Vec<&NotifiedEvent> = events.iter().filter(|event| event.id == order.to_string()).collect();
         of_order.len() == 1 && of_order[0].change == change

@@ -1,0 +1,112 @@
+//! What the sandbox prints: lines of at most 80 columns, for as long as somebody reads them.
+
+use std::{
+    error::Error,
+    fmt::Display,
+    io::{self, Write},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+/// Lines are wrapped at words to fit.
+const WIDTH: usize = 80;
+/// Below this, spans are given in milliseconds.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Standard output.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Cancelled when nobody reads any more.
+    stop: CancellationToken,
+    closed: CancellationToken,
+}
+
+impl Output {
+    /// Cancels `stop` as soon as nobody reads any more (`| head`).
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { stop, closed: CancellationToken::new() }
+    }
+
+    /// Prints one line as it is.
+    pub fn line(&self, text: impl Display) {
+        if !self.closed.is_cancelled() && writeln!(io::stdout().lock(), "{text}").is_err() {
+            self.closed.cancel();
+            self.stop.cancel();
+        }
+    }
+
+    /// Prints an empty line.
+    pub fn gap(&self) {
+        self.line("");
+    }
+
+    /// Prints text, wrapped at words.
+    pub fn paragraph(&self, text: impl Display) {
+        self.hanging("", text);
+    }
+
+    /// Prints text after a label; what does not fit the line goes on below the text.
+    pub fn hanging(&self, label: &str, text: impl Display) {
+        for line in wrapped(label, &text.to_string()) {
+            self.line(line);
+        }
+    }
+
+    /// Tells why the command has failed, as far as anybody can be told.
+    pub fn error(&self, error: &dyn Error) {
+        let _ = writeln!(io::stderr().lock(), "error: {error}");
+    }
+}
+
+fn wrapped(label: &str, text: &str) -> Vec<String> {
+    let indent = " ".repeat(label.chars().count());
+    let (mut lines, mut line, mut is_empty) = (Vec::new(), label.to_owned(), true);
+    for word in text.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(std::mem::replace(&mut line, indent.clone()));
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
+/// A span as a person reads it, seven columns wide.
+pub fn span(span: Duration) -> String {
+    if span < LONG { format!("{:>4} ms", span.as_millis()) } else { format!("{:>5.1} s", span.as_secs_f64()) }
+}
+
+/// `1 order`, `2 orders`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_at_words_below_itself() {
+        let text = "word ".repeat(40);
+        let lines = wrapped("  Label   ", &text);
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:?}");
+        assert!(lines[0].starts_with("  Label   word") && lines[1].starts_with("          word"), "{lines:?}");
+        // What is longer than a line stands whole on one of its own.
+        let long = "x".repeat(100);
+        assert_eq!(wrapped("  ", &format!("a {long} b")), ["  a".to_owned(), format!("  {long}"), "  b".to_owned()]);
+    }
+
+    #[test]
+    fn spans_keep_their_width() {
+        assert_eq!(span(Duration::from_millis(7)), "   7 ms");
+        assert_eq!(span(Duration::from_millis(9_999)), "9999 ms");
+        assert_eq!(span(Duration::from_millis(34_260)), " 34.3 s");
+        assert_eq!(count(1, "order") + &count(0, " order"), "1 order0  orders");
+    }
+}
