@@ -26,6 +26,8 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="onetribe-relay" \
       org.opencontainers.image.description="Relays the orders of online stores to One Tribe" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.source="https://git.example.com/onetribe/onetribe-relay" \
+      org.opencontainers.image.documentation="https://git.example.com/onetribe/onetribe-relay/blob/main/docs/deploy.md" \
       org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
 # `docker build --build-arg REVISION=$(git rev-parse HEAD) --build-arg VERSION=0.1.0` names what was built.
 ARG REVISION=unknown VERSION=unknown

@@ -22,6 +22,7 @@ use crate::{
     services::Services,
 };
 
+pub use facts::disk_space;
 pub use public_address::{ECHO_PATH, proof};
 
 /// What the calls of checks have found of one connection.

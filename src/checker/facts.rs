@@ -19,6 +19,7 @@ use crate::{
     services::Services,
     source::{Source, woocommerce::AuthMode},
     spec::DestinationSpec,
+    telemetry,
 };
 
 /// The facts do not wait longer than this for the database.
@@ -132,13 +133,13 @@ fn relay_facts(services: &Services, probed: &Probed, is_readable: bool, at: Time
         has_admin_token: services.settings.admin_token.is_some(),
         database,
         database_took: probed.database_took,
-        disk: disk(&services.settings.database),
-        log_lines_dropped: 0,
+        disk: disk_space(&services.settings.database),
+        log_lines_dropped: telemetry::dropped_lines(),
     }
 }
 
-/// Room on the disk that a database file lies on.
-fn disk(database: &Database) -> Option<DiskSpace> {
+/// Room on the disk that a database file lies on; `None` where the database is no file of this machine's.
+pub fn disk_space(database: &Database) -> Option<DiskSpace> {
     let Database::Sqlite(path) = database else { return None };
     let folder = std::path::absolute(path).ok()?;
     let found = rustix::fs::statvfs(folder.parent()?).ok()?;

@@ -19,6 +19,7 @@ use prometheus_client::{
 
 use super::Relay;
 use crate::{
+    checker,
     clock::Timestamp,
     inbox::{ConnectionState, Side, Summary},
     metrics::PREFIX,
@@ -78,6 +79,14 @@ async fn gauges(relay: &Relay) -> Registry {
     connections(services, &mut registry);
     let writable = gauge(i64::from(relay.services.storage.failing_since().is_none()));
     registry.register("database_writable", "1 unless the last event could not be kept", writable);
+    if let Some(disk) = checker::disk_space(&services.settings.database) {
+        for (name, help, bytes) in [
+            ("database_disk_free", "Bytes left on the disk that holds the database", disk.free),
+            ("database_disk_size", "Bytes of the disk that holds the database, altogether", disk.total),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge(whole(bytes)));
+        }
+    }
     let dropped = Counter::<u64>::default();
     dropped.inc_by(telemetry::dropped_lines());
     registry.register("log_lines_dropped", "Log lines dropped because whoever reads the log did not keep up", dropped);
