@@ -145,6 +145,8 @@ impl Parts {
         let services = &relay.services;
         let Services { inbox, catalog, metrics, settings, registrar, directory, .. } = services;
         let leader = Leader::new(inbox.clone());
+        // Nobody else sets it.
+        let _ = relay.shards.set(leader.shards());
         let (shards, rows) = (leader.shards(), Arc::new(PolledRows::default()));
         let dispatch =
             Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), shards, rows.clone());

@@ -37,6 +37,11 @@ pub fn ago(since: Duration) -> String {
     if since < Duration::from_secs(5) { "just now".to_owned() } else { format!("{} ago", span(since)) }
 }
 
+/// How long something still waits: `now`, `in 5 seconds`.
+pub fn due_in(wait: Duration) -> String {
+    if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", span(wait)) }
+}
+
 /// `1 order`, `1,250 orders`.
 pub fn count(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })

@@ -1,5 +1,5 @@
 //! Looks again and again at how every connection stands: the operator's list shows what was seen, and what needs a person is
-//! posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it, `health` says.
+//! logged and posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it, `health` says.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     checker::{Checker, Examined},
     clock::Timestamp,
     connection::Connection,
-    health::Ledger,
+    health::{Code, Ledger, Message, Severity},
     http::{CallError, Http},
     inbox::{ConnectionState, InboxError},
     leader::HeldShards,
@@ -37,6 +37,8 @@ pub struct Watcher {
     services: Services,
     checker: Arc<Checker>,
     shards: watch::Receiver<HeldShards>,
+    /// What this process has logged.
+    logged: Ledger,
     alerts: Option<Alerts>,
 }
 
@@ -58,7 +60,7 @@ impl Watcher {
     pub fn new(services: Services, checker: Arc<Checker>, shards: watch::Receiver<HeldShards>) -> Self {
         let url = services.settings.alert_url.as_ref().map(Secret::expose).and_then(|url| Url::parse(url).ok());
         let alerts = url.map(|url| Alerts { url, ledger: None, failures: 0, not_before: Timestamp::from_millis(0) });
-        Self { services, checker, shards, alerts }
+        Self { services, checker, shards, logged: Ledger::default(), alerts }
     }
 
     /// Looks until told to stop.
@@ -104,6 +106,10 @@ impl Watcher {
             self.checker.check(&self.services, connection).await;
         }
         let examined = self.checker.examine(&self.services, connection).await;
+        for message in self.logged.due(&examined.facts, &examined.judgment, None) {
+            log(connection, &message);
+            self.logged.record(&message);
+        }
         if let Some(alerts) = &mut self.alerts
             && let Err(error) = alerts.tell(&self.services, connection, &examined).await
         {
@@ -132,7 +138,7 @@ impl Alerts {
                 Ok(()) => {
                     self.failures = 0;
                     ledger.record(message);
-                    tracing::info!(alert = message.code.name(), over = message.is_over, "alert sent: {}", message.text);
+                    tracing::info!(connection = %connection.id, alert = message.code.name(), over = message.is_over, "alert sent");
                     kept = services.inbox.save_alert(message.connection, message.code.name(), !message.is_over).await;
                 }
                 Err(error) => {
@@ -145,6 +151,21 @@ impl Alerts {
         }
         self.ledger = Some(ledger);
         kept
+    }
+}
+
+/// Says in the log what the page says: cause, consequence and cure.
+fn log(connection: &Connection, message: &Message) {
+    let (id, name, line) = (connection.id, &connection.name, &message.line);
+    let condition = message.code.name();
+    match (message.code, message.is_over, message.severity) {
+        // Whoever keeps events has logged it, with what the system says.
+        (Code::StorageFailing, ..) => {}
+        (Code::DiskLow, false, _) => tracing::warn!(condition, "{line}"),
+        (Code::DiskLow, true, _) => tracing::info!(condition, "{line}"),
+        (_, true, _) => tracing::info!(connection = %id, condition, "connection {id} ({name}): {line}"),
+        (_, false, Severity::Error) => tracing::error!(connection = %id, condition, "connection {id} ({name}): {line}"),
+        (_, false, _) => tracing::warn!(connection = %id, condition, "connection {id} ({name}): {line}"),
     }
 }
 

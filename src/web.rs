@@ -18,7 +18,7 @@ mod status;
 mod webhook;
 mod woocommerce;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -27,8 +27,9 @@ use actix_web::{
     web,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
 
-use crate::{checker::Checker, connection::Connection, inbox::InboxError, services::Services};
+use crate::{checker::Checker, connection::Connection, inbox::InboxError, leader::HeldShards, services::Services};
 use format::Format;
 
 /// What the routes work with.
@@ -37,6 +38,8 @@ pub struct Relay {
     pub services: Services,
     /// Knows what checks have found.
     pub checker: Arc<Checker>,
+    /// Which shards this process holds; empty before the service runs.
+    pub shards: OnceLock<watch::Receiver<HeldShards>>,
     /// Slows down wrong passwords.
     pub guesses: admin::Guesses,
     /// Bounds what is read of bodies that are not proven yet.
@@ -59,6 +62,7 @@ impl Relay {
             jobs: jobs::Jobs::new(),
             services,
             checker: Arc::default(),
+            shards: OnceLock::new(),
             guesses: admin::Guesses::default(),
             bodies: bodies::Unproven::default(),
             notices: notices::Notices::default(),

@@ -52,7 +52,8 @@ pub(super) async fn read(services: &Services, connection: &Connection, probed: &
             recovered_at: None,
             probe: probed.destination.clone(),
         };
-        facts.webhooks = webhook_facts(link);
+        let last_event_at = kept.as_ref().and_then(|kept| kept.orders.summary.last_event_at);
+        facts.webhooks = webhook_facts(link, last_event_at);
     }
     if let Some(kept) = kept {
         facts.hooks = hook_facts(services, connection, probed, kept.hooks, at);
@@ -223,13 +224,13 @@ fn hook_facts(
     }
 }
 
-fn webhook_facts(link: &Link) -> WebhookFacts {
-    let evidence = link.webhooks.lock();
+fn webhook_facts(link: &Link, last_event_at: Option<Timestamp>) -> WebhookFacts {
+    let mut evidence = link.webhooks.lock();
     WebhookFacts {
         wrong_signature: evidence.wrong_secret_since().map(|since| Refusal::new(Failure::Status(401), since)),
         unsigned_at: evidence.many_unsigned().map(|_| Timestamp::now()),
         refused: evidence.many_refused(Instant::now()).unwrap_or(0),
-        missed: 0,
+        missed: evidence.missed_since(last_event_at),
     }
 }
 

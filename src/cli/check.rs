@@ -4,7 +4,7 @@ use super::{failure::CommandError, output, terminal, which::Which};
 use crate::{
     checker::{Checker, Examined},
     connection::Connection,
-    health::{self, CheckId, Report, Status},
+    health::{self, CheckId, Facts, Judgment, Report, Status},
     inbox::Side,
     services::Services,
 };
@@ -27,7 +27,7 @@ pub(super) async fn run(services: &Services, which: &Which, json: bool) -> Resul
     if json {
         output::json(&report)?;
     } else {
-        print(&report)?;
+        print(&report, &headline(&facts, &judgment, &report, is_new))?;
     }
     if !is_served {
         terminal::print_note(if is_new {
@@ -64,7 +64,15 @@ fn pass_over_what_a_relay_makes(report: &mut Report, connection: &Connection) {
     report.status = report.checks.iter().map(|check| check.status).max().unwrap_or(Status::Pass).max(Status::Pass);
 }
 
-fn print(report: &Report) -> Result<(), CommandError> {
+/// The page's headline; before the first start, whether it can be started.
+fn headline(facts: &Facts, judgment: &Judgment, report: &Report, is_new: bool) -> String {
+    if is_new && report.status != Status::Fail {
+        return "The settings are right: the relay can be started.".to_owned();
+    }
+    health::verdict(facts, judgment).title
+}
+
+fn print(report: &Report, headline: &str) -> Result<(), CommandError> {
     let rows: Vec<[String; 3]> = report
         .checks
         .iter()
@@ -75,11 +83,7 @@ fn print(report: &Report) -> Result<(), CommandError> {
         .collect();
     output::painted_table(["STATUS", "CHECK", "FOUND"], &rows, colour)?;
     output::line("")?;
-    output::line(match report.status {
-        Status::Fail => "\x1b[31mNot connected.\x1b[0m",
-        Status::Warn => "\x1b[33mConnected, and something needs a look.\x1b[0m",
-        Status::Pass | Status::Skip => "\x1b[32mConnected.\x1b[0m",
-    })
+    output::line(format_args!("{}{headline}\x1b[0m", colour(word(report.status))))
 }
 
 fn word(status: Status) -> &'static str {

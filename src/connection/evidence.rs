@@ -22,6 +22,7 @@ pub struct WebhookEvidence {
     refused: u64,
     refused_from: Option<Instant>,
     late_by: Option<Duration>,
+    missed: Option<(Timestamp, u64)>,
 }
 
 /// Something that has just come to be worth telling, once.
@@ -51,6 +52,19 @@ impl WebhookEvidence {
         }
         self.unsigned += 1;
         (true, (self.unsigned == MANY_UNSIGNED).then_some(Remark::Unsigned(self.unsigned)))
+    }
+
+    /// Polling has found orders that no webhook had told of.
+    pub fn missed(&mut self, orders: u64, at: Timestamp) {
+        let (_, count) = self.missed.get_or_insert((at, 0));
+        *count += orders;
+    }
+
+    /// How many orders polling has found since the last webhook, which came at `last` as far as the database knows: other
+    /// processes take webhooks too.
+    pub fn missed_since(&mut self, last: Option<Timestamp>) -> u64 {
+        self.missed = self.missed.filter(|(since, _)| last.is_none_or(|last| last < *since));
+        self.missed.map_or(0, |(_, count)| count)
     }
 
     /// A webhook had the right token and a signature under another secret.

@@ -110,14 +110,14 @@ impl Lane {
         Outcome::Deferred { retry_at: Timestamp::now().after(wait), failed, until_recovery: true }
     }
 
-    /// 401, 403 and 404 are mistakes in the settings, which time does not mend.
+    /// 401, 403 and 404 are mistakes in the settings: once that is certain, the watch logs the cure.
     fn log_outage(&self, side: Side, failure: Failure) {
         let connection = self.connection.id;
         let (name, side, seen) = (&self.connection.name, side.code(), crate::humanize::failure(failure));
         if matches!(failure, Failure::Status(401 | 403 | 404)) {
-            tracing::error!(
+            tracing::warn!(
                 %connection, side, %failure,
-                "connection {connection} ({name}): the {side} refuses the relay ({seen}); see the check for the cure"
+                "connection {connection} ({name}): the {side} refuses the relay ({seen}); its orders wait"
             );
         } else {
             tracing::warn!(

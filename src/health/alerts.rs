@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    condition::{Code, Condition, Judgment},
+    condition::{Code, Condition, Judgment, Severity},
     facts::{ConnectionFacts, Facts},
 };
 use crate::{
@@ -33,6 +33,10 @@ pub struct Message {
     pub code: Code,
     /// Whether it is over.
     pub is_over: bool,
+    /// How grave it is.
+    pub severity: Severity,
+    /// Cause, consequence and cure, or that it is over: one line for a log.
+    pub line: String,
     /// What is said, in full.
     pub text: String,
 }
@@ -116,14 +120,16 @@ fn with_page(text: String, page: Option<&str>) -> String {
 }
 
 fn begin(connection: &ConnectionFacts, condition: &Condition, page: Option<&str>) -> Message {
-    let text = format!("Alert: {}: {}", subject(connection, condition.code), condition.line());
+    let line = condition.line();
+    let text = format!("Alert: {}: {line}", subject(connection, condition.code));
     let (connection, code) = key(connection.id, condition.code);
-    Message { connection, code, is_over: false, text: with_page(text, page) }
+    Message { connection, code, is_over: false, severity: condition.severity, line, text: with_page(text, page) }
 }
 
 fn end(connection: &ConnectionFacts, (told_of, code): Key, page: Option<&str>) -> Message {
-    let text = format!("Over: {}: {}", subject(connection, code), over(connection, code));
-    Message { connection: told_of, code, is_over: true, text: with_page(text, page) }
+    let line = over(connection, code);
+    let text = format!("Over: {}: {line}", subject(connection, code));
+    Message { connection: told_of, code, is_over: true, severity: Severity::Info, line, text: with_page(text, page) }
 }
 
 /// What is said when a condition is over.

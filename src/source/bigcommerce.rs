@@ -326,7 +326,9 @@ impl Store {
         }
         if !crate::http::is_html(response.headers()) {
             // What the store says of itself needs a right of its own, which the relay can do without.
-            if operation != Operation::Store {
+            if matches!(status, 404 | 410) && is_list_of_every_store(response.url()) {
+                self.credentials.lock().unknown_store(now, Timestamp::now());
+            } else if operation != Operation::Store {
                 let is_aside = matches!(operation, Operation::Hooks | Operation::Resource);
                 self.credentials.lock().observed(is_aside, status, now, Timestamp::now());
             }
@@ -354,8 +356,8 @@ impl Store {
         serde_json::from_slice(crate::http::json_start(&body)).map_err(|_| Failure::NotJson.into())
     }
 
-    /// Whether the store takes the credentials, or since when and with which status it refuses them: 401, or 403 where
-    /// orders are read.
+    /// Whether the store takes the credentials, or since when and with which status it refuses them: 401, 403 where
+    /// orders are read, or 404 where there is no such store.
     pub fn credentials(&self) -> Health<RefusedCredentials> {
         self.credentials.lock().health()
     }
@@ -371,10 +373,11 @@ impl Store {
 
     /// Leaves V2's hooks for V3's, from now on. False if they have been left already.
     pub fn leave_hooks_v2(&self) -> bool {
-        let left = !self.hooks_v3.swap(true, Ordering::Relaxed);
-        if left {
-            tracing::info!(store = self.hash, "the store does not answer /v2/hooks: using /v3/hooks");
-        }
-        left
+        !self.hooks_v3.swap(true, Ordering::Relaxed)
     }
+}
+
+/// Whether every store has this: its orders, or its hooks in V3. (Those of V2 are gone from some stores.)
+fn is_list_of_every_store(url: &Url) -> bool {
+    ["/v2/orders", "/v3/hooks"].iter().any(|list| url.path().ends_with(list))
 }

@@ -18,8 +18,8 @@ pub(super) const SETTLING: Duration = Duration::from_secs(2);
 
 /// What a connection's polls keep in mind between two times.
 pub(super) enum StorePoll {
-    /// Orders, for One Tribe.
-    Orders(Box<Poll<LatestOrders>>),
+    /// Orders, for One Tribe; and whether they have been polled before.
+    Orders(Box<Poll<LatestOrders>>, bool),
     /// Whatever a callback is told of.
     Resources(Arc<Connection>, Vec<ResourcePoll>),
 }
@@ -35,13 +35,13 @@ impl StorePoll {
         let widest = link.map_or(1, |link| link.source.widest_page());
         let walk = LatestOrders::new(connection, tools.inbox.clone(), tools.retention);
         let kept = walk.0.state().await.ok().and_then(|feed| feed.page_size);
-        Self::Orders(Box::new(Poll::new(walk, PageSize::kept(widest, kept))))
+        Self::Orders(Box::new(Poll::new(walk, PageSize::kept(widest, kept))), false)
     }
 
     /// The connection as it was when this began.
     pub fn connection(&self) -> &Arc<Connection> {
         match self {
-            Self::Orders(poll) => &poll.walk().0.connection,
+            Self::Orders(poll, _) => &poll.walk().0.connection,
             Self::Resources(connection, _) => connection,
         }
     }
@@ -49,7 +49,15 @@ impl StorePoll {
     /// Polls once, and notes how that went.
     pub async fn once(&mut self, tools: &PollTools, interval: Duration) {
         match self {
-            Self::Orders(poll) => poll_orders(poll, interval).await,
+            Self::Orders(poll, has_polled) => {
+                let missed = poll_orders(poll, interval).await;
+                // What the first poll finds may have changed while no relay was there to be told.
+                let link = poll.walk().0.connection.link.as_ref();
+                if let Some(link) = link.filter(|_| *has_polled && missed > 0) {
+                    link.webhooks.lock().missed(missed as u64, Timestamp::now());
+                }
+                *has_polled = true;
+            }
             Self::Resources(connection, polls) => {
                 for poll in polls {
                     poll_resource(connection, poll, tools).await;
@@ -74,7 +82,8 @@ async fn poll_resource(connection: &Connection, poll: &mut ResourcePoll, tools: 
     }
 }
 
-async fn poll_orders(poll: &mut Poll<LatestOrders>, interval: Duration) {
+/// Returns how many orders it has found that no webhook had told of.
+async fn poll_orders(poll: &mut Poll<LatestOrders>, interval: Duration) -> usize {
     let grace = (interval / 15).clamp(SETTLING, WEBHOOK_FIRST);
     let polled = poll.once(Timestamp::now().before(grace)).await;
     let id = poll.walk().0.connection.id;
@@ -88,6 +97,7 @@ async fn poll_orders(poll: &mut Poll<LatestOrders>, interval: Duration) {
     if let Err(error) = note_poll(&poll.walk().0, poll.page_size(), polled.as_ref().err()).await {
         tracing::debug!(%error, "how polling went could not be noted: {error}");
     }
+    polled.map_or(0, |polled| polled.missed)
 }
 
 async fn note_poll(feed: &OrderFeed, page_size: Option<u32>, error: Option<&PollError>) -> Result<(), InboxError> {

@@ -1,6 +1,8 @@
 //! `/metrics`: what has been counted, and what is read when somebody asks. Connections have a label of their own only while
 //! they are in trouble: ten thousand healthy stores make no series.
 
+mod process;
+
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::AtomicU64},
@@ -61,7 +63,11 @@ pub(super) async fn metrics(request: HttpRequest, relay: web::Data<Arc<Relay>>) 
     let mut text = String::new();
     relay.services.metrics.encode(&mut text);
     let registry = gauges(&relay).await;
-    let encoded = encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text));
+    let mut own = Registry::default();
+    process::register(&mut own);
+    let encoded = encode_registry(&mut text, &registry)
+        .and_then(|()| encode_registry(&mut text, &own))
+        .and_then(|()| encode_eof(&mut text));
     encoded.expect("a String takes whatever is written to it");
     let kind = if is_plain {
         "text/plain; version=0.0.4; charset=utf-8"
@@ -77,6 +83,10 @@ async fn gauges(relay: &Relay) -> Registry {
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The version of the relay", build);
     connections(services, &mut registry);
+    if let Some(shards) = relay.shards.get() {
+        let held = gauge(whole(shards.borrow().count() as u64));
+        registry.register("shards_held", "Of the 64 shards, those at whose connections this relay works", held);
+    }
     let writable = gauge(i64::from(relay.services.storage.failing_since().is_none()));
     registry.register("database_writable", "1 unless the last event could not be kept", writable);
     if let Some(disk) = checker::disk_space(&services.settings.database) {

@@ -103,7 +103,7 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     let since = rows.iter().filter_map(|row| row.waiting_since).min();
     let next = rows.iter().filter_map(|row| row.next_attempt_at).filter(|at| *at > facts.at).min();
     let next =
-        next.map_or_else(String::new, |at| format!(" The next try is in {}.", humanize::span(at.since(facts.at))));
+        next.map_or_else(String::new, |at| format!(" The next try is {}.", humanize::due_in(at.since(facts.at))));
     let (name, tell) = (facts.connection.destination_name(), facts.connection.destination_within());
     let mut causes = Vec::new();
     let mut title = String::new();

@@ -160,8 +160,8 @@ fn callback(facts: &Facts, judgment: &mut Judgment) {
     }
     let outstanding = facts.callback.outstanding;
     if outstanding > 0 {
-        let next = facts.callback.next_try_at.map(|at| humanize::span(at.since(facts.at)));
-        let next = next.map(|span| format!(", the next try is in {span}")).unwrap_or_default();
+        let next = facts.callback.next_try_at.map(|at| humanize::due_in(at.since(facts.at)));
+        let next = next.map(|when| format!(", the next try is {when}")).unwrap_or_default();
         let (notifications, are) = (humanize::count(outstanding, "notification"), humanize::are(outstanding));
         judgment.conditions.push(
             Condition::new(

@@ -10,12 +10,12 @@ use crate::{breaker::Health, clock::Timestamp};
 /// How far apart two refusals have to be.
 const APART: Duration = Duration::from_secs(10);
 
-/// The store refuses the credentials.
+/// The store refuses the credentials, or there is no such store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusedCredentials {
     /// Since when.
     pub since: Timestamp,
-    /// 401, or 403 where orders are read.
+    /// 401, 403 where orders are read, or 404 where a list is.
     pub status: u16,
 }
 
@@ -35,13 +35,18 @@ impl Credentials {
             401 => self.refused(401, now, at),
             403 if !is_hooks => self.refused(403, now, at),
             200..=299 => {
-                let speaks_of_it = self.refusal.is_none_or(|(_, refused)| refused.status == 401);
+                let speaks_of_it = self.refusal.is_none_or(|(_, refused)| matches!(refused.status, 401 | 404));
                 if !is_hooks || (self.refusal.is_some() && speaks_of_it) {
                     *self = Self { works: true, ..Self::default() };
                 }
             }
             _ => {}
         }
+    }
+
+    /// A list that every store has was answered with 404: there is no such store.
+    pub fn unknown_store(&mut self, now: Instant, at: Timestamp) {
+        self.refused(404, now, at);
     }
 
     fn refused(&mut self, status: u16, now: Instant, at: Timestamp) {
@@ -91,5 +96,11 @@ mod tests {
         credentials.observed(true, 403, after(42), at);
         credentials.observed(false, 204, after(43), at);
         assert_eq!(credentials.health(), Health::Well);
+        credentials.unknown_store(after(50), at);
+        assert_eq!(credentials.health(), Health::Unknown);
+        credentials.unknown_store(after(60), at);
+        assert_eq!(credentials.health(), Health::Trouble(RefusedCredentials { since: at, status: 404 }));
+        credentials.observed(true, 200, after(61), at);
+        assert_eq!(credentials.health(), Health::Well, "whoever answers is there");
     }
 }

@@ -76,6 +76,7 @@ impl Store {
         let mut rows = Vec::new();
         let mut known = HashSet::new();
         let mut page = 1;
+        let mut has_left = false;
         while page <= MAX_PAGES {
             let path = format!("{}/hooks?page={page}&limit={PAGE}", self.hooks_version());
             let answer = self.hooks_call(self.take_urgent().await?, Method::GET, &path, None).await;
@@ -83,10 +84,15 @@ impl Store {
                 && page == 1
                 && self.leave_hooks_v2()
             {
+                has_left = true;
                 continue;
             }
+            let answer = answer?;
+            if std::mem::take(&mut has_left) {
+                tracing::info!(store = self.hash, "the store has no /v2/hooks: using /v3/hooks");
+            }
             let before = rows.len();
-            rows.extend(read_hooks(answer?, tokens)?.into_iter().filter(|hook| known.insert(hook.id)));
+            rows.extend(read_hooks(answer, tokens)?.into_iter().filter(|hook| known.insert(hook.id)));
             if rows.len() == before {
                 break;
             }

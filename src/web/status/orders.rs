@@ -190,7 +190,7 @@ impl StatusPage<'_> {
             @if row.state == ObjectState::Pending && row.last_failure.is_some()
                 && let Some(next) = row.next_attempt_at.filter(|next| *next > now)
             {
-                ", " (self.texts.next_try) " in " (humanize::span(next.since(now)))
+                ", " (self.texts.next_try) " " (humanize::due_in(next.since(now)))
             }
             @if row.attempts > 1 && row.last_failure.is_some() && matches!(row.state, ObjectState::Pending | ObjectState::Failed) {
                 ", " (humanize::count(u64::from(row.attempts), "attempt"))
