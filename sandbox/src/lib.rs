@@ -17,6 +17,7 @@ pub mod fault;
 pub mod http;
 pub mod one_tribe;
 pub mod order;
+pub mod postgres;
 pub mod relay;
 pub mod sender;
 pub mod store;

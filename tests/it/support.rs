@@ -1,6 +1,7 @@
 //! What tests of several areas need.
 
-pub mod postgres;
 pub mod receiver;
 pub mod schema;
 pub mod tls;
+
+pub use sandbox::postgres;

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use super::postgres_world::{START, connection_to};
 use crate::support::{
     postgres::{Cluster, Database, skip},
-    tls::{Authority, named},
+    tls::{Authority, named, speak_tls},
 };
 
 const PASSWORD: &str = "hunter2";
@@ -33,7 +33,7 @@ impl Place {
         let password = sqlx::AssertSqlSafe(format!("ALTER ROLE relay PASSWORD '{PASSWORD}'"));
         sqlx::query(password).execute(&database.look().await).await.unwrap();
         let place = Self { database, cluster, authority: Authority::new() };
-        place.cluster.speak_tls(&place.authority.issue(named(HOST)), entry);
+        speak_tls(&place.cluster, &place.authority.issue(named(HOST)), entry);
         Some(place)
     }
 
@@ -106,14 +106,14 @@ async fn a_server_that_is_not_the_one_asked_for_is_refused() {
 
     let mut expired = named(HOST);
     (expired.not_before, expired.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
-    place.cluster.speak_tls(&place.authority.issue(expired), ONLY_WITH);
+    speak_tls(&place.cluster, &place.authority.issue(expired), ONLY_WITH);
     let said = refused(&place.trusting(&place.authority, "verify-ca", HOST)).await;
     assert!(said.contains("certificate is not accepted: it has expired"), "{said}");
 
     // As `openssl req -x509` makes one that vouches for itself.
     let mut itself = named(HOST);
     itself.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    place.cluster.speak_tls(&place.authority.issue(itself), ONLY_WITH);
+    speak_tls(&place.cluster, &place.authority.issue(itself), ONLY_WITH);
     let said = refused(&place.trusting(&place.authority, "verify-ca", HOST)).await;
     assert!(said.contains("marked as an authority's (CA:TRUE)"), "{said}");
 }

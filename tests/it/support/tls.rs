@@ -49,13 +49,11 @@ pub fn named(host: &str) -> CertificateParams {
     CertificateParams::new(vec![host.to_owned()]).unwrap()
 }
 
-impl Cluster {
-    /// Switches TLS on, with this certificate and its key, and lets in only who comes with it, or without.
-    pub fn speak_tls(&self, (certificate, key): &(String, String), entry: &str) {
-        self.put("server.crt", certificate);
-        self.put("server.key", key);
-        self.put("postgresql.auto.conf", "ssl = on\n");
-        self.put("pg_hba.conf", &format!("local all all trust\n{entry} all all 127.0.0.1/32 scram-sha-256\n"));
-        self.restart();
-    }
+/// Switches TLS on in a cluster, with this certificate and its key, and lets in only who comes with it, or without.
+pub fn speak_tls(cluster: &Cluster, (certificate, key): &(String, String), entry: &str) {
+    cluster.put("server.crt", certificate);
+    cluster.put("server.key", key);
+    cluster.put("postgresql.auto.conf", "ssl = on\n");
+    cluster.put("pg_hba.conf", &format!("local all all trust\n{entry} all all 127.0.0.1/32 scram-sha-256\n"));
+    cluster.restart();
 }

@@ -1,0 +1,70 @@
+//! Speed and memory of the relay, each figure beside its goal. What depends on the machine is measured as a ratio within one
+//! run, in turns with a peer that does less. Exits with 1 when a figure misses its goal.
+//!
+//! `cargo bench --bench speed`, or parts of it: `cargo bench --bench speed -- relay fairness`. `QUICK=1` measures less of
+//! everything, to see that it runs. `BASELINE=<an older binary>` has the part `relay` measure that one in turns with this one.
+//! Quote the ratios, not the absolute figures of one machine.
+
+mod confined;
+mod fairness;
+mod figures;
+mod inbox;
+mod load;
+mod many;
+mod peers;
+mod process;
+mod relay;
+mod replicas;
+mod scale;
+mod share;
+
+use std::process::ExitCode;
+
+use figures::Figures;
+
+/// Less of everything.
+fn is_quick() -> bool {
+    std::env::var_os("QUICK").is_some()
+}
+
+/// How much of something is done: all of it, or enough to see that it runs.
+fn amount(all: usize, quick: usize) -> usize {
+    if is_quick() { quick } else { all }
+}
+
+fn main() -> ExitCode {
+    // Cargo adds `--bench` of its own.
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let [command, kind] = named.as_slice()
+        && command == peers::COMMAND
+    {
+        return peers::run(kind);
+    }
+    let is_wanted = |name: &str| named.is_empty() || named.iter().any(|named| named == name);
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be had");
+    let mut figures = Figures::default();
+    runtime.block_on(async {
+        if is_wanted("inbox") {
+            inbox::measure(&mut figures).await;
+        }
+        if is_wanted("relay") {
+            relay::measure(&mut figures).await;
+        }
+        if is_wanted("scale") {
+            scale::measure(&mut figures).await;
+        }
+        if is_wanted("fairness") {
+            fairness::measure(&mut figures).await;
+        }
+        if is_wanted("replicas") {
+            replicas::measure(&mut figures).await;
+        }
+    });
+    match figures.missed() {
+        0 => ExitCode::SUCCESS,
+        missed => {
+            println!("\n{missed} figures missed their goal");
+            ExitCode::FAILURE
+        }
+    }
+}
