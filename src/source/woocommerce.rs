@@ -30,7 +30,7 @@ use url::Url;
 
 use crate::{
     breaker::Health,
-    clock::Timestamp,
+    clock::{FarClock, Timestamp},
     connection::spec::{WooCommerceSpec, normalized_shop},
     http::{CallError, Failure, Http},
     retry::{self, FetchBlame},
@@ -134,7 +134,7 @@ struct State {
     /// When it was found that the shop lacks something of that.
     dates_known: Option<Instant>,
     credentials: Credentials,
-    ahead_ms: i64,
+    clock: FarClock,
     disabled_hooks: Vec<i64>,
 }
 
@@ -167,7 +167,7 @@ impl Shop {
             dates: DateSupport::default(),
             dates_known: None,
             credentials: Credentials::default(),
-            ahead_ms: 0,
+            clock: FarClock::default(),
             disabled_hooks: Vec::new(),
         };
         Ok(Self {
@@ -237,7 +237,7 @@ impl Shop {
 
     /// How far the shop's clock is ahead of this machine's, in milliseconds, by its last answer; 0 before the first.
     pub fn ahead_ms(&self) -> i64 {
-        self.state.lock().ahead_ms
+        self.state.lock().clock.ahead_ms(Instant::now(), Timestamp::now())
     }
 
     /// What has been learned of the shop.
@@ -267,7 +267,7 @@ impl Shop {
             state.credentials.observed(is_hooks, status, now, at);
         }
         if let Some(date) = date {
-            state.ahead_ms = date.millis().saturating_sub(at.millis());
+            state.clock.learn(now, date);
         }
     }
 }
