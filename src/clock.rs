@@ -1,6 +1,6 @@
 //! Wall-clock time as the inbox keeps it: whole milliseconds since 1970, UTC.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
@@ -39,9 +39,35 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// How far apart the two are, whichever is the earlier.
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
+
     /// How long after `earlier`; nothing if it is not after.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// Another machine's clock, as its answers tell it. Between two answers it is carried on by what cannot be set: so a clock
+/// of this machine that jumps is noticed at once, and not only with the next answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FarClock {
+    told: Option<(Instant, Timestamp)>,
+}
+
+impl FarClock {
+    /// An answer that came at `now` says that it is `time` there.
+    pub fn learn(&mut self, now: Instant, time: Timestamp) {
+        self.told = Some((now, time));
+    }
+
+    /// How far it is ahead of this machine's, which shows `ours` at `now`, in milliseconds; 0 before the first answer.
+    pub fn ahead_ms(&self, now: Instant, ours: Timestamp) -> i64 {
+        self.told.map_or(0, |(at, time)| {
+            time.after(now.saturating_duration_since(at)).millis().saturating_sub(ours.millis())
+        })
     }
 }
 
@@ -65,5 +91,23 @@ impl std::fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_is_noticed_without_another_answer() {
+        let (now, ours) = (Instant::now(), Timestamp::from_seconds(1_700_000_000));
+        let mut far = FarClock::default();
+        assert_eq!(far.ahead_ms(now, ours), 0);
+        far.learn(now, ours);
+        let later = now + Duration::from_secs(60);
+        let shown = |seconds: i64| Timestamp::from_millis(ours.millis() + seconds * 1000);
+        assert_eq!(far.ahead_ms(later, shown(60)), 0);
+        assert_eq!(far.ahead_ms(later, shown(60 - 3600)), 3_600_000, "ours was set back an hour");
+        assert_eq!(far.ahead_ms(later, shown(60 + 3600)), -3_600_000, "ours was set ahead");
     }
 }

@@ -1,7 +1,10 @@
 //! Looks again and again at how every connection stands: the operator's list shows what was seen, and what needs a person is
 //! logged and posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it, `health` says.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde::Serialize;
@@ -11,10 +14,10 @@ use url::Url;
 
 use crate::{
     checker::{Checker, Examined},
-    clock::Timestamp,
     connection::Connection,
     health::{Code, Ledger, Message, Severity},
     http::{CallError, Http},
+    humanize,
     inbox::{ConnectionState, InboxError},
     leader::HeldShards,
     retry::Backoff,
@@ -47,7 +50,7 @@ struct Alerts {
     url: Url,
     ledger: Option<Ledger>,
     failures: u32,
-    not_before: Timestamp,
+    not_before: Instant,
 }
 
 #[derive(Serialize)]
@@ -59,7 +62,7 @@ impl Watcher {
     /// Looks at nothing yet.
     pub fn new(services: Services, checker: Arc<Checker>, shards: watch::Receiver<HeldShards>) -> Self {
         let url = services.settings.alert_url.as_ref().map(Secret::expose).and_then(|url| Url::parse(url).ok());
-        let alerts = url.map(|url| Alerts { url, ledger: None, failures: 0, not_before: Timestamp::from_millis(0) });
+        let alerts = url.map(|url| Alerts { url, ledger: None, failures: 0, not_before: Instant::now() });
         Self { services, checker, shards, logged: Ledger::default(), alerts }
     }
 
@@ -131,7 +134,7 @@ impl Alerts {
             None => Ledger::read(services.inbox.alerts().await?),
         };
         let due = ledger.due(&examined.facts, &examined.judgment, page_of(services, connection).as_deref());
-        let due = if Timestamp::now() >= self.not_before { due } else { Vec::new() };
+        let due = if Instant::now() >= self.not_before { due } else { Vec::new() };
         let mut kept = Ok(());
         for message in &due {
             match post_alert(&services.http, self.url.clone(), &message.text).await {
@@ -143,8 +146,10 @@ impl Alerts {
                 }
                 Err(error) => {
                     self.failures = self.failures.saturating_add(1);
-                    self.not_before = Timestamp::now().after(RETRY.wait(self.failures, rand::random()));
-                    tracing::warn!(%error, "ALERT_URL takes no alert ({error}), next try {}", self.not_before);
+                    let wait = RETRY.wait(self.failures, rand::random());
+                    self.not_before = Instant::now() + wait;
+                    let next = humanize::span(wait);
+                    tracing::warn!(%error, "ALERT_URL takes no alert ({error}), next try in {next}");
                     break;
                 }
             }

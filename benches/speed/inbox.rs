@@ -11,10 +11,12 @@ use std::{
 use onetribe_relay::{
     clock::Timestamp,
     inbox::{
-        Arrival, ConnectionState, DestinationKind, Inbox, NewConnection, Origin, SourceKind, postgres::PostgresInbox,
-        sqlite, sqlite::SqliteInbox,
+        Arrival, ConnectionState, Inbox, NewConnection,
+        postgres::PostgresInbox,
+        sqlite::{self, SqliteInbox},
     },
     object::{ChangeKind, ConnectionId, ObjectId, ObjectKey, ResourceName},
+    spec::{DestinationKind, Origin, SourceKind},
 };
 use sandbox::postgres::{Cluster, Database, skip};
 use sqlx::{Connection, PgConnection};

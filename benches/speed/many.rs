@@ -4,12 +4,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use onetribe_relay::{
     clock::Timestamp,
     config::Config,
-    connection::{
-        keyring::{destination_mark, new_hook_key},
-        request::ConnectionRequest,
-    },
+    connection::request::ConnectionRequest,
     inbox::{ConnectionState, InboxError, NewConnection},
     services::Services,
+    spec::keyring::{destination_mark, new_hook_key},
 };
 use sandbox::{StoreConfig, stores::CREDENTIALS_KEY};
 use serde_json::{Value, json};

@@ -18,6 +18,7 @@ pub mod http;
 pub mod one_tribe;
 pub mod order;
 pub mod postgres;
+pub mod process_clock;
 pub mod relay;
 pub mod sender;
 pub mod store;
@@ -32,6 +33,7 @@ pub use control_panel::{AppRegistration, ControlPanelSim, InstallOptions, Jwt, U
 pub use event::{Event, Scope};
 pub use fault::{Action, Coding, Fault, Operation};
 pub use one_tribe::{OneTribeConfig, OneTribeSim, Received};
+pub use process_clock::ProcessClock;
 pub use sender::{Acknowledged, Sender, SenderOptions};
 pub use store::{ApiAccount, Call, HookForm, HookRules, QuotaRule, StoreConfig, StoreFarm, StoreSim};
 pub use woocommerce::{

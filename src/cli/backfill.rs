@@ -4,7 +4,10 @@
 
 mod delivery;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,13 +16,14 @@ use jiff::{civil::Date, tz::TimeZone};
 use super::{failure::CommandError, output, session::Session, terminal, which::Which};
 use crate::{
     clock::Timestamp,
+    config::Settings,
     connection::Connection,
     humanize,
     inbox::{ConnectionState, InboxError, ObjectQuery, ObjectState},
     reconcile::backfill::{Backfill, Span, Tally},
     services::Services,
 };
-use delivery::{Delivery, LOOK, interrupted, stays_down};
+use delivery::{Delivery, LOOK, has_outage, interrupted, stays_down};
 
 /// Orders looked at to find out whether any is still on its first try.
 const LOOKED_AT: u32 = 1000;
@@ -162,6 +166,7 @@ impl Run<'_> {
     async fn deliver_rest(&self) -> Result<End, InboxError> {
         let (inbox, id) = (&self.services.inbox, self.connection.id);
         let rest = async {
+            let mut stuck = Stuck::new(&self.services.settings);
             loop {
                 let waiting = inbox.summary(id).await?.waiting;
                 if waiting == 0 {
@@ -174,7 +179,9 @@ impl Run<'_> {
                 // What was waiting a moment ago may be delivered by now: only a list of all that waits tells of
                 // refusals.
                 let is_whole = pending.len() as u64 == waiting.min(u64::from(LOOKED_AT));
-                if is_whole && pending.iter().all(|row| row.attempts > 0 && row.last_failure.is_some()) {
+                let have_failed = is_whole && pending.iter().all(|row| row.last_failure.is_some());
+                let are_refused = have_failed && pending.iter().all(|row| row.attempts > 0);
+                if are_refused || stuck.looked(waiting, have_failed && !has_outage(&self.connection)) {
                     return Ok(End::Refused(waiting));
                 }
                 tokio::time::sleep(LOOK).await;
@@ -247,6 +254,29 @@ impl Run<'_> {
             _ if served_here => "All delivered.".to_owned(),
             ConnectionState::Active => "The running relay delivers them.".to_owned(),
             state => format!("They wait until the connection is active: it is {state} now."),
+        }
+    }
+}
+
+/// Whether what is left has failed and only waits for its own next tries, both sides being up: no call takes as long as
+/// nothing has changed.
+struct Stuck {
+    longest_call: Duration,
+    since: Option<(u64, Instant)>,
+}
+
+impl Stuck {
+    fn new(settings: &Settings) -> Self {
+        Self { longest_call: settings.fetch_timeout + settings.forward_timeout + LOOK, since: None }
+    }
+
+    fn looked(&mut self, waiting: u64, have_failed: bool) -> bool {
+        match self.since.filter(|(before, _)| have_failed && *before == waiting) {
+            Some((_, since)) => since.elapsed() > self.longest_call,
+            None => {
+                self.since = have_failed.then(|| (waiting, Instant::now()));
+                false
+            }
         }
     }
 }

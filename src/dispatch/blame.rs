@@ -11,6 +11,14 @@ use crate::{
     retry::{self, FetchBlame, Verdict},
 };
 
+/// No object's own wait is shorter. Its age grows by what it was made to wait, less the moment that settling takes: at the
+/// end of its time a wait of no more than that would let it grow no more, and the object be tried without end.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+fn own_retry_at(wait: Duration) -> Timestamp {
+    Timestamp::now().after(wait.max(SHORTEST_WAIT))
+}
+
 impl Lane {
     pub(super) async fn store_answered(&self) {
         let Some((link, _)) = self.link() else { return };
@@ -67,7 +75,7 @@ impl Lane {
         let age = Duration::from_millis(claim.missing_ms.unsigned_abs());
         let attempt = claim.attempts + 1;
         match retry::next_try(retry::MISSING, attempt, age, retry::MISSING_MAX_AGE, None, rand::random()) {
-            Verdict::Retry(wait) => Outcome::Missing { retry_at: Timestamp::now().after(wait), failed },
+            Verdict::Retry(wait) => Outcome::Missing { retry_at: own_retry_at(wait), failed },
             Verdict::GiveUp => Outcome::Gone { failed },
         }
     }
@@ -76,7 +84,7 @@ impl Lane {
         let age = Duration::from_millis(claim.refused_ms.unsigned_abs());
         let max_age = self.shared.settings.retry_max_age;
         match retry::next_try(retry::REFUSED, claim.attempts + 1, age, max_age, asked, rand::random()) {
-            Verdict::Retry(wait) => Outcome::Refused { retry_at: Timestamp::now().after(wait), failed },
+            Verdict::Retry(wait) => Outcome::Refused { retry_at: own_retry_at(wait), failed },
             Verdict::GiveUp => Outcome::Failed { failed },
         }
     }

@@ -1,7 +1,11 @@
 //! One polled resource of a Cloud Elements instance: its list is read for what has changed since the last poll, and
 //! what its callback does not know yet is handed on. What a row means, and the way through the pages, is `elements`'.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::poll::PollError;
 use crate::{
@@ -52,7 +56,7 @@ pub struct ResourcePoll {
     poller: Poller,
     /// How far it has been read; none before the first look at what is kept.
     feed: Option<Feed>,
-    /// When the last complete poll began; newer than what is kept.
+    /// When the last complete poll began, by the store's clock; newer than what is kept.
     last_poll: Option<Timestamp>,
     /// The states that have been handed on, of the rows of the last poll.
     handed: HashMap<ObjectId, Digest>,
@@ -100,15 +104,17 @@ impl ResourcePoll {
             Some(feed) => feed.clone(),
             None => self.load(connection, tools).await?,
         };
-        let began = Timestamp::now();
+        let (began, moment) = (Timestamp::now(), Instant::now());
         let polled = self.read_list(connection, link, tools, began).await;
         let mut kept = feed.clone();
         match &polled {
             Ok(polled) => {
-                self.last_poll = Some(began);
-                let is_old = kept.watermark.is_none_or(|kept| began.since(kept) >= KEEP_AT_LEAST);
+                // This machine's clock may be wrong, and may have been set meanwhile.
+                let began_there = link.source.stores_time(Timestamp::now()).before(moment.elapsed());
+                self.last_poll = Some(began_there);
+                let is_old = kept.watermark.is_none_or(|kept| kept.distance(began_there) >= KEEP_AT_LEAST);
                 if is_old || polled.news > 0 || kept.trouble.is_some() {
-                    (kept.watermark, kept.polled_at, kept.trouble) = (Some(began), Some(began), None);
+                    (kept.watermark, kept.polled_at, kept.trouble) = (Some(began_there), Some(began), None);
                 }
             }
             Err(error) => {
@@ -310,9 +316,10 @@ fn may_be_too_much(failure: Failure) -> bool {
 /// The window by the store's clock, where that is known to be another.
 fn skewed(window: PollWindow, link: &Link) -> PollWindow {
     let shifted = |at: Timestamp| link.source.stores_time(at);
-    PollWindow {
-        begins_at: shifted(window.begins_at),
-        last_poll: window.last_poll.map(shifted),
-        began: shifted(window.began),
-    }
+    let began = shifted(window.began);
+    // It is the store's time already. Nothing was read in the future.
+    let last_poll = window.last_poll.map(|last| last.min(began));
+    // The clock may have been another when the instance was made: it is no newer than its polls.
+    let begins_at = shifted(window.begins_at);
+    PollWindow { begins_at: last_poll.map_or(begins_at, |last| last.min(begins_at)), last_poll, began }
 }

@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -27,7 +27,7 @@ use url::Url;
 
 use crate::{
     breaker::Health,
-    clock::Timestamp,
+    clock::{FarClock, Timestamp},
     http::{CallError, Failure, Http},
     metrics::Metrics,
     spec::{BigCommerceAuth, BigCommerceSpec},
@@ -120,8 +120,8 @@ pub struct Store {
     credentials: Mutex<Credentials>,
     /// Set once the store has answered that V2's hooks are gone.
     hooks_v3: AtomicBool,
-    /// How far the store's clock is ahead of this machine's, as its `Date` headers say.
-    ahead_ms: AtomicI64,
+    /// The store's clock, as its `Date` headers say.
+    clock: Mutex<FarClock>,
 }
 
 /// The right to make one call on a [`Store`]. Dropped unused, it goes back.
@@ -198,7 +198,7 @@ impl Store {
             auth: spec.auth.clone(),
             credentials: Mutex::default(),
             hooks_v3: AtomicBool::new(is_v3),
-            ahead_ms: AtomicI64::new(0),
+            clock: Mutex::default(),
         })
     }
 
@@ -335,14 +335,13 @@ impl Store {
         }
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
-            let ahead = Timestamp::from(date).millis() - Timestamp::now().millis();
-            self.ahead_ms.store(ahead, Ordering::Relaxed);
+            self.clock.lock().learn(now, date.into());
         }
     }
 
     /// How far the store's clock is ahead of this machine's, in milliseconds, by its last answer; 0 before the first.
     pub fn ahead_ms(&self) -> i64 {
-        self.ahead_ms.load(Ordering::Relaxed)
+        self.clock.lock().ahead_ms(Instant::now(), Timestamp::now())
     }
 
     /// What the store says of itself; the access token may lack the right to ask (403).

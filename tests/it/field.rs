@@ -1,6 +1,8 @@
 //! Kinds of fault that people who do this job have met, each with variants of its own.
 
 mod answers;
+mod backfill;
+mod clocks;
 mod gaps;
 mod hook_forms;
 mod poison;

@@ -2,7 +2,7 @@
 
 mod alerts;
 mod backup;
-mod command;
+pub mod command;
 mod connections;
 mod logs;
 mod metrics;

@@ -6,7 +6,7 @@ mod durable;
 mod hooks;
 mod outages;
 mod privacy;
-mod process;
+pub mod process;
 mod quota;
 mod reconcile;
 mod turns;

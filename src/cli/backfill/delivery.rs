@@ -41,6 +41,8 @@ impl Delivery {
         }
         if session.lock.is_some() {
             services.inbox.free_claims(Timestamp::now()).await?;
+            // Set while the clock was ahead: nobody else looks at them where no relay runs.
+            services.inbox.repair_deadlines(Timestamp::now()).await?;
         }
         let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
         let leader = Leader::new(services.inbox.clone());
@@ -92,4 +94,10 @@ pub(super) async fn stays_down(connection: &Connection) -> String {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether a far side is down.
+pub(super) fn has_outage(connection: &Connection) -> bool {
+    let is_down = |side| connection.link.as_ref().is_some_and(|link| link.breaker(side).outage().is_some());
+    Side::ALL.into_iter().any(is_down)
 }

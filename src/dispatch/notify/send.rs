@@ -100,7 +100,9 @@ impl Lane {
         claims: Vec<Claim>,
         mut rows: HashMap<ObjectId, Fetched>,
     ) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
-        let begins_at = link.source.stores_time(self.connection.begins_at);
+        // By the store's clock, or as it was noted: this machine's clock may have been right then and be wrong now.
+        let begins_at = self.connection.begins_at;
+        let begins_at = begins_at.min(link.source.stores_time(begins_at));
         let mut sorted = Sorted::default();
         for claim in claims {
             let now = Timestamp::now();

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     breaker::Health,
-    clock::Timestamp,
+    clock::{FarClock, Timestamp},
     http::{CallError, Failure, Http},
     source::bigcommerce::{
         BadAddress,
@@ -123,7 +123,7 @@ pub(super) struct State {
     /// When it was found that the shop lacks something of that.
     pub(super) dates_known: Option<Instant>,
     pub(super) credentials: Credentials,
-    pub(super) ahead_ms: i64,
+    pub(super) clock: FarClock,
     pub(super) disabled_hooks: Vec<i64>,
 }
 
@@ -156,7 +156,7 @@ impl Shop {
             dates: DateSupport::default(),
             dates_known: None,
             credentials: Credentials::default(),
-            ahead_ms: 0,
+            clock: FarClock::default(),
             disabled_hooks: Vec::new(),
         };
         Ok(Self {
@@ -226,7 +226,7 @@ impl Shop {
 
     /// How far the shop's clock is ahead of this machine's, in milliseconds, by its last answer; 0 before the first.
     pub fn ahead_ms(&self) -> i64 {
-        self.state.lock().ahead_ms
+        self.state.lock().clock.ahead_ms(Instant::now(), Timestamp::now())
     }
 
     /// What has been learned of the shop.
@@ -256,7 +256,7 @@ impl Shop {
             state.credentials.observed(is_hooks, status, now, at);
         }
         if let Some(date) = date {
-            state.ahead_ms = date.millis().saturating_sub(at.millis());
+            state.clock.learn(now, date);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sandbox::{clock::system_clock, order::rfc2822};
+use sandbox::{ProcessClock, clock::system_clock, order::rfc2822};
 use serde_json::{Value, json};
 
 use super::world::{World, another_second, set, words};
@@ -162,4 +162,28 @@ async fn a_poll_that_finds_nothing_costs_one_call_for_each_resource() {
     let dated = |path: &String| path.contains("date_modified");
     assert!(paths.iter().filter(|path| path.contains("limit=250")).all(dated), "each asks for changes only");
     world.finish().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_for_a_while_hides_no_change() {
+    for off in [3600, -3600] {
+        let mut world = World::start().await;
+        world.instance().await;
+        world.stop_relay().await;
+        let clock = ProcessClock::new(world.folder()).unwrap();
+        let process = world.start_process(&clock).await;
+        let before = world.store.place_order_silently(None, 11);
+        world.told(1).await;
+        clock.set(off).unwrap();
+        let meanwhile = world.store.place_order_silently(None, 11);
+        world.told(2).await;
+        clock.set(0).unwrap();
+        let after = world.store.place_order_silently(None, 11);
+        let told = world.told(3).await;
+        let expected = [before, meanwhile, after].map(|order| format!("orders {order} CREATED"));
+        assert_eq!((set(&told), told.len()), (expected.into(), 3), "{off} s off");
+        process.signal("TERM");
+        assert!(process.ended().await.success());
+        world.finish().await;
+    }
 }

@@ -1,15 +1,22 @@
 //! A store, a callback, and the relay between them, with everything that a test asks of them.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use onetribe_relay::config::Config;
 use reqwest::{Method, header::HeaderMap};
 use sandbox::{
-    CallbackSim, NotifiedEvent, StoreConfig, StoreSim, http,
+    CallbackSim, NotifiedEvent, ProcessClock, StoreConfig, StoreSim, http,
     relay::{Relay, free_port},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::relay::process::Process;
 
 /// Far longer than anything takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,7 +81,7 @@ impl World {
         self.folder.path().join("relay.db")
     }
 
-    pub async fn start_relay(&mut self) {
+    fn variables(&self) -> impl Iterator<Item = (String, String)> {
         let variables = [
             ("BIGCOMMERCE_API_URL", self.store.api_url()),
             ("ELEMENTS_USER_SECRET", USER.to_owned()),
@@ -87,8 +94,24 @@ impl World {
             ("HOST", "127.0.0.1".to_owned()),
             ("PORT", self.port.to_string()),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value));
-        self.relay = Some(Relay::start(Config::from_vars(variables).unwrap()).await.unwrap());
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value))
+    }
+
+    pub async fn start_relay(&mut self) {
+        self.relay = Some(Relay::start(Config::from_vars(self.variables()).unwrap()).await.unwrap());
+    }
+
+    /// The real program instead, under a clock that the test sets.
+    pub async fn start_process(&self, clock: &ProcessClock) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+        command.env_clear().envs(self.variables()).env("RUST_LOG", "warn").current_dir(self.folder.path());
+        clock.give(&mut command, 1);
+        Process::as_prepared(command, &self.url("/health/live")).await
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub async fn stop_relay(&mut self) {

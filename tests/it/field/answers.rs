@@ -158,19 +158,39 @@ async fn the_relay_asks_for_no_coding() {
     world.finish().await;
 }
 
-#[actix_web::test]
-async fn a_bomb_is_an_order_that_is_too_large() {
-    let world = polling(&[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "2s")]).await;
+async fn a_bomb(coding: Coding, is_told: bool) {
+    let interval = if is_told { "0" } else { "1s" };
+    let world = polling(&[("RECONCILE_INTERVAL", interval), ("RETRY_MAX_AGE", "2s")]).await;
     let bomb = world.store.place_order_silently(None, 11);
     // Far beyond the limit once it is decoded, and some kilobytes before.
-    let padding = format!("\"staff_notes\": \"{}", "0".repeat(64 << 20));
+    let padding = format!("\"staff_notes\": \"{}", "0".repeat(34 << 20));
     world.store.alter_order(bomb, "\"staff_notes\": \"", &padding);
-    world.store.fault(Fault::new(Operation::OrderSingle, Action::Coded(Coding::Gzip)).order(bomb));
-    world.tell(bomb).await;
-    let good = world.store.place_order_as(None, 11);
-    world.arrived_at(good, 1).await;
+    world.store.fault(Fault::new(Operation::OrderSingle, Action::Coded(coding)).order(bomb));
+    world.store.fault(Fault::new(Operation::OrderList, Action::Coded(coding)).listing(bomb));
+    if is_told {
+        world.tell(bomb).await;
+    }
+    for _ in 0..5 {
+        let good = world.store.place_order_silently(None, 11);
+        if is_told {
+            world.tell(good).await;
+        }
+    }
+    arrived_within(&world, 5, Duration::from_secs(60)).await;
     let failed = rows(&world, "failed", |rows| !rows.is_empty()).await;
-    assert_eq!(failed[0]["order_id"], bomb);
+    assert_eq!((failed.len(), &failed[0]["order_id"]), (1, &bomb.into()), "{coding:?}");
     assert!(failed[0]["last_error"].as_str().unwrap().contains("too large"), "{failed:?}");
     world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_bomb_is_an_order_that_is_too_large() {
+    a_bomb(Coding::Gzip, true).await;
+    a_bomb(Coding::Deflate, true).await;
+}
+
+#[actix_web::test]
+async fn a_bomb_in_a_list_hides_no_other_order() {
+    a_bomb(Coding::Gzip, false).await;
+    a_bomb(Coding::Deflate, false).await;
 }

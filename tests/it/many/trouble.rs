@@ -113,6 +113,59 @@ async fn a_store_in_trouble_costs_its_own_connection_only() {
     }
 }
 
+/// What people have met at stores: pages under any status, answers that are of no use, pauses of years, coded answers.
+fn met_in_the_field() -> Vec<Fault> {
+    let say = |status, kind, body| Fault::new(Operation::Any, Action::Say { status, kind, body });
+    let page = "<!DOCTYPE html><html><body>Something went wrong.</body></html>";
+    vec![
+        say(200, "text/html; charset=UTF-8", page),
+        say(403, "text/html", page).header("cf-mitigated", "challenge"),
+        say(200, "application/json", ""),
+        say(200, "application/json", r#"{"error":"The store is unavailable"}"#),
+        say(204, "application/json", ""),
+        say(200, "text/xml", "<?xml version=\"1.0\"?><errors/>"),
+        Fault::new(Operation::Any, Action::Status(429)).header("x-retry-after", "315360000"),
+        Fault::new(Operation::Any, Action::Status(503)).header("retry-after", "315360000"),
+        Fault::new(Operation::OrderSingle, Action::AnotherOrder),
+        Fault::new(Operation::OrderList, Action::Status(504)).wider_than(1),
+        Fault::new(Operation::Any, Action::HalfAnswer),
+        Fault::new(Operation::Any, Action::Oversized { announced: false }),
+    ]
+}
+
+#[actix_web::test]
+async fn what_the_field_has_met_at_one_store_costs_its_own_connection_only() {
+    for fault in met_in_the_field() {
+        let beside = Beside::start(&[("MAX_CONCURRENCY", "16"), ("RECONCILE_INTERVAL", "1s")]).await;
+        beside.sick.fault(fault.clone());
+        flood(&beside, 60).await;
+        beside.well_ones_are_unhurt(&format!("{fault:?}")).await;
+        beside.finish().await;
+    }
+}
+
+#[actix_web::test]
+async fn poisonous_orders_of_one_connection_hold_up_its_others_a_little_and_nobody_else() {
+    let beside = Beside::start(&[("MAX_CONCURRENCY", "16")]).await;
+    let mut good = Vec::new();
+    for number in 0..50 {
+        let order = beside.sick.place_order_silently(None, 11);
+        match number % 5 {
+            0 => beside.sick_sink.fault_order(order, Action::Status(500)),
+            1 => {
+                beside.sick.fault(Fault::new(Operation::OrderSingle, Action::Status(500)).order(order));
+                beside.sick.fault(Fault::new(Operation::OrderList, Action::Status(500)).listing(order));
+            }
+            _ => good.push(order),
+        }
+        beside.sick.tell(sandbox::Event::new(sandbox::Scope::Created, order));
+    }
+    beside.well_ones_are_unhurt("poison on both sides of one").await;
+    let all = |sink: &OneTribeSim| good.iter().all(|order| sink.newest(*order).is_some());
+    beside.sick_sink.wait_for(all, PATIENCE).await.unwrap();
+    beside.finish().await;
+}
+
 #[actix_web::test]
 async fn five_thousand_waiting_orders_are_their_own_connections_backlog() {
     let beside = Beside::start(&[("RECONCILE_INTERVAL", "0")]).await;

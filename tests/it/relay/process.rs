@@ -36,10 +36,15 @@ impl Process {
     /// The same, of a command that has been prepared.
     pub async fn of(mut command: Command, world: &World) -> Self {
         command.env("RUST_LOG", "warn").env("FETCH_TIMEOUT", "2s").env("FORWARD_TIMEOUT", "2s");
+        Self::as_prepared(command, &world.url("/health/live")).await
+    }
+
+    /// The same, of a command to which nothing is added; `live` is asked until it answers.
+    pub async fn as_prepared(mut command: Command, live: &str) -> Self {
         let process = Self(command.stdin(Stdio::null()).spawn().unwrap());
         let client = http::client();
         let began = Instant::now();
-        while client.get(world.url("/health/live")).send().await.is_err() {
+        while client.get(live).send().await.is_err() {
             assert!(began.elapsed() < PATIENCE, "the relay does not answer");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

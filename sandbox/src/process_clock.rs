@@ -1,0 +1,51 @@
+//! A clock for one process, which a test sets and lets run faster: a small library that is loaded before the system's own.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The clock of one process, or of several one after the other.
+#[derive(Debug)]
+pub struct ProcessClock {
+    file: PathBuf,
+    library: PathBuf,
+}
+
+impl ProcessClock {
+    /// A clock that is right. Its files lie in `folder`. The library is built by the C compiler, without which the relay
+    /// could not have been linked.
+    ///
+    /// # Errors
+    /// The library cannot be built, or the files not be written.
+    pub fn new(folder: &Path) -> io::Result<Self> {
+        let library = folder.join("clock.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/process_clock.c");
+        let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status()?;
+        if !built.success() {
+            return Err(io::Error::other(format!("cc cannot build {source}")));
+        }
+        let clock = Self { file: folder.join("clock"), library };
+        clock.set(0)?;
+        Ok(clock)
+    }
+
+    /// From now on the wall clock is off by so many seconds.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set(&self, seconds: i64) -> io::Result<()> {
+        // Written in place: the process has it mapped.
+        let mut file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&self.file)?;
+        file.write_all(&(seconds.saturating_mul(1000)).to_ne_bytes())
+    }
+
+    /// Gives it to a process that is about to start. Every clock of that process runs `speed` times as fast.
+    pub fn give(&self, command: &mut Command, speed: u32) {
+        command.env("LD_PRELOAD", &self.library);
+        command.env("TEST_CLOCK", &self.file).env("TEST_CLOCK_SPEED", speed.to_string());
+    }
+}

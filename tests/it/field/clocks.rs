@@ -1,0 +1,311 @@
+//! Wall clocks that are wrong for a while, and spans of hours that are lived through with a clock that runs faster: the
+//! real process, under a clock of its own.
+
+use std::time::{Duration, Instant};
+
+use sandbox::{Action, Fault, Operation, ProcessClock, QuotaRule, SenderOptions, StoreConfig};
+
+use crate::relay::{
+    process::{Process, command},
+    world::World,
+};
+
+const HOUR: i64 = 3600;
+/// Everything that a clock has put off is due again within this, and then needs a try or two.
+const REPAIRED: Duration = Duration::from_secs(25);
+
+/// How long a span of a clock that runs `speed` times as fast takes.
+fn real(span: Duration, speed: u32) -> Duration {
+    span / speed
+}
+
+/// A relay under a clock that a test sets.
+struct Timed {
+    world: World,
+    clock: ProcessClock,
+    speed: u32,
+    process: Option<Process>,
+}
+
+impl Timed {
+    async fn start(speed: u32, extra: &[(&str, &str)]) -> Self {
+        let store = StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() };
+        let world = World::prepare(store, SenderOptions::default(), extra);
+        let clock = ProcessClock::new(world.folder.path()).unwrap();
+        let mut timed = Self { world, clock, speed, process: None };
+        timed.resume().await;
+        timed.world.hooked().await;
+        let first = timed.world.store.place_order_as(None, 11);
+        timed.world.arrived_at(first, 1).await;
+        timed
+    }
+
+    async fn resume(&mut self) {
+        let mut command = command(&self.world);
+        command.env("RUST_LOG", "warn");
+        self.clock.give(&mut command, self.speed);
+        self.process = Some(Process::as_prepared(command, &self.world.url("/health/live")).await);
+    }
+
+    async fn stop(&mut self) {
+        let process = self.process.take().unwrap();
+        process.signal("TERM");
+        assert!(process.ended().await.success());
+    }
+
+    fn kill(&mut self) {
+        self.process.take().unwrap().kill();
+    }
+
+    /// An order that is in trouble at the store, and told.
+    async fn told(&self) -> i64 {
+        let order = self.world.store.place_order_silently(None, 11);
+        self.world.tell(order).await;
+        order
+    }
+
+    async fn failed_at_least(&self, order: i64, times: u64) {
+        let began = Instant::now();
+        loop {
+            let row = self.world.row(order).await;
+            if row["attempts"].as_u64() >= Some(times) {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{row}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn arrive_within(&self, orders: &[i64], time: Duration) {
+        let began = Instant::now();
+        let all = |sink: &sandbox::OneTribeSim| orders.iter().all(|order| sink.newest(*order).is_some());
+        if self.world.sink.wait_for(all, time).await.is_err() {
+            for order in orders {
+                println!("{order}: {:?} {}", self.world.sink.newest(*order), self.world.row(*order).await);
+            }
+            panic!("not all of {orders:?} arrived within {time:?}");
+        }
+        println!("all arrived after {:?}", began.elapsed());
+    }
+
+    async fn finish(mut self) {
+        self.stop().await;
+        self.world.finish().await;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    Restart,
+    Kill,
+}
+
+/// Every kind of waiting begins while the clock is `off`; then it is right.
+async fn is_put_right(off: i64, meanwhile: Meanwhile) {
+    let mut timed = Timed::start(1, &[("RECONCILE_INTERVAL", "1s"), ("FETCH_TIMEOUT", "4s")]).await;
+    let (store, sink) = (timed.world.store.clone(), timed.world.sink.clone());
+    timed.clock.set(off).unwrap();
+    let refused = timed.world.store.place_order_silently(None, 11);
+    sink.fault_order(refused, Action::Status(422));
+    let missing = timed.world.store.place_order_silently(None, 11);
+    store.fault(Fault::new(Operation::OrderSingle, Action::Status(404)).order(missing));
+    for order in [refused, missing] {
+        timed.world.tell(order).await;
+        timed.failed_at_least(order, 1).await;
+    }
+    // Under way at this moment, and one that waits for the destination.
+    let held = timed.world.store.place_order_silently(None, 11);
+    sink.fault(Fault::new(Operation::Delivery, Action::Hold).order(held));
+    timed.world.tell(held).await;
+    sink.wait_for(|sink| sink.held() > 0, Duration::from_secs(20)).await.unwrap();
+    sink.fault_all(Action::Status(503));
+    let deferred = timed.told().await;
+    let polled = timed.world.store.place_order_silently(None, 11);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    match meanwhile {
+        Meanwhile::Nothing => {}
+        Meanwhile::Restart => {
+            sink.release();
+            timed.stop().await;
+        }
+        Meanwhile::Kill => timed.kill(),
+    }
+    timed.clock.set(0).unwrap();
+    sink.clear_faults();
+    sink.release();
+    store.clear_faults();
+    if meanwhile != Meanwhile::Nothing {
+        timed.resume().await;
+    }
+    let after = timed.told().await;
+    let missed = timed.world.store.place_order_silently(None, 11);
+    println!("{off} s, {meanwhile:?}");
+    timed.arrive_within(&[after], Duration::from_secs(10)).await;
+    // What was being forwarded when the process was killed waits out its lease.
+    timed.arrive_within(&[refused, missing, held, deferred, polled, missed], REPAIRED + Duration::from_secs(15)).await;
+    timed.finish().await;
+}
+
+#[actix_web::test]
+async fn a_clock_that_was_ahead_and_is_right_again_makes_nothing_wait() {
+    is_put_right(HOUR, Meanwhile::Nothing).await;
+    is_put_right(48 * HOUR, Meanwhile::Nothing).await;
+}
+
+#[actix_web::test]
+async fn a_clock_that_was_ahead_and_is_right_again_over_a_restart_makes_nothing_wait() {
+    is_put_right(HOUR, Meanwhile::Restart).await;
+    is_put_right(HOUR, Meanwhile::Kill).await;
+    is_put_right(48 * HOUR, Meanwhile::Kill).await;
+}
+
+#[actix_web::test]
+async fn a_clock_that_was_behind_and_is_right_again_makes_nothing_wait_either() {
+    is_put_right(-HOUR, Meanwhile::Nothing).await;
+    is_put_right(-HOUR, Meanwhile::Kill).await;
+}
+
+/// So many times as fast: the ten minutes of an order that the store does not know take 20 seconds.
+const FAST: u32 = 30;
+const GONE_AFTER: Duration = Duration::from_secs(600);
+
+fn fast() -> [(&'static str, &'static str); 3] {
+    // Far sides are not faster: what takes 20 ms takes 600 ms of the relay's.
+    [("RECONCILE_INTERVAL", "0"), ("FETCH_TIMEOUT", "60s"), ("FORWARD_TIMEOUT", "60s")]
+}
+
+fn unknown(order: i64) -> Fault {
+    Fault::new(Operation::OrderSingle, Action::Status(404)).order(order)
+}
+
+async fn comes_to_be(timed: &Timed, order: i64, state: &str, within: Duration) -> serde_json::Value {
+    let began = Instant::now();
+    loop {
+        let row = timed.world.row(order).await;
+        if row["state"] == state {
+            return row;
+        }
+        assert!(began.elapsed() < within, "not {state}: {row}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[actix_web::test]
+async fn an_order_that_the_store_does_not_know_is_gone_after_ten_minutes_and_several_looks() {
+    let timed = Timed::start(FAST, &fast()).await;
+    let order = timed.world.store.place_order_silently(None, 11);
+    timed.world.store.fault(unknown(order));
+    let began = Instant::now();
+    timed.world.tell(order).await;
+    let row = comes_to_be(&timed, order, "gone", Duration::from_secs(60)).await;
+    assert!(began.elapsed() >= real(GONE_AFTER, FAST), "gone after {:?}: {row}", began.elapsed() * FAST);
+    let looks = timed.world.store.calls().iter().filter(|call| call.status == Some(404)).count();
+    assert!((4..=16).contains(&looks) && row["attempts"].as_u64() >= Some(3), "{looks} looks: {row}");
+    // Later the store knows it after all, and tells of it.
+    timed.world.store.clear_faults();
+    timed.world.tell(order).await;
+    timed.arrive_within(&[order], Duration::from_secs(10)).await;
+    timed.finish().await;
+}
+
+#[actix_web::test]
+async fn ten_minutes_in_which_nobody_could_look_are_not_counted() {
+    let mut timed = Timed::start(FAST, &fast()).await;
+    let outage = |status| Fault::new(Operation::OrderSingle, Action::Status(status));
+    // Not found, then the store is down for a quarter of an hour.
+    let order = timed.world.store.place_order_silently(None, 11);
+    timed.world.store.fault(unknown(order).times(1));
+    timed.world.store.fault(outage(503));
+    timed.world.tell(order).await;
+    tokio::time::sleep(real(GONE_AFTER * 3 / 2, FAST)).await;
+    timed.world.store.clear_faults();
+    timed.world.store.fault(unknown(order).times(1));
+    timed.arrive_within(&[order], Duration::from_secs(20)).await;
+    // The same while the relay is away for hours, and comes back with a clock that knows of them.
+    let order = timed.world.store.place_order_silently(None, 11);
+    timed.world.store.fault(unknown(order).times(2));
+    timed.world.tell(order).await;
+    timed.failed_at_least(order, 1).await;
+    timed.stop().await;
+    timed.clock.set(3 * HOUR).unwrap();
+    timed.resume().await;
+    timed.arrive_within(&[order], Duration::from_secs(20)).await;
+    timed.finish().await;
+}
+
+#[actix_web::test]
+async fn a_clock_that_jumps_ahead_makes_no_order_gone_or_failed() {
+    let timed = Timed::start(1, &[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "1h")]).await;
+    let missing = timed.world.store.place_order_silently(None, 11);
+    timed.world.store.fault(unknown(missing).times(2));
+    let refused = timed.world.store.place_order_silently(None, 11);
+    let refusal = |times| Fault::new(Operation::Delivery, Action::Status(422)).order(refused).times(times);
+    timed.world.sink.fault(refusal(2));
+    for order in [missing, refused] {
+        timed.world.tell(order).await;
+        timed.failed_at_least(order, 1).await;
+    }
+    timed.clock.set(30 * 24 * HOUR).unwrap();
+    timed.arrive_within(&[missing, refused], Duration::from_secs(30)).await;
+    for state in ["gone", "failed"] {
+        assert_eq!(timed.world.get(&format!("/orders?state={state}")).await.1["orders"], serde_json::json!([]));
+    }
+    timed.finish().await;
+}
+
+#[actix_web::test]
+async fn an_outage_longer_than_an_order_may_be_refused_is_not_counted() {
+    let timed = Timed::start(FAST, &[("RETRY_MAX_AGE", "5m"), fast()[0], fast()[1], fast()[2]]).await;
+    let order = timed.world.store.place_order_silently(None, 11);
+    timed.world.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(1));
+    timed.world.sink.fault_all(Action::Status(503));
+    timed.world.tell(order).await;
+    // Down for a quarter of an hour.
+    tokio::time::sleep(real(GONE_AFTER * 3 / 2, FAST)).await;
+    timed.world.sink.clear_faults();
+    timed.world.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(1));
+    timed.arrive_within(&[order], Duration::from_secs(30)).await;
+    // One that is refused all the time fails, in its time.
+    let refused = timed.world.store.place_order_silently(None, 11);
+    timed.world.sink.fault_order(refused, Action::Status(422));
+    let began = Instant::now();
+    timed.world.tell(refused).await;
+    let row = comes_to_be(&timed, refused, "failed", Duration::from_secs(60)).await;
+    assert!(began.elapsed() >= real(Duration::from_secs(300), FAST), "{:?}", began.elapsed() * FAST);
+    assert!(row["attempts"].as_u64() >= Some(3), "{row}");
+    timed.world.sink.clear_faults();
+    assert_eq!(timed.world.post(&format!("/orders/{refused}/resend")).await.0, 202);
+    timed.arrive_within(&[refused], Duration::from_secs(10)).await;
+    timed.finish().await;
+}
+
+/// An hour, the longest that anybody who asks for a pause is given, takes 12 seconds.
+const FASTEST: u32 = 300;
+
+#[actix_web::test]
+async fn nobody_is_waited_for_as_long_as_years_because_he_asks_for_it() {
+    let years = [
+        ("retry-after", "315360000"),
+        ("retry-after", "Fri, 01 Jan 2100 00:00:00 GMT"),
+        ("x-retry-after", "18446744073709551615"),
+        ("x-rate-limit-time-reset-ms", "315360000000"),
+    ];
+    for (name, value) in years {
+        let timeouts = [("FETCH_TIMEOUT", "600s"), ("FORWARD_TIMEOUT", "600s"), ("RECONCILE_INTERVAL", "0")];
+        let timed = Timed::start(FASTEST, &timeouts).await;
+        let asking = |operation, status| Fault::new(operation, Action::Status(status)).times(1).header(name, value);
+        let world = &timed.world;
+        for fault in [asking(Operation::OrderSingle, 429), asking(Operation::OrderSingle, 503)] {
+            world.store.fault(fault);
+        }
+        world.sink.fault(asking(Operation::Delivery, 503));
+        world.sink.fault(asking(Operation::Delivery, 422));
+        let order = timed.told().await;
+        println!("{name}: {value}");
+        // Each of the four is waited for, one after the other.
+        timed.arrive_within(&[order], real(Duration::from_secs(4 * 3600), FASTEST) + Duration::from_secs(15)).await;
+        assert_eq!(world.sink.attempts(), 4, "the order before, two refusals, and the delivery");
+        timed.finish().await;
+    }
+}
