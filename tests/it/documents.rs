@@ -37,7 +37,7 @@ fn the_readme_names_both_commands_and_continuous_integration_runs_them() {
     let (readme, ci) = (read("README.md"), read(".ci/run"));
     assert!(readme.contains("\ncargo run --release -p sandbox\n"));
     assert!(readme.contains("\ncargo test --workspace\n"));
-    assert!(ci.contains("\ncargo test --workspace\n"));
+    assert!(ci.contains("\ncargo test --workspace --locked\n"));
     assert!(ci.contains("\ncargo run --release -p sandbox -- --orders 200 --exit\n"));
 }
 
