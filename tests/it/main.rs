@@ -9,6 +9,7 @@ mod field;
 mod inbox;
 mod many;
 mod operator;
+mod promises;
 mod relay;
 mod support;
 mod unit;
