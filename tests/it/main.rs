@@ -6,6 +6,7 @@ mod deploy;
 mod documents;
 mod elements;
 mod field;
+mod forge;
 mod inbox;
 mod many;
 mod operator;
