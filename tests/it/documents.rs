@@ -297,6 +297,42 @@ fn every_link_to_a_file_leads_to_one() {
     }
 }
 
+/// Paths of this repository that stand between backticks in a text.
+fn named_paths(text: &str) -> Vec<&str> {
+    const ROOTS: [&str; 9] =
+        ["src/", "tests/", "sandbox/", "migrations/", "fuzz/", "docs/", "benches/", ".ci/", ".github/"];
+    let spans = text.split('`').skip(1).step_by(2);
+    spans.filter(|span| ROOTS.iter().any(|root| span.starts_with(root)) && !span.contains([' ', '*'])).collect()
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    for document in
+        ["CONTRIBUTING.md", "docs/architecture.md", "docs/comparison.md", "docs/releases.md", "docs/testing.md"]
+    {
+        for path in named_paths(&read(document)) {
+            assert!(root().join(path).exists(), "{document} names {path}");
+        }
+    }
+    for walk in ["### A source", "### A destination", "### A check", "### A migration"] {
+        let contributing = read("CONTRIBUTING.md");
+        let section = contributing.split_once(walk).unwrap_or_else(|| panic!("no {walk}")).1;
+        let section = section.split("\n##").next().expect("a split has a first part");
+        assert!(named_paths(section).len() >= 5, "{walk} names too few files");
+    }
+}
+
+#[test]
+fn the_index_lists_every_document() {
+    let index = links(&read("docs/README.md"));
+    for entry in fs::read_dir(root().join("docs")).expect("a folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        // A picture stands in the document that shows it.
+        let is_listed = name == "README.md" || name.ends_with(".png") || index.contains(&name);
+        assert!(is_listed, "docs/README.md does not list {name}");
+    }
+}
+
 /// The headings of a document as links name them: `## A webhook of your own` is `a-webhook-of-your-own`.
 fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter_map(|line| Some(line.strip_prefix('#')?.trim_start_matches('#').trim()));
