@@ -24,6 +24,16 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# Spelling, unused dependencies, licences, duplicates and advisories
+dependencies:
+    typos
+    cargo machete
+    cargo deny --locked check
+
+# Random trouble over the whole relay for a while: `just promises 600`
+promises seconds="60":
+    PROMISES_SECONDS={{seconds}} cargo test --test it promises -- --nocapture
+
 # The library's documentation, in a browser
 doc:
     cargo doc --workspace --no-deps --open
@@ -36,6 +46,10 @@ ci:
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{target}}
     RUSTC_BOOTSTRAP=1 cargo fuzz run --dev --sanitizer none {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}}
+
+# Every fuzz target, one after the other, each for a while
+fuzz-all seconds="600":
+    for target in $(cargo fuzz list); do just fuzz $target {{seconds}} || exit 1; done
 
 # The image, with its labels
 image tag="onetribe-relay":

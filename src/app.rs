@@ -37,7 +37,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// Opens the database and listens. Nothing is answered and nobody called before [`Application::run_until_stopped`].
+    /// Opens the database and listens. Nothing is answered and no call made before [`Application::run_until_stopped`].
     ///
     /// # Errors
     /// [`AppError`]

@@ -176,7 +176,7 @@ impl Breaker {
         opened
     }
 
-    /// Nobody is left who could find out whether an outage is over: nothing is known of the far side then.
+    /// No probe is left that could find out whether an outage is over: nothing is known of the far side then.
     pub fn forget_outage(&mut self) {
         if self.down.is_some() {
             *self = Self::default();

@@ -1,6 +1,6 @@
 //! Reads the facts about a connection and runs its checks. What is to be thought of them, `health` says.
 //!
-//! `facts` reads what is known without asking anybody; `probes` asks the store, the destination and the public address.
+//! `facts` reads what is known without a call; `probes` asks the store, the destination and the public address.
 
 mod facts;
 mod probes;
@@ -72,7 +72,7 @@ impl Checker {
         change(probed);
     }
 
-    /// What is known of a connection now, without asking anybody but the database, and what follows from it.
+    /// What is known of a connection now, without asking anything but the database, and what follows from it.
     pub async fn examine(&self, services: &Services, connection: &Connection) -> Examined {
         let facts = facts::read(services, connection, &self.probed(connection)).await;
         let judgment = health::judge(&facts);

@@ -105,7 +105,7 @@ variables! {
     hook_check_interval "HOOK_CHECK_INTERVAL" open Some("15m");
 }
 
-/// Everything the relay was told, proven to be usable.
+/// The whole configuration, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// What holds for the whole process.

@@ -139,7 +139,7 @@ impl Connection {
     }
 
     /// The resources under which an event of the store's own `orders`, `products` or `customers` is kept; none for what
-    /// nobody wants to hear of.
+    /// is not worth reporting.
     pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
         let Some(link) = &self.link else { return Vec::new() };
         match &link.destination {
@@ -188,7 +188,7 @@ pub struct ConnectionBuilder {
 }
 
 impl ConnectionBuilder {
-    /// A live connection. Calls nobody. One whose spec cannot be used any more is without a link.
+    /// A live connection. Makes no call. One whose spec cannot be used any more is without a link.
     pub fn build(&self, record: &ConnectionRecord, spec: Option<ConnectionSpec>) -> Connection {
         let link = spec.and_then(|spec| match self.link(record.origin, &record.hook_key, spec) {
             Ok(link) => Some(link),

@@ -53,11 +53,11 @@ pub const WELL_AFTER: Duration = Duration::from_secs(60);
 /// Over how many shards connections are spread, by their store.
 pub const SHARDS: u16 = 64;
 
-/// Which holder of a lock this is: another number than before means that somebody else may have held it in between.
+/// Which holder of a lock this is: another number than before means that another process may have held it in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(pub(crate) i64);
 
-/// What a heartbeat tells.
+/// What a heartbeat returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heartbeat {
     /// The shards that this process holds for the span it asked for, ascending.

@@ -62,7 +62,7 @@ impl Leader {
             match tokio::time::timeout(BEAT, self.inbox.heartbeat(SPAN)).await {
                 Ok(Ok(Heartbeat { shards, revision })) => {
                     until = asked + SPAN;
-                    // What was held while this process stood still may be somebody else's by now.
+                    // What was held while this process stood still may be another process's by now.
                     if Instant::now() < until && !stop.is_cancelled() {
                         self.hold(HeldShards(shards.into()));
                     }

@@ -198,11 +198,11 @@ pub struct ObjectKey {
     pub id: ObjectId,
 }
 
-/// What kind of change an event tells of, and what kind of change waits.
+/// What kind of change an event announces, and what kind of change waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChangeKind {
-    /// It was changed, or nobody said how.
+    /// It was changed, or the kind of change is unknown.
     Updated,
     /// It is new.
     Created,
@@ -286,7 +286,7 @@ pub struct Snapshot {
     pub modified: Option<Timestamp>,
     /// Whether the row says that the object is deleted or put away.
     pub is_deleted: bool,
-    /// The bytes as they came. Somebody's home address: never logged, never stored.
+    /// The bytes as they came. They hold personal data: never logged, never stored.
     pub body: Bytes,
 }
 

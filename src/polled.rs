@@ -1,5 +1,5 @@
-//! Rows that polls have just read, until they are told of: a notification that follows at once costs no call. In memory
-//! only, bounded; a row that is not here is fetched.
+//! Rows that polls have just read, until they are notified: a notification that follows at once costs no call. In
+//! memory only, bounded; a row that is not here is fetched.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use crate::{clock::Timestamp, object::ObjectKey};
 
 /// What all rows together may take.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// Rows that nobody has come for by now make room for others.
+/// Rows that have not been asked for by then make room for others.
 const STALE: Duration = Duration::from_secs(300);
 
 /// A row, and when it was read.

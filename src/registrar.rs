@@ -1,4 +1,4 @@
-//! The relay's own hooks: made, looked after, never a second one for a topic, and nobody else's touched.
+//! The relay's own hooks: made, looked after, never a second one for a topic, and no others touched.
 //!
 //! A hook is the relay's if it points here, or if the relay made it (its number is kept in the inbox). Here is what is asked
 //! of hooks; `change` does what is to be done, `lock` keeps all who do so from doing it at once, `report` says how they stand.
@@ -70,7 +70,7 @@ struct Wish<'a> {
 }
 
 impl Registrar {
-    /// Calls nobody yet.
+    /// Makes no call yet.
     pub fn new(inbox: Arc<dyn Inbox>, builder: Arc<ConnectionBuilder>) -> Self {
         Self { inbox, builder, care: Mutex::default() }
     }

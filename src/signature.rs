@@ -122,7 +122,7 @@ fn listed(list: &str) -> Vec<[u8; 32]> {
 }
 
 /// Derives a token for one `purpose` (and one `subject`, such as a store) from a client secret. Tokens of different
-/// purposes tell nothing of each other or of the secret.
+/// purposes reveal nothing about each other or the secret.
 pub fn derive_token(secret: &Secret, purpose: &str, subject: &str) -> Secret {
     let mac = mac(secret.expose().as_bytes(), &[b"onetribe-relay\0", purpose.as_bytes(), b"\0", subject.as_bytes()]);
     URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()).into()

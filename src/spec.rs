@@ -1,5 +1,5 @@
 //! What a connection is, wherever it came from: the value that is validated once, sealed as a whole, and opened again.
-//! How requests, variables and installs become one is `spec`'s neighbours' business; nothing here calls anybody.
+//! How requests, variables and installs become one is for its callers; nothing here makes a call.
 
 pub mod fields;
 pub mod keyring;

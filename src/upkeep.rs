@@ -131,7 +131,7 @@ impl Upkeep {
         Self { catalog, registrar, settings, shards, tools, side_by_side }
     }
 
-    /// Goes on until told to stop. A store that is down delays its own chores and nothing else.
+    /// Runs until it is asked to stop. A store that is down delays its own chores and nothing else.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changes = self.catalog.changes();
         let mut plan = Plan::default();

@@ -45,7 +45,7 @@ pub struct Watcher {
     alerts: Option<Alerts>,
 }
 
-/// Whom alerts are posted to, and what has been told.
+/// Where alerts are posted, and what has been sent.
 struct Alerts {
     url: Url,
     ledger: Option<Ledger>,
@@ -66,7 +66,7 @@ impl Watcher {
         Self { services, checker, shards, logged: Ledger::default(), alerts }
     }
 
-    /// Looks until told to stop.
+    /// Runs until it is asked to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             // A message that has been taken is noted before the end.

@@ -44,7 +44,7 @@ pub struct Relay {
     pub guesses: admin::Guesses,
     /// Bounds what is read of bodies that are not proven yet.
     bodies: bodies::Unproven,
-    /// What forms have done and nobody has been told yet.
+    /// What forms have done and no page has shown yet.
     notices: notices::Notices,
     /// Shops that have been asked for keys.
     key_requests: woocommerce::KeyRequests,
@@ -113,7 +113,7 @@ fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, QueryPayloadEr
     web::Query::from_query(request.query_string()).map(web::Query::into_inner)
 }
 
-/// A JSON answer, which nobody keeps and no browser takes for anything else.
+/// A JSON answer, which is not cached and not sniffed for another type.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -22,7 +22,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a second.
 const BACKLOG: i32 = 4096;
-/// An answer that nobody takes in ends its connection after this.
+/// An answer that the client does not read ends its connection after this.
 const UNREAD_TIME: Duration = Duration::from_secs(20);
 /// Files and sockets that are kept for the relay's own database and calls.
 const RESERVED_FILES: u64 = 400;
@@ -56,7 +56,7 @@ pub(super) fn listen(
     Ok((server, port))
 }
 
-/// A listener that takes in a burst of new connections before anybody looks at them. Connections that it takes in inherit
+/// A listener that takes in a burst of new connections before they are looked at. Connections that it takes in inherit
 /// its bound on unread answers.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };

@@ -16,7 +16,7 @@ use crate::{
     watch::post_alert,
 };
 
-/// Posts one message, and tells whether it was taken.
+/// Posts one message, and reports whether it was taken.
 pub async fn test_alert(settings: &Settings) -> ExitCode {
     ended(posted(settings).await)
 }

@@ -47,7 +47,7 @@ async fn has_been_served(services: &Services, connection: &Connection) -> Result
     Ok(!feeds.is_empty() || hooks.iter().any(|hook| hook.hook_id.is_some()))
 }
 
-/// Before the first start there are no hooks, and nobody answers at the public address: nothing is wrong with that.
+/// Before the first start there are no hooks, and nothing answers at the public address: nothing is wrong with that.
 fn pass_over_what_a_relay_makes(report: &mut Report, connection: &Connection) {
     let destination = connection.destination_host.as_ref().map(|(kind, _)| *kind);
     let code = |check: CheckId| check.code(connection.source_kind, destination);

@@ -22,7 +22,7 @@ use crate::{
 /// The exit code of wrong usage or configuration.
 pub const WRONG: u8 = 2;
 
-/// Why a command did not do what it was told.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct CommandError {

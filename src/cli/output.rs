@@ -14,7 +14,7 @@ use super::{
 };
 use crate::humanize;
 
-/// Prints one line, or several where the text holds line feeds; colours are left out where nobody would see them, or
+/// Prints one line, or several where the text holds line feeds; colours are left out where they would not be seen, or
 /// nobody wants them (`NO_COLOR`).
 pub(super) fn line(text: impl std::fmt::Display) -> Result<(), CommandError> {
     let text = wrapped(&text.to_string(), width(io::stdout()));

@@ -11,7 +11,7 @@ use crate::humanize;
 /// What is left of a terminal's width for the last column of a table has to be at least this for wrapping to help.
 pub(super) const MIN_COLUMN: usize = 24;
 
-/// Prints beside the output of a command, as far as anybody can be told. Nothing in it moves a cursor.
+/// Prints beside the output of a command, if standard error can be written. Nothing in it moves a cursor.
 pub fn print_note(text: impl std::fmt::Display) {
     let text = text.to_string();
     let lines: Vec<Cow<'_, str>> = text.split('\n').map(humanize::printable).collect();

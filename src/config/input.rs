@@ -1,4 +1,4 @@
-//! One variable's value on its way to the rules: where it came from, whether it is set, and how a fault in it is told.
+//! One variable's value on its way to the rules: its origin, whether it is set, and how its faults are reported.
 
 use std::ffi::OsString;
 

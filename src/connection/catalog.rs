@@ -340,7 +340,7 @@ impl<T> Live<T> {
         if is_environments {
             self.environment = Some(id);
         }
-        // The environment's own has an address of its own, and a key that anybody could guess.
+        // The environment's own has an address of its own, and a key that could be guessed.
         if entry.record.origin != Origin::Environment {
             self.by_hook_key.insert(entry.record.hook_key.clone(), entry.value.clone());
         }

@@ -90,7 +90,7 @@ impl Lane {
     }
 
     /// One side is down: its breaker opens, and the object waits for its recovery. An object that fails where others succeed
-    /// is what the side cannot take: it gets a backoff of its own and holds up nobody.
+    /// is what the side cannot take: it gets a backoff of its own and does not hold up others.
     pub(super) fn outage(&self, side: Side, claim: Option<&Claim>, error: CallError) -> Outcome {
         let now = Instant::now();
         let failed = Failed { side, failure: error.failure };

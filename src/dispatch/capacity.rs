@@ -40,7 +40,7 @@ impl Capacity {
         share.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// The right to one call, if nobody waits for one.
+    /// The right to one call, if none is queued for one.
     pub fn try_call(&self, is_doubtful: bool) -> Option<OwnedSemaphorePermit> {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
         share.clone().try_acquire_owned().ok()

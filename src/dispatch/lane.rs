@@ -206,7 +206,7 @@ impl Lane {
         if room == 0 {
             return Ok(Some(Wait::Moved));
         }
-        // Slots are taken before anything is claimed: a claim that waits for its turn helps nobody.
+        // Slots are taken before anything is claimed: a claim that waits for a slot only keeps others from it.
         let slots = self.take_slots(calls).await;
         let calls = slots.len();
         let permits = match link.source.try_take(u32::try_from(calls).unwrap_or(u32::MAX)) {
@@ -275,7 +275,7 @@ impl Lane {
         stop: &CancellationToken,
     ) {
         for ((mut claims, permit), slot) in claims.into_iter().zip(permits).zip(slots) {
-            // A claim that is not there is somebody else's now.
+            // A claim that is not there belongs to another process now.
             let Some(last) = claims.pop() else { continue };
             self.under_way().extend(claims.iter().chain([&last]).map(|claim| claim.key.id.clone()));
             let (this, stop) = (self.clone(), stop.clone());

@@ -1,4 +1,4 @@
-//! What a polled row means: which object, what happened to it, and whether it is told of. Pure.
+//! What a polled row means: which object, what happened to it, and whether it is notified. Pure.
 //!
 //! Source: Cloud Elements, "Polling: advanced filtering". Overlap, and what is told twice, as the relay's contract
 //! says.
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Every poll asks from this much earlier than its macros say: rows of equal seconds, and rows that a store shows late,
-/// are not lost. What has been told of already is told apart by its digest.
+/// are not lost. What has been notified already is recognised by its digest.
 pub const OVERLAP: Duration = Duration::from_secs(120);
 
 /// A resource ready to be polled.

@@ -21,7 +21,7 @@ use crate::{
 
 /// Rows a page where the client does not say.
 const DEFAULT_PAGE_SIZE: u32 = 100;
-/// Pages beyond this are nobody's.
+/// No client asks for pages beyond this.
 const MAX_PAGE: u32 = 1_000_000;
 
 /// Sorted by one field.

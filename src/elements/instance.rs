@@ -63,7 +63,7 @@ pub struct Surroundings<'a> {
     pub policy: &'a AddressPolicy,
 }
 
-/// An instance that is sound as far as can be told without calling anybody.
+/// An instance that is sound as far as can be judged without a call.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// What it becomes. While `exchange` is there, its token is empty: see [`Draft::set_token`].

@@ -82,7 +82,7 @@ pub fn resources<'a>(
     Ok(defaults(kind))
 }
 
-/// The resources that a connection tells a callback of: its own, or orders where it names none. An instance without
+/// The resources whose changes a connection notifies: its own, or orders where it names none. An instance without
 /// events has none.
 pub fn watched(spec: &ConnectionSpec) -> Vec<PolledResource> {
     let has_events = spec.instance.as_ref().is_none_or(|instance| instance.has_events);

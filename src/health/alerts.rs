@@ -1,6 +1,6 @@
 //! Alerts: one message when something needs a person, and one when it is over, per connection and condition.
 //!
-//! Here is the ledger of what has been told; who posts the messages and keeps the ledger lives elsewhere.
+//! Here is the ledger of what has been sent; who posts the messages and keeps the ledger lives elsewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,7 +43,7 @@ pub struct Message {
 
 type Key = (ConnectionId, Code);
 
-/// What has been told, and what has gone quiet since.
+/// What has been sent, and what has cleared since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     told: BTreeSet<Key>,
@@ -57,7 +57,7 @@ impl Ledger {
         Self { told: told.collect(), quiet_since: BTreeMap::new() }
     }
 
-    /// What has been told and is not over.
+    /// What has been sent and is not over.
     pub fn told(&self) -> impl Iterator<Item = (ConnectionId, Code)> + '_ {
         self.told.iter().copied()
     }

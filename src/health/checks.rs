@@ -1,4 +1,4 @@
-//! The check report: each check with what the conditions say of it, or that it is well, or that nobody knows.
+//! The check report: each check with what the conditions say of it, or that it is well, or that it is unknown.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ const LATELY: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Does not apply here, or nobody knows.
+    /// Does not apply here, or is unknown.
     Skip,
     /// As it should be.
     Pass,
-    /// Works, and somebody should look at it.
+    /// Works, and needs attention.
     Warn,
     /// Does not work.
     Fail,

@@ -16,7 +16,7 @@ use crate::{
 pub enum Severity {
     /// Worth knowing, nothing to do.
     Info,
-    /// Works, and somebody should look at it.
+    /// Works, and needs attention.
     Warning,
     /// Does not work.
     Error,
@@ -145,7 +145,7 @@ condition_codes! {
     PublicUrlWrong "public_url_wrong"
     /// This machine's clock is wrong, or the store's.
     ClockSkewed "clock_skewed"
-    /// Somebody has paused the connection.
+    /// The connection has been paused.
     Paused "paused"
     /// `PUBLIC_URL` is not set.
     PublicUrlMissing "public_url_missing"
@@ -187,7 +187,7 @@ condition_codes! {
     NotificationsOutstanding "notifications_outstanding"
     /// Orders wait for too long.
     WaitingLong "waiting_long"
-    /// Nobody has checked yet, and nothing has gone through.
+    /// Not checked yet, and nothing has gone through.
     NotChecked "not_checked"
     /// Log lines were dropped.
     LogLinesDropped "log_lines_dropped"
@@ -227,7 +227,7 @@ pub struct Condition {
     pub cure: String,
     /// The orders that it is about, as many as are named.
     pub orders: Vec<ObjectId>,
-    /// Whether it is certain, and lasting, enough to wake somebody up.
+    /// Whether it is certain, and lasting, enough to alert on.
     #[serde(skip)]
     pub alerts: bool,
     /// The button that helps, if one does.

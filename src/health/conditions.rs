@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{inbox::ConnectionState, spec::DestinationKind};
 
-/// An order that waits longer than this deserves a look.
+/// An order that waits longer than this is a condition.
 pub const LONG_WAIT: Duration = Duration::from_secs(15 * 60);
 /// An outage shorter than this may be one lost call: the relay probes again within it.
 const BRIEF: Duration = Duration::from_secs(10);
-/// A far side that is down for less than this may come back before anybody has read of it.
+/// A far side that is down for less than this may come back before an alert is read.
 const DOWN_TOO_LONG: Duration = Duration::from_secs(300);
 /// Hooks that cannot be looked after for less than this are tried again meanwhile, and polling finds the orders.
 const HOOKS_TOO_LONG: Duration = Duration::from_secs(300);

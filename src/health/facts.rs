@@ -319,7 +319,7 @@ pub enum AddressFault {
     AnotherServer(u16),
     /// What is wrong with the certificate (see `http::certificate_problem`).
     Certificate(&'static str),
-    /// Nobody answers.
+    /// No answer.
     Unreachable(Failure),
     /// Something answers; whether it is this relay cannot be told while the database cannot be read.
     Unproven,

@@ -11,7 +11,7 @@ use crate::{clock::Timestamp, humanize};
 pub enum Light {
     /// All that is known is well.
     Green,
-    /// Works, and somebody should look at it.
+    /// Works, and needs attention.
     Amber,
     /// Does not work.
     Red,

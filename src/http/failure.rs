@@ -17,7 +17,7 @@ pub enum Failure {
     Dns,
     /// The address is not one that the relay may call (private, loopback, link-local).
     PrivateAddress,
-    /// Nobody accepts connections there.
+    /// The connection is refused there.
     Connect,
     /// The certificate or the handshake is not acceptable.
     Tls,

@@ -119,7 +119,7 @@ impl Resolve for AddressPolicy {
     }
 }
 
-/// Whether an address is anybody's on the public internet (IANA special-purpose registries, RFC 6890).
+/// Whether an address is a public one on the internet (IANA special-purpose registries, RFC 6890).
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),

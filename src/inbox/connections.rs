@@ -1,4 +1,4 @@
-//! Connections as the database keeps them: what may be read by anybody in plain columns, everything else sealed.
+//! Connections as the database keeps them: what is not secret in plain columns, everything else sealed.
 
 use crate::spec::{DestinationKind, Origin, SourceKind, codes, keyring::Sealed};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Why an inbox did not do as it was told, read once from what the databases say. No URL and no password is in any of it.
+//! Why an inbox operation failed, read once from what the databases say. No URL and no password is in any of it.
 
 use std::{error::Error, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::http;
 /// What a database said.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Why the inbox did not do as it was told.
+/// Why an inbox operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InboxError {
     /// For now: the disk is full, the database is locked, away or read-only.

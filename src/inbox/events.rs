@@ -8,7 +8,7 @@ use crate::{
     object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
 };
 
-/// One object that a notification tells of.
+/// One object within a notification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotifiedObject {
     /// Which one.
@@ -24,7 +24,7 @@ pub struct NotifiedObject {
 pub enum NotificationStatus {
     /// It has failed and will be tried again.
     Retry,
-    /// It waits until somebody releases the queue.
+    /// It waits until the queue is released.
     Queued,
     /// The callback has taken it.
     Notified,
@@ -55,7 +55,7 @@ pub struct Notification {
     pub connection: ConnectionId,
     /// Of which resource.
     pub resource: ResourceName,
-    /// The objects that it tells of.
+    /// Its objects.
     pub objects: Vec<NotifiedObject>,
     /// Where it stands.
     pub status: NotificationStatus,

@@ -111,6 +111,6 @@ pub struct HookRow {
     pub topic: String,
     /// Its number at the store, once there is one.
     pub hook_id: Option<i64>,
-    /// How it stood when somebody last looked.
+    /// How it stood when last checked.
     pub state: HookState,
 }

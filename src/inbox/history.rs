@@ -11,7 +11,7 @@ pub struct Hour {
     pub number: i64,
     /// Orders forwarded within it.
     pub forwarded: u64,
-    /// The most that were seen waiting at once; `None` if nobody looked.
+    /// The most that were seen waiting at once; `None` if it was not sampled.
     pub waiting: Option<u64>,
 }
 

@@ -53,7 +53,7 @@ enum Read {
 }
 
 /// Moves the inbox at `from` into the database at `to`, telling `progress` of each step. The file stays as it is.
-/// Nobody may serve it meanwhile.
+/// No relay may serve it meanwhile.
 ///
 /// # Errors
 /// [`InboxError::Unfit`] when there is no such file, a newer relay has added to its tables, or the target is not empty;

@@ -68,11 +68,11 @@ pub struct Claim {
     pub claimed_version: i64,
     /// A person has asked for it: forward even an unchanged snapshot.
     pub force: bool,
-    /// Whether a first-time event is behind it. Cloud Elements callbacks are told of it even if the snapshot is unchanged.
+    /// Whether a first-time event is behind it. Callbacks are notified of it even if the snapshot is unchanged.
     pub is_event: bool,
     /// What kind of change waits.
     pub change: ChangeKind,
-    /// Whether the destination has been told of this object before.
+    /// Whether the destination has been notified of this object before.
     pub was_told: bool,
     /// When the relay first heard of the object.
     pub first_event_at: Timestamp,

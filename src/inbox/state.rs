@@ -29,7 +29,7 @@ pub struct Row {
     pub delivered: i64,
     /// What kind of change waits, or was delivered last.
     pub change: ChangeKind,
-    /// Whether the destination has been told of it.
+    /// Whether the destination has been notified of it.
     pub was_told: bool,
     /// When it may be claimed; the end of the lease while there is one. Set while pending.
     pub due_at: Option<Timestamp>,

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::object::ConnectionId;
 
-/// A set of connections that fills up until somebody takes it. Clones share it.
+/// A set of connections that fills up until it is taken. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct WorkSignal(Arc<Shared>);
 

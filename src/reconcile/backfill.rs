@@ -66,7 +66,7 @@ pub struct Backfill {
 }
 
 impl Backfill {
-    /// Prepares the walk; calls nobody. Rows of orders are kept for `retention`.
+    /// Prepares the walk; makes no call. Rows of orders are kept for `retention`.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, span: Span, retention: Duration) -> Self {
         let now = Timestamp::now();
         let until = span.until.map_or_else(|| "now".to_owned(), |until| until.to_string());

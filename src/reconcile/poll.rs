@@ -251,7 +251,7 @@ impl<W: Walk> Poll<W> {
     }
 
     /// One page. Where the store, or the relay, cannot take so many rows at once, pages become narrower, down to a single
-    /// row, before anybody is blamed.
+    /// row, before the store is blamed.
     async fn ask(
         &mut self,
         since: Timestamp,
@@ -274,7 +274,7 @@ impl<W: Walk> Poll<W> {
                 if may_be_the_row(error.failure) {
                     return Ok(Asked::CannotBeListed(error));
                 }
-                // Nobody answers for a single row either: that is the store, and says nothing of wide pages.
+                // A single row is not answered either: that is the store, and says nothing about wide pages.
                 self.size.forget();
                 return Err(error.into());
             }

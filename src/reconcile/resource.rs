@@ -82,7 +82,7 @@ struct Sorted {
 }
 
 impl ResourcePoll {
-    /// Of one resource. Calls nobody.
+    /// Of one resource. Makes no call.
     pub fn new(poller: Poller) -> Self {
         let most = poller.request(Timestamp::from_millis(0)).map_or(1, |request| request.api.max_page_size());
         let rows = poller.resource().page_size.unwrap_or(most).min(most);

@@ -18,7 +18,7 @@ pub struct KnownOrders {
 /// How one state of an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Nobody has told of it.
+    /// No event announced it.
     Missed,
     /// There is work for the order. What is under way may be older than this state, so it is to be looked at once more;
     /// where nothing is, that costs no call.

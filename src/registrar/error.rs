@@ -8,13 +8,13 @@ use crate::{
 /// Why hooks cannot be looked after.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrarError {
-    /// Without it nobody can call.
+    /// Without it no store can call.
     #[error("PUBLIC_URL is not set: no hook can be registered, orders are found by polling alone")]
     NoPublicUrl,
     /// The connection has ended.
     #[error("the connection is disconnected: it has no hooks")]
     Disconnected,
-    /// Another process changes hooks, and goes on for longer than anybody waits.
+    /// Another process changes hooks, and goes on for longer than callers wait.
     #[error("the hooks are being changed by another relay or command just now: try again in a minute")]
     Busy,
     /// The store's request quota is used up.

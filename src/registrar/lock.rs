@@ -42,7 +42,7 @@ impl<'a> HookLock<'a> {
     /// Waits for the lock, a little longer than the lock of a process lasts that has died.
     ///
     /// # Errors
-    /// [`RegistrarError::Busy`] when it does not come free; [`RegistrarError::Inbox`] when nobody says who has it.
+    /// [`RegistrarError::Busy`] when it does not come free; [`RegistrarError::Inbox`] when the inbox fails.
     pub async fn wait(
         connection: ConnectionId,
         link: &'a Link,
@@ -67,10 +67,10 @@ impl<'a> HookLock<'a> {
         }
     }
 
-    /// Makes one call that changes hooks, if nobody else can have had the lock since this one was taken.
+    /// Makes one call that changes hooks, if no other process can have had the lock since this one was taken.
     ///
     /// # Errors
-    /// [`RegistrarError::Busy`] if somebody can: nothing has been called then. Otherwise whatever went wrong with the call.
+    /// [`RegistrarError::Busy`] if another can: nothing has been called then. Otherwise what went wrong with it.
     pub async fn change<T, C>(&mut self, call: impl FnOnce(CallPermit) -> C) -> Result<T, RegistrarError>
     where
         C: Future<Output = Result<T, CallError>>,
@@ -111,7 +111,7 @@ fn span(link: &Link) -> Duration {
     link.source.timeout() + SLACK
 }
 
-/// Whether a call that failed like this may do its work later: nobody knows, or a gateway answered in its stead.
+/// Whether a call that failed like this may do its work later: that is unknown, or a gateway answered in its stead.
 fn may_be_under_way(failure: Failure) -> bool {
     matches!(failure, Failure::Timeout | Failure::Broken | Failure::Status(500..) | Failure::Html(_))
 }

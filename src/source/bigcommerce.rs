@@ -173,7 +173,7 @@ const MAX_INFORMATION: usize = 256 * 1024;
 pub struct BadAddress;
 
 impl Store {
-    /// A client for the store of a connection. Calls nobody.
+    /// A client for the store of a connection. Makes no call.
     ///
     /// # Errors
     /// [`BadAddress`] for a legacy account's address that is no URL.

@@ -44,7 +44,7 @@ impl SealingKey {
         Self(SecretBox::new(Box::new(bytes)))
     }
 
-    /// Names the key without telling anything of it: 63 bits of a digest, never negative.
+    /// Names the key without revealing anything about it: 63 bits of a digest, never negative.
     pub fn id(&self) -> i64 {
         let digest =
             Sha256::new().chain_update(b"onetribe-relay key id\0").chain_update(self.0.expose_secret()).finalize();

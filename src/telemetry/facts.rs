@@ -1,4 +1,4 @@
-//! Lines for people: the message, and of the fields only those that it does not tell already. Programs read all of
+//! Lines for people: the message, and of the fields only those that it does not state already. Programs read all of
 //! them, in JSON.
 
 use std::fmt;
@@ -55,7 +55,7 @@ impl Visit for Facts {
     }
 }
 
-/// Whether a message tells a field's value already. A number alone could be any other: it has to stand after its name.
+/// Whether a message states a field's value already. A number alone could be any other: it has to stand after its name.
 fn is_told(message: &str, name: &str, value: &str) -> bool {
     if value.is_empty() {
         return false;

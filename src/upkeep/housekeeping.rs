@@ -29,7 +29,7 @@ impl Housekeeping {
         Self { inbox, retention, shards }
     }
 
-    /// Goes on until told to stop.
+    /// Runs until it is asked to stop.
     pub async fn run(self, stop: CancellationToken) {
         let (mut prune_at, mut repair_at) = (Instant::now(), Instant::now());
         loop {

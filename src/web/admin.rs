@@ -38,7 +38,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MOST_SENDERS: usize = 4096;
 
 /// Counts wrong passwords by sender. However many are sent side by side, and whoever hangs up: guessing is no faster than
-/// one a second, and somebody else's guesses keep nobody out.
+/// one a second, and one client's guesses lock out no other.
 #[derive(Default)]
 pub struct Guesses(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
@@ -193,7 +193,7 @@ fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
 }
 
 /// Browsers say where a POST comes from: in `Sec-Fetch-Site`, without https or in older ones in `Origin` or `Referer`.
-/// `Origin: null` (a sandboxed frame, a redirect from elsewhere) is nobody we know. Programs say none of the three.
+/// `Origin: null` (a sandboxed frame, a redirect from elsewhere) is not one of ours. Programs say none of the three.
 ///
 /// A proxy may have replaced `Host`, so the public address counts as our own as well.
 fn is_cross_site(headers: &HeaderMap, public: Option<&Url>) -> bool {

@@ -59,7 +59,7 @@ fn lead(to: &str) -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, to)).finish()
 }
 
-/// The page, from what is known already: it asks nobody but the database.
+/// The page, from what is known already: it reads nothing but the database.
 async fn page(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match relay.services.sole_connection() {
         Ok(connection) => show(&relay, &connection, &request, Operator { root: "./", is_one_of_many: false }).await,

@@ -18,7 +18,7 @@ impl Jobs {
         Self { runtime: Handle::current(), running: Mutex::default(), stop: CancellationToken::new() }
     }
 
-    /// Runs `job` to its end, even if nobody waits for it any more. `None` if it panicked, or the relay has stopped.
+    /// Runs `job` to its end, even if its request is gone. `None` if it panicked, or the relay has stopped.
     pub async fn finish<T: Send + 'static>(&self, job: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (done, result) = oneshot::channel();
         self.add(async move {
@@ -82,7 +82,7 @@ mod tests {
         let jobs = Jobs::new();
         let ended = Arc::new(AtomicBool::new(false));
         let mark = ended.clone();
-        // Nobody waits for it: the request's future is dropped at once.
+        // The request's future is dropped at once.
         let asked = jobs.finish(async move {
             tokio::time::sleep(Duration::from_millis(50)).await;
             mark.store(true, Ordering::Release);

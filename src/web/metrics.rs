@@ -1,4 +1,4 @@
-//! `/metrics`: what has been counted, and what is read when somebody asks. Connections have a label of their own only while
+//! `/metrics`: what has been counted, and what is read on a scrape. Connections have a label of their own only while
 //! they are in trouble: ten thousand healthy stores make no series.
 
 mod process;

@@ -1,5 +1,5 @@
-//! What a form has done, told once on the page that it leads back to. A link cannot make one up: the page is given a number
-//! that only a real request has got.
+//! What a form has done, shown once on the page that it leads back to. A link cannot make one up: the page is given a
+//! number that only a real request has got.
 
 use std::collections::VecDeque;
 

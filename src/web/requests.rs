@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 /// Given by a proxy in front, or made here; sent back in any case.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A longer one is somebody's joke.
+/// A longer one is not genuine.
 const LONGEST: usize = 64;
 
 /// The proxy's id, if it is one that a log line can bear.
@@ -39,7 +39,7 @@ pub(crate) async fn logged(
         // What went wrong has been said where it did; a busy store's webhooks would fill the log with what went well.
         if tracing::enabled!(tracing::Level::DEBUG) {
             let (method, status) = (response.request().method(), response.status().as_u16());
-            // Without its query, which is anybody's to fill.
+            // Without its query, which a caller may fill with anything.
             let path: String = response.request().path().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::debug!(%method, path, status, took_ms, "{method} {path}: {status}");

@@ -1,5 +1,5 @@
 //! Connecting a WooCommerce shop by one click: the operator's form sends the browser to the shop, the shop's server posts its
-//! keys here, and the browser comes back. Keys are nobody's until the shop itself has taken them for its own.
+//! keys here, and the browser comes back. Keys count for nothing until the shop itself has accepted them.
 //!
 //! Source: WooCommerce, "Authentication endpoint".
 

@@ -37,7 +37,7 @@ fn the_readme_names_both_commands_and_continuous_integration_runs_them() {
     let (readme, ci) = (read("README.md"), read(".ci/run"));
     assert!(readme.contains("\ncargo run --release -p sandbox\n"));
     assert!(readme.contains("\ncargo test --workspace\n"));
-    assert!(ci.contains("\ncargo test --workspace\n"));
+    assert!(ci.contains("\ncargo test --workspace --locked\n"));
     assert!(ci.contains("\ncargo run --release -p sandbox -- --orders 200 --exit\n"));
 }
 
@@ -294,6 +294,42 @@ fn every_link_to_a_file_leads_to_one() {
             let target = document.parent().expect("it lies in a folder").join(&link);
             assert!(target.exists(), "{} links to {link}", document.display());
         }
+    }
+}
+
+/// Paths of this repository that stand between backticks in a text.
+fn named_paths(text: &str) -> Vec<&str> {
+    const ROOTS: [&str; 9] =
+        ["src/", "tests/", "sandbox/", "migrations/", "fuzz/", "docs/", "benches/", ".ci/", ".github/"];
+    let spans = text.split('`').skip(1).step_by(2);
+    spans.filter(|span| ROOTS.iter().any(|root| span.starts_with(root)) && !span.contains([' ', '*'])).collect()
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    for document in
+        ["CONTRIBUTING.md", "docs/architecture.md", "docs/comparison.md", "docs/releases.md", "docs/testing.md"]
+    {
+        for path in named_paths(&read(document)) {
+            assert!(root().join(path).exists(), "{document} names {path}");
+        }
+    }
+    for walk in ["### A source", "### A destination", "### A check", "### A migration"] {
+        let contributing = read("CONTRIBUTING.md");
+        let section = contributing.split_once(walk).unwrap_or_else(|| panic!("no {walk}")).1;
+        let section = section.split("\n##").next().expect("a split has a first part");
+        assert!(named_paths(section).len() >= 5, "{walk} names too few files");
+    }
+}
+
+#[test]
+fn the_index_lists_every_document() {
+    let index = links(&read("docs/README.md"));
+    for entry in fs::read_dir(root().join("docs")).expect("a folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        // A picture stands in the document that shows it.
+        let is_listed = name == "README.md" || name.ends_with(".png") || index.contains(&name);
+        assert!(is_listed, "docs/README.md does not list {name}");
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     spec::{CallbackSpec, ConnectionSpec},
 };
 
-/// A resource that a callback is told of.
+/// A resource that a callback is notified of.
 #[derive(Debug)]
 pub struct Watched {
     /// What its rows mean.
@@ -63,7 +63,7 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// The callback of a connection. Calls nobody. A resource that cannot be polled any more is left out.
+    /// The callback of a connection. Makes no call. A resource that cannot be polled any more is left out.
     pub fn new(
         http: Arc<Http>,
         spec: &ConnectionSpec,

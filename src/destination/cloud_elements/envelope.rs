@@ -27,7 +27,7 @@ pub struct Envelope<'a> {
     pub tags: &'a [String],
 }
 
-/// One object that a notification tells of.
+/// One object within a notification.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// Which one.

@@ -1,4 +1,4 @@
-//! What a claim comes to, once the object has been looked at: told of, and as what, or not. Pure.
+//! What a claim comes to, once the object has been fetched: notified, and as what, or not. Pure.
 
 use crate::{
     clock::Timestamp,
@@ -10,7 +10,7 @@ use crate::{
 /// What happens with an object that has been looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// The callback is told of it, as of this time.
+    /// The callback is notified of it, as of this time.
     Tell(ChangeKind, Timestamp),
     /// It knows all this already, or is not to hear of it.
     Silent,

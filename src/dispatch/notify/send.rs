@@ -27,7 +27,7 @@ use crate::{
 /// Statuses of WooCommerce's carts at the checkout, which are no orders yet.
 const DRAFTS: [&str; 2] = ["checkout-draft", "auto-draft"];
 
-/// An object that is told of.
+/// An object to be notified.
 struct Told {
     claim: Claim,
     change: ChangeKind,
@@ -49,7 +49,7 @@ impl Told {
     }
 }
 
-/// Claims that are told of, and those that end otherwise.
+/// Claims to be notified, and those that end otherwise.
 #[derive(Default)]
 struct Sorted {
     told: Vec<Told>,
@@ -140,7 +140,7 @@ impl Lane {
         (sorted.told, sorted.ended)
     }
 
-    /// Whether an object's status says that nobody is to hear of it.
+    /// Whether an object's status says that it is not to be forwarded.
     fn is_skipped(&self, facts: Option<&RowFacts>) -> bool {
         let skipped = self.connection.link.as_ref().map(|link| &link.spec.skip_statuses);
         let status = facts.and_then(|facts| facts.status.as_ref());

@@ -27,7 +27,7 @@ const MAX_HEADERS: usize = 32;
 const RESERVED_HEADERS: [&str; 7] =
     ["host", "content-type", "content-length", "transfer-encoding", "connection", "expect", "upgrade"];
 
-/// What a client wants to be told of, and where.
+/// What a client wants to be notified of, and where.
 #[derive(Debug, Clone)]
 pub struct Events {
     /// The callback.
@@ -144,7 +144,7 @@ fn headers(keys: Keys<'_>) -> Result<BTreeMap<String, Secret>, ApiError> {
     Ok(headers)
 }
 
-/// The BigCommerce scopes that tell of these resources.
+/// The BigCommerce scopes for these resources.
 ///
 /// # Errors
 /// 400 where the credentials allow no webhooks.

@@ -133,7 +133,7 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     judgment.conditions.push(condition);
 }
 
-/// An order that the store does not know (yet) is looked for again over ten minutes, which is nothing to tell of.
+/// An order that the store does not know (yet) is looked for again over ten minutes, which is not worth reporting.
 fn is_missing(failed: Failed) -> bool {
     failed.side == Side::Store && failed.failure == Failure::Status(404)
 }
@@ -189,7 +189,7 @@ fn polling(facts: &Facts, judgment: &mut Judgment) {
     if facts.connection.poll_interval.is_none() || store_in_the_way(judgment) {
         return;
     }
-    // A look at the check deserves the truth at once; nobody is woken for what may be over by the next poll.
+    // The check shows it at once; no alert is sent for what may be over by the next poll.
     let is_lasting = facts.age(since) >= LONG_WAIT;
     let span = humanize::span(facts.age(since));
     let consequence = if facts.connection.expects_webhooks() {

@@ -187,7 +187,7 @@ fn clock(facts: &Facts, judgment: &mut Judgment) {
     );
 }
 
-/// Where no order has gone through yet and nobody has looked, nothing may be called connected.
+/// Before an order has gone through or a check has run, nothing may be called connected.
 pub(super) fn not_checked(facts: &Facts, judgment: &mut Judgment) {
     if crate::health::verdict::is_proven(facts) || judgment.worst() >= Some(Severity::Warning) {
         return;

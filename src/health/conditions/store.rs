@@ -14,7 +14,7 @@ use crate::{
     spec::SourceKind,
 };
 
-/// A quota that is closed for less is nothing to tell of.
+/// A quota that is closed for less is not reported.
 const QUOTA_SHOWN: Duration = Duration::from_secs(10);
 
 /// The newest that was seen of the store and is no success.

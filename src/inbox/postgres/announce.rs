@@ -11,7 +11,7 @@ use sqlx::{PgPool, postgres::PgListener};
 use super::{reads, shared::Shared};
 use crate::object::ConnectionId;
 
-/// Where relays tell each other of work.
+/// The channel on which relays announce work to each other.
 const CHANNEL: &str = "onetribe_relay";
 /// The pause before listening or writing is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -74,9 +74,9 @@ async fn announce_all(shared: &Shared, pool: &PgPool) -> bool {
     }
 }
 
-/// Announces what nobody has been told yet.
+/// Announces what has not been announced yet.
 pub(super) async fn last_word(shared: &Shared, pool: &PgPool) {
-    // Whoever is not told finds it by looking.
+    // A relay that misses an announcement finds the work by polling.
     drop(tokio::time::timeout(LAST_WORD, announce_all(shared, pool)).await);
 }
 
@@ -95,7 +95,7 @@ async fn listen(shared: &Shared, pool: &PgPool) {
 async fn hear(shared: &Shared, pool: &PgPool) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
-    // What was announced while nobody listened is looked for.
+    // What was announced while not listening is looked for.
     let mut may_have_missed = true;
     loop {
         if std::mem::take(&mut may_have_missed) {

@@ -366,7 +366,7 @@ impl Inbox for PostgresInbox {
         self.changes.close().await;
         if let Some(announcer) = self.announcer.lock().await.take() {
             announcer.abort();
-            // It was told to end, or had nothing more to do.
+            // It was asked to end, or had nothing more to do.
             drop(announcer.await);
             announce::last_word(&self.shared, &self.readers).await;
         }

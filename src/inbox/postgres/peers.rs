@@ -27,7 +27,7 @@ pub(super) struct RelayId {
 impl RelayId {
     /// A random one, other than any that is likely to be there.
     pub fn random() -> Self {
-        // Positive as the upper half of an i64; 0 is nobody.
+        // Positive as the upper half of an i64; 0 is no peer.
         Self { number: rand::random_range(1..=i32::MAX as u32), claims: AtomicU32::new(rand::random()) }
     }
 

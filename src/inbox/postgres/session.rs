@@ -103,7 +103,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
     .await
 }
 
-/// A connection for migrations. That a table is there already is no news to anybody.
+/// A connection for migrations. That a table is there already is not logged.
 pub(super) async fn connect_quietly(options: &PgConnectOptions) -> Result<PgConnection, InboxError> {
     let mut connection = PgConnection::connect_with(options).await?;
     sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;

@@ -8,7 +8,7 @@ use std::{
 
 use crate::inbox::InboxError;
 
-/// Opens or makes a file that nobody but its owner may read, whatever the process's umask says.
+/// Opens or makes a file that only its owner may read, whatever the process's umask says.
 pub(super) fn open_private(path: &Path) -> Result<fs::File, InboxError> {
     let opened = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     opened.map_err(|error| unusable(path, &error))

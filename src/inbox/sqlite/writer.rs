@@ -221,7 +221,7 @@ enum Fault {
     Database(InboxError),
 }
 
-/// A violated constraint, or a value that cannot be read, is nobody else's fault.
+/// A violated constraint, or a value that cannot be read, is the request's own fault.
 fn is_own_fault(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(code) => matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig),

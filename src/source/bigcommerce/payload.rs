@@ -12,7 +12,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::object::{ChangeKind, ObjectId};
 
-/// One thing BigCommerce told us about one order.
+/// One event about one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderEvent {
     /// Which order.
@@ -93,7 +93,7 @@ fn read<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// What tells which order an event is about.
+/// Where an event names its order.
 #[derive(Default)]
 struct Data<'a> {
     kind: Option<&'a RawValue>,

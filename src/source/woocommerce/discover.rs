@@ -27,7 +27,7 @@ enum Place {
     /// The site has another name, or is to be called by `https`.
     Moved(Url),
     Nothing(CallError),
-    /// Nobody answers, or not now: other places of the same host are no better.
+    /// There is no answer, or not now: other places of the same host are no better.
     Unreachable(CallError),
 }
 

@@ -81,7 +81,7 @@ pub fn key_page(root: &RestRoot, request: &KeyRequest<'_>) -> Url {
     url
 }
 
-/// Keys as a shop's server posts them. They are nobody's until the shop itself has taken them for its own.
+/// Keys as a shop's server posts them. They count for nothing until the shop itself has accepted them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostedKeys {
     /// What was asked with, verbatim.

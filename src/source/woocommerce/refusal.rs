@@ -13,7 +13,7 @@ pub(super) const MAX_ERROR: usize = 256 * 1024;
 /// What the code of an error answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// Nobody is logged in (401), or who is has not the right (403): `woocommerce_rest_cannot_…`.
+    /// No login (401), or one without the right (403): `woocommerce_rest_cannot_…`.
     CannotAccess,
     /// The keys were looked at and are wrong, or may not do this: `woocommerce_rest_authentication_error`.
     Authentication,
@@ -61,7 +61,7 @@ struct ErrorBody {
     code: String,
 }
 
-/// Codes of plugins and snippets that let nobody in who is not logged in. Keys that WooCommerce sees count as a login.
+/// Codes of plugins and snippets that refuse whoever is not logged in. Keys that WooCommerce sees count as a login.
 const CLOSED: [&str; 5] =
     ["rest_disabled", "rest_api_disabled", "rest_cannot_access", "rest_login_required", "rest_not_logged_in"];
 

@@ -142,7 +142,7 @@ pub struct ShopFacts {
 }
 
 impl Shop {
-    /// A client for the shop of a connection. Calls nobody.
+    /// A client for the shop of a connection. Makes no call.
     ///
     /// # Errors
     /// [`BadAddress`] for an address that is no URL.

@@ -50,14 +50,14 @@ pub enum Unauthentic {
 pub enum Notice {
     /// Something happened to an object that is watched.
     Event(ShopEvent),
-    /// The shop tried whether anybody listens. Unsigned: it changes nothing.
+    /// The shop tried whether the address answers. Unsigned: it changes nothing.
     Ping,
     /// A topic that is not watched.
     Ignored {
         /// The topic, cut to a length fit for a log.
         topic: String,
     },
-    /// Nothing to be told; polling looks.
+    /// Not an event; polling will find what changed.
     Dropped(Dropped),
     /// Genuine, and of another site: a copy of the shop that took its webhooks along.
     ForeignSource {
@@ -66,7 +66,7 @@ pub enum Notice {
     },
 }
 
-/// Why a genuine webhook tells of nothing.
+/// Why a genuine webhook is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dropped {
     /// The body is an error of the REST API: whoever made the webhook may not read the object any more, or it is gone.

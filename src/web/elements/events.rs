@@ -1,4 +1,4 @@
-//! What has been told of, and releasing what waits to be.
+//! Notifications that were sent, and releasing those that wait.
 
 use std::sync::Arc;
 

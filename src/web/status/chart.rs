@@ -129,7 +129,7 @@ fn sentence(bars: &[Bar], scale: Scale) -> String {
     }
 }
 
-/// A line with steps, broken where nobody looked.
+/// A line with steps, broken where there are no samples.
 fn waiting_line(bars: &[Bar], y: impl Fn(u64) -> f64) -> String {
     let mut path = String::new();
     let mut pen_down = false;

@@ -2,7 +2,7 @@
 
 use crate::inbox::ObjectRow;
 
-/// An order that somebody looked for.
+/// An order that was searched for.
 #[derive(Debug, Clone)]
 pub struct Search {
     /// What was typed.

@@ -82,7 +82,7 @@ pub enum ExchangeError {
     /// The login server does not do its work now.
     #[error("the login server cannot be asked: {0}")]
     LoginDown(Failure),
-    /// The token is good, but lets nobody read orders.
+    /// The token is good, but does not allow reading orders.
     #[error("the token lacks the scope to read orders")]
     MissingScope,
     /// A success without a token, a store or JSON.

@@ -56,7 +56,7 @@ pub struct InstallTexts {
     pub spent_code: Message,
     /// BigCommerce refuses the app itself.
     pub refused: Message,
-    /// The token lets nobody read orders.
+    /// The token does not allow reading orders.
     pub missing_scope: Message,
     /// The login server cannot be reached, or fails.
     pub login_down: Message,

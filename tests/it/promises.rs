@@ -1,0 +1,65 @@
+//! The whole relay held to its promises through random trouble: orders placed and changed, webhooks lost and doubled,
+//! outages on either side, refused orders, kills, clocks that jump, pauses, connections ended and taken up again. Then
+//! the trouble ends, and the books of every destination are examined.
+//!
+//! A run is a number of rounds, each with a world and a seed of its own, which is printed. `PROMISES_SEED=…` repeats one
+//! round; `PROMISES_SECONDS=…` sets for how long new rounds are begun.
+
+mod books;
+mod steps;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use steps::Script;
+use world::World;
+
+use crate::support::postgres::Database;
+
+/// For how long new rounds are begun where nothing else is said.
+const USUAL: Duration = Duration::from_secs(15);
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// One round: trouble, its end, the books.
+async fn round(seed: u64, database: Option<&str>) {
+    println!("PROMISES_SEED={seed}");
+    let script = Script::of(seed);
+    let mut world = World::start(database).await;
+    for step in &script.steps {
+        world.take(step).await;
+    }
+    world.end_trouble().await;
+    world.is_settled().await;
+    world.examine().await;
+    world.finish().await;
+}
+
+/// Rounds until the time is up.
+async fn rounds(database: Option<&str>, usual: Duration) {
+    if let Some(seed) = number("PROMISES_SEED") {
+        return round(seed, database).await;
+    }
+    let until = Instant::now() + number("PROMISES_SECONDS").map_or(usual, Duration::from_secs);
+    loop {
+        round(rand::rng().random(), database).await;
+        if Instant::now() >= until {
+            return;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn through_any_trouble_the_newest_state_of_every_order_arrives_once_in_order_and_nowhere_else() {
+    rounds(None, USUAL).await;
+}
+
+#[actix_web::test]
+async fn the_same_holds_on_postgresql() {
+    let Some(database) = Database::fresh().await else { return };
+    rounds(Some(&database.url()), Duration::ZERO).await;
+}
