@@ -2,9 +2,11 @@
 
 mod alerts;
 mod backup;
+mod checks;
 pub mod command;
 mod connections;
 mod logs;
+mod looks;
 mod metrics;
 mod refusals;
 

@@ -1,5 +1,6 @@
 //! What tests of several areas need.
 
+pub mod chromium;
 pub mod receiver;
 pub mod schema;
 pub mod tls;

@@ -3,68 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use chromiumoxide::{
-    Browser, BrowserConfig, Page,
-    cdp::js_protocol::runtime::EvaluateParams,
-    detection::{DetectionOptions, default_executable},
-};
-use futures_util::StreamExt;
+use chromiumoxide::{Page, cdp::js_protocol::runtime::EvaluateParams};
 use serde_json::Value;
-use tokio::task::JoinHandle;
 
 use super::world::{PATIENCE, World};
-
-struct Chromium {
-    browser: Browser,
-    handler: JoinHandle<()>,
-    _profile: tempfile::TempDir,
-}
-
-impl Chromium {
-    /// `None` when no browser is installed; on a build server that is an error.
-    async fn start() -> Option<Self> {
-        let Ok(executable) = default_executable(DetectionOptions::default()) else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "no Chromium is installed, and CI is true");
-            eprintln!("skipped: no Chromium is installed");
-            return None;
-        };
-        let profile = tempfile::tempdir().unwrap();
-        let config = BrowserConfig::builder()
-            .chrome_executable(executable)
-            .user_data_dir(profile.path())
-            .no_sandbox()
-            .disable_https_first()
-            .viewport(None)
-            .launch_timeout(PATIENCE)
-            .request_timeout(PATIENCE)
-            .args([
-                "disable-gpu",
-                "no-first-run",
-                "disable-background-networking",
-                "disable-component-update",
-                "disable-sync",
-                // The frame then belongs to its page's process, where the test reaches it. It stays another site.
-                "disable-site-isolation-trials",
-                "disable-features=IsolateOrigins,site-per-process",
-                "test-third-party-cookie-phaseout",
-            ])
-            .build()
-            .unwrap();
-        let (browser, mut events) = Browser::launch(config).await.unwrap();
-        let handler = tokio::spawn(async move { while events.next().await.is_some() {} });
-        Some(Self { browser, handler, _profile: profile })
-    }
-
-    async fn stop(mut self) {
-        self.browser.close().await.unwrap();
-        self.browser.wait().await.unwrap();
-        self.handler.abort();
-    }
-}
-
-async fn evaluate(page: &Page, script: &str) -> Value {
-    page.evaluate(script).await.ok().and_then(|answer| answer.value().cloned()).unwrap_or_default()
-}
+use crate::support::chromium::{Chromium, evaluate, until};
 
 /// Runs a script within the app's frame, where the control panel's page could not.
 async fn in_frame(page: &Page, script: &str) -> Option<Value> {
@@ -79,16 +22,6 @@ async fn in_frame(page: &Page, script: &str) -> Option<Value> {
         return page.evaluate_expression(asked).await.ok()?.value().cloned();
     }
     None
-}
-
-/// Waits until a script of the control panel's page is true.
-async fn until(page: &Page, script: &str) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while evaluate(page, script).await != Value::Bool(true) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "never so: {script}");
 }
 
 /// Waits until the frame's page says this.
