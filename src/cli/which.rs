@@ -5,13 +5,7 @@ use std::{fmt::Write as _, sync::Arc};
 use clap::Args;
 
 use super::failure::{CommandError, store_of};
-use crate::{
-    connection::{Connection, catalog::NoSoleConnection},
-    humanize,
-    inbox::ConnectionState,
-    object::ConnectionId,
-    services::Services,
-};
+use crate::{connection::Connection, humanize, inbox::ConnectionState, object::ConnectionId, services::Services};
 
 /// How many connections an error lists.
 const LISTED: usize = 20;
@@ -41,25 +35,25 @@ impl WhichOne {
 }
 
 impl Which {
-    /// The one that is named, else the environment's own, or the only one there is.
+    /// The one that is named, or the only one that has not ended.
     pub(super) fn find(&self, services: &Services) -> Result<Arc<Connection>, CommandError> {
-        match self.id {
-            Some(id) => services.connection(id).ok_or_else(|| {
-                let all = services.catalog.all();
-                CommandError::usage(format_args!("there is no connection {id}.{}", listed(&all)))
-            }),
-            None => services.sole_connection().map_err(|error| match error {
-                NoSoleConnection::None => CommandError::usage(
-                    "there is no connection yet: make one with `onetribe-relay connections add FILE`, or set the four \
-                     variables of the environment's own",
-                ),
-                NoSoleConnection::Several => {
-                    let mut going = services.catalog.all();
-                    going.retain(|connection| connection.state != ConnectionState::Disconnected);
-                    let said = "there are several connections: say which one with --connection ID.";
-                    CommandError::usage(format_args!("{said}{}", listed(&going)))
-                }
-            }),
+        let mut all = services.catalog.all();
+        if let Some(id) = self.id {
+            return services
+                .connection(id)
+                .ok_or_else(|| CommandError::usage(format_args!("there is no connection {id}.{}", listed(&all))));
+        }
+        all.retain(|connection| connection.state != ConnectionState::Disconnected);
+        match all.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(CommandError::usage(
+                "there is no connection yet: make one with `onetribe-relay connections add FILE`, or set the four \
+                 variables of the environment's own",
+            )),
+            several => {
+                let said = "there are several connections: say which one with --connection ID.";
+                Err(CommandError::usage(format_args!("{said}{}", listed(several))))
+            }
         }
     }
 }

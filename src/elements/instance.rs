@@ -176,7 +176,10 @@ impl InstanceRequest {
         };
         let draft = given.draft(self.provider_data.as_ref(), Some(old), surroundings)?;
         if draft.spec.source.store() != old.source.store() {
-            return Err(ApiError::invalid("store.url", "an instance keeps its store; make another instance"));
+            let given = |key: &str| draft.spec.instance.as_ref().and_then(|now| now.configuration.get(key));
+            let is_hash = given("store.hash") != instance.configuration.get("store.hash");
+            let key = if is_hash { "store.hash" } else { "store.url" };
+            return Err(ApiError::invalid(key, "an instance keeps its store; make another instance"));
         }
         Ok(draft)
     }

@@ -138,6 +138,8 @@ async fn answer(request: &HttpRequest, payload: web::Payload, relay: &Relay) -> 
         ("GET", Route::Element(element)) => show_element(&element),
         ("GET", Route::Ping) => hubs::ping(&call).await,
         ("GET", Route::Hub) => hubs::read(&call, path).await,
+        // Routes of the vendor's under a path that has others here.
+        (_, Route::Deliveries | Route::InstancesOf(_) | Route::Configuration(_)) => Err(no_route()),
         _ => Err(ApiError::new(405, format!("{method} is not possible here"))),
     }
 }

@@ -15,8 +15,9 @@ use super::{
 use crate::{
     clock::Timestamp,
     connection::Connection,
+    directory::DirectoryError,
     humanize,
-    inbox::{Failed, ObjectQuery, ObjectRow, ObjectState, Wanted},
+    inbox::{ConnectionState, Failed, ObjectQuery, ObjectRow, ObjectState, Wanted},
     object::{NotAnId, ObjectId, ResourceName},
 };
 
@@ -185,6 +186,9 @@ async fn resend_one(
         Some(order) => order,
         None => return refuse(StatusCode::BAD_REQUEST, NotAnId),
     };
+    if let Some(refused) = refuse_ended(connection) {
+        return refused;
+    }
     let wanted = vec![Wanted::updated(order.clone())];
     let (inbox, now) = (&relay.services.inbox, Timestamp::now());
     match inbox.want(connection.id, ResourceName::orders(), wanted, true, now).await {
@@ -215,6 +219,12 @@ async fn resend_all_of(
     }
 }
 
+/// Of a connection without credentials nothing can be fetched: what is asked for would wait for ever.
+fn refuse_ended(connection: &Connection) -> Option<HttpResponse> {
+    let has_ended = connection.state == ConnectionState::Disconnected;
+    has_ended.then(|| refuse(StatusCode::CONFLICT, DirectoryError::Disconnected(connection.id)))
+}
+
 #[derive(Deserialize)]
 struct ResendQuery {
     state: Option<String>,
@@ -227,6 +237,9 @@ async fn resend_every(relay: &Relay, connection: &Connection, request: &HttpRequ
         Some(Ok(state @ (ObjectState::Failed | ObjectState::Gone))) => state,
         _ => return refuse(StatusCode::BAD_REQUEST, "state: `failed` or `gone`"),
     };
+    if let Some(refused) = refuse_ended(connection) {
+        return refused;
+    }
     match relay.services.inbox.want_all(connection.id, state, Timestamp::now()).await {
         Ok(count) => {
             let state = state.name();

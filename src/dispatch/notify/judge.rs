@@ -22,7 +22,10 @@ pub(super) enum Judgement {
 pub(super) fn with_row(claim: &Claim, facts: Option<&RowFacts>, digest: Digest, begins_at: Timestamp) -> Judgement {
     let is_deleted = facts.is_some_and(|facts| facts.change == ChangeKind::Deleted);
     let is_denied = claim.change == ChangeKind::Deleted && !is_deleted;
-    let is_wanted = claim.force || (claim.is_event && !is_denied);
+    // A creation and a deletion are told once, however many events they made: as long as the row says the same, further
+    // events are theirs.
+    let is_untouched = facts.is_some_and(|facts| facts.change != ChangeKind::Updated);
+    let is_wanted = claim.force || (claim.is_event && !is_denied && !is_untouched);
     if claim.digest == Some(digest) && !is_wanted {
         return Judgement::Silent;
     }
@@ -121,7 +124,9 @@ mod tests {
             (Updated, false, false, None, Updated, NEW, Some(Updated), "beyond the tolerance"),
             (Updated, false, true, Some(STATE), Updated, NEW, None, "a look at what has not changed"),
             (Updated, true, true, Some(STATE), Updated, NEW, Some(Updated), "an event is told in any case"),
+            (Updated, true, true, Some(STATE), Created, NEW, None, "one more event of the creation"),
             (Updated, false, true, old_state, Deleted, OLD, Some(Deleted), "deleted by its row"),
+            (Deleted, true, true, Some(STATE), Deleted, OLD, None, "one more event of the deletion"),
             (Deleted, true, true, Some(STATE), Updated, OLD, None, "a deletion that the row denies"),
             (Deleted, true, true, old_state, Updated, OLD, Some(Updated), "denied, and changed"),
             (Deleted, true, false, None, Updated, OLD, None, "denied, and of no interest"),

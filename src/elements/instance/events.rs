@@ -98,6 +98,10 @@ fn callback(
     }
     let headers = headers(keys)?;
     let basic = match (keys.text(USERNAME)?, keys.secret(PASSWORD)?) {
+        // RFC 7617, 2.
+        (Some(user), Some(_)) if user.contains(':') => {
+            return Err(ApiError::invalid(USERNAME, "it must not contain a colon"));
+        }
         (Some(user), Some(password)) => Some((user, password)),
         (None, None) => None,
         (Some(_), None) => return Err(ApiError::missing(PASSWORD)),

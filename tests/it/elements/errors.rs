@@ -150,6 +150,9 @@ async fn only_who_knows_the_secrets_may_ask() {
     }
     is_refusal(&world.ask(Method::POST, "/elements/api-v2/hubs/ecommerce/orders", None).await, 404, "read only");
     is_refusal(&world.ask(Method::POST, &own, None).await, 405, "POST");
+    let deliveries = "/notifications/subscriptions/deliveries?where=status='queued'";
+    is_refusal(&world.ask(Method::GET, deliveries, None).await, 404, "not served");
+    is_refusal(&world.ask(Method::GET, "/elements/bigcommerce/instances", None).await, 404, "not served");
     world.finish().await;
 }
 
