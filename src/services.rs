@@ -8,7 +8,7 @@ use crate::{
     connection::{
         Connection, ConnectionBuilder, LiveCatalog,
         catalog::{CatalogError, NoSoleConnection},
-        environment::record_environment,
+        environment::{self, record_environment},
         request::RequestRules,
     },
     directory::Directory,
@@ -37,6 +37,12 @@ pub enum ServicesError {
     /// Connections in the database cannot be taken up.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The environment's own connection is one of the database's as well.
+    #[error(
+        "BIGCOMMERCE_STORE_HASH: connection {0} connects this store and this destination already, and every order would go \
+         there twice: end it (`onetribe-relay connections remove {0}`), or leave the environment's four variables out"
+    )]
+    Doubled(ConnectionId),
     /// TLS roots cannot be read.
     #[error("no calls can be made: {0}")]
     Client(#[from] reqwest::Error),
@@ -97,7 +103,11 @@ impl Services {
             shops,
             metrics: metrics.clone(),
         });
-        if serves || inbox.connections(0).await?.is_empty() {
+        let records = inbox.connections(0).await?;
+        if let Some(id) = environment.as_ref().filter(|_| serves).and_then(|spec| environment::doubled(&records, spec)) {
+            return Err(ServicesError::Doubled(id));
+        }
+        if serves || records.is_empty() {
             record_environment(inbox.as_ref(), environment.as_ref(), Timestamp::now()).await?;
         }
         let keyring = Keyring::new(settings.credentials_keys.iter().cloned());

@@ -159,7 +159,7 @@ impl From<DirectoryError> for CommandError {
 
 /// Whether another value of a variable is what helps.
 pub fn is_configuration(error: &ServicesError) -> bool {
-    matches!(error, ServicesError::Catalog(CatalogError::Closed(_)))
+    matches!(error, ServicesError::Catalog(CatalogError::Closed(_)) | ServicesError::Doubled(_))
 }
 
 /// Prints why a command failed. The exit code tells wrong usage and configuration from everything else.

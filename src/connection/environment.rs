@@ -4,6 +4,7 @@
 use crate::{
     clock::Timestamp,
     inbox::{ConnectionRecord, ConnectionState, ConnectionUpdate, Inbox, InboxError, NewConnection},
+    object::ConnectionId,
     spec::{ConnectionSpec, DestinationKind, Origin, keyring::destination_mark},
 };
 
@@ -36,11 +37,26 @@ pub async fn record_environment(
     Ok(())
 }
 
+/// A connection of the API's that takes the same store's orders to the same destination: with the environment's own beside
+/// it, every order would go there twice.
+pub fn doubled(records: &[ConnectionRecord], spec: &ConnectionSpec) -> Option<ConnectionId> {
+    let (kind, store) = (spec.source.kind(), spec.source.store());
+    let destination = spec.destination.as_ref()?;
+    let is_same = |record: &&ConnectionRecord| {
+        record.origin == Origin::Api
+            && record.state != ConnectionState::Disconnected
+            && record.source_kind == kind
+            && record.store == store
+            && record.destination_mark.as_ref() == Some(&destination_mark(&record.hook_key, destination))
+    };
+    records.iter().find(is_same).map(|record| record.id)
+}
+
 /// What has to be written.
 #[derive(Default)]
 struct Plan {
     create: Option<NewConnection>,
-    updates: Vec<(crate::object::ConnectionId, ConnectionUpdate)>,
+    updates: Vec<(ConnectionId, ConnectionUpdate)>,
 }
 
 impl Plan {
@@ -116,10 +132,7 @@ fn difference(record: &ConnectionRecord, spec: &ConnectionSpec) -> Option<Connec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        object::ConnectionId,
-        spec::{BigCommerceAuth, BigCommerceSpec, DestinationSpec, SourceSpec},
-    };
+    use crate::spec::{BigCommerceAuth, BigCommerceSpec, DestinationSpec, SourceSpec};
 
     fn spec(store: &str, url: &str) -> ConnectionSpec {
         ConnectionSpec {
@@ -200,5 +213,20 @@ mod tests {
     fn other_connections_are_left_alone() {
         let api = ConnectionRecord { origin: Origin::Api, ..row(1, &spec("abcde", "https://x/1")) };
         assert!(Plan::of(&[api], None).updates.is_empty());
+    }
+
+    #[test]
+    fn one_store_and_destination_is_not_connected_twice() {
+        let own = spec("abcde", "https://x/1");
+        let api = ConnectionRecord { origin: Origin::Api, ..row(4, &own) };
+        assert_eq!(doubled(&[row(1, &own), api.clone()], &own), Some(ConnectionId(4)));
+        let others = [
+            row(1, &own),
+            ConnectionRecord { origin: Origin::App, ..api.clone() },
+            ConnectionRecord { state: ConnectionState::Disconnected, ..api.clone() },
+            ConnectionRecord { origin: Origin::Api, ..row(5, &spec("abcde", "https://x/2")) },
+            ConnectionRecord { origin: Origin::Api, ..row(6, &spec("other", "https://x/1")) },
+        ];
+        assert_eq!(doubled(&others, &own), None);
     }
 }
