@@ -2,6 +2,7 @@
 
 mod apart;
 mod api;
+mod changes;
 mod fairness;
 mod refused;
 mod shops;
