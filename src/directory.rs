@@ -36,6 +36,9 @@ pub enum DirectoryError {
     /// It is not any more what the change was made of; nothing has changed.
     #[error("connection {0} is being changed by others at the same time")]
     Overtaken(ConnectionId),
+    /// A store of the app waits for its payload URL.
+    #[error("connection {0} has no payload URL yet: it is entered on the app's page in the store")]
+    Incomplete(ConnectionId),
     /// The store refuses the credentials, or does not know itself by this name.
     #[error("the store refuses the credentials ({})", crate::humanize::failure(*.0))]
     Refused(Failure),
@@ -266,6 +269,11 @@ impl Directory {
             None => ConnectionUpdate::default(),
         };
         update.state = state_after(&connection, change);
+        let asks_for_active = change.state.is_some_and(|(state, _)| state == ConnectionState::Active);
+        let stays_incomplete = update.state.is_some_and(|(state, _)| state == ConnectionState::Incomplete);
+        if asks_for_active && stays_incomplete && connection.state == ConnectionState::Incomplete {
+            return Err(DirectoryError::Incomplete(id));
+        }
         update.token_digest = change.token_digest.clone().map(Some);
         update.begins_at = change.begins_anew.then(Timestamp::now);
         update.known_revision = known_revision;

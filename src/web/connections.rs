@@ -248,6 +248,7 @@ pub(super) fn refused_by_directory(error: &DirectoryError) -> HttpResponse {
         DirectoryError::Duplicate(_) => (StatusCode::CONFLICT, "change that one (PATCH), or end it first (DELETE)"),
         DirectoryError::EnvironmentsOwn(_) => (StatusCode::CONFLICT, ""),
         DirectoryError::Disconnected(_) => (StatusCode::CONFLICT, ""),
+        DirectoryError::Incomplete(_) => (StatusCode::CONFLICT, "or give a `destination` as well"),
         DirectoryError::Overtaken(_) => (StatusCode::CONFLICT, "try again"),
         DirectoryError::Unknown(_) => (StatusCode::NOT_FOUND, ""),
         DirectoryError::Refused(failure) => (StatusCode::UNPROCESSABLE_ENTITY, cure_of(*failure)),

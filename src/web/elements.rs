@@ -280,7 +280,8 @@ impl From<DirectoryError> for ApiError {
             }
             DirectoryError::Duplicate(_)
             | DirectoryError::EnvironmentsOwn(_)
-            | DirectoryError::Overtaken(_) => Self::new(409, error.to_string()),
+            | DirectoryError::Overtaken(_)
+            | DirectoryError::Incomplete(_) => Self::new(409, error.to_string()),
             DirectoryError::Keyring(_) => Self::new(500, error.to_string()),
             DirectoryError::Inbox(error) => error.into(),
         }
