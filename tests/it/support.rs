@@ -1,7 +1,9 @@
 //! What tests of several areas need.
 
 pub mod chromium;
+pub mod proxy;
 pub mod receiver;
+pub mod replica;
 pub mod schema;
 pub mod sealed;
 pub mod tls;
