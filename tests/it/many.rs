@@ -4,6 +4,7 @@ mod apart;
 mod api;
 mod changes;
 mod fairness;
+mod kinds;
 mod refused;
 mod shops;
 mod trouble;
