@@ -33,6 +33,12 @@ pub enum DirectoryError {
     /// It has ended; its credentials are wiped.
     #[error("connection {0} is disconnected: make it anew")]
     Disconnected(ConnectionId),
+    /// It is not any more what the change was made of; nothing has changed.
+    #[error("connection {0} is being changed by others at the same time")]
+    Overtaken(ConnectionId),
+    /// A store of the app waits for its payload URL.
+    #[error("connection {0} has no payload URL yet: it is entered on the app's page in the store")]
+    Incomplete(ConnectionId),
     /// The store refuses the credentials, or does not know itself by this name.
     #[error("the store refuses the credentials ({})", crate::humanize::failure(*.0))]
     Refused(Failure),
@@ -64,24 +70,28 @@ impl From<CallError> for DirectoryError {
 pub struct Change {
     /// The whole spec as it is to be.
     pub spec: Option<ConnectionSpec>,
+    /// The spec that it was derived from, if there was one. If the connection has another by now, the change is overtaken.
+    pub former: Option<ConnectionSpec>,
     /// What happens with its events.
     pub state: Option<(ConnectionState, Option<PauseReason>)>,
     /// A digest of its Element token.
     pub token_digest: Option<Vec<u8>>,
-    /// Whether the credentials are tried first.
-    pub verifies: bool,
     /// Whether changes count from now on only.
     pub begins_anew: bool,
 }
 
-/// All connections, to be made, changed and ended.
+/// How often something is decided anew because another process was faster with a change.
+const TRIES: u32 = 100;
+
+/// All connections, to be made, changed and ended. Whatever is decided here is decided on what the catalog holds, and
+/// is written only if no other process has changed a connection since: else it is decided anew.
 pub struct Directory {
     inbox: Arc<dyn Inbox>,
     catalog: Arc<LiveCatalog>,
     builder: Arc<ConnectionBuilder>,
     registrar: Arc<Registrar>,
-    /// One new connection at a time: two at once could be the same.
-    making: Mutex<()>,
+    /// One decision at a time: two new connections at once could be the same, two changes undo each other.
+    deciding: Mutex<()>,
 }
 
 impl Directory {
@@ -92,7 +102,7 @@ impl Directory {
         builder: Arc<ConnectionBuilder>,
         registrar: Arc<Registrar>,
     ) -> Self {
-        Self { inbox, catalog, builder, registrar, making: Mutex::default() }
+        Self { inbox, catalog, builder, registrar, deciding: Mutex::default() }
     }
 
     /// The live connections.
@@ -144,13 +154,35 @@ impl Directory {
         if verifies {
             self.verify(&spec).await?;
         }
-        let _making = self.making.lock().await;
-        self.refresh().await?;
-        if let Some(same) = self.same_as(&spec, None) {
+        let _deciding = self.deciding.lock().await;
+        for _ in 0..TRIES {
+            match self.try_create(&spec, state, token_digest.clone()).await {
+                Err(DirectoryError::Inbox(InboxError::Superseded)) => {}
+                done => return done,
+            }
+        }
+        Err(InboxError::Superseded.into())
+    }
+
+    async fn try_create(
+        &self,
+        spec: &ConnectionSpec,
+        state: ConnectionState,
+        token_digest: Option<Vec<u8>>,
+    ) -> Result<Arc<Connection>, DirectoryError> {
+        let known_revision = Some(self.known_revision().await?);
+        if let Some(same) = self.same_as(spec, None) {
             if same.state != ConnectionState::Disconnected {
                 return Err(DirectoryError::Duplicate(same.id));
             }
-            return self.take_up(&same, spec, state, token_digest).await;
+            let update = ConnectionUpdate {
+                state: Some((state, None)),
+                token_digest: Some(token_digest),
+                known_revision,
+                ..self.update_of(&same, spec)?
+            };
+            self.inbox.update_connection(same.id, update).await?;
+            return self.current(same.id).await;
         }
         let hook_key = new_hook_key();
         let new = NewConnection {
@@ -162,9 +194,10 @@ impl Directory {
             destination_kind: spec.destination.as_ref().map(|destination| destination.kind()),
             destination_host: spec.destination.as_ref().map(|destination| destination.host()),
             destination_mark: spec.destination.as_ref().map(|destination| destination_mark(&hook_key, destination)),
-            sealed: Some(self.keyring().seal(&hook_key, &spec)?),
+            sealed: Some(self.keyring().seal(&hook_key, spec)?),
             hook_key,
             token_digest,
+            known_revision,
         };
         let id = self.inbox.create_connection(new, Timestamp::now()).await?;
         self.current(id).await
@@ -192,20 +225,6 @@ impl Directory {
         same.into_iter().next()
     }
 
-    async fn take_up(
-        &self,
-        same: &Connection,
-        spec: ConnectionSpec,
-        state: ConnectionState,
-        token_digest: Option<Vec<u8>>,
-    ) -> Result<Arc<Connection>, DirectoryError> {
-        let mut update = self.update_of(same, &spec)?;
-        update.state = Some((state, None));
-        update.token_digest = Some(token_digest);
-        self.inbox.update_connection(same.id, update).await?;
-        self.current(same.id).await
-    }
-
     /// What is to be kept of a spec.
     fn update_of(&self, connection: &Connection, spec: &ConnectionSpec) -> Result<ConnectionUpdate, DirectoryError> {
         let destination = spec.destination.as_ref().map(|destination| {
@@ -222,27 +241,42 @@ impl Directory {
     /// Changes a connection.
     ///
     /// # Errors
-    /// [`DirectoryError`]; nothing has changed then.
+    /// [`DirectoryError`]; nothing has changed then. [`DirectoryError::Overtaken`] asks for the change of what the
+    /// connection is by now.
     pub async fn change(&self, id: ConnectionId, change: Change) -> Result<Arc<Connection>, DirectoryError> {
-        let connection = self.changeable(id)?;
-        if connection.state == ConnectionState::Disconnected {
-            return Err(DirectoryError::Disconnected(id));
+        self.open(id)?;
+        let _deciding = self.deciding.lock().await;
+        for _ in 0..TRIES {
+            match self.try_change(id, &change).await {
+                Err(DirectoryError::Inbox(InboxError::Superseded)) => {}
+                done => return done,
+            }
         }
-        if let Some(spec) = change.spec.as_ref().filter(|_| change.verifies) {
-            self.verify(spec).await?;
-        }
-        // No other may become the same meanwhile.
-        let _making = self.making.lock().await;
-        if let Some(spec) = &change.spec {
-            self.check_destination(&connection, spec).await?;
-        }
+        Err(DirectoryError::Overtaken(id))
+    }
+
+    async fn try_change(&self, id: ConnectionId, change: &Change) -> Result<Arc<Connection>, DirectoryError> {
+        let known_revision = Some(self.known_revision().await?);
+        let connection = self.open(id)?;
         let mut update = match &change.spec {
-            Some(spec) => self.update_of(&connection, spec)?,
+            Some(spec) => {
+                if connection.link.as_ref().map(|link| &link.spec) != change.former.as_ref() {
+                    return Err(DirectoryError::Overtaken(id));
+                }
+                self.check_destination(&connection, spec)?;
+                self.update_of(&connection, spec)?
+            }
             None => ConnectionUpdate::default(),
         };
-        update.state = state_after(&connection, &change);
-        update.token_digest = change.token_digest.map(Some);
+        update.state = state_after(&connection, change);
+        let asks_for_active = change.state.is_some_and(|(state, _)| state == ConnectionState::Active);
+        let stays_incomplete = update.state.is_some_and(|(state, _)| state == ConnectionState::Incomplete);
+        if asks_for_active && stays_incomplete && connection.state == ConnectionState::Incomplete {
+            return Err(DirectoryError::Incomplete(id));
+        }
+        update.token_digest = change.token_digest.clone().map(Some);
         update.begins_at = change.begins_anew.then(Timestamp::now);
+        update.known_revision = known_revision;
         if !self.inbox.update_connection(id, update).await? {
             return Err(DirectoryError::Unknown(id));
         }
@@ -250,12 +284,11 @@ impl Directory {
     }
 
     /// Whether a destination that is another than before is not one that the store is connected to already.
-    async fn check_destination(&self, connection: &Connection, spec: &ConnectionSpec) -> Result<(), DirectoryError> {
+    fn check_destination(&self, connection: &Connection, spec: &ConnectionSpec) -> Result<(), DirectoryError> {
         let former = connection.link.as_ref().and_then(|link| link.spec.destination.as_ref());
         if spec.destination.as_ref() == former {
             return Ok(());
         }
-        self.refresh().await?;
         match self.same_as(spec, Some(connection.id)) {
             Some(same) if same.state != ConnectionState::Disconnected => Err(DirectoryError::Duplicate(same.id)),
             _ => Ok(()),
@@ -294,18 +327,41 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError`]; those before it are sealed anew.
     pub async fn rekey(&self) -> Result<usize, DirectoryError> {
-        let records: Vec<ConnectionRecord> = self.inbox.connections(0).await?;
-        let mut count = 0;
-        for record in records {
+        let mut records: Vec<ConnectionRecord> = self.inbox.connections(0).await?;
+        let mut known = records.last().map_or(0, |record| record.revision);
+        let (mut count, mut superseded) = (0, 0);
+        while let Some(record) = records.pop() {
             let Some(sealed) = record.sealed.as_ref().filter(|sealed| self.keyring().needs_rekey(sealed)) else {
                 continue;
             };
             let spec = self.keyring().open(&record.hook_key, sealed)?;
             let sealed = Some(Some(self.keyring().seal(&record.hook_key, &spec)?));
-            self.inbox.update_connection(record.id, ConnectionUpdate { sealed, ..Default::default() }).await?;
-            count += 1;
+            let update = ConnectionUpdate { sealed, known_revision: Some(known), ..Default::default() };
+            match self.inbox.update_connection(record.id, update).await {
+                Ok(_) => count += 1,
+                Err(InboxError::Superseded) if superseded < TRIES => superseded += 1,
+                Err(error) => return Err(error.into()),
+            }
+            // This change, or somebody else's: what is left is looked at as it is by now.
+            let changed = self.inbox.connections(known).await?;
+            known = changed.last().map_or(known, |record| record.revision);
+            records.retain(|record| changed.iter().all(|newer| newer.id != record.id));
+            records.extend(changed);
         }
         Ok(count)
+    }
+
+    /// A connection that can be changed and has not ended.
+    fn open(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {
+        let connection = self.changeable(id)?;
+        let has_ended = connection.state == ConnectionState::Disconnected;
+        if has_ended { Err(DirectoryError::Disconnected(id)) } else { Ok(connection) }
+    }
+
+    /// Takes up what has changed; the revision that the catalog is at, at least.
+    async fn known_revision(&self) -> Result<i64, DirectoryError> {
+        self.refresh().await?;
+        Ok(self.catalog.revision().await)
     }
 
     fn changeable(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {

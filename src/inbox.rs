@@ -164,10 +164,10 @@ pub trait Inbox: Send + Sync {
     /// Every connection changed after `revision`, by revision; all of them for 0.
     async fn connections(&self, revision: i64) -> Result<Vec<ConnectionRecord>, InboxError>;
 
-    /// Keeps a new connection.
+    /// Keeps a new connection; see [`NewConnection::known_revision`].
     async fn create_connection(&self, connection: NewConnection, now: Timestamp) -> Result<ConnectionId, InboxError>;
 
-    /// Changes a connection. False if there is none with this id.
+    /// Changes a connection; see [`ConnectionUpdate::known_revision`]. False if there is none with this id.
     async fn update_connection(&self, id: ConnectionId, update: ConnectionUpdate) -> Result<bool, InboxError>;
 
     // Feeds, hooks, outages, alerts.

@@ -249,21 +249,18 @@ async fn pause(services: &Services, connection: &Connection) -> Result<(), Comma
 }
 
 async fn resume(services: &Services, connection: &Connection) -> Result<(), CommandError> {
-    match connection.state {
-        ConnectionState::Active => {
-            return output::line(format_args!("{} is active already.", named(connection)));
-        }
-        ConnectionState::Incomplete => {
-            return Err(CommandError::failed(format_args!(
-                "{} has no payload URL yet: it is entered on the app's page in the store",
-                named(connection)
-            )));
-        }
-        ConnectionState::Paused | ConnectionState::Disconnected => {}
+    if connection.state == ConnectionState::Active {
+        return output::line(format_args!("{} is active already.", named(connection)));
     }
     let state = Some((ConnectionState::Active, None));
-    let active = services.directory.change(connection.id, Change { state, ..Change::default() }).await?;
-    output::line(format_args!("{} is active.", named(&active)))?;
+    let resumed = services.directory.change(connection.id, Change { state, ..Change::default() }).await?;
+    if resumed.state == ConnectionState::Incomplete {
+        return output::line(format_args!(
+            "{} is not paused any more, and has no payload URL yet: it is entered on the app's page in the store.",
+            named(&resumed)
+        ));
+    }
+    output::line(format_args!("{} is active.", named(&resumed)))?;
     output::line(taken_up(services, "delivers what waits").await?)
 }
 

@@ -108,6 +108,7 @@ fn new(spec: &ConnectionSpec) -> NewConnection {
         hook_key: hook_key(spec),
         token_digest: None,
         sealed: None,
+        known_revision: None,
     }
 }
 

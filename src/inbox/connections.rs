@@ -108,6 +108,8 @@ pub struct NewConnection {
     pub token_digest: Option<Vec<u8>>,
     /// The spec; none for the environment's.
     pub sealed: Option<Sealed>,
+    /// See [`ConnectionUpdate::known_revision`].
+    pub known_revision: Option<i64>,
 }
 
 /// What of a connection is to change; `None` leaves as it is.
@@ -125,4 +127,7 @@ pub struct ConnectionUpdate {
     pub token_digest: Option<Option<Vec<u8>>>,
     /// From when on changes count.
     pub begins_at: Option<Timestamp>,
+    /// The newest revision of any connection that this was decided on. If one has changed since, nothing is written, and
+    /// the answer is [`super::InboxError::Superseded`].
+    pub known_revision: Option<i64>,
 }

@@ -21,6 +21,9 @@ pub enum InboxError {
     /// The database cannot be opened as it stands.
     #[error("{0}")]
     Unfit(String),
+    /// A connection has changed since the revision that a change was decided on; nothing has been written.
+    #[error("connections have been changed by others at the same time")]
+    Superseded,
     /// The inbox has been closed.
     #[error("the inbox is closed")]
     Closed,

@@ -41,6 +41,9 @@ const MOST_EXCHANGES: usize = 32;
 /// Installs that are remembered. Only the newest of a store counts.
 const MOST_INSTALLS: usize = 4096;
 
+/// How often a change is made anew of what the connection is by then, because another replica was faster.
+const TRIES: u32 = 20;
+
 /// What the app's routes work with, if the app is served.
 pub(super) struct App {
     client_id: String,

@@ -34,6 +34,8 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 /// A request for a connection has a few hundred bytes.
 const MAX_BODY: usize = 64 * 1024;
+/// How often a change is made anew of what the connection is by then.
+const TRIES: u32 = 20;
 
 /// The routes.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -246,6 +248,8 @@ pub(super) fn refused_by_directory(error: &DirectoryError) -> HttpResponse {
         DirectoryError::Duplicate(_) => (StatusCode::CONFLICT, "change that one (PATCH), or end it first (DELETE)"),
         DirectoryError::EnvironmentsOwn(_) => (StatusCode::CONFLICT, ""),
         DirectoryError::Disconnected(_) => (StatusCode::CONFLICT, ""),
+        DirectoryError::Incomplete(_) => (StatusCode::CONFLICT, "or give a `destination` as well"),
+        DirectoryError::Overtaken(_) => (StatusCode::CONFLICT, "try again"),
         DirectoryError::Unknown(_) => (StatusCode::NOT_FOUND, ""),
         DirectoryError::Refused(failure) => (StatusCode::UNPROCESSABLE_ENTITY, cure_of(*failure)),
         DirectoryError::Unreachable(_) => {
@@ -281,31 +285,53 @@ async fn change(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let services = &relay.services;
-    if connection.is_environments() {
-        return refused_by_directory(&DirectoryError::EnvironmentsOwn(connection.id));
-    }
-    let Some(link) = &connection.link else {
-        return refused_by_directory(&DirectoryError::Disconnected(connection.id));
-    };
-    let asked = match ConnectionChange::from_json(&body, &link.spec, &services.request_rules()) {
-        Ok(asked) => asked,
-        Err(error) => return refused_request(&error),
-    };
-    if let Err(problem) = check_addresses(&asked.spec, services.http.policy()).await {
-        return refused_request(&problem.into());
-    }
-    let change = Change {
-        state: asked.state.map(|state| (state, pause_reason(state))),
-        verifies: asked.is_source_changed,
-        spec: Some(asked.spec).filter(|spec| *spec != link.spec),
-        token_digest: None,
-        begins_anew: false,
-    };
-    match services.directory.change(connection.id, change).await {
+    match changed(&relay, connection, &body).await {
         Ok(connection) => answer(&relay, StatusCode::OK, &connection).await,
-        Err(error) => refused_by_directory(&error),
+        Err(ChangeError::Request(error)) => refused_request(&error),
+        Err(ChangeError::Directory(error)) => refused_by_directory(&error),
     }
+}
+
+enum ChangeError {
+    Request(RequestProblem),
+    Directory(DirectoryError),
+}
+
+/// Changes the given fields of the connection as it is now. Whoever changes others of its fields meanwhile, here or at
+/// another replica, loses none of them.
+async fn changed(relay: &Relay, connection: Arc<Connection>, body: &[u8]) -> Result<Arc<Connection>, ChangeError> {
+    let (id, services) = (connection.id, &relay.services);
+    let mut current = Some(connection);
+    let mut verified = None;
+    for _ in 0..TRIES {
+        let connection = current.take().or_else(|| services.connection(id));
+        let connection = connection.ok_or(ChangeError::Directory(DirectoryError::Unknown(id)))?;
+        if connection.is_environments() {
+            return Err(ChangeError::Directory(DirectoryError::EnvironmentsOwn(id)));
+        }
+        let Some(link) = &connection.link else {
+            return Err(ChangeError::Directory(DirectoryError::Disconnected(id)));
+        };
+        let asked = ConnectionChange::from_json(body, &link.spec, &services.request_rules());
+        let ConnectionChange { spec, state, is_source_changed } = asked.map_err(ChangeError::Request)?;
+        let checked = check_addresses(&spec, services.http.policy()).await;
+        checked.map_err(|problem| ChangeError::Request(problem.into()))?;
+        if is_source_changed && verified.as_ref() != Some(&spec.source) {
+            services.directory.verify(&spec).await.map_err(ChangeError::Directory)?;
+            verified = Some(spec.source.clone());
+        }
+        let change = Change {
+            state: state.map(|state| (state, pause_reason(state))),
+            spec: Some(spec).filter(|spec| *spec != link.spec),
+            former: Some(link.spec.clone()),
+            ..Change::default()
+        };
+        match services.directory.change(id, change).await {
+            Err(DirectoryError::Overtaken(_)) => {}
+            done => return done.map_err(ChangeError::Directory),
+        }
+    }
+    Err(ChangeError::Directory(DirectoryError::Overtaken(id)))
 }
 
 /// Who asks for a pause is its reason.

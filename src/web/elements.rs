@@ -278,7 +278,10 @@ impl From<DirectoryError> for ApiError {
             DirectoryError::Unknown(id) | DirectoryError::Disconnected(id) => {
                 Self::not_found(format!("No instance found with ID {id}"))
             }
-            DirectoryError::Duplicate(_) | DirectoryError::EnvironmentsOwn(_) => Self::new(409, error.to_string()),
+            DirectoryError::Duplicate(_)
+            | DirectoryError::EnvironmentsOwn(_)
+            | DirectoryError::Overtaken(_)
+            | DirectoryError::Incomplete(_) => Self::new(409, error.to_string()),
             DirectoryError::Keyring(_) => Self::new(500, error.to_string()),
             DirectoryError::Inbox(error) => error.into(),
         }

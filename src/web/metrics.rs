@@ -26,7 +26,6 @@ use crate::{
     inbox::{ConnectionState, Side, Summary},
     metrics::PREFIX,
     object::ConnectionId,
-    services::Services,
     telemetry,
 };
 
@@ -82,7 +81,7 @@ async fn gauges(relay: &Relay) -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The version of the relay", build);
-    connections(services, &mut registry);
+    connections(relay, &mut registry);
     if let Some(shards) = relay.shards.get() {
         let held = gauge(whole(shards.borrow().count() as u64));
         registry.register("shards_held", "Of the 64 shards, those at whose connections this relay works", held);
@@ -132,8 +131,10 @@ fn whole(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// How many connections are in which state, and which sides are down.
-fn connections(services: &Services, registry: &mut Registry) {
+/// How many connections are in which state, and which sides are down. Trouble is counted by the replica that works at the
+/// connection alone: another may have met it once, in a check, and would not see the end of it.
+fn connections(relay: &Relay, registry: &mut Registry) {
+    let held = relay.shards.get().map(|shards| shards.borrow().clone()).unwrap_or_default();
     let states = Family::<StateLabel, Gauge>::default();
     let down_count = Family::<SideLabel, Gauge>::default();
     let down = Family::<TroubleLabel, Gauge>::default();
@@ -147,9 +148,9 @@ fn connections(services: &Services, registry: &mut Registry) {
         drop(down_count.get_or_create(&SideLabel { side: side.code() }));
     }
     let mut labelled = 0;
-    for connection in services.catalog.all() {
+    for connection in relay.services.catalog.all() {
         states.get_or_create(&StateLabel { state: connection.state.name() }).inc();
-        let Some(link) = &connection.link else { continue };
+        let Some(link) = connection.link.as_ref().filter(|_| held.holds(connection.shard)) else { continue };
         for side in Side::ALL {
             if link.breaker(side).outage().is_none() {
                 continue;

@@ -3,6 +3,7 @@
 mod backfill;
 mod forms;
 mod frame;
+mod incomplete;
 mod install;
 mod lifecycle;
 mod load;

@@ -12,6 +12,7 @@ mod many;
 mod operator;
 mod promises;
 mod relay;
+mod replicas;
 mod support;
 mod unit;
 mod variables;

@@ -2,7 +2,9 @@
 
 mod apart;
 mod api;
+mod changes;
 mod fairness;
+mod kinds;
 mod refused;
 mod shops;
 mod trouble;

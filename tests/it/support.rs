@@ -1,8 +1,11 @@
 //! What tests of several areas need.
 
 pub mod chromium;
+pub mod proxy;
 pub mod receiver;
+pub mod replica;
 pub mod schema;
+pub mod sealed;
 pub mod tls;
 
 pub use sandbox::postgres;

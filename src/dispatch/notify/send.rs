@@ -299,20 +299,28 @@ impl Lane {
              PUT /notifications/subscriptions/deliveries?where=status='queued'",
             self.connection.name
         );
-        let catalog = &self.shared.catalog;
-        let is_active = catalog.get(connection).is_some_and(|now| now.state == ConnectionState::Active);
-        let update =
-            ConnectionUpdate { state: Some((ConnectionState::Paused, Some(reason))), ..ConnectionUpdate::default() };
-        let paused = async {
-            if is_active {
-                self.shared.inbox.update_connection(connection, update).await?;
-                catalog.refresh(self.shared.inbox.as_ref()).await?;
-            }
-            Ok::<(), InboxError>(())
-        };
-        if let Err(error) = paused.await {
+        if let Err(error) = self.pause_active(reason).await {
             tracing::error!(%connection, %error, "connection {connection} could not be paused: {error}");
             tokio::time::sleep(super::super::delivery::SETTLE_PAUSE).await;
+        }
+    }
+
+    /// What has been paused or ended meanwhile, perhaps at another replica, stays so.
+    async fn pause_active(&self, reason: PauseReason) -> Result<(), InboxError> {
+        let (catalog, inbox) = (&self.shared.catalog, self.shared.inbox.as_ref());
+        loop {
+            catalog.refresh(inbox).await?;
+            let known_revision = Some(catalog.revision().await);
+            let connection = self.connection.id;
+            if catalog.get(connection).is_none_or(|now| now.state != ConnectionState::Active) {
+                return Ok(());
+            }
+            let state = Some((ConnectionState::Paused, Some(reason)));
+            let update = ConnectionUpdate { state, known_revision, ..ConnectionUpdate::default() };
+            match inbox.update_connection(connection, update).await {
+                Err(InboxError::Superseded) => {}
+                done => return done.map(drop).and(catalog.refresh(inbox).await),
+            }
         }
     }
 }

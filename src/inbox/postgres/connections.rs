@@ -14,7 +14,17 @@ use crate::{
     spec::{DestinationKind, Origin, SourceKind, keyring::Sealed},
 };
 
-const NEXT_REVISION: &str = "UPDATE catalog SET revision = revision + 1 RETURNING revision";
+/// Takes the next revision, and with it the lock under which connections change. `None` if one has changed since the
+/// revision that the caller knows; the one taken is then nobody's, which is no matter.
+async fn next_revision(db: &mut PgConnection, known: Option<i64>) -> Result<Option<i64>, sqlx::Error> {
+    let next = "UPDATE catalog SET revision = revision + 1 RETURNING revision";
+    let revision: i64 = sqlx::query_scalar(next).fetch_one(&mut *db).await?;
+    let Some(known) = known else { return Ok(Some(revision)) };
+    // A statement of its own: it sees what was committed while the one before waited for the lock.
+    let changed = "SELECT EXISTS (SELECT 1 FROM connections WHERE revision > $1)";
+    let is_superseded: bool = sqlx::query_scalar(changed).bind(known).fetch_one(db).await?;
+    Ok((!is_superseded).then_some(revision))
+}
 
 /// Every connection changed after `revision`, by revision.
 pub(super) async fn since(
@@ -68,45 +78,49 @@ fn text(text: &str) -> String {
     text.replace('\0', "")
 }
 
+/// Keeps a new connection. `None` if its decision is superseded.
 pub(super) async fn create(
     db: &mut PgConnection,
     new: &NewConnection,
     now: Timestamp,
-) -> Result<ConnectionId, InboxError> {
+) -> Result<Option<ConnectionId>, InboxError> {
     let sql = "INSERT INTO connections (origin, state, name, source_kind, store, shard, destination_kind,
                    destination_host, destination_mark, hook_key, token_digest, key_id, sealed, created_at, begins_at, revision)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15) RETURNING id";
-    let id = transaction!(db, |transaction| {
-        let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *transaction).await?;
-        sqlx::query_scalar(sql)
-            .bind(new.origin.code())
-            .bind(new.state.code())
-            .bind(text(&new.name))
-            .bind(new.source_kind.code())
-            .bind(text(&new.store))
-            .bind(shard_of(new.source_kind, &new.store).cast_signed())
-            .bind(new.destination_kind.map(DestinationKind::code))
-            .bind(new.destination_host.as_deref().map(text))
-            .bind(&new.destination_mark)
-            .bind(&new.hook_key)
-            .bind(&new.token_digest)
-            .bind(new.sealed.as_ref().map(|sealed| sealed.key_id))
-            .bind(new.sealed.as_ref().map(|sealed| &sealed.bytes))
-            .bind(now.millis())
-            .bind(revision)
-            .fetch_one(&mut *transaction)
-            .await?
+    let id: Option<i64> = transaction!(db, |transaction| {
+        match next_revision(&mut transaction, new.known_revision).await? {
+            None => None,
+            Some(revision) => {
+                let query = sqlx::query_scalar(sql)
+                    .bind(new.origin.code())
+                    .bind(new.state.code())
+                    .bind(text(&new.name))
+                    .bind(new.source_kind.code())
+                    .bind(text(&new.store))
+                    .bind(shard_of(new.source_kind, &new.store).cast_signed())
+                    .bind(new.destination_kind.map(DestinationKind::code))
+                    .bind(new.destination_host.as_deref().map(text))
+                    .bind(&new.destination_mark)
+                    .bind(&new.hook_key)
+                    .bind(&new.token_digest)
+                    .bind(new.sealed.as_ref().map(|sealed| sealed.key_id))
+                    .bind(new.sealed.as_ref().map(|sealed| &sealed.bytes))
+                    .bind(now.millis())
+                    .bind(revision);
+                Some(query.fetch_one(&mut *transaction).await?)
+            }
+        }
     })?;
-    Ok(ConnectionId(id))
+    Ok(id.map(ConnectionId))
 }
 
-/// Changes what the update names. False if there is no such connection.
+/// Changes what the update names. False if there is no such connection, `None` if the decision is superseded.
 pub(super) async fn update(
     db: &mut PgConnection,
     id: ConnectionId,
     update: &ConnectionUpdate,
     begins_at: Option<Timestamp>,
-) -> Result<bool, InboxError> {
+) -> Result<Option<bool>, InboxError> {
     let sql = "UPDATE connections SET
                    state = coalesce($2, state),
                    pause_reason = CASE WHEN $2 IS NULL THEN pause_reason ELSE $3 END,
@@ -123,26 +137,28 @@ pub(super) async fn update(
     let destination = update.destination.as_ref().and_then(Option::as_ref);
     let sealed = update.sealed.as_ref().and_then(Option::as_ref);
     let done = transaction!(db, |transaction| {
-        let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *transaction).await?;
-        let done = sqlx::query(sql)
-            .bind(id.0)
-            .bind(update.state.map(|(state, _)| state.code()))
-            .bind(update.state.and_then(|(_, reason)| reason).map(PauseReason::code))
-            .bind(update.name.as_deref().map(text))
-            .bind(update.destination.is_some())
-            .bind(destination.map(|(kind, _, _)| kind.code()))
-            .bind(destination.map(|(_, host, _)| text(host)))
-            .bind(destination.map(|(_, _, mark)| mark))
-            .bind(update.sealed.is_some())
-            .bind(sealed.map(|sealed| sealed.key_id))
-            .bind(sealed.map(|sealed| &sealed.bytes))
-            .bind(update.token_digest.is_some())
-            .bind(update.token_digest.as_ref().and_then(Option::as_ref))
-            .bind(begins_at.map(Timestamp::millis))
-            .bind(revision)
-            .execute(&mut *transaction)
-            .await?;
-        done.rows_affected() > 0
+        match next_revision(&mut transaction, update.known_revision).await? {
+            None => None,
+            Some(revision) => {
+                let query = sqlx::query(sql)
+                    .bind(id.0)
+                    .bind(update.state.map(|(state, _)| state.code()))
+                    .bind(update.state.and_then(|(_, reason)| reason).map(PauseReason::code))
+                    .bind(update.name.as_deref().map(text))
+                    .bind(update.destination.is_some())
+                    .bind(destination.map(|(kind, _, _)| kind.code()))
+                    .bind(destination.map(|(_, host, _)| text(host)))
+                    .bind(destination.map(|(_, _, mark)| mark))
+                    .bind(update.sealed.is_some())
+                    .bind(sealed.map(|sealed| sealed.key_id))
+                    .bind(sealed.map(|sealed| &sealed.bytes))
+                    .bind(update.token_digest.is_some())
+                    .bind(update.token_digest.as_ref().and_then(Option::as_ref))
+                    .bind(begins_at.map(Timestamp::millis))
+                    .bind(revision);
+                Some(query.execute(&mut *transaction).await?.rows_affected() > 0)
+            }
+        }
     })?;
     Ok(done)
 }

@@ -211,7 +211,7 @@ impl Inbox for PostgresInbox {
         let shard = shard_of(connection.source_kind, &connection.store);
         let create =
             self.changes.run(move |db| Box::pin(async move { connections::create(db, &connection, now).await }));
-        let id = create.await?;
+        let id = create.await?.ok_or(InboxError::Superseded)?;
         self.shared.shards.lock().insert(id, shard);
         self.shared.signal_change(id);
         Ok(id)
@@ -221,7 +221,7 @@ impl Inbox for PostgresInbox {
         let begins_at = update.begins_at.map(|at| self.shared.clock.inward(at));
         let update =
             self.changes.run(move |db| Box::pin(async move { connections::update(db, id, &update, begins_at).await }));
-        let is_there = update.await?;
+        let is_there = update.await?.ok_or(InboxError::Superseded)?;
         if is_there {
             self.shared.signal_change(id);
         }

@@ -60,18 +60,25 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ConnectionRecord> {
     })
 }
 
-fn next_revision(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
+/// Takes the next revision. `None` if a connection has changed since the revision that the caller knows.
+fn next_revision(transaction: &Transaction<'_>, known: Option<i64>) -> rusqlite::Result<Option<i64>> {
+    if let Some(known) = known {
+        let sql = "SELECT EXISTS (SELECT 1 FROM connections WHERE revision > ?1)";
+        if transaction.prepare(sql)?.query_row([known], |row| row.get(0))? {
+            return Ok(None);
+        }
+    }
     let sql = "UPDATE catalog SET revision = revision + 1 RETURNING revision";
-    transaction.prepare(sql)?.query_row([], |row| row.get(0))
+    transaction.prepare(sql)?.query_row([], |row| row.get(0)).map(Some)
 }
 
-/// Keeps a new connection.
+/// Keeps a new connection. `None` if its decision is superseded.
 pub(super) fn create(
     transaction: &mut Transaction<'_>,
     new: &NewConnection,
     now: Timestamp,
-) -> rusqlite::Result<ConnectionId> {
-    let revision = next_revision(transaction)?;
+) -> rusqlite::Result<Option<ConnectionId>> {
+    let Some(revision) = next_revision(transaction, new.known_revision)? else { return Ok(None) };
     let sql = "INSERT INTO connections (origin, state, name, source_kind, store, destination_kind, destination_host,
                    destination_mark, hook_key, token_digest, key_id, sealed, created_at, begins_at, revision)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)";
@@ -91,19 +98,19 @@ pub(super) fn create(
         now.millis(),
         revision,
     ])?;
-    Ok(ConnectionId(transaction.connection().last_insert_rowid()))
+    Ok(Some(ConnectionId(transaction.connection().last_insert_rowid())))
 }
 
-/// Changes a connection. False if there is none with this id.
+/// Changes a connection. False if there is none with this id, `None` if the decision is superseded.
 pub(super) fn update(
     transaction: &mut Transaction<'_>,
     id: ConnectionId,
     update: &ConnectionUpdate,
-) -> rusqlite::Result<bool> {
-    let revision = next_revision(transaction)?;
+) -> rusqlite::Result<Option<bool>> {
+    let Some(revision) = next_revision(transaction, update.known_revision)? else { return Ok(None) };
     let sql = "UPDATE connections SET revision = ?2 WHERE id = ?1";
     if transaction.prepare(sql)?.execute((id.0, revision))? == 0 {
-        return Ok(false);
+        return Ok(Some(false));
     }
     if let Some((state, reason)) = update.state {
         let sql = "UPDATE connections SET state = ?2, pause_reason = ?3 WHERE id = ?1";
@@ -134,5 +141,5 @@ pub(super) fn update(
         let sql = "UPDATE connections SET begins_at = ?2 WHERE id = ?1";
         transaction.prepare(sql)?.execute((id.0, begins_at.millis()))?;
     }
-    Ok(true)
+    Ok(Some(true))
 }

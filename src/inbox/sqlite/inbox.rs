@@ -135,11 +135,13 @@ impl Inbox for SqliteInbox {
     }
 
     async fn create_connection(&self, connection: NewConnection, now: Timestamp) -> Result<ConnectionId, InboxError> {
-        self.writer.change(move |transaction| connections::create(transaction, &connection, now)).await
+        let made = self.writer.change(move |transaction| connections::create(transaction, &connection, now)).await?;
+        made.ok_or(InboxError::Superseded)
     }
 
     async fn update_connection(&self, id: ConnectionId, update: ConnectionUpdate) -> Result<bool, InboxError> {
-        self.writer.change(move |transaction| connections::update(transaction, id, &update)).await
+        let done = self.writer.change(move |transaction| connections::update(transaction, id, &update)).await?;
+        done.ok_or(InboxError::Superseded)
     }
 
     async fn feed(&self, connection: ConnectionId, name: &str) -> Result<Option<Feed>, InboxError> {

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     super::{Relay, integration::mend, notices::Notice},
-    App, backfill,
+    App, TRIES, backfill,
     forms::{self, Form},
     page::{self, Said},
     served, unavailable,
@@ -71,24 +71,29 @@ fn not_written(relay: &Relay, form: &Form, error: &InboxError) -> HttpResponse {
     unavailable(relay, error, form.visitor.texts.form.not_saved)
 }
 
-/// Changes the connection as it is now, one change at a time: `change` is asked for what is to be changed, if anything.
+/// Changes the connection as it is now, one change at a time: `change` is asked for what is to be changed, if anything,
+/// and once more whenever another replica was faster.
 async fn changed(
     relay: &Relay,
     app: &App,
     form: &Form,
-    change: impl FnOnce(&Connection) -> Option<Change>,
+    change: impl Fn(&Connection) -> Option<Change>,
 ) -> Result<Arc<Connection>, DirectoryError> {
     let (id, services) = (form.connection.id, &relay.services);
     let _changing = app.changing.lock().await;
-    services.directory.refresh().await?;
-    let current = services.connection(id).ok_or(DirectoryError::Unknown(id))?;
-    if current.state == ConnectionState::Disconnected {
-        return Err(DirectoryError::Disconnected(id));
+    for _ in 0..TRIES {
+        services.directory.refresh().await?;
+        let current = services.connection(id).ok_or(DirectoryError::Unknown(id))?;
+        if current.state == ConnectionState::Disconnected {
+            return Err(DirectoryError::Disconnected(id));
+        }
+        let Some(change) = change(&current) else { return Ok(current) };
+        match services.directory.change(id, change).await {
+            Err(DirectoryError::Overtaken(_)) => {}
+            done => return done,
+        }
     }
-    match change(&current) {
-        Some(change) => services.directory.change(id, change).await,
-        None => Ok(current),
-    }
+    Err(DirectoryError::Overtaken(id))
 }
 
 /// The payload URL, if it can be taken.
@@ -129,7 +134,8 @@ pub(super) async fn destination(
         let spec = with_destination(&link.spec, &url);
         let is_first = current.state == ConnectionState::Incomplete;
         let state = is_first.then_some((ConnectionState::Active, None));
-        (is_first || spec != link.spec).then(|| Change { spec: Some(spec), state, ..Change::default() })
+        let former = Some(link.spec.clone());
+        (is_first || spec != link.spec).then(|| Change { spec: Some(spec), former, state, ..Change::default() })
     };
     match changed(&relay, app, &form, change).await {
         Ok(connection) => {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{
     super::{Relay, integration::mend, query},
-    App, connection_of_store, message,
+    App, TRIES, connection_of_store, message,
     page::Said,
     served,
     visitor::Visitor,
@@ -254,18 +254,24 @@ async fn keep(relay: &Relay, app: &App, grant: Grant, began: Instant) -> Result<
     Ok(kept)
 }
 
-/// Gives a connection that has not ended the new token; payload URL and state stay.
-async fn renew(relay: &Relay, live: &Connection, mut spec: ConnectionSpec) -> Result<Arc<Connection>, DirectoryError> {
-    if let Some(link) = &live.link {
-        let (source, name) = (spec.source, spec.name);
-        let is_named = name != live.store;
-        spec = ConnectionSpec { source, ..link.spec.clone() };
-        if is_named {
-            spec.name = name;
+/// Gives a connection that has not ended the new token; payload URL and state stay, whoever changes them meanwhile.
+async fn renew(relay: &Relay, live: &Connection, granted: ConnectionSpec) -> Result<Arc<Connection>, DirectoryError> {
+    let (id, services) = (live.id, &relay.services);
+    for _ in 0..TRIES {
+        let current = services.connection(id).ok_or(DirectoryError::Unknown(id))?;
+        let former = current.link.as_ref().map(|link| link.spec.clone());
+        let mut spec = granted.clone();
+        if let Some(former) = former.clone() {
+            let name = if granted.name == current.store { former.name.clone() } else { granted.name.clone() };
+            spec = ConnectionSpec { source: spec.source, name, ..former };
+        }
+        // Without a link the payload URL is lost, too.
+        let state = spec.destination.is_none().then_some((ConnectionState::Incomplete, None));
+        let change = Change { spec: Some(spec), former, state, ..Change::default() };
+        match services.directory.change(id, change).await {
+            Err(DirectoryError::Overtaken(_)) => {}
+            done => return done,
         }
     }
-    // Without a link the payload URL is lost, too.
-    let state = spec.destination.is_none().then_some((ConnectionState::Incomplete, None));
-    let change = Change { spec: Some(spec), state, ..Change::default() };
-    relay.services.directory.change(live.id, change).await
+    Err(DirectoryError::Overtaken(id))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Call, NEXT_PAGE, TOTAL_COUNT, Target, events::release, is_instance, listed, set_count, spec_of};
 use crate::{
     connection::Connection,
-    directory::Change,
+    directory::{Change, DirectoryError},
     elements::{
         authorization::{new_token, token_digest},
         error::ApiError,
@@ -181,13 +181,17 @@ pub(super) async fn change(call: &Call<'_>, payload: web::Payload, target: &Targ
             connection = current;
             continue;
         }
-        let changed = apply(call, &connection, draft.spec).await?;
-        return Ok(answer(&changed, None));
+        match apply(call, &connection, draft.spec).await? {
+            Some(changed) => return Ok(answer(&changed, None)),
+            None if has_code => break,
+            None => connection = call.instance(target)?,
+        }
     }
     Err(ApiError::new(409, "the instance is being changed by others at the same time; try again"))
 }
 
-async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Result<Arc<Connection>, ApiError> {
+/// The changed instance; none if another process has changed it first.
+async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Result<Option<Arc<Connection>>, ApiError> {
     let services = &call.relay.services;
     let Some(link) = &old.link else { return Err(ApiError::not_found("no such instance")) };
     let has_events = |spec: &ConnectionSpec| spec.instance.as_ref().is_some_and(|instance| instance.has_events);
@@ -197,9 +201,13 @@ async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Resul
         // Events begin with their being asked for.
         begins_anew: has_events(&spec) && !has_events(&link.spec),
         spec: Some(spec).filter(|spec| *spec != link.spec),
+        former: Some(link.spec.clone()),
         ..Change::default()
     };
-    let changed = services.directory.change(old.id, change).await?;
+    let changed = match services.directory.change(old.id, change).await {
+        Err(DirectoryError::Overtaken(_)) => return Ok(None),
+        done => done?,
+    };
     if drops_hooks && let Err(error) = services.registrar.remove(old).await {
         // What they still tell is kept, and told of by nobody else.
         tracing::warn!(connection = %old.id, %error, "connection {}: its hooks could not be removed: {error}", old.id);
@@ -207,7 +215,7 @@ async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Resul
     if has_new_callback && changed.state == ConnectionState::Active {
         release(services, &changed, false).await?;
     }
-    Ok(changed)
+    Ok(Some(changed))
 }
 
 /// `PUT` and `DELETE /instances[/{id}]/enabled`

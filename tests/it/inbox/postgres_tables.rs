@@ -5,8 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use onetribe_relay::{
     http::Failure,
     inbox::{
-        Claim, ConnectionState, ConnectionUpdate, Failed, Feed, HookRow, HookState, Inbox, NewConnection, Notification,
-        NotificationStatus, NotifiedObject, ObjectQuery, ObjectState, Outage, Outcome, PauseReason, Side, hour_of,
+        Claim, ConnectionState, ConnectionUpdate, Failed, Feed, HookRow, HookState, Inbox, InboxError, NewConnection,
+        Notification, NotificationStatus, NotifiedObject, ObjectQuery, ObjectState, Outage, Outcome, PauseReason, Side,
+        hour_of,
     },
     object::{ChangeKind, ConnectionId, ObjectId, ResourceName},
     spec::{DestinationKind, keyring::Sealed},
@@ -70,12 +71,47 @@ async fn connections_are_kept_and_changed_one_thing_at_a_time() {
         sealed: Some(None),
         token_digest: Some(None),
         begins_at: Some(at(50)),
+        known_revision: None,
     };
     let after = change(end).await;
     assert_eq!((after.state, after.pause_reason, after.sealed), (ConnectionState::Disconnected, None, None));
     assert_eq!((after.destination_kind, after.destination_host, after.destination_mark), (None, None, None));
     assert_eq!((after.token_digest, after.begins_at, after.created_at), (None, at(50), at(1)));
     assert!(!inbox.update_connection(ConnectionId(12345), ConnectionUpdate::default()).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_before_another_change_is_not_written() {
+    let Some(database) = Database::fresh().await else { return };
+    let relay = TestRelay::first(&database).await;
+    let other = relay.beside(&database).await;
+    let newest = async || relay.inbox.connections(0).await.unwrap().last().unwrap().revision;
+    let name = |known_revision, name: &str| ConnectionUpdate {
+        name: Some(name.to_owned()),
+        known_revision: Some(known_revision),
+        ..ConnectionUpdate::default()
+    };
+    // What changed nothing takes a revision, and supersedes nothing.
+    assert!(!other.inbox.update_connection(ConnectionId(12345), ConnectionUpdate::default()).await.unwrap());
+    let known = newest().await;
+    assert!(other.inbox.update_connection(relay.connection, name(known, "first")).await.unwrap());
+    let late = relay.inbox.update_connection(relay.connection, name(known, "late")).await;
+    assert!(matches!(late, Err(InboxError::Superseded)), "{late:?}");
+    let new = NewConnection { known_revision: Some(known), ..connection_to("new") };
+    let made = relay.inbox.create_connection(new.clone(), at(1)).await;
+    assert!(matches!(made, Err(InboxError::Superseded)), "{made:?}");
+    let all = relay.inbox.connections(0).await.unwrap();
+    assert_eq!((all.len(), all[0].name.as_str()), (1, "first"));
+    let known = newest().await;
+    // Of many that know the same, one is kept.
+    let asked = (0..8).map(|n| {
+        let inbox = if n % 2 == 0 { &relay.inbox } else { &other.inbox };
+        inbox.update_connection(relay.connection, name(known, &format!("name {n}")))
+    });
+    let kept = futures_util::future::join_all(asked).await.into_iter().filter(|done| matches!(done, Ok(true))).count();
+    assert_eq!(kept, 1);
+    let new = NewConnection { known_revision: Some(newest().await), ..new };
+    assert!(relay.inbox.create_connection(new, at(1)).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,7 @@ pub fn connection_to(store: &str) -> NewConnection {
         hook_key: format!("{:032x}", rand::random::<u128>()),
         token_digest: None,
         sealed: None,
+        known_revision: None,
     }
 }
 

@@ -1,0 +1,59 @@
+//! Changes of one connection at the same moment: none undoes another.
+
+use futures_util::future::join_all;
+use onetribe_relay::spec::{ConnectionSpec, SourceSpec};
+use reqwest::Method;
+use sandbox::QuotaRule;
+use serde_json::json;
+
+use super::world::World;
+use crate::support::sealed::opened;
+
+#[actix_web::test]
+async fn changes_of_different_fields_at_once_all_hold() {
+    let world = World::start(2).await;
+    let ids = world.connect_all().await;
+    let store = world.farm.stores().remove(0);
+    // Each new credential is tried at the store first.
+    store.set_quota(QuotaRule::unlimited());
+    let (secret, url) = (store.config().client_secret.clone(), world.sink.url());
+    let path = format!("/connections/{}", ids[0]);
+    for round in 0..30 {
+        let (name, other) = (format!("Round {round}"), format!("another-secret-of-round-{round}"));
+        let state = if round % 2 == 0 { "paused" } else { "active" };
+        let other_url = format!("{url}-{round}");
+        let changes = [
+            (&path, json!({"name": name})),
+            (&path, json!({"skip_order_statuses": [round]})),
+            (&path, json!({"source": {"client_secret": format!("{secret},{other}")}})),
+            (&path, json!({"destination": {"kind": "one_tribe", "url": other_url}})),
+            (&path, json!({"state": state})),
+        ];
+        // Somebody else's connection changes all the while.
+        let beside = format!("/connections/{}", ids[1]);
+        let others = (0..4).map(|n| (&beside, json!({"name": format!("Beside {n}")})));
+        let changes: Vec<_> = changes.into_iter().chain(others).collect();
+        let asked = changes.iter().map(|(path, change)| world.ask(Method::PATCH, path, Some(change)));
+        for (status, answer) in join_all(asked).await {
+            assert_eq!(status, 200, "{answer}");
+        }
+        let spec = stored(&world, ids[0]);
+        let SourceSpec::BigCommerce(kept) = &spec.source else { panic!("{spec:?}") };
+        let secrets: Vec<&str> = kept.client_secrets.iter().map(|secret| secret.expose()).collect();
+        assert_eq!(secrets, [&*secret, &*other], "round {round}");
+        assert_eq!((&spec.name, &spec.skip_statuses), (&name, &vec![round.to_string()]), "round {round}");
+        assert_eq!(spec.destination.as_ref().unwrap().url().expose(), other_url, "round {round}");
+        let (_, shown) = world.get(&path).await;
+        assert_eq!((&shown["name"], &shown["state"]), (&json!(name), &json!(state)), "round {round}");
+    }
+    world.finish().await;
+}
+
+/// The spec as it is sealed in the database.
+fn stored(world: &World, id: i64) -> ConnectionSpec {
+    let database = rusqlite::Connection::open(world.folder.path().join("relay.db")).unwrap();
+    let sql = "SELECT hook_key, key_id, sealed FROM connections WHERE id = ?1";
+    let row = database.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (hook_key, key_id, bytes): (String, i64, Vec<u8>) = row.unwrap();
+    opened(&hook_key, key_id, bytes)
+}

@@ -1,0 +1,173 @@
+//! Several relays on one PostgreSQL database, as real processes behind a load balancer, with a connection for each of
+//! six stores: killed, stopped, cut off from the database, replaced one by one, their tables altered, and nothing missing,
+//! doubled, stale, side by side or at another store's destination, and never a call too many.
+
+mod connections;
+mod hooks;
+mod leases;
+mod metrics;
+mod pages;
+mod schema;
+mod world;
+
+use std::time::Duration;
+
+use reqwest::Method;
+use sandbox::Action;
+
+use crate::support::{receiver::Receiver, replica::Replica};
+use world::{PATIENCE, STORES, World};
+
+/// Longer than any lease of these relays: those of a list outlast the timeouts of 2 s by 12 s.
+const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(18);
+/// Within this the shards of a relay that has died are taken over: their span, a beat, and time for a slow machine.
+const SOON: Duration = Duration::from_secs(10);
+/// Longer than it is between two looks at what there is to tell.
+const A_LOOK: Duration = Duration::from_secs(7);
+/// What a relay has under way at most, by default, of all stores: whose answer it may have had without noting it.
+const UNDER_WAY: usize = 8 * STORES;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_share_the_stores_out_and_each_that_joins_takes_its_even_share() {
+    let Some(mut world) = World::start(1).await else { return };
+    assert_eq!(world.replicas[0].shards(), 64);
+    for count in [2, 3, 4] {
+        let joined = async {
+            let replica = world.replica().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            replica
+        };
+        let (replica, ()) = tokio::join!(joined, world.load(Duration::from_secs(3)));
+        world.replicas.push(replica);
+        world.shared_out(SOON).await;
+        assert_eq!(world.replicas.len(), count);
+    }
+    let held: Vec<usize> = world.replicas.iter().map(Replica::shards).collect();
+    assert_eq!(held, [16; 4]);
+    world.load(Duration::from_secs(2)).await;
+    world.settled().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shards_of_a_killed_relay_are_taken_over_within_seconds() {
+    let Some(mut world) = World::start(3).await else { return };
+    // Each of the first three dies, so that every store's relay does.
+    for _ in 0..3 {
+        world.load(Duration::from_secs(2)).await;
+        let killed = world.leave(0);
+        killed.signal("KILL");
+        tokio::join!(world.load(Duration::from_secs(4)), world.shared_out(SOON));
+        world.join().await;
+    }
+    world.settled().await;
+    world.finish_after(3 * UNDER_WAY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_stopped_for_longer_than_their_leases_do_no_harm_when_they_wake() {
+    let Some(mut world) = World::start(3).await else { return };
+    world.load(Duration::from_secs(2)).await;
+    let mut stopped = vec![world.leave(0), world.leave(0)];
+    stopped.iter().for_each(|replica| replica.signal("STOP"));
+    tokio::join!(world.load(LONGER_THAN_A_LEASE), world.shared_out(SOON));
+    stopped.iter().for_each(|replica| replica.signal("CONT"));
+    world.load(Duration::from_secs(2)).await;
+    for replica in &stopped {
+        world.balancer.add(replica.port);
+    }
+    world.replicas.append(&mut stopped);
+    tokio::join!(world.load(Duration::from_secs(2)), world.shared_out(SOON));
+    world.settled().await;
+    world.finish_after(2 * UNDER_WAY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_crashes_or_restarts_and_comes_back_loses_nothing() {
+    let Some(world) = World::start(3).await else { return };
+    let outages = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.crash().await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.up().await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.restart_database().await;
+    };
+    tokio::join!(world.load(Duration::from_secs(12)), outages);
+    world.shared_out(SOON).await;
+    world.settled().await;
+    world.finish_after(2 * 3 * UNDER_WAY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_the_database_cut_again_and_again_lose_nothing() {
+    let Some(world) = World::start(3).await else { return };
+    let look = world.look().await;
+    let cuts = async {
+        for round in 0..20 {
+            if round % 2 == 0 {
+                world.link.cut();
+            } else {
+                world.end_sessions(&look).await;
+            }
+            tokio::time::sleep(Duration::from_millis(350)).await;
+        }
+    };
+    tokio::join!(world.load(Duration::from_secs(8)), cuts);
+    world.shared_out(SOON).await;
+    world.settled().await;
+    world.finish_after(20 * UNDER_WAY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_deploy_loses_nothing_sends_nothing_twice_and_hands_shards_on_at_once() {
+    let Some(mut world) = World::start(2).await else { return };
+    for _ in 0..2 {
+        world.load(Duration::from_secs(2)).await;
+        // The new one joins, the old one is told to stop, all under load.
+        world.join().await;
+        let mut old = world.leave(0);
+        let retire = async {
+            old.signal("TERM");
+            assert!(old.ended().await.success());
+        };
+        // Well below the time that a dead relay's shards would take to run out.
+        let handed_on = async {
+            retire.await;
+            world.shared_out(Duration::from_secs(4)).await;
+        };
+        tokio::join!(world.load(Duration::from_secs(4)), handed_on);
+    }
+    world.settled().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_is_told_once_whoever_holds_the_store() {
+    let Some(mut world) = World::prepare().await else { return };
+    let receiver = Receiver::start();
+    world.set("ALERT_URL", &receiver.url);
+    world.set("RETRY_MAX_AGE", "1s");
+    for _ in 0..3 {
+        world.join().await;
+    }
+    world.connect_all().await;
+    let order = world.stores[2].place_order_silently(None, 11);
+    world.sinks[2].fault_order(order, Action::Status(422));
+    world.stores[2].change_order(order, 2);
+    world.until("the alert is told", PATIENCE, || !receiver.texts().is_empty()).await;
+    // Whoever comes next looks as well; in the end none of the first three is there any more.
+    for _ in 0..3 {
+        let killed = world.leave(0);
+        killed.signal("KILL");
+        world.join().await;
+        tokio::time::sleep(A_LOOK).await;
+    }
+    let texts = receiver.texts();
+    assert!(texts.len() == 1 && texts[0].contains("could not be delivered"), "{texts:?}");
+    world.sinks[2].clear_faults();
+    let resend = format!("/connections/{}/orders/resend?state=failed", world.ids[2]);
+    assert_eq!(world.admin(0, Method::POST, &resend, "application/json").await.0, 202);
+    world.settled().await;
+    world.finish_after(3 * UNDER_WAY).await;
+}

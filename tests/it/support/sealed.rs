@@ -1,0 +1,14 @@
+//! Opens what the relay has sealed, to look at what it has kept.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use onetribe_relay::spec::{
+    ConnectionSpec,
+    keyring::{Keyring, Sealed, SealingKey},
+};
+use sandbox::stores::CREDENTIALS_KEY;
+
+/// The spec of a row, by its columns.
+pub fn opened(hook_key: &str, key_id: i64, bytes: Vec<u8>) -> ConnectionSpec {
+    let key = STANDARD.decode(CREDENTIALS_KEY).unwrap().try_into().unwrap();
+    Keyring::new([SealingKey::new(key)]).open(hook_key, &Sealed { key_id, bytes }).unwrap()
+}
