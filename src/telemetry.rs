@@ -26,8 +26,10 @@ const BUFFERED: usize = 8192;
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long the last lines may take to be written at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Parts of other projects that say more at these levels than anybody asks for who asks for the relay's own lines.
-const QUIET: [(&str, LevelFilter); 8] = [
+/// Parts of other projects that say more at these levels than anybody asks for who asks for the relay's own lines. What
+/// `actix_http` calls errors are strangers' requests that are none: anybody could fill the log with them.
+const QUIET: [(&str, LevelFilter); 9] = [
+    ("actix_http", LevelFilter::OFF),
     ("actix_server", LevelFilter::WARN),
     ("h2", LevelFilter::INFO),
     ("hyper", LevelFilter::INFO),
@@ -163,11 +165,11 @@ mod tests {
 
     #[test]
     fn other_projects_are_quiet_unless_they_are_asked() {
-        assert_eq!(directives("info"), "actix_server=warn,sqlx=warn,info");
-        assert_eq!(directives("error"), "error");
+        assert_eq!(directives("info"), "actix_http=off,actix_server=warn,sqlx=warn,info");
+        assert_eq!(directives("error"), "actix_http=off,error");
         assert_eq!(directives("onetribe_relay=debug"), "onetribe_relay=debug");
         let debug = directives("debug,hyper=trace");
-        assert!(debug.starts_with("actix_server=warn,h2=info,hyper=info,"), "{debug}");
+        assert!(debug.starts_with("actix_http=off,actix_server=warn,h2=info,hyper=info,"), "{debug}");
         assert!(debug.ends_with(",debug,hyper=trace"), "{debug}");
         let filter = EnvFilter::new(debug).to_string();
         assert!(filter.contains("hyper=trace") && !filter.contains("hyper=info"), "{filter}");

@@ -56,7 +56,10 @@ pub async fn refused_around_an_outage() -> Vec<Trial> {
 pub async fn unread_log() -> Vec<Trial> {
     let mut bench = Bench::new(&[("RECONCILE_INTERVAL", "0"), ("RUST_LOG", "debug")]);
     // Held open, and never read.
-    bench.start_process(|command| drop(command.stdout(Stdio::piped()).stderr(Stdio::piped()))).await;
+    let piped = |command: &mut std::process::Command| {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    };
+    bench.start_process(piped).await;
     for _ in 0..1000 {
         bench.good().await;
     }

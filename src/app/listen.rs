@@ -22,6 +22,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a second.
 const BACKLOG: i32 = 4096;
+/// What a connection may send before it is read, in bytes: requests that are sent one behind the other are all parsed at once,
+/// and kept, whoever sends them. The proxy in front is near, so that larger bodies lose no time.
+const RECEIVE_BUFFER: usize = 8 * 1024;
 /// An answer that the client does not read ends its connection after this.
 const UNREAD_TIME: Duration = Duration::from_secs(20);
 /// Files and sockets that are kept for the relay's own database and calls.
@@ -46,6 +49,7 @@ pub(super) fn listen(
     let data = web::Data::new(relay);
     let server =
         HttpServer::new(move || App::new().wrap(from_fn(requests::logged)).app_data(data.clone()).configure(routes))
+            .on_connect(requests::connected)
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIME)
             .shutdown_timeout(DRAIN_SECONDS)
@@ -57,13 +61,14 @@ pub(super) fn listen(
 }
 
 /// A listener that takes in a burst of new connections before they are looked at. Connections that it takes in inherit
-/// its bound on unread answers.
+/// its bounds on what is unread.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     // A relay that starts again takes its port back at once.
     socket.set_reuse_address(true)?;
     socket.set_tcp_user_timeout(Some(UNREAD_TIME))?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

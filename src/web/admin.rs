@@ -25,7 +25,7 @@ use url::Url;
 use super::{
     Relay,
     format::{self, Format},
-    pages, refuse,
+    pages, refuse, requests,
 };
 use crate::secret::{self, Secret};
 
@@ -147,7 +147,11 @@ impl FromRequest for Admin {
         let request = request.clone();
         Box::pin(async move {
             let html = format::preferred(&request) == Some(Format::Html);
-            admit(&request, &relay).await.map_err(|error| Refused { error, html })
+            let admitted = admit(&request, &relay).await;
+            if admitted.is_ok() {
+                requests::mark_proven(&request);
+            }
+            admitted.map_err(|error| Refused { error, html })
         })
     }
 }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{RETRY_AFTER, Relay, bodies::BodyError};
+use super::{RETRY_AFTER, Relay, bodies::BodyError, requests};
 use crate::{
     connection::Connection,
     directory::DirectoryError,
@@ -119,6 +119,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, relay: &Relay) -> 
         return Err(ApiError::not_found("hub resources can be read only"));
     }
     let call = Call { relay, request, caller: caller(request, relay)? };
+    requests::mark_proven(request);
     let method = request.method().as_str();
     match (method, route) {
         ("POST", Route::Instances) => instances::create(&call, payload, None).await,

@@ -1,17 +1,24 @@
 //! One id per request, in every log line that it causes and in its answer; and a line of its own for each.
 
-use std::time::Instant;
+use std::{
+    any::Any,
+    cell::Cell,
+    io,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
-    Error,
+    Error, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{Extensions, ServiceRequest, ServiceResponse},
     http::{
         ConnectionType,
         header::{HeaderName, HeaderValue},
     },
     middleware::Next,
 };
+use bytes::Bytes;
+use futures_util::stream;
 use tracing::Instrument;
 
 /// Given by a proxy in front, or made here; sent back in any case.
@@ -26,11 +33,48 @@ fn given(request: &ServiceRequest) -> Option<String> {
     (!id.is_empty() && id.len() <= LONGEST && id.bytes().all(plain)).then(|| id.to_owned())
 }
 
+/// A mark on requests that are proven to come from somebody who may ask: they may keep their connection.
+struct Proven;
+
+/// Marks a request as proven.
+pub(super) fn mark_proven(request: &HttpRequest) {
+    request.extensions_mut().insert(Proven);
+}
+
+/// What is known of one connection: whether it has been told that it is closed. The server underneath goes on to serve the
+/// requests that were sent before that was read, and keeps all answers in memory where nobody reads them.
+#[derive(Default)]
+struct Closing(Cell<bool>);
+
+/// How long the last answer has to reach whoever has sent more requests behind it.
+const LAST_ANSWER_TIME: Duration = Duration::from_secs(1);
+
+/// Begins the record of a connection.
+pub(crate) fn connected(_: &dyn Any, connection: &mut Extensions) {
+    connection.insert(Closing::default());
+}
+
+fn is_closing(request: &HttpRequest) -> bool {
+    request.conn_data::<Closing>().is_some_and(|closing| closing.0.get())
+}
+
+/// Answers what comes behind a connection's last answer: with the end of the connection, a moment later.
+fn broken_off(request: ServiceRequest) -> ServiceResponse {
+    let end = async {
+        tokio::time::sleep(LAST_ANSWER_TIME).await;
+        Err::<Bytes, io::Error>(io::ErrorKind::ConnectionAborted.into())
+    };
+    request.into_response(HttpResponse::ServiceUnavailable().streaming(stream::once(end)))
+}
+
 /// Wraps every route.
 pub(crate) async fn logged(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if is_closing(request.request()) {
+        return Ok(broken_off(request).map_into_right_body());
+    }
     let id = given(&request).unwrap_or_else(|| format!("{:016x}", rand::random::<u64>()));
     let span = tracing::info_span!("request", request_id = %id);
     let began = Instant::now();
@@ -44,14 +88,18 @@ pub(crate) async fn logged(
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::debug!(%method, path, status, took_ms, "{method} {path}: {status}");
         }
-        // Whoever is refused does not hold a connection that others may need.
-        if response.status().is_client_error() {
+        // Whoever is refused, or a stranger, does not hold a connection that others may need.
+        let is_proven = response.request().extensions().contains::<Proven>();
+        if response.status().is_client_error() || !is_proven {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            if let Some(closing) = response.request().conn_data::<Closing>() {
+                closing.0.set(true);
+            }
         }
         if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        Ok(response)
+        Ok(response.map_into_left_body())
     };
     answered.instrument(span).await
 }

@@ -15,7 +15,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 
-use super::{Relay, bodies::BodyError, not_now, refuse};
+use super::{Relay, bodies::BodyError, not_now, refuse, requests};
 use crate::{
     clock::Timestamp,
     connection::{Connection, Link, Proof, evidence::Remark},
@@ -128,7 +128,12 @@ async fn respond(
         None => Err(Refusal::Unknown),
     };
     let (result, response) = match taken {
-        Ok(result) => (result, HttpResponse::Ok().finish()),
+        Ok(result) => {
+            if is_proof(result) {
+                requests::mark_proven(request);
+            }
+            (result, HttpResponse::Ok().finish())
+        }
         Err(refusal) => {
             // What a stranger sends is not worth more than a debug line: there may be very many.
             match &refusal {
@@ -142,6 +147,11 @@ async fn respond(
     };
     relay.services.metrics.webhook(result, began.elapsed());
     response
+}
+
+/// Whether what was answered 200 is certain to be genuine: pings are not proven, nor is what an ended connection gets.
+fn is_proof(result: WebhookResult) -> bool {
+    !matches!(result, WebhookResult::Ignored | WebhookResult::Disconnected)
 }
 
 fn answer(refusal: &Refusal) -> HttpResponse {

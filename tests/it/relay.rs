@@ -1,6 +1,7 @@
 //! The whole relay between the simulators: real sockets, a real database, nothing but the far sides simulated.
 
 mod admin;
+mod clients;
 mod delivery;
 mod durable;
 mod hooks;

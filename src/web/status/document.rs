@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
+/// For pages of one message: anybody can ask for them, and they cost no more than they say.
+const PLAIN_STYLE: &str = "body{margin:0;font:16px/1.5 system-ui,sans-serif}main{max-width:38rem;margin:12vh auto;\
+    padding:0 1rem}h1{font-size:1.5rem}a{color:LinkText}";
 
 /// Two links of a chain, green: the same in light and dark tab bars.
 const ICON: &str = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#17683a'/><path d='M9 16.5l5 5 9-10' fill='none' stroke='#fff' stroke-width='3.4' stroke-linecap='round' stroke-linejoin='round'/></svg>";
@@ -21,8 +24,9 @@ static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("data:image/svg+xml
 static SOURCES: LazyLock<String> = LazyLock::new(|| {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; connect-src 'self'; base-uri 'none'",
+        "default-src 'none'; style-src 'sha256-{}' 'sha256-{}'; script-src 'sha256-{}'; img-src data:; connect-src 'self'; base-uri 'none'",
         hash(STYLE),
+        hash(PLAIN_STYLE),
         hash(SCRIPT)
     )
 });
@@ -52,6 +56,10 @@ impl Frame<'_> {
 
 /// A whole document.
 pub(super) fn document(title: &str, content: &Markup) -> Markup {
+    styled(title, content, STYLE, Some(SCRIPT))
+}
+
+fn styled(title: &str, content: &Markup, style: &str, script: Option<&str>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -62,11 +70,11 @@ pub(super) fn document(title: &str, content: &Markup) -> Markup {
                 meta name="robots" content="noindex";
                 title { (title) }
                 link rel="icon" href=(*ICON_URL);
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(style)) }
             }
             body {
                 (content)
-                script { (PreEscaped(SCRIPT)) }
+                @if let Some(script) = script { script { (PreEscaped(script)) } }
             }
         }
     }
@@ -95,7 +103,7 @@ pub fn message(title: &str, sentences: &[&str], onward: Option<(&str, &str)>) ->
             @if let Some((to, words)) = onward { p { a href=(to) { (words) } } }
         }
     };
-    document(&format!("{title} · One Tribe relay"), &content)
+    styled(&format!("{title} · One Tribe relay"), &content, PLAIN_STYLE, None)
 }
 
 /// For a path that leads nowhere; `root` is the way from there to the relay's root, such as `../`.

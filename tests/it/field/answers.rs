@@ -160,10 +160,11 @@ async fn the_relay_asks_for_no_coding() {
 
 async fn a_bomb(coding: Coding, is_told: bool) {
     let interval = if is_told { "0" } else { "1s" };
-    let world = polling(&[("RECONCILE_INTERVAL", interval), ("RETRY_MAX_AGE", "2s")]).await;
+    let world = polling(&[("RECONCILE_INTERVAL", interval), ("RETRY_MAX_AGE", "2s"), ("FETCH_TIMEOUT", "60s")]).await;
     let bomb = world.store.place_order_silently(None, 11);
-    // Far beyond the limit once it is decoded, and some kilobytes before.
-    let padding = format!("\"staff_notes\": \"{}", "0".repeat(34 << 20));
+    // Beyond the limit (of an order 8 MiB, of a list 32 MiB) once it is decoded, and some kilobytes before.
+    let size = if is_told { 10 << 20 } else { 34 << 20 };
+    let padding = format!("\"staff_notes\": \"{}", "0".repeat(size));
     world.store.alter_order(bomb, "\"staff_notes\": \"", &padding);
     world.store.fault(Fault::new(Operation::OrderSingle, Action::Coded(coding)).order(bomb));
     world.store.fault(Fault::new(Operation::OrderList, Action::Coded(coding)).listing(bomb));
@@ -176,7 +177,7 @@ async fn a_bomb(coding: Coding, is_told: bool) {
             world.tell(good).await;
         }
     }
-    arrived_within(&world, 5, Duration::from_secs(60)).await;
+    arrived_within(&world, 5, Duration::from_secs(180)).await;
     let failed = rows(&world, "failed", |rows| !rows.is_empty()).await;
     assert_eq!((failed.len(), &failed[0]["order_id"]), (1, &bomb.into()), "{coding:?}");
     assert!(failed[0]["last_error"].as_str().unwrap().contains("too large"), "{failed:?}");

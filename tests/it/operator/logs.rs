@@ -150,7 +150,7 @@ async fn whoever_stops_reading_the_log_holds_up_nothing_and_is_told_what_was_dro
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), events).await.expect("nothing waits for the log");
+    tokio::time::timeout(Duration::from_secs(180), events).await.expect("nothing waits for the log");
     world.arrived(1).await;
     settle(&world).await;
 
