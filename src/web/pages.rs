@@ -115,7 +115,9 @@ async fn look_for(
     connection: &Connection,
     typed: &str,
 ) -> Result<SearchResult, crate::inbox::InboxError> {
-    let Some(id) = typed.trim().parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
+    // People write `#218` as well.
+    let plain = typed.trim().trim_start_matches('#').trim_start();
+    let Some(id) = plain.parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
         return Ok(SearchResult::NotANumber);
     };
     let query = ObjectQuery { id: Some(id), limit: 1, ..ObjectQuery::default() };
