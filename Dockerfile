@@ -10,9 +10,10 @@ WORKDIR /src
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY sandbox/Cargo.toml sandbox/
-RUN mkdir -p benches src sandbox/src tests/it \
+RUN mkdir -p benches/attack benches/faults benches/rooms benches/speed src sandbox/src tests/it \
     && echo 'fn main() {}' > src/main.rs \
-    && touch benches/attack.rs benches/faults.rs src/lib.rs sandbox/src/lib.rs tests/it/main.rs \
+    && touch benches/attack/main.rs benches/faults/main.rs benches/rooms/main.rs benches/speed/main.rs \
+    && touch src/lib.rs sandbox/src/lib.rs tests/it/main.rs \
     && cargo build --locked --release --package onetribe-relay
 
 # Then the relay itself. Copied files keep their times, which may be older than the empty sources' build: touched, they count as new.

@@ -11,6 +11,8 @@ const LATELY: Duration = Duration::from_secs(24 * 3600);
 const MANY_UNSIGNED: u64 = 10;
 /// So many refused webhooks within the last hour are worth a warning.
 const MANY_REFUSED: u64 = 20;
+/// So many polls that found something are remembered.
+const MOST_FINDS: usize = 64;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the webhooks of one connection have shown since the start.
@@ -22,7 +24,7 @@ pub struct WebhookEvidence {
     refused: u64,
     refused_from: Option<Instant>,
     late_by: Option<Duration>,
-    missed: Option<(Timestamp, u64)>,
+    missed: Vec<(Timestamp, u64)>,
 }
 
 /// Something that has just come to be worth telling, once.
@@ -56,15 +58,17 @@ impl WebhookEvidence {
 
     /// Polling has found orders that no webhook had told of.
     pub fn missed(&mut self, orders: u64, at: Timestamp) {
-        let (_, count) = self.missed.get_or_insert((at, 0));
-        *count += orders;
+        if self.missed.len() >= MOST_FINDS {
+            self.missed.remove(0);
+        }
+        self.missed.push((at, orders));
     }
 
     /// How many orders polling has found since the last webhook, which came at `last` as far as the database knows: other
     /// processes take webhooks too.
     pub fn missed_since(&mut self, last: Option<Timestamp>) -> u64 {
-        self.missed = self.missed.filter(|(since, _)| last.is_none_or(|last| last < *since));
-        self.missed.map_or(0, |(_, count)| count)
+        self.missed.retain(|(at, _)| last.is_none_or(|last| last < *at));
+        self.missed.iter().map(|(_, orders)| orders).sum()
     }
 
     /// A webhook had the right token and a signature under another secret.
@@ -108,5 +112,25 @@ impl WebhookEvidence {
     pub fn many_refused(&self, now: Instant) -> Option<u64> {
         let is_recent = self.refused_from.is_some_and(|from| now.saturating_duration_since(from) < HOUR);
         (is_recent && self.refused >= MANY_REFUSED).then_some(self.refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_ends_what_polling_had_to_find_and_only_what_came_before_it() {
+        let at = |seconds| Timestamp::from_seconds(1_700_000_000 + seconds);
+        let mut evidence = WebhookEvidence::default();
+        evidence.missed(1, at(10));
+        evidence.missed(4, at(30));
+        assert_eq!(evidence.missed_since(None), 5);
+        assert_eq!(evidence.missed_since(Some(at(20))), 4);
+        assert_eq!(evidence.missed_since(Some(at(30))), 0);
+        for seconds in 0..1000 {
+            evidence.missed(1, at(40 + seconds));
+        }
+        assert_eq!(evidence.missed_since(Some(at(30))), MOST_FINDS as u64);
     }
 }

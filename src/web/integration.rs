@@ -18,7 +18,7 @@ use super::{
     json,
     notices::Notice,
     pages, refuse,
-    status::{self, Frame, Operator},
+    status::{self, ENGLISH, Frame, Operator, fill},
     unavailable,
 };
 use crate::{
@@ -32,10 +32,6 @@ use crate::{
 
 /// Somebody waits for it: what is not done by then is left to the registrar's own rounds.
 const MEND_TIME: Duration = Duration::from_secs(15);
-/// Somebody else has the turn, longer than anybody waits for it.
-const BUSY: &str = "The webhooks are being changed by another relay or command just now. Look again in a minute.";
-/// It came to no end within [`MEND_TIME`].
-const LATE: &str = "The webhooks could not be put right in time. Click Update Integration again in a minute.";
 
 /// The routes.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -140,14 +136,14 @@ pub(super) async fn mend(relay: &Relay, connection: &Connection) -> String {
             tracing::info!(connection = %id, "connection {id}: hooks looked after, by request");
             what_was_done(&done)
         }
-        Ok(Err(RegistrarError::Busy)) => BUSY.to_owned(),
+        Ok(Err(RegistrarError::Busy)) => ENGLISH.hooks_busy.to_owned(),
         Ok(Err(error)) => {
             tracing::warn!(connection = %id, %error, "connection {id}: hooks could not be put right: {error}");
-            format!("The webhooks could not be put right: {error}.")
+            fill(ENGLISH.hooks_failed, &[("error", &error.to_string())])
         }
         Err(_) => {
             tracing::warn!(connection = %id, "connection {id}: hooks could not be put right in time");
-            LATE.to_owned()
+            ENGLISH.hooks_late.to_owned()
         }
     }
 }
@@ -155,10 +151,13 @@ pub(super) async fn mend(relay: &Relay, connection: &Connection) -> String {
 /// `1 webhook made, 1 webhook switched on again.`
 fn what_was_done(done: &[(HookReport, Done)]) -> String {
     let words = [
-        ("made", count(done, |report, done| done == Done::Created && report.state == HookState::Missing)),
-        ("switched on again", count(done, |report, done| done == Done::Mended && report.state == HookState::Inactive)),
+        (ENGLISH.hooks_made, count(done, |report, done| done == Done::Created && report.state == HookState::Missing)),
         (
-            "put right",
+            ENGLISH.hooks_switched_on,
+            count(done, |report, done| done == Done::Mended && report.state == HookState::Inactive),
+        ),
+        (
+            ENGLISH.hooks_put_right,
             count(done, |report, done| {
                 done != Done::Kept && !matches!(report.state, HookState::Missing | HookState::Inactive)
             }),
@@ -170,7 +169,7 @@ fn what_was_done(done: &[(HookReport, Done)]) -> String {
         .map(|(word, count)| format!("{} {word}", humanize::count(count, "webhook")))
         .collect();
     match said.is_empty() {
-        true => "The webhooks were as they should be.".to_owned(),
+        true => ENGLISH.hooks_well.to_owned(),
         false => format!("{}.", said.join(", ")),
     }
 }

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use parking_lot::Mutex;
 
+use super::status::{ENGLISH, fill};
 use crate::{humanize, object::ObjectId};
 
 /// So many notices wait to be shown, at most.
@@ -29,10 +30,11 @@ impl Notice {
     /// As a person reads it.
     pub fn sentence(&self) -> String {
         match self {
-            Self::OrderResent(order) => format!("Order {order} is fetched again and sent."),
-            Self::OrdersResent(0) => "There is no failed order to send again.".to_owned(),
+            Self::OrderResent(order) => fill(ENGLISH.order_resent, &[("order", &order.to_string())]),
+            Self::OrdersResent(0) => ENGLISH.none_resent.to_owned(),
             Self::OrdersResent(count) => {
-                format!("{} {} being tried again.", humanize::count(*count, "order"), humanize::are(*count))
+                let orders = format!("{} {}", humanize::count(*count, "order"), humanize::are(*count));
+                fill(ENGLISH.orders_resent, &[("orders", &orders)])
             }
             Self::Said(said) => said.clone(),
         }

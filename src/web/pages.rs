@@ -43,7 +43,8 @@ pub(super) fn password_needed(status: StatusCode) -> HttpResponse {
 
 /// Answers a form with something else than a redirect: the browser goes on by itself at once, or by the link.
 pub(super) fn led_back(status: StatusCode, location: &str) -> HttpResponse {
-    let page = status::message("Done", &["The request has been taken."], Some((location, "Back to the status page")));
+    let texts = status::ENGLISH;
+    let page = status::message(texts.done, &[texts.done_what], Some((location, texts.done_back)));
     let mut response = status::respond(status, &page, Frame::None);
     if let Ok(refresh) = header::HeaderValue::try_from(format!("0; url={location}")) {
         response.headers_mut().insert(header::REFRESH, refresh);
@@ -114,7 +115,9 @@ async fn look_for(
     connection: &Connection,
     typed: &str,
 ) -> Result<SearchResult, crate::inbox::InboxError> {
-    let Some(id) = typed.trim().parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
+    // People write `#218` as well.
+    let plain = typed.trim().trim_start_matches('#').trim_start();
+    let Some(id) = plain.parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
         return Ok(SearchResult::NotANumber);
     };
     let query = ObjectQuery { id: Some(id), limit: 1, ..ObjectQuery::default() };

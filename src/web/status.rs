@@ -21,7 +21,7 @@ pub use document::{Frame, message, not_found, password_needed, respond};
 pub use list::{ListPage, ListQuery, ListRow, arrange};
 pub use page::{Audience, Backfill, Merchant, Operator, RECENT_ROWS, StatusPage};
 pub use search::{Search, SearchResult};
-pub use texts::ENGLISH;
+pub use texts::{ENGLISH, fill};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use super::texts::ENGLISH;
+
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 /// For pages of one message: anybody can ask for them, and they cost no more than they say.
@@ -109,22 +111,10 @@ pub fn message(title: &str, sentences: &[&str], onward: Option<(&str, &str)>) ->
 /// For a path that leads nowhere; `root` is the way from there to the relay's root, such as `../`.
 pub fn not_found(root: &str) -> Markup {
     let to = format!("{root}integration");
-    message(
-        "There is no page here",
-        &["The address may be mistyped, or the page may have moved."],
-        Some((&to, "Go to the status page")),
-    )
+    message(ENGLISH.no_page, &[ENGLISH.no_page_why], Some((&to, ENGLISH.no_page_onward)))
 }
 
 /// For a browser without the right password. Tells nothing of the relay.
 pub fn password_needed() -> Markup {
-    message(
-        "Password needed",
-        &[
-            "This page shows how your store's connection to One Tribe is doing. It opens with a password; the user name does not matter.",
-            "If you do not have the password, ask whoever runs the relay for you. If you run it: it is the value of `ADMIN_TOKEN`.",
-            "Reload the page to be asked again.",
-        ],
-        None,
-    )
+    message(ENGLISH.password, &[ENGLISH.password_what, ENGLISH.password_how, ENGLISH.password_again], None)
 }

@@ -8,6 +8,7 @@ use super::{
     page::{Audience, StatusPage, Target},
     parts::{self, icon, shown},
     search::{Search, SearchResult},
+    texts::fill,
 };
 use crate::{
     health::Light,
@@ -56,7 +57,7 @@ impl StatusPage<'_> {
                 @if let Some(search) = self.search { (self.search_result(search)) }
                 @if failed > 0 && !is_main_button && let Some(target) = self.resend_all_target() {
                     div class="row" {
-                        p { (humanize::count(failed, "order")) " could not be delivered." }
+                        p { (fill(texts.undelivered, &[("orders", &humanize::count(failed, "order"))])) }
                         (target.form("", &html! {
                             button type="submit" { (texts.resend_all) " (" (humanize::number(failed)) ")" }
                         }))
@@ -169,15 +170,14 @@ impl StatusPage<'_> {
         let failed = row.last_failure?;
         let seen = humanize::failure(failed.failure);
         let connection = &self.facts.connection;
-        let (store, name) = (connection.store_name(), connection.destination_name());
-        Some(match (failed.side, failed.failure) {
-            (Side::Destination, Failure::Status(400 | 409 | 413 | 415 | 422)) => {
-                format!("{name} refused this order ({seen}). Tell {name}, with the order's number.")
-            }
-            (Side::Destination, _) => format!("{name} did not take it: {seen}."),
-            (Side::Store, Failure::Status(404)) => format!("{store} does not know it (yet). It is looked for again."),
-            (Side::Store, _) => format!("{store} did not give it: {seen}."),
-        })
+        let (store, destination) = (connection.store_name(), connection.destination_name());
+        let text = match (failed.side, failed.failure) {
+            (Side::Destination, Failure::Status(400 | 409 | 413 | 415 | 422)) => self.texts.refused_why,
+            (Side::Destination, _) => self.texts.not_taken_why,
+            (Side::Store, Failure::Status(404)) => self.texts.unknown_why,
+            (Side::Store, _) => self.texts.not_given_why,
+        };
+        Some(fill(text, &[("store", store), ("destination", destination), ("seen", &seen)]))
     }
 
     fn when(&self, row: &ObjectRow) -> Markup {

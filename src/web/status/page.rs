@@ -160,7 +160,7 @@ impl<'a> StatusPage<'a> {
                     p class="muted" { (address) }
                 }
                 @if let Audience::Operator(Operator { root, is_one_of_many: true }) = self.audience {
-                    nav { a href={ (root) "connections" } { "All connections" } }
+                    nav { a href={ (root) "connections" } { (self.texts.all_connections) } }
                 }
             }
         }

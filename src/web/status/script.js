@@ -23,6 +23,12 @@
   };
   localize(document);
 
+  // An address without the password that the page's own may hold: with one in it nothing is fetched.
+  const plain = (address) => {
+    const url = new URL(address, location.href);
+    return url.origin + url.pathname + url.search;
+  };
+
   // Forms that send JSON: `source.url` becomes {"source":{"url":…}}.
   document.addEventListener("submit", async (event) => {
     const form = event.target, error = form.querySelector(".error");
@@ -40,7 +46,7 @@
     error.hidden = true;
     try {
       const headers = { "Content-Type": "application/json", Accept: "application/json" };
-      const address = form.getAttribute("action");
+      const address = plain(form.getAttribute("action"));
       const answer = await fetch(address, { method: form.dataset.json, headers, body: JSON.stringify(body) });
       const said = await answer.json().catch(() => ({}));
       if (answer.ok) {
@@ -60,7 +66,7 @@
   const main = document.querySelector("main[data-live]");
   const renew = async () => {
     if (document.hidden || !getSelection().isCollapsed) return;
-    const answer = await fetch(main.dataset.live, { headers: { Accept: "text/html" } }).catch(() => null);
+    const answer = await fetch(plain(main.dataset.live), { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer || !answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of main.querySelectorAll("[data-part]")) {

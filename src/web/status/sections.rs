@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::{
     page::{StatusPage, Target},
     parts::{self, Style, class, icon, prose, shown, time},
+    texts::{Texts, fill},
 };
 use crate::{
     clock::Timestamp,
@@ -120,7 +121,7 @@ impl StatusPage<'_> {
             section id="checks" data-part aria-labelledby="checks-title" {
                 h2 id="checks-title" { (self.texts.checks) }
                 @if is_quiet && self.is_merchants() {
-                    details id="all-checks" { summary { (quiet(report)) } (list) }
+                    details id="all-checks" { summary { (quiet(report, self.texts)) } (list) }
                 } @else { (list) }
             }
         }
@@ -182,9 +183,9 @@ impl StatusPage<'_> {
     }
 }
 
-fn quiet(report: &Report) -> String {
+fn quiet(report: &Report, texts: &Texts) -> String {
     let passed = report.checks.iter().filter(|check| check.status == Status::Pass).count();
-    format!("All {passed} checks are good")
+    fill(texts.all_good, &[("count", &passed.to_string())])
 }
 
 fn other(condition: &Condition) -> Markup {

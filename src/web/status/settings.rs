@@ -5,7 +5,10 @@
 
 use maud::{Markup, html};
 
-use super::page::{Audience, Backfill, StatusPage};
+use super::{
+    page::{Audience, Backfill, StatusPage},
+    texts::fill,
+};
 use crate::{
     humanize,
     inbox::ConnectionState,
@@ -128,7 +131,7 @@ impl StatusPage<'_> {
             Backfill::Counted { since, count } => html! {
                 input type="hidden" name="since" value=(since);
                 p role="status" {
-                    (humanize::count(count, "order")) " placed on or after " (since) " can be forwarded. Orders that One Tribe has already are not sent again."
+                    (fill(self.texts.backfill_counted, &[("orders", &humanize::count(count, "order")), ("since", since)]))
                 }
                 button type="submit" name="step" value="start" class="first" { (self.texts.backfill_start) }
             },

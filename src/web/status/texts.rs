@@ -1,5 +1,5 @@
-//! The words of the status page in one place, so that other languages can follow `user.locale`. What is said about the
-//! connection's health comes from `health`.
+//! The words of the status page and of what leads back to it in one place, so that other languages can follow `user.locale`.
+//! What is said about the connection's health comes from `health`.
 
 macro_rules! texts {
     ($($name:ident: $english:literal,)*) => {
@@ -10,6 +10,18 @@ macro_rules! texts {
         /// English.
         pub static ENGLISH: Texts = Texts { $($name: $english,)* };
     };
+}
+
+/// A text with its blanks filled in: `{order}` by the value of `order`.
+pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
+    let (mut filled, mut rest) = (String::with_capacity(text.len() + 16), text);
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        filled.push_str(before);
+        filled.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
+        rest = after;
+    }
+    filled + rest
 }
 
 texts! {
@@ -46,6 +58,21 @@ texts! {
     skipped_why: "Orders with this status are not forwarded.",
     gone_why: "The store does not know this order any more.",
     next_try: "next try",
+    refused_why: "{destination} refused this order ({seen}). Tell {destination}, with the order's number.",
+    not_taken_why: "{destination} did not take it: {seen}.",
+    unknown_why: "{store} does not know it (yet). It is looked for again.",
+    not_given_why: "{store} did not give it: {seen}.",
+    undelivered: "{orders} could not be delivered.",
+    order_resent: "Order {order} is fetched again and sent.",
+    none_resent: "There is no failed order to send again.",
+    orders_resent: "{orders} being tried again.",
+    hooks_busy: "The webhooks are being changed by another relay or command just now. Look again in a minute.",
+    hooks_late: "The webhooks could not be put right in time. Click Update Integration again in a minute.",
+    hooks_failed: "The webhooks could not be put right: {error}.",
+    hooks_well: "The webhooks were as they should be.",
+    hooks_made: "made",
+    hooks_switched_on: "switched on again",
+    hooks_put_right: "put right",
     last_webhook: "Last webhook",
     last_forwarded: "Last order forwarded",
     waiting_now: "Under way or waiting",
@@ -58,8 +85,9 @@ texts! {
     chart: "Orders forwarded",
     table: "The same as a table",
     checks: "Checks",
+    all_good: "All {count} checks are good",
     good: "Good",
-    look: "Look",
+    look: "Warning",
     bad: "Failed",
     skip: "Not checked",
     settings: "Settings",
@@ -74,6 +102,30 @@ texts! {
     backfill_hint: "Orders placed before the connection can be forwarded once. First they are counted; nothing is sent.",
     backfill_since: "Placed on or after",
     backfill_count: "Count them",
+    backfill_counted: "{orders} placed on or after {since} can be forwarded. Orders that One Tribe has already are not sent again.",
     backfill_start: "Forward them",
+    all_connections: "All connections",
+    done: "Done",
+    done_what: "The request has been taken.",
+    done_back: "Back to the status page",
+    no_page: "There is no page here",
+    no_page_why: "The address may be mistyped, or the page may have moved.",
+    no_page_onward: "Go to the status page",
+    password: "Password needed",
+    password_what: "This page shows how your store's connection to One Tribe is doing. It opens with a password; the user name does not matter.",
+    password_how: "If you do not have the password, ask whoever runs the relay for you. If you run it: it is the value of `ADMIN_TOKEN`.",
+    password_again: "Reload the page to be asked again.",
     times_utc: "Times are UTC.",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_are_filled_and_what_is_filled_in_is_not_read_again() {
+        let said = fill("{a} and {b}, {a}{c}.", &[("a", "{b}"), ("b", "2")]);
+        assert_eq!(said, "{b} and 2, {b}.");
+        assert_eq!(fill("no blanks", &[]), "no blanks");
+    }
 }

@@ -79,6 +79,7 @@ impl Chromium {
 const PRELUDE: &str = r"
     window.violations = [];
     document.addEventListener('securitypolicyviolation', event => violations.push(event.violatedDirective));
+    Object.defineProperty(document, 'hidden', { get: () => false });
     const interval = window.setInterval;
     window.setInterval = (work, time) => interval(work, time / 60);
 ";
@@ -113,7 +114,7 @@ const CONTRAST: &str = r"(() => {
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
         const text = texts.currentNode.textContent.trim(), e = texts.currentNode.parentElement;
-        if (!text || e.closest('svg, style, script')) continue;
+        if (!text || e.closest('svg, style, script') || !e.checkVisibility()) continue;
         const [a, b] = [light(rgba(getComputedStyle(e).color)), light(ground(e))];
         const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
         if (ratio < 4.5) poor.push(`${text}: ${ratio.toFixed(2)}`);
@@ -130,8 +131,7 @@ const MISPLACED: &str = r"(() => {
     while (texts.nextNode()) {
         const node = texts.currentNode, e = node.parentElement;
         if (!node.textContent.trim() || e.closest('svg, style, script, .apart, option')) continue;
-        const style = getComputedStyle(e);
-        if (style.visibility === 'hidden') continue;
+        if (!e.checkVisibility({visibilityProperty: true})) continue;
         const range = document.createRange();
         range.selectNodeContents(node);
         const scrolled = e.closest('.scroll');
