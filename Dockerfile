@@ -10,9 +10,9 @@ WORKDIR /src
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY sandbox/Cargo.toml sandbox/
-RUN mkdir -p src sandbox/src tests/it \
+RUN mkdir -p src sandbox/src tests/it benches/faults benches/speed \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs sandbox/src/lib.rs tests/it/main.rs \
+    && touch src/lib.rs sandbox/src/lib.rs tests/it/main.rs benches/faults/main.rs benches/speed/main.rs \
     && cargo build --locked --release --package onetribe-relay
 
 # Then the relay itself. Copied files keep their times, which may be older than the empty sources' build: touched, they count as new.

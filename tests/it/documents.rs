@@ -168,7 +168,10 @@ fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
     // A target that the manifest names has to be there for the dependencies to be built, if only as an empty file.
     let manifest = read("Cargo.toml");
     for bench in manifest.split("[[bench]]").skip(1).map(|bench| toml(bench, "name")) {
-        assert!(dockerfile.contains(&format!(" benches/{bench}.rs ")), "the image does not know the bench {bench}");
+        assert!(
+            dockerfile.contains(&format!(" benches/{bench}/main.rs ")),
+            "the image does not know the bench {bench}"
+        );
     }
     for test in manifest.split("[[test]]").skip(1).map(|test| toml(test, "name")) {
         assert!(dockerfile.contains(&format!(" tests/{test}/main.rs ")), "the image does not know the test {test}");
