@@ -10,8 +10,8 @@ use std::{
 
 use reqwest::Method;
 use sandbox::{
-    Action, Event, Fault, OneTribeSim, Operation, Scope, Sender, SenderOptions, ShopConfig, ShopSim, StoreFarm,
-    StoreSim, http,
+    Action, Event, Fault, OneTribeSim, Operation, QuotaRule, Scope, Sender, SenderOptions, ShopConfig, ShopSim,
+    StoreConfig, StoreFarm, StoreSim, http,
     relay::{ADMIN_TOKEN, free_port},
     stores::variables,
 };
@@ -162,9 +162,11 @@ impl Drop for World {
 
 impl World {
     /// All three connected, in a database of this URL or in a file.
-    pub async fn start(database: Option<&str>) -> Self {
+    pub async fn start(database: Option<String>) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
-        let farm = StoreFarm::start(SIDES - 1).unwrap();
+        // Polls and looks at hooks every second would use up a real store's quota.
+        let of_number = |number| StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::numbered(number) };
+        let farm = StoreFarm::start_with((1..SIDES).map(of_number)).unwrap();
         let shop = ShopConfig { is_ssl: false, queue_delay: Some(Duration::ZERO), ..ShopConfig::default() };
         let shops = farm.stores().into_iter().map(Shop::BigCommerce);
         let shops = shops.chain([Shop::WooCommerce(ShopSim::start_with(shop).unwrap())]);
@@ -174,7 +176,7 @@ impl World {
         };
         let mut all = variables(&farm, folder.path(), port);
         all.extend(HURRY.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        all.extend(database.map(|url| ("DATABASE_URL".to_owned(), url.to_owned())));
+        all.extend(database.map(|url| ("DATABASE_URL".to_owned(), url)));
         // BigCommerce's retries in milliseconds, and so many of them that no outage uses them up.
         let options = SenderOptions { time_factor: 0.002, ..SenderOptions::default() };
         let mut world = Self {
