@@ -75,5 +75,6 @@ texts! {
     backfill_since: "Placed on or after",
     backfill_count: "Count them",
     backfill_start: "Forward them",
+    backfill_decline: "No past orders",
     times_utc: "Times are UTC.",
 }
