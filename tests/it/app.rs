@@ -6,4 +6,5 @@ mod frame;
 mod install;
 mod lifecycle;
 mod load;
+mod logged;
 mod world;
