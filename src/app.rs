@@ -17,6 +17,7 @@ use crate::{
     inbox::{Database, sqlite::ServeLock},
     leader::Leader,
     polled::PolledRows,
+    reconcile::PollTools,
     services::Services,
     upkeep::{Housekeeping, Upkeep},
     watch::Watcher,
@@ -143,7 +144,7 @@ impl Parts {
     /// Begins the work beside answering requests.
     fn begin_work(&mut self, relay: &Arc<Relay>, stop: &CancellationToken) -> Leader {
         let services = &relay.services;
-        let Services { inbox, catalog, metrics, settings, registrar, directory, .. } = services;
+        let Services { inbox, catalog, metrics, settings, registrar, directory, past_orders, .. } = services;
         let leader = Leader::new(inbox.clone());
         // Nobody else sets it.
         let _ = relay.shards.set(leader.shards());
@@ -151,8 +152,15 @@ impl Parts {
         let dispatch =
             Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), shards, rows.clone());
         self.spawn("delivery", dispatch.run(stop.clone()));
-        let upkeep =
-            Upkeep::new(inbox.clone(), catalog.clone(), registrar.clone(), settings.clone(), leader.shards(), rows);
+        let tools = PollTools { inbox: inbox.clone(), rows, retention: settings.event_retention };
+        let upkeep = Upkeep::new(
+            tools,
+            catalog.clone(),
+            registrar.clone(),
+            settings.clone(),
+            leader.shards(),
+            past_orders.clone(),
+        );
         self.spawn("upkeep", upkeep.run(stop.clone()));
         let watcher = Watcher::new(services.clone(), relay.checker.clone(), leader.shards());
         self.spawn("the watch", watcher.run(stop.clone()));

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod environment;
 pub mod evidence;
 pub mod request;
+mod trial;
 
 use std::sync::Arc;
 

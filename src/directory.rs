@@ -133,7 +133,7 @@ impl Directory {
     /// [`DirectoryError::Refused`], [`DirectoryError::Unreachable`] or [`DirectoryError::BadAddress`].
     pub async fn verify(&self, spec: &ConnectionSpec) -> Result<(), DirectoryError> {
         let link = self.builder.try_link(spec).ok_or(DirectoryError::BadAddress)?;
-        Ok(link.source.can_read().await?)
+        Ok(link.can_read().await?)
     }
 
     /// Makes a connection, or takes up again the one that ended with the same store and destination. With `verifies` the

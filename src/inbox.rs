@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod feeds;
 mod history;
+mod key_requests;
 mod moving;
 mod objects;
 mod open;
@@ -29,6 +30,7 @@ pub use error::InboxError;
 pub use events::{Notification, NotificationStatus, NotifiedObject};
 pub use feeds::{Feed, HookRow, HookState, Outage, Side};
 pub use history::{HISTORY, Hour, hour_of};
+pub use key_requests::{KeyRequest, KeyRequestState, KeyRequests, MOST_KEY_REQUESTS};
 pub use moving::{Moved, move_inbox};
 pub use objects::{
     Accepted, Arrival, Claim, Failed, Known, NotAState, ObjectQuery, ObjectRow, ObjectState, Outcome, Settlement,
@@ -68,7 +70,7 @@ pub struct Heartbeat {
 
 /// The inbox. All changes are durable when their future is done.
 #[async_trait]
-pub trait Inbox: Send + Sync {
+pub trait Inbox: KeyRequests + Send + Sync {
     // Events and objects.
 
     /// Keeps an event. Done means synced to disk.

@@ -16,6 +16,7 @@ use crate::{
     inbox::{self, Database, Inbox, InboxError},
     metrics::Metrics,
     object::ConnectionId,
+    reconcile::requested,
     registrar::Registrar,
     source::{
         bigcommerce::Platform,
@@ -69,6 +70,8 @@ pub struct Services {
     pub storage: Arc<Storage>,
     /// Makes, changes and ends connections.
     pub directory: Arc<Directory>,
+    /// How far this process has come with past orders that merchants asked for.
+    pub past_orders: Arc<requested::Progress>,
 }
 
 impl Services {
@@ -104,7 +107,8 @@ impl Services {
             metrics: metrics.clone(),
         });
         let records = inbox.connections(0).await?;
-        if let Some(id) = environment.as_ref().filter(|_| serves).and_then(|spec| environment::doubled(&records, spec)) {
+        if let Some(id) = environment.as_ref().filter(|_| serves).and_then(|spec| environment::doubled(&records, spec))
+        {
             return Err(ServicesError::Doubled(id));
         }
         if serves || records.is_empty() {
@@ -117,7 +121,8 @@ impl Services {
         catalog.load(inbox.as_ref()).await?;
         let registrar = Arc::new(Registrar::new(inbox.clone(), builder.clone()));
         let directory = Arc::new(Directory::new(inbox.clone(), catalog.clone(), builder.clone(), registrar.clone()));
-        Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, storage: Arc::default(), directory })
+        let (storage, past_orders) = (Arc::default(), Arc::default());
+        Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, storage, directory, past_orders })
     }
 
     /// The connection that a command or a route without an id stands for: the environment's own, or the only one there is.

@@ -4,6 +4,7 @@
 //! connection in between costs nothing.
 
 mod housekeeping;
+mod past_orders;
 mod polls;
 
 pub use housekeeping::Housekeeping;
@@ -20,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Settings,
     connection::{Connection, LiveCatalog},
-    inbox::{ConnectionState, Inbox},
+    inbox::ConnectionState,
     leader::HeldShards,
     object::ConnectionId,
-    polled::PolledRows,
-    reconcile::PollTools,
+    reconcile::{PollTools, requested::Progress},
     registrar::{Registrar, RegistrarError},
     retry::Backoff,
+    spec::Origin,
 };
 use polls::StorePoll;
 
@@ -48,6 +49,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 enum Chore {
     Hooks,
     Poll,
+    PastOrders,
 }
 
 /// A connection's chores, and what they keep in mind between two times.
@@ -55,6 +57,18 @@ struct Keeper {
     connection: Arc<Connection>,
     poll: Option<StorePoll>,
     hook_failures: u32,
+    past_order_failures: u32,
+}
+
+impl Keeper {
+    fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, poll: None, hook_failures: 0, past_order_failures: 0 }
+    }
+
+    /// The app alone offers them.
+    fn may_want_past_orders(&self) -> bool {
+        self.connection.origin == Origin::App && self.connection.destination_host.is_some()
+    }
 }
 
 /// How a chore ended: what it kept in mind goes back, with the time of the next.
@@ -62,7 +76,7 @@ struct Ended {
     id: ConnectionId,
     chore: Chore,
     poll: Option<StorePoll>,
-    hooks_failed: bool,
+    has_failed: bool,
     next: Option<Duration>,
 }
 
@@ -74,6 +88,7 @@ pub struct Upkeep {
     shards: watch::Receiver<HeldShards>,
     tools: PollTools,
     side_by_side: Arc<Semaphore>,
+    past_orders: Arc<Progress>,
 }
 
 /// Who has what due when.
@@ -83,6 +98,8 @@ struct Plan {
     due: BTreeSet<(Instant, ConnectionId, Chore)>,
     due_at: HashMap<(ConnectionId, Chore), Instant>,
     running: HashSet<(ConnectionId, Chore)>,
+    /// Past orders that were to be looked at while that was under way.
+    again: HashSet<ConnectionId>,
 }
 
 impl Plan {
@@ -100,8 +117,9 @@ impl Plan {
 
     fn remove(&mut self, id: ConnectionId) {
         self.keepers.remove(&id);
-        self.clear(id, Chore::Hooks);
-        self.clear(id, Chore::Poll);
+        for chore in [Chore::Hooks, Chore::Poll, Chore::PastOrders] {
+            self.clear(id, chore);
+        }
     }
 
     fn next(&self) -> Option<Instant> {
@@ -117,23 +135,22 @@ impl Plan {
 }
 
 impl Upkeep {
-    /// Nothing runs yet. `shards` says which connections are this process's; `rows` takes what polls read.
+    /// Nothing runs yet. `shards` says which connections are this process's; `past_orders` is told how far walks have come.
     pub fn new(
-        inbox: Arc<dyn Inbox>,
+        tools: PollTools,
         catalog: Arc<LiveCatalog>,
         registrar: Arc<Registrar>,
         settings: Arc<Settings>,
         shards: watch::Receiver<HeldShards>,
-        rows: Arc<PolledRows>,
+        past_orders: Arc<Progress>,
     ) -> Self {
         let side_by_side = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-        let tools = PollTools { inbox, rows, retention: settings.event_retention };
-        Self { catalog, registrar, settings, shards, tools, side_by_side }
+        Self { catalog, registrar, settings, shards, tools, side_by_side, past_orders }
     }
 
     /// Runs until it is asked to stop. A store that is down delays its own chores and nothing else.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut changes = self.catalog.changes();
+        let (mut changes, mut touched) = (self.catalog.changes(), self.catalog.touched());
         let mut plan = Plan::default();
         let mut running: JoinSet<Ended> = JoinSet::new();
         if self.settings.public_url.is_none() {
@@ -146,13 +163,14 @@ impl Upkeep {
                 () = stop.cancelled() => break,
                 changed = changes.changed() => if changed.is_err() { break } else { self.adopt(&mut plan) },
                 changed = self.shards.changed() => if changed.is_err() { break } else { self.adopt(&mut plan) },
+                changed = touched.changed() => if changed.is_err() { break } else { self.look_again(&mut plan) },
                 Some(ended) = running.join_next(), if !running.is_empty() => match ended {
                     Ok(ended) => finished(&mut plan, ended),
                     Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
                 },
                 () = tokio::time::sleep_until(next) => {
                     while let Some((id, chore)) = plan.pop(Instant::now()) {
-                        self.begin(&mut plan, &mut running, id, chore);
+                        self.begin(&mut plan, &mut running, (id, chore), &stop);
                     }
                 }
             }
@@ -187,12 +205,26 @@ impl Upkeep {
             let (id, at) = (connection.id, now + spread * place);
             let wants_hooks = connection.link.as_ref().is_some_and(|link| link.spec.has_webhooks);
             let interval = self.interval(&connection);
-            plan.keepers.insert(id, Keeper { connection, poll: None, hook_failures: 0 });
+            let keeper = Keeper::new(connection);
+            let may_want_past_orders = keeper.may_want_past_orders();
+            plan.keepers.insert(id, keeper);
             if wants_hooks && self.settings.public_url.is_some() {
                 plan.set(id, Chore::Hooks, at);
             }
             if interval.is_some() {
                 plan.set(id, Chore::Poll, at);
+            }
+            if may_want_past_orders {
+                plan.set(id, Chore::PastOrders, at);
+            }
+        }
+    }
+
+    /// Looks at what belongs to connections that are the same as before: past orders may have been asked for.
+    fn look_again(&self, plan: &mut Plan) {
+        for id in self.catalog.take_touched() {
+            if plan.keepers.get(&id).is_some_and(|keeper| keeper.may_want_past_orders()) {
+                plan.set(id, Chore::PastOrders, Instant::now());
             }
         }
     }
@@ -206,39 +238,64 @@ impl Upkeep {
         spec.poll_interval.or(self.settings.reconcile_interval)
     }
 
-    fn begin(&self, plan: &mut Plan, running: &mut JoinSet<Ended>, id: ConnectionId, chore: Chore) {
+    fn begin(
+        &self,
+        plan: &mut Plan,
+        running: &mut JoinSet<Ended>,
+        (id, chore): (ConnectionId, Chore),
+        stop: &CancellationToken,
+    ) {
         // One that is still under way sets its own next time when it ends.
         if !plan.running.insert((id, chore)) {
+            if chore == Chore::PastOrders {
+                plan.again.insert(id);
+            }
             return;
         }
         let Some(keeper) = plan.keepers.get_mut(&id) else {
             plan.running.remove(&(id, chore));
             return;
         };
-        let (connection, turn) = (keeper.connection.clone(), self.side_by_side.clone());
+        let (connection, turns) = (keeper.connection.clone(), self.side_by_side.clone());
         match chore {
             Chore::Poll => {
-                let Some(interval) = self.interval(&connection) else { return };
+                let Some(interval) = self.interval(&connection) else {
+                    plan.running.remove(&(id, chore));
+                    return;
+                };
                 let (poll, tools) = (keeper.poll.take(), self.tools.clone());
                 running.spawn(async move {
-                    let _turn = turn.acquire_owned().await.expect("the semaphore is never closed");
                     let mut poll = match poll {
                         Some(poll) => poll,
-                        None => StorePoll::new(connection, &tools).await,
+                        None => StorePoll::new(connection, &tools, turns).await,
                     };
                     poll.once(&tools, interval).await;
-                    Ended { id, chore, poll: Some(poll), hooks_failed: false, next: Some(interval) }
+                    Ended { id, chore, poll: Some(poll), has_failed: false, next: Some(interval) }
                 });
             }
             Chore::Hooks => {
                 let (registrar, interval) = (self.registrar.clone(), self.settings.hook_check_interval);
                 let failures = keeper.hook_failures;
                 running.spawn(async move {
-                    let _turn = turn.acquire_owned().await.expect("the semaphore is never closed");
-                    let hooks_failed = !look_after(&registrar, &connection).await;
-                    let next =
-                        if hooks_failed { Some(HOOKS_RETRY.wait(failures + 1, rand::random())) } else { interval };
-                    Ended { id, chore, poll: None, hooks_failed, next }
+                    let _turn = turns.acquire_owned().await.expect("the semaphore is never closed");
+                    let has_failed = !look_after(&registrar, &connection).await;
+                    let next = if has_failed { Some(HOOKS_RETRY.wait(failures + 1, rand::random())) } else { interval };
+                    Ended { id, chore, poll: None, has_failed, next }
+                });
+            }
+            // Takes as long as there are orders, and so none of the turns.
+            Chore::PastOrders => {
+                let (tools, progress, failures) =
+                    (self.tools.clone(), self.past_orders.clone(), keeper.past_order_failures);
+                let until = past_orders::Until {
+                    catalog: self.catalog.clone(),
+                    shards: self.shards.clone(),
+                    stop: stop.clone(),
+                };
+                running.spawn(async move {
+                    let (has_failed, next) =
+                        past_orders::forward(&connection, &tools, &progress, until, failures).await;
+                    Ended { id, chore, poll: None, has_failed, next }
                 });
             }
         }
@@ -259,7 +316,7 @@ fn is_kept_up(connection: &Connection) -> bool {
     connection.state != ConnectionState::Disconnected && connection.link.is_some()
 }
 
-fn finished(plan: &mut Plan, Ended { id, chore, poll, hooks_failed, next }: Ended) {
+fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended) {
     plan.running.remove(&(id, chore));
     let Some(keeper) = plan.keepers.get_mut(&id) else { return };
     match (chore, poll) {
@@ -268,9 +325,13 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, hooks_failed, next }: Ende
             keeper.poll = Some(poll);
         }
         (Chore::Poll, _) => {}
-        (Chore::Hooks, _) => keeper.hook_failures = if hooks_failed { keeper.hook_failures + 1 } else { 0 },
+        (Chore::Hooks, _) => keeper.hook_failures = if has_failed { keeper.hook_failures + 1 } else { 0 },
+        (Chore::PastOrders, _) => {
+            keeper.past_order_failures = if has_failed { keeper.past_order_failures + 1 } else { 0 };
+        }
     }
-    if let Some(next) = next
+    let is_due_again = chore == Chore::PastOrders && plan.again.remove(&id);
+    if let Some(next) = if is_due_again { Some(Duration::ZERO) } else { next }
         && !plan.due_at.contains_key(&(id, chore))
     {
         plan.set(id, chore, Instant::now() + next);

@@ -46,8 +46,6 @@ pub struct Relay {
     bodies: bodies::Unproven,
     /// What forms have done and no page has shown yet.
     notices: notices::Notices,
-    /// Shops that have been asked for keys.
-    key_requests: woocommerce::KeyRequests,
     /// The single-click app, if it is served.
     app: Option<app::App>,
     /// Work that outlasts the request that began it.
@@ -66,7 +64,6 @@ impl Relay {
             guesses: admin::Guesses::default(),
             bodies: bodies::Unproven::default(),
             notices: notices::Notices::default(),
-            key_requests: woocommerce::KeyRequests::default(),
         }
     }
 

@@ -7,9 +7,7 @@
 
 mod confined;
 mod fairness;
-mod figures;
 mod inbox;
-mod load;
 mod many;
 mod peers;
 mod process;
@@ -21,6 +19,7 @@ mod share;
 use std::process::ExitCode;
 
 use figures::Figures;
+use sandbox::measure::{figures, load};
 
 /// Less of everything.
 fn is_quick() -> bool {

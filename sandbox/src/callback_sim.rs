@@ -127,6 +127,12 @@ impl CallbackSim {
         self.state.notified().iter().filter(|one| one.is_taken).cloned().collect()
     }
 
+    /// How many events have been taken, repetitions among them.
+    pub fn taken_events(&self) -> usize {
+        let events = |one: &Notified| one.body["message"]["events"].as_array().map_or(0, Vec::len);
+        self.state.notified().iter().filter(|one| one.is_taken).map(events).sum()
+    }
+
     /// The events of all notifications that were taken, in their order.
     pub fn events(&self) -> Vec<NotifiedEvent> {
         self.state.notified().iter().filter(|one| one.is_taken).flat_map(Notified::events).collect()

@@ -15,6 +15,7 @@ pub mod control_panel;
 pub mod event;
 pub mod fault;
 pub mod http;
+pub mod measure;
 pub mod one_tribe;
 pub mod order;
 pub mod postgres;

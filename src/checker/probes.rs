@@ -41,7 +41,7 @@ impl Checker {
         };
         let Some(link) = &connection.link else { return database.await };
         let store = async {
-            let found = timed(async { link.source.can_read().await.map_err(|error| error.failure) }).await;
+            let found = timed(async { link.can_read().await.map_err(|error| error.failure) }).await;
             let problem = match &found.outcome {
                 Ok(()) => None,
                 Err(_) => diagnosis(link).await,

@@ -32,6 +32,8 @@ pub struct Catalog<T> {
     build: Box<Build<T>>,
     live: RwLock<Live<T>>,
     changes: watch::Sender<u64>,
+    /// Connections of which only the revision is another: something that belongs to them has changed.
+    touched: watch::Sender<HashSet<ConnectionId>>,
     /// Held while the inbox is read and its answer taken, so that no older answer comes after a newer one.
     reading: Mutex<Reading>,
     /// Keys the digests by which equal specs are recognised; of this process only.
@@ -133,6 +135,7 @@ impl<T> Catalog<T> {
             build: Box::new(build),
             live: RwLock::new(live),
             changes: watch::Sender::new(0),
+            touched: watch::Sender::default(),
             reading: Mutex::default(),
             digest_key: rand::random(),
         }
@@ -222,16 +225,20 @@ impl<T> Catalog<T> {
 
     /// Builds what has changed, and only then keeps readers waiting.
     fn take(&self, opened: Vec<Opened>) {
-        let mut changed = Vec::new();
+        let (mut changed, mut touched) = (Vec::new(), Vec::new());
         for Opened { mut record, spec } in opened {
             let is_environments = self.is_environments(&record);
             let digest = spec.as_ref().map(|spec| self.digest(spec));
             if self.is_known(&record, digest) {
+                touched.push(record.id);
                 continue;
             }
             let value = (self.build)(&record, spec);
             strip(&mut record);
             changed.push((is_environments, Entry { value, record, spec: digest }));
+        }
+        if !touched.is_empty() {
+            self.touched.send_modify(|known| known.extend(touched));
         }
         if changed.is_empty() {
             return;
@@ -313,6 +320,21 @@ impl<T> Catalog<T> {
     /// Tells of every change: its number goes up after the change can be seen.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Tells that [`Catalog::take_touched`] has something to give.
+    pub fn touched(&self) -> watch::Receiver<HashSet<ConnectionId>> {
+        self.touched.subscribe()
+    }
+
+    /// The connections whose revision alone has changed since this was last asked.
+    pub fn take_touched(&self) -> HashSet<ConnectionId> {
+        let mut taken = HashSet::new();
+        self.touched.send_if_modified(|known| {
+            taken = std::mem::take(known);
+            false
+        });
+        taken
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Cursor {
     total: Option<u64>,
     restarts: u8,
     limit: &'static str,
+    /// The ids of the page before.
+    before: Vec<ObjectId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,7 @@ impl Cursor {
             total: None,
             restarts: 0,
             limit: if request.api == StoreApi::WooCommerceV3 { "per_page" } else { "limit" },
+            before: Vec::new(),
         }
     }
 
@@ -82,7 +85,10 @@ impl Cursor {
                 Step::Next
             }
             Place::Page(_) if self.has_shrunk(total) => self.restart(total),
+            // A list without pages (BigCommerce's order statuses, for one) is the same under every number.
+            Place::Page(page) if page > 1 && self.before == ids => Step::Done,
             Place::Page(page) => {
+                self.before = ids.to_vec();
                 self.total = total.or(self.total);
                 let is_last = total.is_some_and(|total| u64::from(page) * u64::from(self.size) >= total);
                 self.place = Place::Page(page.saturating_add(1));
@@ -98,6 +104,7 @@ impl Cursor {
     fn restart(&mut self, total: Option<u64>) -> Step {
         self.restarts += 1;
         self.place = Place::Page(1);
+        self.before.clear();
         self.total = total;
         Step::Next
     }
@@ -117,6 +124,15 @@ mod tests {
 
     fn ids(ids: &[i64]) -> Vec<ObjectId> {
         ids.iter().map(|id| ObjectId::Number(*id)).collect()
+    }
+
+    #[test]
+    fn a_list_that_knows_no_pages_is_read_twice_and_no_more() {
+        let list = request(StoreApi::BigCommerceV2, "order_statuses");
+        let mut cursor = Cursor::new(&list, None, true);
+        assert_eq!(cursor.advance(&ids(&[1, 2]), None), Step::Next);
+        assert_eq!(cursor.advance(&ids(&[2, 3]), None), Step::Next);
+        assert_eq!(cursor.advance(&ids(&[2, 3]), None), Step::Done);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod changes;
 mod claims;
 mod connections;
 mod inbox;
+mod key_requests;
 mod migrations;
 mod notifications;
 mod peers;

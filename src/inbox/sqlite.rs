@@ -8,6 +8,7 @@ mod connections;
 mod events;
 mod file;
 mod inbox;
+mod key_requests;
 mod marks;
 mod migrations;
 mod paths;

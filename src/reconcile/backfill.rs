@@ -63,18 +63,43 @@ pub struct Tally {
 pub struct Backfill {
     poll: Poll<Arc<PastOrders>>,
     until: Timestamp,
+    /// Whether it stays known that the walk has come to its end.
+    keeps_end: bool,
 }
 
 impl Backfill {
     /// Prepares the walk; makes no call. Rows of orders are kept for `retention`.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, span: Span, retention: Duration) -> Self {
-        let now = Timestamp::now();
         let until = span.until.map_or_else(|| "now".to_owned(), |until| until.to_string());
         let name = format!("backfill:{}..{until}", span.since);
+        Self::named(name, connection, inbox, span, retention)
+    }
+
+    /// A walk up to now whose feed of this name stays, with the time of its end.
+    pub(super) fn kept(
+        connection: Arc<Connection>,
+        inbox: Arc<dyn Inbox>,
+        name: String,
+        since: Timestamp,
+        retention: Duration,
+    ) -> Self {
+        let span = Span { since, until: None, dry_run: false };
+        Self { keeps_end: true, ..Self::named(name, connection, inbox, span, retention) }
+    }
+
+    fn named(
+        name: String,
+        connection: Arc<Connection>,
+        inbox: Arc<dyn Inbox>,
+        span: Span,
+        retention: Duration,
+    ) -> Self {
+        let now = Timestamp::now();
         let widest = connection.link.as_ref().map_or(1, |link| link.source.widest_page());
-        let feed = OrderFeed { connection, inbox, retention, name };
+        let feed = OrderFeed { connection, inbox, retention, name, turn: None };
         let walk = Arc::new(PastOrders { feed, span, tally: Mutex::default(), reached: Mutex::default() });
-        Self { poll: Poll::new(walk, PageSize::new(widest)), until: span.until.unwrap_or(now).min(now) }
+        let until = span.until.unwrap_or(now).min(now);
+        Self { poll: Poll::new(walk, PageSize::new(widest)), until, keeps_end: false }
     }
 
     /// Where an earlier walk over the same span was broken off, if it was.
@@ -107,7 +132,9 @@ impl Backfill {
     pub async fn run(&mut self) -> Result<Tally, PollError> {
         self.poll.all(self.until).await?;
         let walk = self.poll.walk();
-        if !walk.span.dry_run {
+        if self.keeps_end {
+            walk.feed.keep(|feed| feed.polled_at = Some(Timestamp::now())).await?;
+        } else if !walk.span.dry_run {
             walk.feed.inbox.remove_feed(walk.feed.connection.id, &walk.feed.name).await?;
         }
         Ok(*walk.tally())

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{
     poll::{Page, PollError, Row, Walk},
     standing::{KnownOrders, Standing},
+    turn::Turn,
 };
 use crate::{
     clock::Timestamp,
@@ -15,7 +16,7 @@ use crate::{
     inbox::{Feed, Inbox, InboxError, Wanted},
     object::{ChangeKind, ObjectId, ResourceName, Snapshot},
     retry::FetchBlame,
-    source::ChangesRequest,
+    source::{CallPermit, ChangesRequest},
 };
 
 /// How many orders that cannot be listed are looked for after one poll.
@@ -31,6 +32,8 @@ pub struct OrderFeed {
     pub retention: Duration,
     /// The name under which it is kept how far the list has been read.
     pub name: String,
+    /// The poll's turn, if it takes turns with others.
+    pub turn: Option<Arc<Turn>>,
 }
 
 impl OrderFeed {
@@ -59,6 +62,13 @@ impl OrderFeed {
         self.connection.link.as_ref().ok_or_else(|| Failure::Status(401).into())
     }
 
+    async fn take(&self, link: &Link) -> CallPermit {
+        match &self.turn {
+            Some(turn) => turn.take(&link.source).await,
+            None => link.source.take().await,
+        }
+    }
+
     /// One page of what changed, in its turn at the quota.
     ///
     /// # Errors
@@ -66,7 +76,7 @@ impl OrderFeed {
     pub async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError> {
         let link = self.link()?;
         let Page { since, sort, number, limit } = page;
-        let permit = link.source.take().await;
+        let permit = self.take(link).await;
         link.source.changes(permit, &ChangesRequest { since, sort, page: number, limit }).await
     }
 
@@ -120,7 +130,7 @@ impl OrderFeed {
                 continue;
             }
             let link = self.link()?;
-            let permit = link.source.take().await;
+            let permit = self.take(link).await;
             let is_there = match link.source.order(permit, &id).await {
                 Ok(_) => true,
                 Err(error) => match link.source.blame(error.failure) {
@@ -146,9 +156,10 @@ impl OrderFeed {
 pub struct LatestOrders(pub OrderFeed);
 
 impl LatestOrders {
-    /// Of one connection.
-    pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, retention: Duration) -> Self {
-        Self(OrderFeed { connection, inbox, retention, name: ResourceName::orders().to_string() })
+    /// Of one connection, polled in turns with others.
+    pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, retention: Duration, turn: Arc<Turn>) -> Self {
+        let name = ResourceName::orders().to_string();
+        Self(OrderFeed { connection, inbox, retention, name, turn: Some(turn) })
     }
 }
 

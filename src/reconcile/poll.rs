@@ -1,6 +1,9 @@
 //! The walk through a list of changes: pages that move, equal seconds, pages that are too much, rows that cannot be listed.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -22,6 +25,8 @@ const MAX_AHEAD: Duration = Duration::from_secs(300);
 const MOST_PASSED: u32 = 5;
 /// The documented default: no store's page holds fewer.
 const SMALLEST_PAGE: u32 = 50;
+/// Counted pages in a row that may hold nothing but rows of earlier ones: rows that change push others on.
+const MOST_REPEATED: u32 = 3;
 
 /// Why a poll ended early. What was handed on before stays handed on.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,9 @@ pub enum PollError {
     /// Rows came back that were not asked for.
     #[error("the list is not filtered and sorted by date as it was asked to be")]
     NotAsAsked,
+    /// Counting pages brings nothing new: the store does not know them.
+    #[error("the list shows the same rows on one page after the other")]
+    Repeated,
 }
 
 impl PollError {
@@ -42,7 +50,7 @@ impl PollError {
     pub fn failure(&self) -> Option<Failure> {
         match self {
             Self::Call(error) => Some(error.failure),
-            Self::NotAsAsked => Some(Failure::NotJson),
+            Self::NotAsAsked | Self::Repeated => Some(Failure::NotJson),
             Self::Inbox(_) => None,
         }
     }
@@ -135,6 +143,25 @@ enum Asked {
     CannotBeListed(CallError),
 }
 
+/// The rows of the pages that have been counted from one moment on.
+#[derive(Default)]
+struct Met {
+    rows: HashSet<(ObjectId, Digest)>,
+    repeated: u32,
+}
+
+impl Met {
+    /// Takes in a page. How many pages in a row have brought nothing else than pages before them.
+    fn again(&mut self, page: &[Row]) -> u32 {
+        let mut is_new = page.is_empty();
+        for row in page {
+            is_new |= self.rows.insert((row.snapshot.id.clone(), row.digest));
+        }
+        self.repeated = if is_new { 0 } else { self.repeated + 1 };
+        self.repeated
+    }
+}
+
 impl<W: Walk> Poll<W> {
     /// Of one list, with pages of this size.
     pub fn new(walk: W, size: PageSize) -> Self {
@@ -188,11 +215,12 @@ impl<W: Walk> Poll<W> {
         // Whether more may stand behind a page that was counted.
         let mut is_whole = false;
         let mut neighbours = Vec::new();
+        let mut met = Met::default();
         loop {
             let rows = match self.ask(since, Sort::OldestFirst, page, until, polled).await? {
                 Asked::Rows(rows) => rows,
                 Asked::Narrowed => {
-                    page = 1;
+                    (page, met) = (1, Met::default());
                     continue;
                 }
                 Asked::CannotBeListed(error) if passed >= MOST_PASSED => return Err(error.into()),
@@ -207,6 +235,9 @@ impl<W: Walk> Poll<W> {
             }
             neighbours.extend(rows.last().map(|row| row.snapshot.id.clone()));
             let last = rows.last().map(|row| row.modified);
+            if met.again(&rows) >= MOST_REPEATED {
+                return Err(PollError::Repeated);
+            }
             is_whole |= rows.len() >= self.size.rows().min(SMALLEST_PAGE) as usize;
             polled.missed += self.take(rows, since, until).await?;
             let anchor = last.map_or(since, |last| last.before(RESOLUTION));
@@ -216,13 +247,13 @@ impl<W: Walk> Poll<W> {
                 continue;
             }
             if is_whole && !self.go_back(since, until, page, polled).await? {
-                page = 1;
+                (page, met) = (1, Met::default());
                 continue;
             }
             if has_ended {
                 break;
             }
-            (since, page, is_whole) = (anchor, 1, false);
+            (since, page, is_whole, met) = (anchor, 1, false, Met::default());
             self.size.answered();
         }
         if polled.passed > 0 {
@@ -337,42 +368,4 @@ fn dated(rows: Vec<Snapshot>, since: Timestamp, sort: Sort, until: Timestamp) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::source::bigcommerce::orders::read_order;
-
-    fn rows(list: &[(i64, &str)]) -> Vec<Snapshot> {
-        let order = |(id, date): &(i64, &str)| format!(r#"{{"id":{id},"date_modified":"{date}"}}"#);
-        list.iter().map(|row| read_order(Bytes::from(order(row))).expect("an order")).collect()
-    }
-
-    #[test]
-    fn a_row_without_a_date_stands_beside_its_neighbour() {
-        let (one, two) = ("Tue, 05 Mar 2019 21:40:11 +0000", "Tue, 05 Mar 2019 21:40:12 +0000");
-        let (start, until) = (Timestamp::from_seconds(1_551_822_000), Timestamp::from_seconds(1_551_823_000));
-        let dated = |list: &[(i64, &str)]| dated(rows(list), start, Sort::OldestFirst, until);
-        let seconds = |list: &[(i64, &str)]| -> Vec<i64> {
-            let rows = dated(list).expect("dates can be told");
-            rows.iter().map(|row| row.modified.millis() / 1000 - 1_551_822_000).collect()
-        };
-        assert_eq!(seconds(&[(1, ""), (2, one), (3, "soon"), (4, two), (5, "")]), [11, 11, 11, 12, 12]);
-        assert_eq!(seconds(&[(1, one), (2, "Tue, 05 Mar 2030 21:40:12 +0000")]), [11, 1000], "far ahead is now");
-        assert!(dated(&[]).is_ok_and(|rows| rows.is_empty()));
-        assert!(matches!(dated(&[(1, ""), (2, "")]), Err(PollError::NotAsAsked)));
-        assert!(matches!(dated(&[(1, two), (2, one)]), Err(PollError::NotAsAsked)), "not sorted");
-        assert!(matches!(dated(&[(1, "Tue, 05 Mar 2013 21:40:12 +0000")]), Err(PollError::NotAsAsked)), "not filtered");
-    }
-
-    #[test]
-    fn what_may_be_too_much_is_tried_with_fewer_rows() {
-        for failure in [400, 422, 500, 502, 503, 504, 524].map(Failure::Status) {
-            assert!(may_be_too_much(failure), "{failure}");
-        }
-        assert!(may_be_too_much(Failure::Html(504)) && may_be_too_much(Failure::Timeout));
-        for failure in [Failure::Status(401), Failure::Status(429), Failure::Dns, Failure::Connect] {
-            assert!(!may_be_too_much(failure), "{failure}");
-        }
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::poll::PollError;
+use super::{poll::PollError, turn::Turn};
 use crate::{
     clock::Timestamp,
     connection::{Connection, Link},
@@ -62,6 +62,7 @@ pub struct ResourcePoll {
     handed: HashMap<ObjectId, Digest>,
     size: PageSize,
     polls: u32,
+    turn: Arc<Turn>,
 }
 
 /// A row that is to be handed on, or remembered.
@@ -82,11 +83,12 @@ struct Sorted {
 }
 
 impl ResourcePoll {
-    /// Of one resource. Makes no call.
-    pub fn new(poller: Poller) -> Self {
+    /// Of one resource, polled in turns with others. Makes no call.
+    pub fn new(poller: Poller, turn: Arc<Turn>) -> Self {
         let most = poller.request(Timestamp::from_millis(0)).map_or(1, |request| request.api.max_page_size());
         let rows = poller.resource().page_size.unwrap_or(most).min(most);
-        Self { poller, feed: None, last_poll: None, handed: HashMap::new(), size: PageSize::new(rows), polls: 0 }
+        let size = PageSize::new(rows);
+        Self { poller, feed: None, last_poll: None, handed: HashMap::new(), size, polls: 0, turn }
     }
 
     /// Its name within the instance.
@@ -176,7 +178,7 @@ impl ResourcePoll {
         let mut listed: HashMap<ObjectId, Digest> = HashMap::new();
         loop {
             polled.calls += 1;
-            let permit = link.source.take().await;
+            let permit = self.turn.take(&link.source).await;
             let read_at = Timestamp::now();
             let answer = link.source.read(permit, &cursor.page_of(&request)).await?;
             let page =

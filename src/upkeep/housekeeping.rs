@@ -77,6 +77,9 @@ impl Housekeeping {
             }
             Err(error) => tracing::warn!(%error, "old rows could not be cleared out: {error}"),
         }
+        if let Err(error) = self.inbox.drop_key_requests(now).await {
+            tracing::warn!(%error, "requests for shops' keys could not be cleared out: {error}");
+        }
         PRUNE_INTERVAL
     }
 }

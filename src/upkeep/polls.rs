@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
+
 use crate::{
     clock::Timestamp,
     connection::Connection,
     destination::Destination,
     inbox::InboxError,
-    reconcile::{LatestOrders, OrderFeed, Poll, PollError, PollTools, Polled, ResourcePoll},
+    reconcile::{LatestOrders, OrderFeed, Poll, PollError, PollTools, Polled, ResourcePoll, Turn},
     source::plan::PageSize,
 };
 
@@ -17,7 +19,12 @@ pub(super) const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
 pub(super) const SETTLING: Duration = Duration::from_secs(2);
 
 /// What a connection's polls keep in mind between two times.
-pub(super) enum StorePoll {
+pub(super) struct StorePoll {
+    lists: Lists,
+    turn: Arc<Turn>,
+}
+
+enum Lists {
     /// Orders, for One Tribe; and whether they have been polled before.
     Orders(Box<Poll<LatestOrders>>, bool),
     /// Whatever a callback is told of.
@@ -26,30 +33,24 @@ pub(super) enum StorePoll {
 
 impl StorePoll {
     /// Reads how far polling has come.
-    pub async fn new(connection: Arc<Connection>, tools: &PollTools) -> Self {
-        let link = connection.link.as_ref();
-        if let Some(Destination::CloudElements(callback)) = link.and_then(|link| link.destination.as_ref()) {
-            let polls = callback.pollers().map(|poller| ResourcePoll::new(poller.clone())).collect();
-            return Self::Resources(connection, polls);
-        }
-        let widest = link.map_or(1, |link| link.source.widest_page());
-        let walk = LatestOrders::new(connection, tools.inbox.clone(), tools.retention);
-        let kept = walk.0.state().await.ok().and_then(|feed| feed.page_size);
-        Self::Orders(Box::new(Poll::new(walk, PageSize::kept(widest, kept))), false)
+    pub async fn new(connection: Arc<Connection>, tools: &PollTools, turns: Arc<Semaphore>) -> Self {
+        let turn = Arc::new(Turn::new(turns));
+        Self { lists: Lists::new(connection, tools, &turn).await, turn }
     }
 
     /// The connection as it was when this began.
     pub fn connection(&self) -> &Arc<Connection> {
-        match self {
-            Self::Orders(poll, _) => &poll.walk().0.connection,
-            Self::Resources(connection, _) => connection,
+        match &self.lists {
+            Lists::Orders(poll, _) => &poll.walk().0.connection,
+            Lists::Resources(connection, _) => connection,
         }
     }
 
-    /// Polls once, and notes how that went.
+    /// Polls once in its turn, and notes how that went.
     pub async fn once(&mut self, tools: &PollTools, interval: Duration) {
-        match self {
-            Self::Orders(poll, has_polled) => {
+        self.turn.begin().await;
+        match &mut self.lists {
+            Lists::Orders(poll, has_polled) => {
                 let missed = poll_orders(poll, interval).await;
                 // What the first poll finds may have changed while no relay was there to be told.
                 let link = poll.walk().0.connection.link.as_ref();
@@ -58,12 +59,27 @@ impl StorePoll {
                 }
                 *has_polled = true;
             }
-            Self::Resources(connection, polls) => {
+            Lists::Resources(connection, polls) => {
                 for poll in polls {
                     poll_resource(connection, poll, tools).await;
                 }
             }
         }
+        self.turn.end();
+    }
+}
+
+impl Lists {
+    async fn new(connection: Arc<Connection>, tools: &PollTools, turn: &Arc<Turn>) -> Self {
+        let link = connection.link.as_ref();
+        if let Some(Destination::CloudElements(callback)) = link.and_then(|link| link.destination.as_ref()) {
+            let polls = callback.pollers().map(|poller| ResourcePoll::new(poller.clone(), turn.clone())).collect();
+            return Self::Resources(connection, polls);
+        }
+        let widest = link.map_or(1, |link| link.source.widest_page());
+        let walk = LatestOrders::new(connection, tools.inbox.clone(), tools.retention, turn.clone());
+        let kept = walk.0.state().await.ok().and_then(|feed| feed.page_size);
+        Self::Orders(Box::new(Poll::new(walk, PageSize::kept(widest, kept))), false)
     }
 }
 

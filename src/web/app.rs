@@ -1,7 +1,7 @@
 //! The single-click app of BigCommerce's marketplace: its callbacks, and the forms of its page.
 //!
 //! `install` takes up a store, `callbacks` opens and ends it, `forms` proves what the page's forms send, `deeds` does it,
-//! `backfill` forwards past orders, `page` shows how things stand. What BigCommerce's side says and means is
+//! `backfill` counts past orders and keeps what is to become of them, `page` shows how things stand. What BigCommerce's side says and means is
 //! `source::bigcommerce::install`'s.
 
 mod backfill;
@@ -54,7 +54,6 @@ pub(super) struct App {
     changing: tokio::sync::Mutex<()>,
     exchanges: Semaphore,
     installs: Mutex<HashMap<String, Installed>>,
-    backfills: backfill::Backfills,
 }
 
 /// When this process has last kept a token of a store.
@@ -76,7 +75,6 @@ impl App {
             changing: tokio::sync::Mutex::default(),
             exchanges: Semaphore::new(MOST_EXCHANGES),
             installs: Mutex::default(),
-            backfills: backfill::Backfills::default(),
         })
     }
 

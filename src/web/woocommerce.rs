@@ -3,11 +3,7 @@
 //!
 //! Source: WooCommerce, "Authentication endpoint".
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -15,9 +11,9 @@ use actix_web::{
     web,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::{
     Relay,
@@ -27,8 +23,11 @@ use super::{
     status::{self, Frame},
 };
 use crate::{
+    clock::Timestamp,
     connection::request::{ConnectionRequest, FieldProblem, check_addresses},
     humanize,
+    inbox::{InboxError, KeyRequest as PendingRequest, KeyRequestState},
+    services::Services,
     source::woocommerce::{
         keys::{KeyRequest, MAX_BODY, NoKeyPage, PostedKeys, authorize_url, read_keys},
         root::front_page,
@@ -38,8 +37,8 @@ use crate::{
 
 /// How long a shop may take to send its keys: somebody has to log in there first.
 const PENDING_TIME: Duration = Duration::from_secs(15 * 60);
-/// So many requests are pending at once, at most: the oldest makes room.
-const MOST: usize = 1000;
+/// Keys that are being tried for longer than this are not, any more: the process that did has ended.
+const TRIAL_TIME: Duration = Duration::from_secs(120);
 /// How long a shop may take to show where its API is, while somebody waits.
 const SEARCH_TIME: Duration = Duration::from_secs(20);
 /// A form has a few hundred bytes.
@@ -55,66 +54,34 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/woocommerce/connected").route(web::get().to(connected)));
 }
 
-/// What became of a request for keys.
-#[derive(Debug, Clone)]
-enum Progress {
-    /// The shop has sent no keys that work yet; why the last ones did not.
-    Waiting(Option<String>),
-    /// Keys are being tried.
-    Trying,
-    /// The connection has been made.
-    Connected,
+/// What names a request in the database. Its `user_id` shows in an address bar, and whoever has it can answer the request.
+fn id_of(user_id: &str) -> Vec<u8> {
+    Sha256::new().chain_update(b"onetribe-relay key request\0").chain_update(user_id).finalize().to_vec()
 }
 
-#[derive(Debug)]
-struct Pending {
-    since: Instant,
-    spec: ConnectionSpec,
-    progress: Progress,
+/// Notes a request. Its `user_id` has 192 random bits, and is for one use.
+async fn begin(services: &Services, spec: &ConnectionSpec) -> Result<String, NotSent> {
+    let user_id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
+    let sealed = services.catalog.keyring().seal(&user_id, spec).map_err(|_| NotSent::NoKey)?;
+    let now = Timestamp::now();
+    let request = PendingRequest { id: id_of(&user_id), sealed, until: now.after(PENDING_TIME) };
+    services.inbox.begin_key_request(request, now).await?;
+    Ok(user_id)
 }
 
-/// Requests for keys, by their `user_id`.
-#[derive(Debug, Default)]
-pub(super) struct KeyRequests(Mutex<HashMap<String, Pending>>);
-
-impl KeyRequests {
-    /// Notes a request. Its `user_id` has 192 random bits: it shows in an address bar, and is for one use.
-    fn begin(&self, spec: ConnectionSpec) -> String {
-        let user_id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
-        let mut all = self.0.lock();
-        all.retain(|_, pending| pending.since.elapsed() < PENDING_TIME);
-        if all.len() >= MOST
-            && let Some(oldest) = all.iter().min_by_key(|(_, pending)| pending.since).map(|(id, _)| id.clone())
-        {
-            all.remove(&oldest);
-        }
-        all.insert(user_id.clone(), Pending { since: Instant::now(), spec, progress: Progress::Waiting(None) });
-        user_id
+/// What is to be made of a request that waits for keys; no others are taken for it meanwhile.
+async fn try_keys(services: &Services, user_id: &str) -> Result<Option<ConnectionSpec>, InboxError> {
+    let (id, now) = (id_of(user_id), Timestamp::now());
+    // Anybody can send keys: what nobody waits for is not worth a write.
+    if !matches!(services.inbox.key_request(id.clone(), now).await?, Some(KeyRequestState::Waiting(_))) {
+        return Ok(None);
     }
-
-    /// The spec of a request that waits for keys; from now on no others are taken for it.
-    fn try_keys(&self, user_id: &str) -> Option<ConnectionSpec> {
-        let mut all = self.0.lock();
-        let pending = all.get_mut(user_id).filter(|pending| pending.since.elapsed() < PENDING_TIME)?;
-        if !matches!(pending.progress, Progress::Waiting(_)) {
-            return None;
-        }
-        pending.progress = Progress::Trying;
-        Some(pending.spec.clone())
-    }
-
-    fn ended(&self, user_id: &str, progress: Progress) {
-        if let Some(pending) = self.0.lock().get_mut(user_id) {
-            pending.progress = progress;
-        }
-    }
-
-    fn progress(&self, user_id: &str) -> Option<Progress> {
-        let all = self.0.lock();
-        all.get(user_id)
-            .filter(|pending| pending.since.elapsed() < PENDING_TIME)
-            .map(|pending| pending.progress.clone())
-    }
+    let sealed = services.inbox.try_key_request(id, now, now.after(TRIAL_TIME)).await?;
+    let opened = sealed.map(|sealed| services.catalog.keyring().open(user_id, &sealed)).transpose();
+    Ok(opened.unwrap_or_else(|error| {
+        tracing::warn!(%error, "a request for a shop's keys cannot be answered any more: {error}");
+        None
+    }))
 }
 
 #[derive(Deserialize)]
@@ -138,6 +105,8 @@ enum NotSent {
     NoPublicUrl,
     #[error("CREDENTIALS_KEY is not set: the keys could not be kept")]
     NoKey,
+    #[error("the database cannot be used at the moment")]
+    NotNoted(#[from] InboxError),
     #[error(
         "no WooCommerce API was found at this address ({0}): check the address, and that WooCommerce is active there"
     )]
@@ -154,6 +123,7 @@ impl NotSent {
             Self::Form | Self::Body => StatusCode::BAD_REQUEST,
             Self::Field(_) | Self::NoPage(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NoPublicUrl | Self::NoKey => StatusCode::CONFLICT,
+            Self::NotNoted(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoApi(_) => StatusCode::BAD_GATEWAY,
         }
     }
@@ -213,7 +183,7 @@ async fn page_of_shop(relay: &Relay, request: &HttpRequest, payload: web::Payloa
         authorize_url(&root, &request)
     };
     asked_with("")?;
-    let user_id = relay.key_requests.begin(spec);
+    let user_id = begin(services, &spec).await?;
     Ok(asked_with(&user_id)?.into())
 }
 
@@ -226,24 +196,28 @@ async fn keys(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<
     };
     let Ok(posted) = posted else { return no("there are no keys in this") };
     let user_id = posted.user_id.expose().to_owned();
-    let Some(spec) = relay.key_requests.try_keys(&user_id) else {
-        return no("nobody waits for these keys");
+    let spec = match try_keys(&relay.services, &user_id).await {
+        Ok(Some(spec)) => spec,
+        Ok(None) => return no("nobody waits for these keys"),
+        Err(error) => {
+            tracing::error!(%error, "a shop's keys could not be taken: {error}");
+            return no("the database cannot be used at the moment");
+        }
     };
     // Done even if the shop's server hangs up: the keys work by then.
-    let relay = Arc::clone(&relay);
-    let outcome = tokio::spawn(async move {
-        let made = make(&relay, spec, posted).await;
-        let progress = match &made {
-            Ok(()) => Progress::Connected,
-            Err(why) => Progress::Waiting(Some(why.clone())),
-        };
-        relay.key_requests.ended(&user_id, progress);
+    let work = relay.get_ref().clone();
+    let outcome = relay.jobs.finish(async move {
+        let made = make(&work, spec, posted).await;
+        let ended = work.services.inbox.end_key_request(id_of(&user_id), made.as_ref().err().cloned()).await;
+        if let Err(error) = ended {
+            tracing::warn!(%error, "what became of a shop's keys could not be noted: {error}");
+        }
         made
     });
     match outcome.await {
-        Ok(Ok(())) => HttpResponse::Ok().finish(),
-        Ok(Err(why)) => no(&why),
-        Err(_) => no("the keys could not be tried"),
+        Some(Ok(())) => HttpResponse::Ok().finish(),
+        Some(Err(why)) => no(&why),
+        None => no("the keys could not be tried"),
     }
 }
 
@@ -277,26 +251,33 @@ struct Return {
 async fn connected(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let back = Some(("../connections", "All connections"));
     let came: Return = super::query(&request).unwrap_or_default();
-    let progress = came.user_id.as_deref().and_then(|user_id| relay.key_requests.progress(user_id));
+    let id = came.user_id.as_deref().map(id_of).unwrap_or_default();
+    let progress = match relay.services.inbox.key_request(id, Timestamp::now()).await {
+        Ok(progress) => progress,
+        Err(error) => return super::unavailable(&error),
+    };
     let is_refused = came.success.as_deref() != Some("1");
     let (title, sentence) = match progress {
-        Some(Progress::Connected) => {
-            ("Connected", "The shop has sent its keys, and they work. Its orders go to One Tribe from now on.".to_owned())
-        }
+        Some(KeyRequestState::Connected) => (
+            "Connected",
+            "The shop has sent its keys, and they work. Its orders go to One Tribe from now on.".to_owned(),
+        ),
         Some(_) if is_refused => {
             ("Not connected", "The request was refused in the shop. Nothing has been kept.".to_owned())
         }
-        Some(Progress::Trying) => ("Nearly there", "The shop's keys are being tried. Reload this page.".to_owned()),
-        Some(Progress::Waiting(Some(why))) => {
+        Some(KeyRequestState::Trying) => {
+            ("Nearly there", "The shop's keys are being tried. Reload this page.".to_owned())
+        }
+        Some(KeyRequestState::Waiting(Some(why))) => {
             ("Not connected", format!("The keys that the shop sent were not taken: {why}. Nothing has been kept."))
         }
-        Some(Progress::Waiting(None)) => (
+        Some(KeyRequestState::Waiting(None)) => (
             "Not connected",
             "The shop has sent no keys: its server could not reach this relay. Nothing has been kept.".to_owned(),
         ),
         None => (
             "This request is not known",
-            "It may be older than 15 minutes, or the relay has been started anew since. Begin again from the list of connections.".to_owned(),
+            "It may be older than 15 minutes. Begin again from the list of connections.".to_owned(),
         ),
     };
     let status = if title == "This request is not known" { StatusCode::NOT_FOUND } else { StatusCode::OK };

@@ -7,4 +7,5 @@ mod incomplete;
 mod install;
 mod lifecycle;
 mod load;
+mod logged;
 mod world;

@@ -1,5 +1,6 @@
 //! The inbox: one contract for every engine, and what is particular to one.
 
+mod key_requests;
 mod model;
 mod moving;
 mod postgres_plans;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     super::{Relay, query},
-    App, backfill, installed_connection, message,
+    App, installed_connection, message,
     page::{self, Said},
     served, unavailable,
     visitor::Visitor,
@@ -52,9 +52,6 @@ pub(super) async fn load(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
     let Some(connection) = installed_connection(&relay, &payload.store_hash) else {
         return message(&relay, StatusCode::NOT_FOUND, texts(&payload.locale).load.install_again);
     };
-    if connection.destination_host.is_some() {
-        backfill::resume(&relay, &connection).await;
-    }
     let visitor = Visitor::new(&payload.store_hash, payload.user_id, &payload.locale);
     page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
 }

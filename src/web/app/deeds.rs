@@ -229,7 +229,7 @@ pub(super) async fn resend(request: HttpRequest, payload: web::Payload, relay: w
     }
 }
 
-/// Counts past orders, or begins to forward them.
+/// Counts past orders, begins to forward them, or keeps that none are wanted.
 pub(super) async fn backfill(
     request: HttpRequest,
     payload: web::Payload,
@@ -237,25 +237,39 @@ pub(super) async fn backfill(
 ) -> HttpResponse {
     let (app, form) = proven!(relay, request, payload);
     let page = &form.visitor.texts.page;
-    let (since, connection) = (form.field("since"), &form.connection);
-    let said = match backfill::beginning(since) {
-        None => Said { backfill_error: Some(page.backfill_bad_date.to_owned()), ..Said::default() },
+    let (since, step, connection) = (form.field("since"), form.field("step"), &form.connection);
+    let (answer_kept, notice) = match (step, backfill::beginning(since)) {
         // The page offers it to nobody else.
-        Some(_) if connection.destination_host.is_none() => Said::default(),
-        Some(at) if form.field("step") == "start" => {
-            backfill::start(&relay, connection.id, at);
-            Said::notice(page.backfill_started)
+        _ if connection.destination_host.is_none() => {
+            return answer(&relay, app, connection, &form, Said::default()).await;
         }
-        Some(at) => match backfill::count(&relay, connection, at).await {
-            Ok(count) => {
-                let notice = (!count.is_whole).then(|| (page.backfill_at_least)(count.orders));
-                Said { notice, counted: Some((since.to_owned(), count.orders)), ..Said::default() }
-            }
-            Err(error) => {
-                tracing::warn!(connection = %connection.id, %error, "past orders could not be counted: {error}");
-                Said { backfill_error: Some(page.backfill_not_counted.to_owned()), ..Said::default() }
-            }
-        },
+        ("decline", _) => (backfill::answer(&relay, app, connection.id, None).await, page.backfill_declined),
+        ("start", Some(at)) => (backfill::answer(&relay, app, connection.id, Some(at)).await, page.backfill_started),
+        (_, at) => {
+            let said = counted(&relay, &form, at).await;
+            return answer(&relay, app, connection, &form, said).await;
+        }
     };
-    answer(&relay, app, connection, &form, said).await
+    match answer_kept {
+        Ok(()) => answer(&relay, app, connection, &form, Said::notice(notice)).await,
+        Err(error) => not_changed(&relay, &form, &error),
+    }
+}
+
+/// How many past orders there are, or why that is not known.
+async fn counted(relay: &Relay, form: &Form, since: Option<Timestamp>) -> Said {
+    let (page, connection) = (&form.visitor.texts.page, &form.connection);
+    let Some(at) = since else {
+        return Said { backfill_error: Some(page.backfill_bad_date.to_owned()), ..Said::default() };
+    };
+    match backfill::count(relay, connection, at).await {
+        Ok(count) => {
+            let notice = (!count.is_whole).then(|| (page.backfill_at_least)(count.orders));
+            Said { notice, counted: Some((form.field("since").to_owned(), count.orders)), ..Said::default() }
+        }
+        Err(error) => {
+            tracing::warn!(connection = %connection.id, %error, "past orders could not be counted: {error}");
+            Said { backfill_error: Some(page.backfill_not_counted.to_owned()), ..Said::default() }
+        }
+    }
 }

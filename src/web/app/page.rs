@@ -13,7 +13,7 @@ use super::{
     forms,
     visitor::Visitor,
 };
-use crate::{checker::Examined, connection::Connection};
+use crate::{checker::Examined, connection::Connection, reconcile::requested::Offer};
 
 /// What the page says beside how things stand.
 #[derive(Debug, Default)]
@@ -69,16 +69,18 @@ pub(super) async fn show_examined(
     let status = said.status();
     let token = forms::token_for(app, visitor);
     let latest = jiff::Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
-    let (running, has_destination) = (app.backfills.wanted(connection.id), connection.destination_host.is_some());
-    let offer = match &said.counted {
+    let ask = match &said.counted {
         Some((since, count)) => Backfill::Counted { since, count: *count },
         None => Backfill::Ask { earliest: EARLIEST, latest: &latest, error: said.backfill_error.as_deref() },
     };
-    let progress = running.map(visitor.texts.page.backfill_running);
+    let offer = offer(relay, connection).await;
+    let is_running = matches!(offer, Offer::Running(_));
+    let found = || relay.services.past_orders.wanted(connection.id);
+    let progress = is_running.then(|| (visitor.texts.page.backfill_running)(found()));
     let merchant = Merchant {
         root,
         token: &token,
-        backfill: (has_destination && running.is_none()).then_some(offer),
+        backfill: (offer == Offer::Open).then_some(ask),
         destination_error: said.destination_error.as_deref(),
         can_resend: true,
     };
@@ -86,4 +88,16 @@ pub(super) async fn show_examined(
     let audience = Audience::Merchant(merchant);
     let page = pages::status_page(relay, connection, examined, said.order, notice.as_deref(), audience).await;
     status::respond(status, &page, Frame::App(&relay.services.settings.frame_ancestors))
+}
+
+/// Whether past orders are still offered; not to a connection without a payload URL, nor while that cannot be read.
+async fn offer(relay: &Relay, connection: &Connection) -> Offer {
+    if connection.destination_host.is_none() {
+        return Offer::Closed;
+    }
+    let read = Offer::read(relay.services.inbox.as_ref(), connection.id).await;
+    read.unwrap_or_else(|error| {
+        tracing::warn!(connection = %connection.id, %error, "whether past orders are offered is not known: {error}");
+        Offer::Closed
+    })
 }

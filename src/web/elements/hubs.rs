@@ -64,7 +64,7 @@ pub(super) async fn ping(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
         return Ok(super::super::json(actix_web::http::StatusCode::OK, &json!({ "dateTime": now })));
     };
     let link = link_of(connection)?;
-    link.source.can_read().await.map_err(|error| refused(&error))?;
+    link.can_read().await.map_err(|error| refused(&error))?;
     let endpoint = spec_of(connection).map(|spec| spec.element_key.as_str());
     let body = json!({ "dateTime": now, "endpoint": endpoint });
     Ok(super::super::json(actix_web::http::StatusCode::OK, &body))

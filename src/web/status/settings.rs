@@ -120,20 +120,29 @@ impl StatusPage<'_> {
     fn backfill(&self) -> Option<Markup> {
         let Audience::Merchant(merchant) = self.audience else { return None };
         let target = self.deed_target("backfill")?;
+        let decline = html! {
+            button type="submit" name="step" value="decline" formnovalidate { (self.texts.backfill_decline) }
+        };
         let content = match merchant.backfill? {
             Backfill::Ask { earliest, latest, error } => html! {
                 label for="since" { (self.texts.backfill_since) }
                 input id="since" name="since" type="date" required min=(earliest) max=(latest) aria-describedby="since-hint";
                 @if let Some(error) = error { p class="error" role="alert" { (error) } }
                 p id="since-hint" class="muted" { (self.texts.backfill_hint) }
-                button type="submit" name="step" value="count" { (self.texts.backfill_count) }
+                div class="row" {
+                    button type="submit" name="step" value="count" { (self.texts.backfill_count) }
+                    (decline)
+                }
             },
             Backfill::Counted { since, count } => html! {
                 input type="hidden" name="since" value=(since);
                 p role="status" {
                     (fill(self.texts.backfill_counted, &[("orders", &humanize::count(count, "order")), ("since", since)]))
                 }
-                button type="submit" name="step" value="start" class="first" { (self.texts.backfill_start) }
+                div class="row" {
+                    button type="submit" name="step" value="start" class="first" { (self.texts.backfill_start) }
+                    (decline)
+                }
             },
         };
         Some(html! {

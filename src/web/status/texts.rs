@@ -104,6 +104,7 @@ texts! {
     backfill_count: "Count them",
     backfill_counted: "{orders} placed on or after {since} can be forwarded. Orders that One Tribe has already are not sent again.",
     backfill_start: "Forward them",
+    backfill_decline: "No past orders",
     all_connections: "All connections",
     done: "Done",
     done_what: "The request has been taken.",

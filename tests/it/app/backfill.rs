@@ -1,8 +1,10 @@
 //! Past orders: counted without sending anything, then forwarded once.
 
+use std::{collections::HashSet, time::Duration};
+
 use sandbox::{Action, Fault, Operation, User};
 
-use super::world::{PAID, PATIENCE, World};
+use super::world::{Answer, PAID, PATIENCE, World};
 
 fn today() -> String {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
@@ -33,13 +35,51 @@ async fn past_orders_are_counted_first_and_then_forwarded_once() {
     assert!(one.text.contains("on their way") && two.text.contains("on their way"));
     world.sink.wait_for(|sink| sink.accepted_orders() == past.len(), PATIENCE).await.unwrap();
     let page = world.post("backfill", &[("token", &token), ("since", &since), ("step", "count")]).await;
-    assert!(page.text.contains("0 orders") || page.text.contains("No order"), "{}", page.text);
+    assert!(!page.text.contains("30 orders"), "{}", page.text);
     assert_eq!(world.sink.accepted_count(), 30);
     world.stop().await;
 }
 
+fn offers(page: &Answer) -> bool {
+    page.text.contains("app/backfill")
+}
+
 #[actix_web::test]
-async fn a_backfill_outlasts_an_outage_and_a_restart() {
+async fn past_orders_are_offered_once_whether_they_are_wanted_or_not() {
+    let mut world = World::start_with(2, &[("RECONCILE_INTERVAL", "0")]).await;
+    let (wanted, declined) = (world.store(1).unwrap(), world.store(2).unwrap());
+    assert!(!offers(&world.install(&wanted).await), "there is nowhere to send them yet");
+    let page = world.connect(&wanted).await;
+    assert!(offers(&page));
+    let token = page.token();
+    // Counting is no answer.
+    assert!(offers(&world.post("backfill", &[("token", &token), ("since", &today()), ("step", "count")]).await));
+    assert!(offers(&world.open(&wanted, &User::default()).await));
+    world.post("backfill", &[("token", &token), ("since", &today()), ("step", "start")]).await;
+    let page = world.connect(&declined).await;
+    assert!(offers(&page));
+    let page = world.post("backfill", &[("token", &page.token()), ("since", ""), ("step", "decline")]).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("Past orders are left alone") && !offers(&page), "{}", page.text);
+    let token = page.token();
+    world.restart_relay().await;
+    for store in [&wanted, &declined] {
+        assert!(!offers(&world.open(store, &User::default()).await));
+    }
+    // A page that was still open changes nothing any more.
+    let past = declined.place_order_silently(None, PAID);
+    world.post("backfill", &[("token", &token), ("since", &today()), ("step", "start")]).await;
+    // Nor does the next installation.
+    world.panel.uninstall(&declined).await.unwrap();
+    assert!(!offers(&world.connect(&declined).await));
+    let order = declined.place_order_as(None, PAID);
+    world.arrived(&declined, order).await;
+    assert!(world.sink.newest(past).is_none());
+    world.stop().await;
+}
+
+#[actix_web::test]
+async fn what_was_asked_for_goes_on_by_itself_after_an_outage_and_a_restart() {
     let mut world = World::start_with(1, &[("RECONCILE_INTERVAL", "0")]).await;
     let store = world.store(1).unwrap();
     let past: Vec<_> = (0..20).map(|_| store.place_order_silently(None, PAID)).collect();
@@ -53,9 +93,45 @@ async fn a_backfill_outlasts_an_outage_and_a_restart() {
     assert!(page.text.contains("Past orders are being looked for"), "{}", page.text);
     world.restart_relay().await;
     store.clear_faults();
-    world.open(&store, &User::default()).await;
-    world.post("backfill", &[("token", &token), ("since", &today()), ("step", "start")]).await;
+    world.restart_relay().await;
     world.sink.wait_for(|sink| sink.accepted_orders() == past.len(), PATIENCE).await.unwrap();
     assert_eq!(world.sink.accepted_count(), 20);
+    world.stop().await;
+}
+
+#[actix_web::test]
+async fn killed_again_and_again_it_goes_on_where_it_was_and_nothing_is_doubled() {
+    let mut world = World::start_with(1, &[]).await;
+    let store = world.store(1).unwrap();
+    // Many seconds, so that the walk has many places to be broken off.
+    let past: Vec<_> = (0..600)
+        .map(|place| {
+            store.set_clock_skew(place - 100_000);
+            store.place_order_silently(None, PAID)
+        })
+        .collect();
+    store.set_clock_skew(0);
+    let token = world.connect(&store).await.token();
+    let since = "2020-01-01";
+    let quiet = [("RECONCILE_INTERVAL", "0"), ("FETCH_TIMEOUT", "2s"), ("FORWARD_TIMEOUT", "2s"), ("RUST_LOG", "warn")];
+    let mut process = world.start_process(&quiet).await;
+    store.fault(Fault::new(Operation::OrderList, Action::Slow(Duration::from_millis(100))));
+    world.post("backfill", &[("token", &token), ("since", since), ("step", "start")]).await;
+    for seen in [1, 120, 300] {
+        world.sink.wait_for(|sink| sink.accepted_orders() >= seen, PATIENCE).await.unwrap();
+        process.kill();
+        process = world.start_process(&quiet).await;
+    }
+    world.sink.wait_for(|sink| sink.accepted_orders() == past.len(), PATIENCE).await.unwrap();
+    // What was under way when the process was killed may come twice, with one key; nothing else.
+    let keys: HashSet<_> = world.sink.accepted().into_iter().map(|received| received.idempotency_key).collect();
+    assert_eq!(keys.len(), past.len(), "an order was sent again under another key");
+    let calls = store.call_count(Operation::OrderList);
+    process.kill();
+    let process = world.start_process(&quiet).await;
+    let page = world.open(&store, &User::default()).await;
+    assert!(!page.text.contains("Past orders are being"), "{}", page.text);
+    assert_eq!(store.call_count(Operation::OrderList), calls, "it has come to its end");
+    drop(process);
     world.stop().await;
 }

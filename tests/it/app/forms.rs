@@ -1,5 +1,8 @@
 //! The page's forms: what they do, and that nobody else's page, store or user can send them.
 
+use std::time::Duration;
+
+use onetribe_relay::{clock::Timestamp, source::bigcommerce::install::form_token::FormTokens};
 use sandbox::User;
 
 use super::world::{PAID, World};
@@ -157,5 +160,22 @@ async fn update_mends_hooks_check_looks_and_an_order_can_be_found_and_sent_again
     let page = world.post("resend", &[("token", &token), ("state", "failed")]).await;
     assert!(page.text.contains("no failed order"), "{}", page.text);
     assert_eq!(world.sink.accepted_count(), 2);
+    world.stop().await;
+}
+
+#[actix_web::test]
+async fn a_page_that_was_left_open_for_more_than_an_hour_is_to_be_opened_anew() {
+    let world = World::start(1).await;
+    let store = world.store(1).unwrap();
+    world.connect(&store).await;
+    let tokens = FormTokens::new(&world.panel.app().client_secret.as_str().into());
+    let user = User::default();
+    for (age, status) in [(3500, 200), (3700, 403)] {
+        let issued = Timestamp::now().before(Duration::from_secs(age));
+        let token = format!("store1.{}.{}", user.id, tokens.issue("store1", user.id, issued));
+        let answer = world.post("check", &[("token", &token)]).await;
+        assert_eq!(answer.status, status, "{age}: {}", answer.text);
+        answer.is_a_page_of_the_app(&world);
+    }
     world.stop().await;
 }

@@ -1,6 +1,6 @@
 //! The end of an installation, and the next one.
 
-use sandbox::{UninstallOptions, User};
+use sandbox::{ProcessClock, UninstallOptions, User};
 
 use super::world::{PAID, PATIENCE, World};
 
@@ -127,5 +127,26 @@ async fn stores_of_the_app_do_not_take_each_others_webhooks() {
     world.arrived(&two, order).await;
     world.webhooks_told(PATIENCE).await.unwrap();
     assert_eq!(world.sink.accepted_count(), 3);
+    world.stop().await;
+}
+
+#[actix_web::test]
+async fn hooks_that_an_uninstall_takes_away_late_are_made_again_within_a_minute() {
+    let mut world = World::start(1).await;
+    let store = world.store(1).unwrap();
+    let clock = ProcessClock::new(world.folder.path()).unwrap();
+    // A minute passes in a few seconds; the regular look at hooks would not come by then.
+    let process = world.start_hurried(&clock, 10, &[("HOOK_CHECK_INTERVAL", "14d")]).await;
+    world.connect(&store).await;
+    let options = UninstallOptions { keep_hooks: true, silent: true };
+    world.panel.uninstall_with(&store, options).await.unwrap();
+    world.connect(&store).await;
+    assert!(!store.hooks().is_empty());
+    assert!(world.panel.remove_hooks(&store) > 0, "BigCommerce removes what it finds");
+    let is_mended = |store: &sandbox::StoreSim| store.hooks().len() == 1;
+    store.wait_for(is_mended, PATIENCE).await.unwrap();
+    let order = store.place_order_as(None, PAID);
+    world.arrived(&store, order).await;
+    drop(process);
     world.stop().await;
 }

@@ -1,11 +1,13 @@
 //! The app's world, and what a browser in the frame would do.
 
-use std::{ops::Deref, time::Duration};
+use std::{fs::File, ops::Deref, process::Command, time::Duration};
 
 use reqwest::header::HeaderMap;
-use sandbox::{StoreSim, User, app::AppWorld, http, relay::ADMIN_TOKEN};
+use sandbox::{ProcessClock, StoreSim, User, app::AppWorld, http, relay::ADMIN_TOKEN};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::relay::process::Process;
 
 /// Far longer than anything takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,6 +76,35 @@ impl World {
     pub async fn restart_relay(&mut self) {
         self.app.stop_relay().await.unwrap();
         self.app.start_relay(self.folder.path()).await.unwrap();
+    }
+
+    /// The relay as a process of its own, in place of the one within this process.
+    pub async fn start_process(&mut self, extra: &[(&str, &str)]) -> Process {
+        let command = self.command(extra).await;
+        Process::as_prepared(command, &self.url("/health/live")).await
+    }
+
+    /// The same, with its log in a file. `extra` says how much it tells.
+    pub async fn start_logged_process(&mut self, extra: &[(&str, &str)], log: File) -> Process {
+        let mut command = self.command(extra).await;
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        Process::as_prepared(command, &self.url("/health/live")).await
+    }
+
+    /// The same, and every clock of it runs so many times as fast.
+    pub async fn start_hurried(&mut self, clock: &ProcessClock, speed: u32, extra: &[(&str, &str)]) -> Process {
+        let mut command = self.command(extra).await;
+        command.env("RUST_LOG", "warn");
+        clock.give(&mut command, speed);
+        Process::as_prepared(command, &self.url("/health/live")).await
+    }
+
+    async fn command(&mut self, extra: &[(&str, &str)]) -> Command {
+        self.app.stop_relay().await.unwrap();
+        let variables = sandbox::app::variables(&self.panel, &self.farm, self.folder.path(), self.port);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+        command.env_clear().envs(variables).envs(extra.iter().copied()).current_dir(self.folder.path());
+        command
     }
 
     pub async fn get(&self, url: &str) -> Answer {

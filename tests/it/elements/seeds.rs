@@ -2,10 +2,13 @@
 //! placeholders are others.
 
 use reqwest::Method;
-use sandbox::StoreConfig;
+use sandbox::{ShopSim, StoreConfig};
 use serde_json::{Value, json};
 
-use super::world::{ORGANIZATION, USER, World, set, words};
+use super::{
+    shops,
+    world::{KEY, ORGANIZATION, PATIENCE, USER, World, set, words},
+};
 
 const ACCOUNT: (&str, &str) = ("xxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxxxxxx");
 
@@ -141,4 +144,74 @@ async fn the_guide_s_example_names_what_it_lacks_and_works_with_a_token() {
         [format!("orders {order} CREATED"), "products 5 CREATED".to_owned(), "customers 6 CREATED".to_owned()];
     assert_eq!(set(&events), expected.into());
     world.stop().await;
+}
+
+/// The WooCommerce guides' placeholders are a shop's address and keys.
+fn filled_for(world: &World, shop: &ShopSim, text: &str) -> String {
+    let keys = shop.config();
+    let text = text
+        .replace("https://api.cloud-elements.com/elements/api-v2/events/woocommercerest/", &world.callback.url())
+        .replace("https://mycoolapp.com/events", &world.callback.url())
+        .replace("<CALLBACK_URL>", &world.callback.url())
+        .replace("<http://mycoolstore.com>", &shop.url())
+        .replace("<WEB_STORE_URL>", &shop.url())
+        .replace("<CONSUMER_KEY>", &keys.consumer_key)
+        .replace("<CONSUMER_SECRET>", &keys.consumer_secret)
+        .replace("<OPTIONAL_SIGNATURE_KEY>", KEY)
+        .replace(r#""xxxxxxxxxxxxxxxxxxxxxxxxx""#, &format!("{KEY:?}"))
+        .replace(r#""xxxxxxxxxxxxxxxxxxxxxxxx""#, &format!("{:?}", keys.consumer_secret))
+        .replace(r#""xxxxxxxxxxxxxxxxxx""#, &format!("{:?}", keys.consumer_key));
+    filled(world, &text)
+}
+
+#[tokio::test]
+async fn the_woocommerce_guide_s_commands_make_instances() {
+    let (world, shop) = (World::start().await, shops::shop());
+    for command in [include_str!("seeds/woocommerce_polling.curl"), include_str!("seeds/woocommerce_webhook.curl")] {
+        let (status, made) = curl(&world, &filled_for(&world, &shop, command)).await;
+        assert_eq!(status, 200, "{made}");
+        assert_eq!(made["element"]["key"], "woocommercerest");
+        assert_eq!(made["configuration"]["oauth.api.secret"], "********");
+    }
+    world.finish().await;
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn the_woocommerce_guide_s_polling_body_tells_of_all_four_resources() {
+    let (world, shop) = (World::start().await, shops::shop());
+    let text = filled_for(&world, &shop, include_str!("seeds/woocommerce_polling.json"));
+    world.create(&serde_json::from_str(&text).unwrap()).await;
+    // What is there at the first poll and has no dates in the configuration is only remembered.
+    let polled = shop.call_count(sandbox::Operation::Any) + 8;
+    shop.wait_for(|shop| shop.call_count(sandbox::Operation::Any) >= polled, PATIENCE).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let order = shop.place_order_silently(None, "processing");
+    let product = shop.add_object("products", json!({ "name": "A product", "status": "publish" }));
+    let customer = shop.add_object("customers", json!({ "email": "somebody@example.com" }));
+    let coupon = shop.add_object("coupons", json!({ "code": "ten", "status": "publish" }));
+    let told: std::collections::BTreeSet<String> =
+        world.told(4).await.into_iter().map(|event| format!("{} {}", event.resource, event.id)).collect();
+    let expected = [
+        format!("orders {order}"),
+        format!("products {product}"),
+        format!("contacts {customer}"),
+        format!("discounts {coupon}"),
+    ];
+    assert_eq!(told, expected.into());
+    world.finish().await;
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn the_woocommerce_guide_s_webhook_body_notifies() {
+    let (world, shop) = (World::start().await, shops::shop());
+    let text = filled_for(&world, &shop, include_str!("seeds/woocommerce_webhook.json"));
+    world.create(&serde_json::from_str(&text).unwrap()).await;
+    let wired = |shop: &ShopSim| shop.hooks().iter().any(|hook| hook.topic == "order.updated");
+    shop.wait_for(wired, PATIENCE).await.unwrap();
+    let order = shop.place_order();
+    assert_eq!(words(&world.told(1).await), [format!("orders {order} CREATED")]);
+    world.finish().await;
+    shop.stop().await;
 }

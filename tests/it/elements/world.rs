@@ -57,6 +57,7 @@ pub struct World {
     folder: TempDir,
     port: u16,
     relay: Option<Relay>,
+    extra: Vec<(String, String)>,
 }
 
 impl World {
@@ -65,13 +66,19 @@ impl World {
     }
 
     pub async fn start_with(store: StoreConfig) -> Self {
+        Self::around(StoreSim::start_with(store).unwrap(), &[]).await
+    }
+
+    /// Around a store that is there already, with further variables for the relay.
+    pub async fn around(store: StoreSim, extra: &[(&str, &str)]) -> Self {
         let mut world = Self {
-            store: StoreSim::start_with(store).unwrap(),
+            store,
             callback: CallbackSim::start(Some(KEY)).unwrap(),
             client: http::client(),
             folder: tempfile::tempdir().unwrap(),
             port: free_port().unwrap(),
             relay: None,
+            extra: extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         world.start_relay().await;
         world
@@ -81,8 +88,8 @@ impl World {
         self.folder.path().join("relay.db")
     }
 
-    fn variables(&self) -> impl Iterator<Item = (String, String)> {
-        let variables = [
+    fn variables(&self) -> Vec<(String, String)> {
+        let own = [
             ("BIGCOMMERCE_API_URL", self.store.api_url()),
             ("ELEMENTS_USER_SECRET", USER.to_owned()),
             ("ELEMENTS_ORGANIZATION_SECRET", ORGANIZATION.to_owned()),
@@ -94,7 +101,7 @@ impl World {
             ("HOST", "127.0.0.1".to_owned()),
             ("PORT", self.port.to_string()),
         ];
-        variables.into_iter().map(|(name, value)| (name.to_owned(), value))
+        own.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(self.extra.iter().cloned()).collect()
     }
 
     pub async fn start_relay(&mut self) {
@@ -103,10 +110,23 @@ impl World {
 
     /// The real program instead, under a clock that the test sets.
     pub async fn start_process(&self, clock: &ProcessClock) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
-        command.env_clear().envs(self.variables()).env("RUST_LOG", "warn").current_dir(self.folder.path());
+        let mut command = self.command();
         clock.give(&mut command, 1);
         Process::as_prepared(command, &self.url("/health/live")).await
+    }
+
+    /// The real program instead, to be killed.
+    pub async fn start_mortal(&mut self) -> Process {
+        self.stop_relay().await;
+        let mut command = self.command();
+        command.envs([("FETCH_TIMEOUT", "2s"), ("FORWARD_TIMEOUT", "2s")]);
+        Process::as_prepared(command, &self.url("/health/live")).await
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
+        command.env_clear().envs(self.variables()).env("RUST_LOG", "warn").current_dir(self.folder.path());
+        command
     }
 
     /// Where its files are.

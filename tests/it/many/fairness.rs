@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Action, Fault, Operation, Sender, SenderOptions};
 
-use super::world::World;
+use super::world::{PATIENCE, World};
 
 #[actix_web::test]
 async fn a_store_that_hangs_and_one_that_refuses_hold_up_no_other() {
@@ -68,5 +68,31 @@ async fn a_webhook_address_takes_only_its_own_stores_callbacks() {
     assert_eq!(world.sink.attempts(), 0);
     assert_eq!(send(&addresses[0], one).await, 200);
     world.arrived_at(order, 1).await;
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn stores_whose_quota_is_used_up_keep_no_other_from_being_polled() {
+    let world = World::start_with(41, &[("RECONCILE_INTERVAL", "1s"), ("HOOK_CHECK_INTERVAL", "0")]).await;
+    world.connect_all().await;
+    let stores = world.farm.stores();
+    let (free, starved) = stores.split_last().unwrap();
+    for store in starved {
+        store.set_quota(sandbox::QuotaRule {
+            requests: 3,
+            window: Duration::from_secs(3600),
+            ..sandbox::QuotaRule::default()
+        });
+        store.other_app_uses(3);
+    }
+    // Each of them has been polled since, and knows that it has to wait.
+    let asked: Vec<u64> = starved.iter().map(|store| store.call_count(Operation::Any)).collect();
+    for (store, asked) in starved.iter().zip(asked) {
+        store.wait_for(|store| store.call_count(Operation::Any) > asked, PATIENCE).await.unwrap();
+    }
+    let order = free.place_order_silently(None, 11);
+    let began = std::time::Instant::now();
+    world.arrived_at(order, 1).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     world.finish().await;
 }

@@ -135,3 +135,38 @@ async fn one_click_takes_keys_only_for_a_request_that_waits_and_only_if_they_wor
     assert_eq!(world.ask(Method::POST, "/woocommerce/connect", Some(&json!({}))).await.0, 400);
     world.finish().await;
 }
+
+#[actix_web::test]
+async fn a_request_for_keys_outlasts_the_relay_that_took_the_form() {
+    let mut world = World::start_with(1, &[("PUBLIC_URL", "https://127.0.0.1:1")]).await;
+    let shop = shop();
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("shop", &shop.url())
+        .append_pair("name", "By one click")
+        .append_pair("destination", &world.sink.url())
+        .finish();
+    let request = world.client.post(world.url("/woocommerce/connect")).bearer_auth(sandbox::relay::ADMIN_TOKEN);
+    let asked = request.header("content-type", "application/x-www-form-urlencoded").body(form).send().await.unwrap();
+    let location = url::Url::parse(asked.headers()["location"].to_str().unwrap()).unwrap();
+    let user_id = location.query_pairs().find(|(name, _)| name == "user_id").unwrap().1.into_owned();
+    world.stop_relay().await;
+    for entry in std::fs::read_dir(world.folder.path()).unwrap() {
+        let kept = std::fs::read(entry.unwrap().path()).unwrap();
+        for secret in [user_id.as_str(), &world.sink.url()] {
+            assert!(
+                !kept.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()),
+                "{secret} is kept in the open"
+            );
+        }
+    }
+    world.start_relay().await;
+    let body = json!({
+        "key_id": 1, "user_id": user_id, "consumer_key": shop.config().consumer_key,
+        "consumer_secret": shop.config().consumer_secret, "key_permissions": "read_write",
+    });
+    let request = world.client.post(world.url("/woocommerce/keys")).header("content-type", "application/json");
+    assert_eq!(request.body(body.to_string()).send().await.unwrap().status().as_u16(), 200);
+    let (_, list) = world.get("/connections").await;
+    assert_eq!(list["connections"][0]["name"], "By one click");
+    world.finish().await;
+}

@@ -178,6 +178,8 @@ pub struct PageTexts {
     pub backfill_start: &'static str,
     /// Said once it has begun.
     pub backfill_started: &'static str,
+    /// The merchant wants no past orders.
+    pub backfill_declined: &'static str,
     /// Said while it goes on: how many orders it has found so far.
     pub backfill_running: fn(orders: u64) -> String,
     /// Said if there are too many to count while somebody waits.

@@ -173,6 +173,7 @@ const PAGE: PageTexts = PageTexts {
     },
     backfill_start: "Forward them",
     backfill_started: "They are on their way. Each one shows up among the recent orders.",
+    backfill_declined: "Past orders are left alone. Only orders from the installation on are forwarded.",
     backfill_running: |orders| match orders {
         0 => "Past orders are being looked for.".to_owned(),
         _ => format!("Past orders are being forwarded: {} found so far.", n(orders)),

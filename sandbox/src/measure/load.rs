@@ -24,7 +24,7 @@ pub struct Sender<'a> {
 impl Sender<'_> {
     /// A rightly signed callback for an order, as it goes over the wire.
     pub fn callback(&self, order: i64) -> Vec<u8> {
-        let now = sandbox::clock::system_clock();
+        let now = crate::clock::system_clock();
         let (path, store) = (self.path, self.store);
         let body = format!(
             r#"{{"store_id":"11111","producer":"stores/{store}","scope":"store/order/created","data":{{"type":"order","id":{order}}},"hash":"{order:040x}","created_at":{now}}}"#
