@@ -61,6 +61,7 @@ async fn connect(inbox: &dyn Inbox) -> ConnectionId {
         hook_key: "inbox-alone".to_owned(),
         token_digest: None,
         sealed: None,
+        known_revision: None,
     };
     inbox.create_connection(new, Timestamp::now()).await.expect("it is the first")
 }

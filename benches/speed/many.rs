@@ -88,6 +88,7 @@ pub async fn connect(
                 destination_host: spec.destination.as_ref().map(|destination| destination.host()),
                 destination_mark: spec.destination.as_ref().map(|destination| destination_mark(&hook_key, destination)),
                 sealed: Some(services.catalog.keyring().seal(&hook_key, &spec).expect("there is a key")),
+                known_revision: None,
                 hook_key: hook_key.clone(),
                 token_digest: None,
             };

@@ -12,10 +12,12 @@ use crate::support::sealed::opened;
 #[actix_web::test]
 async fn changes_of_different_fields_at_once_all_hold() {
     let world = World::start(2).await;
+    // Each new credential is tried at the store first, and each change has its hooks and checks looked at.
+    for store in world.farm.stores() {
+        store.set_quota(QuotaRule::unlimited());
+    }
     let ids = world.connect_all().await;
     let store = world.farm.stores().remove(0);
-    // Each new credential is tried at the store first.
-    store.set_quota(QuotaRule::unlimited());
     let (secret, url) = (store.config().client_secret.clone(), world.sink.url());
     let path = format!("/connections/{}", ids[0]);
     for round in 0..30 {
