@@ -27,7 +27,7 @@ pub struct Target {
 
 impl Target {
     pub async fn start(extra: &[(&str, &str)]) -> Self {
-        Self::start_as(extra, |program| Command::new(program)).await
+        Self::start_as(extra, Command::new).await
     }
 
     /// Under limits that a shell sets, such as `ulimit -n 1024`.

@@ -16,7 +16,7 @@ async fn answers(world: &World, requests: &str) -> String {
     // The other side may have closed before it has read everything.
     let _ = stream.write_all(requests.as_bytes()).await;
     let mut said = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut said)).await.expect("it is closed");
+    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut said)).await.expect("it is closed");
     String::from_utf8_lossy(&said).into_owned()
 }
 
