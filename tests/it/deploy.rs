@@ -187,7 +187,7 @@ fn the_kubernetes_example_agrees_with_itself_and_with_the_program() {
                 assert!(known.file.is_some(), "{name}: only secrets come from files");
                 files.insert(value.strip_prefix(&format!("{mount}/")).expect("in the mounted folder").to_owned());
             }
-            None => assert!(!known.file.is_some() || value.is_empty(), "{name} is a secret and stands in the manifest"),
+            None => assert!(known.file.is_none() || value.is_empty(), "{name} is a secret and stands in the manifest"),
         }
     }
     let keys: BTreeSet<String> = secret["stringData"].as_object().unwrap().keys().cloned().collect();
@@ -230,7 +230,7 @@ fn the_systemd_unit_gives_every_secret_as_a_credential_and_time_to_drain() {
             assert!(known.file.is_some(), "{name}");
             used.insert(value.strip_prefix("%d/").expect("in the credentials' directory"));
         } else {
-            assert!(!known.file.is_some() || value.starts_with("sqlite:"), "{name} is a secret and stands in the unit");
+            assert!(known.file.is_none() || value.starts_with("sqlite:"), "{name} is a secret and stands in the unit");
         }
     }
     assert_eq!(credentials, used);
