@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use chromiumoxide::{
     Browser, BrowserConfig, Page,
+    auth::Credentials,
     cdp::browser_protocol::{
         emulation::{
             MediaFeature, SetDeviceMetricsOverrideParams, SetScriptExecutionDisabledParams, SetTimezoneOverrideParams,
@@ -177,6 +178,12 @@ impl Tab {
 
     pub async fn without_script(&self, without: bool) {
         self.0.execute(SetScriptExecutionDisabledParams::new(without)).await.unwrap();
+    }
+
+    /// What a person types when the browser asks.
+    pub async fn password(&self, password: &str) {
+        let typed = Credentials { username: "merchant".to_owned(), password: password.to_owned() };
+        self.0.authenticate(typed).await.unwrap();
     }
 
     pub async fn open(&self, url: &str) {
