@@ -15,6 +15,10 @@ test:
 only name:
     cargo test --workspace -- {{name}}
 
+# Speed and memory beside their goals, or a part of them: `just bench relay`
+bench *parts:
+    cargo bench --bench speed -- {{parts}}
+
 # Formats everything
 fmt:
     cargo fmt --all

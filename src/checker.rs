@@ -58,8 +58,13 @@ pub struct Examined {
 
 impl Checker {
     fn probed(&self, connection: &Connection) -> Probed {
-        let probed = self.probed.lock().get(&connection.id).cloned();
-        probed.filter(|probed| probed.revision == connection.revision).unwrap_or_default()
+        self.ask(connection, Probed::clone).unwrap_or_default()
+    }
+
+    /// Something of what was found of a connection since its last change.
+    fn ask<T>(&self, connection: &Connection, of: impl FnOnce(&Probed) -> T) -> Option<T> {
+        let all = self.probed.lock();
+        all.get(&connection.id).filter(|probed| probed.revision == connection.revision).map(of)
     }
 
     /// What was found of a connection that has been changed since is forgotten.
@@ -98,11 +103,16 @@ impl Checker {
 
     /// Whether the checks have been run since the start, or the last change.
     pub fn has_checked(&self, connection: &Connection) -> bool {
-        self.probed(connection).is_checked
+        self.ask(connection, |probed| probed.is_checked).unwrap_or(false)
     }
 
     /// The gravest that was seen of a connection when it was last looked at: how grave it is, and its title.
     pub fn trouble(&self, connection: &Connection) -> Option<(Severity, String)> {
-        self.probed(connection).trouble
+        self.ask(connection, |probed| probed.trouble.clone()).flatten()
+    }
+
+    /// Whether there was any.
+    pub fn has_trouble(&self, connection: &Connection) -> bool {
+        self.ask(connection, |probed| probed.trouble.is_some()).unwrap_or(false)
     }
 }

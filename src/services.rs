@@ -83,9 +83,12 @@ impl Services {
     /// [`ServicesError`]
     pub async fn open(config: Config, serves: bool) -> Result<Self, ServicesError> {
         let Config { settings, environment } = config;
+        // The machine's TLS roots are read meanwhile.
+        let policy = AddressPolicy::new(settings.allowed_private_networks.clone());
+        let http = tokio::task::spawn_blocking(move || Http::new(policy));
         let inbox = inbox::open(&settings.database).await.map_err(ServicesError::Open)?;
-        let settings = Arc::new(settings);
-        let http = Arc::new(Http::new(AddressPolicy::new(settings.allowed_private_networks.clone()))?);
+        let http = http.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
+        let (settings, http) = (Arc::new(settings), Arc::new(http));
         let metrics = Arc::new(Metrics::default());
         let platform = Arc::new(Platform::new(
             http.clone(),

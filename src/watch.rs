@@ -2,6 +2,8 @@
 //! logged and posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it, `health` says.
 
 use std::{
+    cmp::Reverse,
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,12 +16,13 @@ use url::Url;
 
 use crate::{
     checker::{Checker, Examined},
-    connection::Connection,
+    connection::{Connection, Link},
     health::{Code, Ledger, Message, Severity},
     http::{CallError, Http},
     humanize,
-    inbox::{ConnectionState, InboxError},
+    inbox::{ConnectionState, InboxError, Side},
     leader::HeldShards,
+    object::ConnectionId,
     retry::Backoff,
     secret::Secret,
     services::Services,
@@ -28,6 +31,11 @@ use crate::{
 /// Between rounds, and the least time that each connection gives the others within one.
 const LOOK: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(5);
+/// Of the connections that show no trouble, so many are looked at in one round: ten thousand of them within ten minutes.
+const LOOKS: usize = 100;
+/// Where there are more than that, so many of those that have not been checked since the start are checked in one round: a
+/// check calls both sides.
+const CHECKS: usize = 5;
 /// Between tries of an `ALERT_URL` that does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
 /// How long one message may take.
@@ -43,6 +51,8 @@ pub struct Watcher {
     /// What this process has logged.
     logged: Ledger,
     alerts: Option<Alerts>,
+    /// Where the turn of those that show no trouble has come to.
+    last: ConnectionId,
 }
 
 /// Where alerts are posted, and what has been sent.
@@ -63,7 +73,7 @@ impl Watcher {
     pub fn new(services: Services, checker: Arc<Checker>, shards: watch::Receiver<HeldShards>) -> Self {
         let url = services.settings.alert_url.as_ref().map(Secret::expose).and_then(|url| Url::parse(url).ok());
         let alerts = url.map(|url| Alerts { url, ledger: None, failures: 0, not_before: Instant::now() });
-        Self { services, checker, shards, logged: Ledger::default(), alerts }
+        Self { services, checker, shards, logged: Ledger::default(), alerts, last: ConnectionId(0) }
     }
 
     /// Runs until it is asked to stop.
@@ -90,17 +100,53 @@ impl Watcher {
     }
 
     async fn round(&mut self, stop: &CancellationToken) {
-        for connection in self.services.catalog.all() {
+        // Without it the others are looked at in turn all the same.
+        let waiting = self.services.inbox.waiting().await.unwrap_or_default();
+        let waiting: HashSet<ConnectionId> = waiting.into_iter().map(|(id, _)| id).collect();
+        for connection in self.chosen(&waiting) {
             if stop.is_cancelled() {
                 return;
-            }
-            let is_mine = self.shards.borrow().holds(connection.shard);
-            if !is_mine || connection.state == ConnectionState::Disconnected {
-                continue;
             }
             self.look(&connection).await;
             tokio::time::sleep(BREATH).await;
         }
+    }
+
+    /// The connections of this round: those that may be in trouble, those that have not been checked yet, the latest changed
+    /// first, and of the others whose turn it is.
+    fn chosen(&mut self, waiting: &HashSet<ConnectionId>) -> Vec<Arc<Connection>> {
+        let mut mine = self.services.catalog.all();
+        {
+            let held = self.shards.borrow();
+            let is_mine = |connection: &Connection| held.holds(connection.shard);
+            mine.retain(|connection| is_mine(connection) && connection.state != ConnectionState::Disconnected);
+        }
+        let posted = self.alerts.as_ref().and_then(|alerts| alerts.ledger.as_ref());
+        let told = [Some(&self.logged), posted].into_iter().flatten().flat_map(Ledger::told);
+        let told: HashSet<ConnectionId> = told.map(|(id, _)| id).collect();
+        let (mut chosen, rest): (Vec<_>, Vec<_>) = mine.into_iter().partition(|connection| {
+            waiting.contains(&connection.id) || told.contains(&connection.id) || self.shows_trouble(connection)
+        });
+        let (quiet, mut fresh): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|connection| self.checker.has_checked(connection));
+        fresh.sort_unstable_by_key(|connection| Reverse(connection.revision));
+        fresh.truncate(if fresh.len() + quiet.len() > LOOKS { CHECKS } else { LOOKS });
+        let turn = in_turn(&quiet, |connection| connection.id, self.last, LOOKS - fresh.len());
+        self.last = turn.last().map_or(self.last, |connection| connection.id);
+        chosen.extend(fresh);
+        chosen.extend(turn);
+        chosen
+    }
+
+    /// Whether a connection was in trouble when it was last looked at, or has met any since.
+    fn shows_trouble(&self, connection: &Connection) -> bool {
+        let is_troubled = |link: &Link| {
+            let is_down = |side| link.breaker(side).health().trouble().is_some();
+            Side::ALL.into_iter().any(is_down) || link.source.credentials().trouble().is_some()
+        };
+        self.checker.has_trouble(connection)
+            || connection.link.as_ref().is_some_and(is_troubled)
+            || self.services.registrar.health(connection.id).trouble().is_some()
     }
 
     async fn look(&mut self, connection: &Connection) {
@@ -120,6 +166,12 @@ impl Watcher {
             tracing::debug!(%error, "alerts wait for the inbox: {error}");
         }
     }
+}
+
+/// At most `most` of `all`, which ascend, beginning after `last` and going on at the front.
+fn in_turn<T: Clone, K: Ord>(all: &[T], key: impl Fn(&T) -> K, last: K, most: usize) -> Vec<T> {
+    let (before, after) = all.split_at(all.partition_point(|one| key(one) <= last));
+    after.iter().chain(before).take(most).cloned().collect()
 }
 
 impl Alerts {
@@ -192,4 +244,24 @@ fn page_of(services: &Services, connection: &Connection) -> Option<String> {
         true => format!("{base}/integration"),
         false => format!("{base}/connections/{}/integration", connection.id),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn whoever_shows_no_trouble_is_looked_at_in_turn_and_nobody_twice_in_a_round() {
+        let all: Vec<u8> = (1..=7).collect();
+        let (mut last, mut seen) = (0, Vec::new());
+        for _ in 0..7 {
+            let turn = in_turn(&all, |one| *one, last, 3);
+            last = turn.last().copied().unwrap_or(last);
+            seen.extend(turn);
+        }
+        let expected: Vec<u8> = all.iter().copied().cycle().take(21).collect();
+        assert_eq!(seen, expected);
+        assert_eq!(in_turn(&all, |one| *one, 5, 100), [6, 7, 1, 2, 3, 4, 5]);
+        assert_eq!(in_turn(&[], |one: &u8| *one, 5, 100), [0; 0]);
+    }
 }

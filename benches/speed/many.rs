@@ -57,7 +57,7 @@ pub fn variables(api_url: &str, database: &str) -> Vec<(String, String)> {
         ("ADMIN_TOKEN", sandbox::relay::ADMIN_TOKEN),
         ("RECONCILE_INTERVAL", "0"),
         ("HOOK_CHECK_INTERVAL", "0"),
-        ("RUST_LOG", "error"),
+        ("RUST_LOG", "off"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use onetribe_relay::inbox::ConnectionState;
 use sandbox::{
-    OneTribeSim, http,
+    OneTribeSim, StoreConfig, StoreFarm, http,
     postgres::{Cluster, Database, skip},
     relay::ADMIN_TOKEN,
 };
@@ -20,9 +20,6 @@ use crate::{
 
 /// Connections that send at once.
 const LANES: usize = 64;
-/// Nobody listens here: with connections that have no work nobody is called.
-const NO_API: &str = "http://127.0.0.1:9";
-
 /// Where a database lies, for as long as it is measured.
 enum Place {
     Sqlite(tempfile::TempDir),
@@ -51,14 +48,16 @@ async fn on(figures: &mut Figures, place: impl AsyncFn() -> Place) {
     let count = amount(10_000, 1_000);
     figures.note("connections", &count.to_string());
     let sink = OneTribeSim::start().expect("loopback has ports");
+    let config = |number| StoreConfig { record_details: false, ..StoreConfig::numbered(number) };
+    let farm = StoreFarm::start_with((1..=count).map(config)).expect("loopback has ports");
     let idle = place().await;
-    let variables = many::variables(NO_API, &idle.url());
+    let variables = many::variables(&farm.api_url(), &idle.url());
     many::connect(&variables, count, &sink.url(), ConnectionState::Active).await;
     at_rest(figures, &variables).await;
     operators(figures, &variables, count, &sink).await;
     drop(idle);
     let paused = place().await;
-    let variables = many::variables(NO_API, &paused.url());
+    let variables = many::variables(&farm.api_url(), &paused.url());
     let stores = many::connect(&variables, count, &sink.url(), ConnectionState::Paused).await;
     acknowledgements(figures, &variables, &stores).await;
 }

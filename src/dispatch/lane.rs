@@ -22,7 +22,7 @@ use crate::{
     destination::Destination,
     http::Failure,
     inbox::{Claim, InboxError, Outage, Outcome, Settlement, Side},
-    object::{Due, ObjectId, ResourceName},
+    object::{ObjectId, ResourceName},
     source::{CallPermit, plan::Call},
 };
 
@@ -189,6 +189,10 @@ impl Lane {
         if free == 0 || (one_at_a_time && !self.under_way().is_empty()) {
             return Ok(Some(Wait::Moved));
         }
+        // Nothing is read while not even an object that has not been tried yet could find out whether a side is back.
+        if let Gate::Closed(wait) = self.gate(link, true, &Side::ALL) {
+            return Ok(Some(wait));
+        }
         let mut due = self.shared.inbox.due(self.connection.id, wall, LOOKED_AT).await?;
         {
             let under_way = self.under_way();
@@ -197,7 +201,7 @@ impl Lane {
         if due.is_empty() {
             return self.nothing_due(link, wall).await.map(Some);
         }
-        let is_probe = match self.gate(link, &due, &Side::ALL) {
+        let is_probe = match self.gate(link, due.iter().any(|due| !due.has_failed), &Side::ALL) {
             Gate::Open => false,
             Gate::Probe => true,
             Gate::Closed(wait) => return Ok(Some(wait)),
@@ -243,9 +247,8 @@ impl Lane {
     }
 
     /// Whether calls may go out. Objects that have not been tried yet may find out sooner whether a side is back.
-    pub(super) fn gate(&self, link: &Link, due: &[Due], sides: &[Side]) -> Gate {
+    pub(super) fn gate(&self, link: &Link, has_untried: bool, sides: &[Side]) -> Gate {
         let now = Instant::now();
-        let has_untried = due.iter().any(|due| !due.has_failed);
         let permit = |side: &Side| {
             let breaker = link.breaker(*side);
             if has_untried { breaker.permit_untried(now) } else { breaker.permit(now) }

@@ -123,7 +123,7 @@ impl Lane {
         planned.truncate(free);
         let (mut permits, mut is_probe) = (Vec::new(), false);
         if planned.len() < free && !unread.is_empty() {
-            let wait = match self.gate(link, &unread, &[Side::Store]) {
+            let wait = match self.gate(link, unread.iter().any(|due| !due.has_failed), &[Side::Store]) {
                 Gate::Closed(wait) => Some(wait),
                 open => {
                     is_probe = matches!(open, Gate::Probe);
@@ -252,7 +252,7 @@ impl Lane {
         notification: &Notification,
         wall: Timestamp,
     ) -> Result<Option<Wait>, InboxError> {
-        let is_probe = match self.gate(link, &[], &[Side::Store]) {
+        let is_probe = match self.gate(link, false, &[Side::Store]) {
             Gate::Open => false,
             Gate::Probe => true,
             Gate::Closed(wait) => return Ok(Some(wait)),

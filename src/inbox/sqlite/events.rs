@@ -22,9 +22,10 @@ pub(super) fn accept(transaction: &mut Transaction<'_>, arrival: &Arrival) -> ru
     let sort_key = key.id.sort_key();
     let row = load(transaction, key, &sort_key)?;
     let receipt = Receipt::of(arrival);
+    // Receipts come and go with their object's row.
     let is_known = match &receipt {
-        Some(receipt) => is_known(transaction, key, &sort_key, receipt)?,
-        None => false,
+        Some(receipt) if row.is_some() => is_known(transaction, key, &sort_key, receipt)?,
+        _ => false,
     };
     if let Some(receipt) = &receipt {
         let sql = "INSERT INTO receipts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";

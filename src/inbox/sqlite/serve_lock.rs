@@ -68,6 +68,8 @@ pub(super) fn is_taken(file: &fs::File) -> bool {
 fn renew_mark(path: &Path) -> Result<(), InboxError> {
     let file = DatabaseFile::open(path)?;
     let connection = file.connect()?;
+    // The checkpoints sync what has to be on the disk before something else; a sync for the commit itself proves nothing more.
+    file.tell(connection.pragma_update(None, "synchronous", "NORMAL"))?;
     let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     file.tell(checkpoint())?;
     let before: u32 = file.tell(connection.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
