@@ -124,6 +124,7 @@ async fn connect(variables: &[(String, String)], count: usize, destination: &str
                 sealed: Some(services.catalog.keyring().seal(&hook_key, &spec).expect("there is a key")),
                 hook_key,
                 token_digest: None,
+                known_revision: None,
             };
             let inbox = services.inbox.clone();
             async move { inbox.create_connection(new, Timestamp::now()).await.map(drop) }

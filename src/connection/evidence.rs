@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_webhook_ends_what_polling_had_to_find_and_only_what_came_before_it() {
-        let at = |seconds| Timestamp::from_seconds(1_700_000_000 + seconds);
+        let at = |seconds: i64| Timestamp::from_seconds(1_700_000_000 + seconds);
         let mut evidence = WebhookEvidence::default();
         evidence.missed(1, at(10));
         evidence.missed(4, at(30));

@@ -136,8 +136,8 @@ mod tests {
         let others = [Feed::new("orders"), Feed::new("backfill:2024-01-01T00:00:00Z..now")];
         assert_eq!(Offer::of(&others), Offer::Open);
         assert_eq!(Offer::of(std::slice::from_ref(&begun)), Offer::Running(since));
-        assert_eq!(Offer::of(&[done.clone()]), Offer::Closed);
-        assert_eq!(Offer::of(&[declined.clone()]), Offer::Closed);
+        assert_eq!(Offer::of(std::slice::from_ref(&done)), Offer::Closed);
+        assert_eq!(Offer::of(std::slice::from_ref(&declined)), Offer::Closed);
         assert_eq!(Offer::of(&[declined, begun, done]), Offer::Running(since));
     }
 }
