@@ -175,12 +175,16 @@ impl Directory {
             if same.state != ConnectionState::Disconnected {
                 return Err(DirectoryError::Duplicate(same.id));
             }
+            // The environment's own row has no address of its own: who takes it up gets one, and keeps its history.
+            let identity = same.is_environments().then(|| (spec.origin, new_hook_key()));
+            let hook_key = identity.as_ref().map_or(&same.hook_key, |(_, hook_key)| hook_key);
             let update = ConnectionUpdate {
                 state: Some((state, None)),
                 token_digest: Some(token_digest),
                 known_revision,
-                ..self.update_of(&same, spec)?
+                ..self.update_of(hook_key, spec)?
             };
+            let update = ConnectionUpdate { identity, ..update };
             self.inbox.update_connection(same.id, update).await?;
             return self.current(same.id).await;
         }
@@ -226,14 +230,15 @@ impl Directory {
     }
 
     /// What is to be kept of a spec.
-    fn update_of(&self, connection: &Connection, spec: &ConnectionSpec) -> Result<ConnectionUpdate, DirectoryError> {
-        let destination = spec.destination.as_ref().map(|destination| {
-            (destination.kind(), destination.host(), destination_mark(&connection.hook_key, destination))
-        });
+    fn update_of(&self, hook_key: &str, spec: &ConnectionSpec) -> Result<ConnectionUpdate, DirectoryError> {
+        let destination = spec
+            .destination
+            .as_ref()
+            .map(|destination| (destination.kind(), destination.host(), destination_mark(hook_key, destination)));
         Ok(ConnectionUpdate {
             name: Some(spec.name.clone()),
             destination: Some(destination),
-            sealed: Some(Some(self.keyring().seal(&connection.hook_key, spec)?)),
+            sealed: Some(Some(self.keyring().seal(hook_key, spec)?)),
             ..ConnectionUpdate::default()
         })
     }
@@ -264,7 +269,7 @@ impl Directory {
                     return Err(DirectoryError::Overtaken(id));
                 }
                 self.check_destination(&connection, spec)?;
-                self.update_of(&connection, spec)?
+                self.update_of(&connection.hook_key, spec)?
             }
             None => ConnectionUpdate::default(),
         };

@@ -127,6 +127,8 @@ pub struct ConnectionUpdate {
     pub token_digest: Option<Option<Vec<u8>>>,
     /// From when on changes count.
     pub begins_at: Option<Timestamp>,
+    /// Where it comes from now, and its hook key: of a row of the environment's that is taken up by others.
+    pub identity: Option<(Origin, String)>,
     /// The newest revision of any connection that this was decided on. If one has changed since, nothing is written, and
     /// the answer is [`super::InboxError::Superseded`].
     pub known_revision: Option<i64>,

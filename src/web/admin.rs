@@ -14,11 +14,11 @@ use actix_web::{
     dev::Payload,
     http::{
         Method, StatusCode,
-        header::{self, Header, HeaderMap},
+        header::{self, HeaderMap, HeaderValue},
     },
     web,
 };
-use actix_web_httpauth::headers::authorization::{Authorization, Basic, Bearer};
+use actix_web_httpauth::headers::authorization::{Basic, Bearer, Scheme};
 use parking_lot::Mutex;
 use url::Url;
 
@@ -179,10 +179,13 @@ async fn admit(request: &HttpRequest, relay: &Relay) -> Result<Admin, AdminError
 
 /// The bearer token, or the password of Basic (whatever the user's name).
 fn password(request: &HttpRequest) -> Option<Secret> {
-    if let Ok(bearer) = Authorization::<Bearer>::parse(request) {
-        return Some(bearer.into_scheme().token().into());
+    let (scheme, given) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.trim_start().split_once(' ')?;
+    // The parsers know one spelling of each scheme; its case does not matter (RFC 9110, 11.1).
+    let spelt = |name: &str| HeaderValue::try_from(format!("{name} {}", given.trim_start())).ok();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Bearer::parse(&spelt("Bearer")?).ok()?.token().into());
     }
-    let basic = Authorization::<Basic>::parse(request).ok()?.into_scheme();
+    let basic = Basic::parse(&spelt("Basic").filter(|_| scheme.eq_ignore_ascii_case("basic"))?).ok()?;
     Some(basic.password().unwrap_or_default().into())
 }
 

@@ -132,7 +132,9 @@ pub(super) async fn update(
                    sealed = CASE WHEN $9 THEN $11 ELSE sealed END,
                    token_digest = CASE WHEN $12 THEN $13 ELSE token_digest END,
                    begins_at = coalesce($14, begins_at),
-                   revision = $15
+                   origin = coalesce($15, origin),
+                   hook_key = coalesce($16, hook_key),
+                   revision = $17
                WHERE id = $1";
     let destination = update.destination.as_ref().and_then(Option::as_ref);
     let sealed = update.sealed.as_ref().and_then(Option::as_ref);
@@ -155,6 +157,8 @@ pub(super) async fn update(
                     .bind(update.token_digest.is_some())
                     .bind(update.token_digest.as_ref().and_then(Option::as_ref))
                     .bind(begins_at.map(Timestamp::millis))
+                    .bind(update.identity.as_ref().map(|(origin, _)| origin.code()))
+                    .bind(update.identity.as_ref().map(|(_, hook_key)| hook_key))
                     .bind(revision);
                 Some(query.execute(&mut *transaction).await?.rows_affected() > 0)
             }

@@ -137,6 +137,10 @@ pub(super) fn update(
     if let Some(digest) = &update.token_digest {
         transaction.prepare("UPDATE connections SET token_digest = ?2 WHERE id = ?1")?.execute((id.0, digest))?;
     }
+    if let Some((origin, hook_key)) = &update.identity {
+        let sql = "UPDATE connections SET origin = ?2, hook_key = ?3 WHERE id = ?1";
+        transaction.prepare(sql)?.execute((id.0, origin.code(), hook_key))?;
+    }
     if let Some(begins_at) = update.begins_at {
         let sql = "UPDATE connections SET begins_at = ?2 WHERE id = ?1";
         transaction.prepare(sql)?.execute((id.0, begins_at.millis()))?;

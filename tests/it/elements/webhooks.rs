@@ -35,8 +35,11 @@ async fn webhooks_tell_sooner_what_polling_would_find() {
     world.store.remove_row("v2/products", 205);
     world.store.tell(Event::other("store/product/deleted", 0, r#"{"type":"product","id":205}"#));
     assert_eq!(words(&world.told(4).await)[3], "products 205 DELETED");
+    // One more event of the creation says nothing new; a change does.
     world.store.tell(Event::new(Scope::Updated, order));
-    world.told(5).await;
+    sender.idle(PATIENCE).await.unwrap();
+    world.store.change_order(order, 11);
+    assert_eq!(words(&world.told(5).await)[4], format!("sales {order} UPDATED"));
 
     let polling = json!({ "configuration": { "event.vendor.type": "polling" } });
     assert_eq!(world.ask_by(&instance, Method::PATCH, "/instances", Some(&polling)).await.status, 200);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sandbox::{Action, Coding, Fault, Operation};
 
 use super::{arrived_within, fault_orders, page, polling, rows};
@@ -30,60 +31,64 @@ fn answers() -> Vec<Action> {
 
 #[actix_web::test]
 async fn the_same_bad_answer_to_several_orders_is_the_stores_outage() {
-    for action in answers() {
-        let world = polling(&[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "1s")]).await;
-        let before = world.store.place_order_as(None, 11);
-        world.arrived_at(before, 1).await;
-        fault_orders(&world, &action);
-        let calls = world.store.call_count(Operation::OrderSingle) + world.store.call_count(Operation::OrderList);
-        for _ in 0..20 {
-            world.store.place_order_as(None, 11);
-        }
-        world.sender.idle(Duration::from_secs(10)).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        let during = world.store.call_count(Operation::OrderSingle) + world.store.call_count(Operation::OrderList);
-        let spent = during - calls;
-        // While it lasts: probes, and no order pays for it with its own tries.
-        for state in ["failed", "gone"] {
-            let (_, lost) = world.get(&format!("/orders?state={state}")).await;
-            assert_eq!(lost["orders"], serde_json::json!([]), "{action:?}");
-        }
-        let (_, pending) = world.get("/orders?state=pending&limit=500").await;
-        let tries: i64 =
-            pending["orders"].as_array().unwrap().iter().map(|row| row["attempts"].as_i64().unwrap()).sum();
-        println!("{action:?}: {spent} calls, {tries} tries");
-        assert!(spent <= 40 && tries <= 4, "{action:?}: {spent} calls, {tries} tries: {pending}");
-        world.store.clear_faults();
-        let began = Instant::now();
-        arrived_within(&world, 21, Duration::from_secs(20)).await;
-        println!("{action:?}: all arrived after {:?}", began.elapsed());
-        world.finish().await;
+    join_all(answers().into_iter().map(is_an_outage)).await;
+}
+
+async fn is_an_outage(action: Action) {
+    let world = polling(&[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "1s")]).await;
+    let before = world.store.place_order_as(None, 11);
+    world.arrived_at(before, 1).await;
+    fault_orders(&world, &action);
+    let calls = world.store.call_count(Operation::OrderSingle) + world.store.call_count(Operation::OrderList);
+    for _ in 0..20 {
+        world.store.place_order_as(None, 11);
     }
+    world.sender.idle(Duration::from_secs(10)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let during = world.store.call_count(Operation::OrderSingle) + world.store.call_count(Operation::OrderList);
+    let spent = during - calls;
+    // While it lasts: probes, and no order pays for it with its own tries.
+    for state in ["failed", "gone"] {
+        let (_, lost) = world.get(&format!("/orders?state={state}")).await;
+        assert_eq!(lost["orders"], serde_json::json!([]), "{action:?}");
+    }
+    let (_, pending) = world.get("/orders?state=pending&limit=500").await;
+    let tries: i64 = pending["orders"].as_array().unwrap().iter().map(|row| row["attempts"].as_i64().unwrap()).sum();
+    println!("{action:?}: {spent} calls, {tries} tries");
+    assert!(spent <= 40 && tries <= 4, "{action:?}: {spent} calls, {tries} tries: {pending}");
+    world.store.clear_faults();
+    let began = Instant::now();
+    arrived_within(&world, 21, Duration::from_secs(20)).await;
+    println!("{action:?}: all arrived after {:?}", began.elapsed());
+    world.finish().await;
 }
 
 #[actix_web::test]
 async fn a_bad_answer_among_good_ones_is_that_orders_own() {
-    for action in [
+    let answers = [
         say(200, "application/json", ""),
         say(200, "application/json", r#"{"error":"odd"}"#),
         say(204, "application/json", ""),
         Action::AnotherOrder,
-    ] {
-        let world = polling(&[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "6s")]).await;
-        let odd = world.store.place_order_silently(None, 11);
-        world.store.fault(Fault::new(Operation::OrderSingle, action.clone()).order(odd));
-        world.tell(odd).await;
-        for _ in 0..10 {
-            let good = world.store.place_order_as(None, 11);
-            world.arrived_at(good, 1).await;
-        }
-        let row = world.settled(odd, "failed").await;
-        assert!(row["attempts"].as_i64().unwrap() >= 3, "{action:?}: {row}");
-        world.store.clear_faults();
-        assert_eq!(world.post(&format!("/orders/{odd}/resend")).await.0, 202);
-        world.arrived_at(odd, 1).await;
-        world.finish().await;
+    ];
+    join_all(answers.map(is_one_orders_own)).await;
+}
+
+async fn is_one_orders_own(action: Action) {
+    let world = polling(&[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "6s")]).await;
+    let odd = world.store.place_order_silently(None, 11);
+    world.store.fault(Fault::new(Operation::OrderSingle, action.clone()).order(odd));
+    world.tell(odd).await;
+    for _ in 0..10 {
+        let good = world.store.place_order_as(None, 11);
+        world.arrived_at(good, 1).await;
     }
+    let row = world.settled(odd, "failed").await;
+    assert!(row["attempts"].as_i64().unwrap() >= 3, "{action:?}: {row}");
+    world.store.clear_faults();
+    assert_eq!(world.post(&format!("/orders/{odd}/resend")).await.0, 202);
+    world.arrived_at(odd, 1).await;
+    world.finish().await;
 }
 
 #[actix_web::test]

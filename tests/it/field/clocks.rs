@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sandbox::{
     Action, Event, Fault, Operation, ProcessClock, QuotaRule, Scope, SendOptions, SenderOptions, StoreConfig,
 };
@@ -294,7 +295,7 @@ async fn nobody_is_waited_for_as_long_as_years_because_he_asks_for_it() {
         ("x-retry-after", "18446744073709551615"),
         ("x-rate-limit-time-reset-ms", "315360000000"),
     ];
-    for (name, value) in years {
+    join_all(years.map(|(name, value)| async move {
         let timeouts = [("FETCH_TIMEOUT", "600s"), ("FORWARD_TIMEOUT", "600s"), ("RECONCILE_INTERVAL", "0")];
         let timed = Timed::start(FASTEST, &timeouts).await;
         let asking = |operation, status| Fault::new(operation, Action::Status(status)).times(1).header(name, value);
@@ -310,5 +311,6 @@ async fn nobody_is_waited_for_as_long_as_years_because_he_asks_for_it() {
         timed.arrive_within(&[order], real(Duration::from_secs(4 * 3600), FASTEST) + Duration::from_secs(15)).await;
         assert_eq!(world.sink.attempts(), 4, "the order before, two refusals, and the delivery");
         timed.finish().await;
-    }
+    }))
+    .await;
 }

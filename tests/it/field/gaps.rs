@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sandbox::{Action, Fault, Operation};
 
 use super::{arrived_within, page, polling, rows};
@@ -30,26 +31,20 @@ async fn finds_all(action: Action, widest: usize) {
 
 #[actix_web::test]
 async fn pages_that_are_too_wide_are_asked_for_narrower() {
-    for status in [400, 422, 500, 502, 503, 504, 524] {
-        finds_all(refused(status), 100).await;
-    }
-    for status in [500, 504, 524] {
-        finds_all(page(status), 100).await;
-    }
+    let actions = [400, 422, 500, 502, 503, 504, 524].map(refused).into_iter().chain([500, 504, 524].map(page));
+    join_all(actions.map(|action| finds_all(action, 100))).await;
 }
 
 #[actix_web::test]
 async fn a_page_that_takes_too_long_or_breaks_is_asked_for_narrower() {
-    finds_all(Action::Slow(Duration::from_secs(4)), 100).await;
-    finds_all(Action::Drop, 100).await;
-    finds_all(Action::HalfAnswer, 100).await;
+    let actions = [Action::Slow(Duration::from_secs(4)), Action::Drop, Action::HalfAnswer];
+    join_all(actions.map(|action| finds_all(action, 100))).await;
 }
 
 #[actix_web::test]
 async fn down_to_a_few_rows_at_a_time() {
-    finds_all(refused(504), 20).await;
-    finds_all(refused(400), 5).await;
-    finds_all(page(503), 3).await;
+    let refusals = [(refused(504), 20), (refused(400), 5), (page(503), 3)];
+    join_all(refusals.map(|(action, width)| finds_all(action, width))).await;
 }
 
 #[actix_web::test]
@@ -102,20 +97,14 @@ async fn goes_round(action: Action, at: usize, alone: bool) {
 
 #[actix_web::test]
 async fn a_row_that_makes_every_list_fail_hides_no_other() {
-    for at in [0, 20, 39] {
-        goes_round(refused(500), at, false).await;
-        goes_round(refused(503), at, false).await;
-    }
-    goes_round(page(500), 20, false).await;
+    let places = [0, 20, 39].into_iter().flat_map(|at| [(refused(500), at), (refused(503), at)]);
+    join_all(places.chain([(page(500), 20)]).map(|(action, at)| goes_round(action, at, false))).await;
 }
 
 #[actix_web::test]
 async fn a_row_that_can_not_be_fetched_by_itself_either_is_listed_with_its_reason() {
-    for at in [0, 20, 39] {
-        goes_round(refused(500), at, true).await;
-    }
-    goes_round(refused(503), 20, true).await;
-    goes_round(page(500), 20, true).await;
+    let places = [0, 20, 39].map(|at| (refused(500), at)).into_iter().chain([(refused(503), 20), (page(500), 20)]);
+    join_all(places.map(|(action, at)| goes_round(action, at, true))).await;
 }
 
 #[actix_web::test]

@@ -71,6 +71,7 @@ async fn connections_are_kept_and_changed_one_thing_at_a_time() {
         sealed: Some(None),
         token_digest: Some(None),
         begins_at: Some(at(50)),
+        identity: None,
         known_revision: None,
     };
     let after = change(end).await;

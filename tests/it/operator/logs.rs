@@ -138,7 +138,7 @@ fn signal(child: &Child, name: &str) {
 #[actix_web::test]
 async fn whoever_stops_reading_the_log_holds_up_nothing_and_is_told_what_was_dropped() {
     let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
-    let mut relay = piped(&world, "trace,hyper=trace,hyper_util=trace");
+    let mut relay = piped(&world, "trace,actix_http=trace,hyper=trace,hyper_util=trace");
     world.hooked().await;
     let order = world.store.place_order_silently(None, 11);
     // Far more than a pipe and the buffer hold.
@@ -180,7 +180,7 @@ async fn whoever_stops_reading_the_log_holds_up_nothing_and_is_told_what_was_dro
 #[actix_web::test]
 async fn a_relay_whose_log_nobody_reads_still_ends() {
     let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
-    let mut relay = piped(&world, "trace,hyper=trace,hyper_util=trace");
+    let mut relay = piped(&world, "trace,actix_http=trace,hyper=trace,hyper_util=trace");
     world.hooked().await;
     for _ in 0..2000 {
         world.client.get(world.url("/health/ready")).send().await.unwrap();
