@@ -9,11 +9,11 @@ use std::{
 
 use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse,
-    body::MessageBody,
+    body::{BodySize, EitherBody, MessageBody},
     dev::{Extensions, ServiceRequest, ServiceResponse},
     http::{
-        ConnectionType,
-        header::{HeaderName, HeaderValue},
+        ConnectionType, StatusCode,
+        header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
 };
@@ -75,6 +75,24 @@ fn shown(path: &str) -> String {
     }
 }
 
+/// Says which methods a path takes, where the framework has answered with a header alone.
+fn explained<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    if !matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0)) {
+        return response.map_into_left_body();
+    }
+    let (request, bare) = response.into_parts();
+    let allowed = bare.headers().get(header::ALLOW).and_then(|allowed| allowed.to_str().ok()).unwrap_or_default();
+    let why = format!("{} is not possible here: use {allowed}", request.method());
+    let mut said = super::refuse(StatusCode::METHOD_NOT_ALLOWED, why);
+    for (name, value) in bare.headers() {
+        if !said.headers().contains_key(name) {
+            said.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    said.head_mut().set_connection_type(ConnectionType::Close);
+    ServiceResponse::new(request, said).map_into_right_body()
+}
+
 /// Wraps every route.
 pub(crate) async fn logged(
     request: ServiceRequest,
@@ -107,7 +125,10 @@ pub(crate) async fn logged(
         if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        Ok(response.map_into_left_body())
+        Ok(match response.status() {
+            StatusCode::METHOD_NOT_ALLOWED => explained(response),
+            _ => response.map_into_left_body(),
+        })
     };
     answered.instrument(span).await
 }

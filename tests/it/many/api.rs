@@ -64,6 +64,11 @@ async fn a_connection_lives_from_its_first_day_to_its_return() {
 #[actix_web::test]
 async fn whatever_is_wrong_is_named_and_nothing_is_made() {
     let world = World::start(1).await;
+    for (method, path) in [(Method::PUT, "/connections"), (Method::DELETE, "/orders"), (Method::POST, "/connections/4")]
+    {
+        let (status, said) = world.ask(method, path, None).await;
+        assert!(status == 405 && said["error"].as_str().is_some_and(|error| error.contains("use ")), "{path}: {said}");
+    }
     let store = world.farm.stores().remove(0);
     let right = world.store_request(&store);
     let with = |path: &[&str], value: Value| {

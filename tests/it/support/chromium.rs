@@ -107,10 +107,15 @@ const CONTRAST: &str = r"(() => {
     const rgba = text => text.match(/[\d.]+/g).map(Number);
     const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
     const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    // The ground of a page that sets none, as the browser paints it by day or by night.
+    const probe = document.body.appendChild(document.createElement('i'));
+    probe.style.backgroundColor = 'Canvas';
+    const canvas = rgba(getComputedStyle(probe).backgroundColor);
+    probe.remove();
     const ground = e => { for (; e; e = e.parentElement) {
         const c = rgba(getComputedStyle(e).backgroundColor);
         if (c.length < 4 || c[3] === 1) return c;
-    } return [255, 255, 255]; };
+    } return canvas; };
     const poor = [];
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
@@ -193,7 +198,19 @@ impl Tab {
     /// Clicks what `selector` finds, and waits until another page is there.
     pub async fn click(&self, selector: &str) {
         self.evaluate("window.before = true").await;
-        self.0.find_element(selector).await.unwrap().click().await.unwrap();
+        // A page that renews itself just now has no element for a moment.
+        let began = std::time::Instant::now();
+        loop {
+            let clicked = match self.0.find_element(selector).await {
+                Ok(element) => element.click().await.map(drop),
+                Err(error) => Err(error),
+            };
+            match clicked {
+                Ok(()) => break,
+                Err(error) => assert!(began.elapsed() < PATIENCE, "{selector}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         self.until("window.before === undefined && document.readyState === 'complete'").await;
     }
 
