@@ -1,12 +1,12 @@
-//! Whether a far side is taking calls: a circuit breaker, and what is known of something that may be in trouble. Pure: the
-//! clock and chance are arguments.
+//! Whether a far side is taking calls: a circuit breaker, and what is known of something that may be in trouble. Pure:
+//! the clock and chance are arguments.
 
 use std::time::{Duration, Instant};
 
 use crate::{http::Failure, retry::Backoff};
 
-/// Between probes with objects that have not been tried yet. Some objects can never be taken: a few of them in a row, each
-/// tried once, are soon passed.
+/// Between probes with objects that have not been tried yet. Some objects can never be taken: a few of them in a row,
+/// each tried once, are soon passed.
 const QUICK_PROBE: Duration = Duration::from_millis(250);
 /// So many of an outage's probes may be quick.
 const QUICK_PROBES: u32 = 12;
@@ -20,8 +20,8 @@ fn probe_wait(failures: u32, chance: f64) -> Duration {
     if full < PROBE.cap { PROBE.wait(failures, chance) } else { full }
 }
 
-/// What is known of something that may be in trouble. Not having seen trouble is not the same as having seen that all is
-/// well.
+/// What is known of something that may be in trouble. Not having seen trouble is not the same as having seen that all
+/// is well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Health<T> {
     /// Nothing has been seen since the start.

@@ -50,8 +50,8 @@ impl Timestamp {
     }
 }
 
-/// Another machine's clock, as its answers tell it. Between two answers it is carried on by what cannot be set: so a clock
-/// of this machine that jumps is noticed at once, and not only with the next answer.
+/// Another machine's clock, as its answers tell it. Between two answers it is carried on by what cannot be set: so a
+/// clock of this machine that jumps is noticed at once, and not only with the next answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FarClock {
     told: Option<(Instant, Timestamp)>,

@@ -110,13 +110,14 @@ variables! {
 pub struct Config {
     /// What holds for the whole process.
     pub settings: Settings,
-    /// The environment's own connection, which is never written down; without it the relay serves those in its database.
+    /// The environment's own connection, which is never written down; without it the relay serves those in its
+    /// database.
     pub environment: Option<ConnectionSpec>,
 }
 
 impl Config {
-    /// Reads and checks all variables. Unknown ones are left alone; an empty one counts as unset, one that is no text is a
-    /// fault. No file is read: `_FILE` variables are resolved before (see [`read_secret_files`]).
+    /// Reads and checks all variables. Unknown ones are left alone; an empty one counts as unset, one that is no text
+    /// is a fault. No file is read: `_FILE` variables are resolved before (see [`read_secret_files`]).
     ///
     /// # Errors
     /// Every fault at once, each by its variable's name.

@@ -278,8 +278,8 @@ impl ConnectionBuilder {
         }
     }
 
-    /// What the relay puts on a BigCommerce store's hooks as `x-relay-token`, one for each secret that it may be derived
-    /// from; the first is current.
+    /// What the relay puts on a BigCommerce store's hooks as `x-relay-token`, one for each secret that it may be
+    /// derived from; the first is current.
     pub fn hook_tokens(&self, origin: Origin, hook_key: &str, store: &spec::BigCommerceSpec) -> Vec<Secret> {
         let subject = if origin == Origin::Environment { &store.store_hash } else { hook_key };
         let mut secrets = self.callback_secrets(store);

@@ -1,5 +1,5 @@
-//! Making, changing and ending connections: the one way that the API, the app, the Elements API, the pages and the command
-//! line all go.
+//! Making, changing and ending connections: the one way that the API, the app, the Elements API, the pages and the
+//! command line all go.
 
 use std::sync::Arc;
 
@@ -70,7 +70,8 @@ impl From<CallError> for DirectoryError {
 pub struct Change {
     /// The whole spec as it is to be.
     pub spec: Option<ConnectionSpec>,
-    /// The spec that it was derived from, if there was one. If the connection has another by now, the change is overtaken.
+    /// The spec that it was derived from, if there was one. If the connection has another by now, the change is
+    /// overtaken.
     pub former: Option<ConnectionSpec>,
     /// What happens with its events.
     pub state: Option<(ConnectionState, Option<PauseReason>)>,
@@ -136,8 +137,8 @@ impl Directory {
         Ok(link.can_read().await?)
     }
 
-    /// Makes a connection, or takes up again the one that ended with the same store and destination. With `verifies` the
-    /// store is asked first whether it takes the credentials.
+    /// Makes a connection, or takes up again the one that ended with the same store and destination. With `verifies`
+    /// the store is asked first whether it takes the credentials.
     ///
     /// # Errors
     /// [`DirectoryError`]; nothing has been made then.

@@ -1,8 +1,8 @@
 //! Dispatch: claim → fetch → forward → settle, for all connections.
 //!
 //! Here is the scheduler, which knows who has something due and gives turns; `lane` is one connection's turn,
-//! `delivery` takes a claim to its end, `blame` says what a failure comes to, `notify` takes claims to callbacks, `capacity` shares out the calls under way,
-//! `hints` is what was learned of both sides.
+//! `delivery` takes a claim to its end, `blame` says what a failure comes to, `notify` takes claims to callbacks,
+//! `capacity` shares out the calls under way, `hints` is what was learned of both sides.
 
 mod blame;
 mod capacity;

@@ -15,8 +15,8 @@ const FILE: &str = ".env";
 /// More than any secret is long: a file that is larger, or never ends, is not read to its end.
 const MOST_READ: u64 = 128 * 1024;
 
-/// The variables of `.env` in the working directory, if there is one, and the real ones, which win; secrets are taken from
-/// the files that their `_FILE` twins name.
+/// The variables of `.env` in the working directory, if there is one, and the real ones, which win; secrets are taken
+/// from the files that their `_FILE` twins name.
 pub fn read() -> Result<Vec<(String, Value)>, String> {
     let given = match fs::read_to_string(FILE) {
         Ok(text) => entries(&text).map_err(|fault| format!("{FILE}, {fault}"))?,
@@ -27,8 +27,8 @@ pub fn read() -> Result<Vec<(String, Value)>, String> {
     Ok(config::read_secret_files(merged(given, real), read_file))
 }
 
-/// The entries of a `.env` file and the real variables. A real `X` also wins over `X_FILE` in the file, and the other way
-/// round.
+/// The entries of a `.env` file and the real variables. A real `X` also wins over `X_FILE` in the file, and the other
+/// way round.
 fn merged(mut given: Vec<(String, OsString)>, real: Vec<(String, OsString)>) -> Vec<(String, OsString)> {
     let twin = |name: &str| {
         let variable = VARIABLES.iter().find(|variable| variable.name == name || variable.file == Some(name))?;

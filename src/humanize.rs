@@ -65,9 +65,9 @@ pub fn number(n: u64) -> String {
     grouped
 }
 
-/// A text from outside, safe to show in a page, a terminal or a log line: control characters and those that reorder or hide
-/// what stands around them become visible escapes such as `\u{202e}` (Unicode Technical Report 36, "Bidirectional text
-/// spoofing"). Everything else stays as it is.
+/// A text from outside, safe to show in a page, a terminal or a log line: control characters and those that reorder or
+/// hide what stands around them become visible escapes such as `\u{202e}` (Unicode Technical Report 36, "Bidirectional
+/// text spoofing"). Everything else stays as it is.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);

@@ -1,9 +1,9 @@
-//! The inbox: one durable row per object, a receipt per event, leases on the objects under way, and the small tables that
-//! belong to a connection.
+//! The inbox: one durable row per object, a receipt per event, leases on the objects under way, and the small tables
+//! that belong to a connection.
 //!
 //! Here are the trait and its types; `state` holds the rules of a row, `sqlite` and `postgres` carry them out. Nothing
-//! personal goes in: ids, times, states, digests, and sealed credentials. Every method takes the time as an argument, so
-//! that a test can say what time it is.
+//! personal goes in: ids, times, states, digests, and sealed credentials. Every method takes the time as an argument,
+//! so that a test can say what time it is.
 
 mod backup;
 mod connections;
@@ -48,8 +48,8 @@ use crate::{
     object::{ConnectionId, Digest, Due, ObjectId, ResourceName},
 };
 
-/// A duplicate may be dropped if its object was fetched at least this long after the event's own second. Wide enough for
-/// the store's clock and ours to disagree.
+/// A duplicate may be dropped if its object was fetched at least this long after the event's own second. Wide enough
+/// for the store's clock and ours to disagree.
 pub const WELL_AFTER: Duration = Duration::from_secs(60);
 
 /// Over how many shards connections are spread, by their store.
@@ -87,8 +87,8 @@ pub trait Inbox: KeyRequests + Send + Sync {
         now: Timestamp,
     ) -> Result<(), InboxError>;
 
-    /// Keeps which states of objects a list shows that nobody is to be told of: what is seen again unchanged is no news.
-    /// Objects that have work, or have failed, are left alone.
+    /// Keeps which states of objects a list shows that nobody is to be told of: what is seen again unchanged is no
+    /// news. Objects that have work, or have failed, are left alone.
     async fn remember(
         &self,
         connection: ConnectionId,
@@ -124,11 +124,12 @@ pub trait Inbox: KeyRequests + Send + Sync {
     /// An outage is over: what was deferred for it is due as it was before.
     async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError>;
 
-    /// Makes due what waits for a deadline that was set in the future: the clock has been set back since. Returns how many.
+    /// Makes due what waits for a deadline that was set in the future: the clock has been set back since. Returns how
+    /// many.
     async fn repair_deadlines(&self, now: Timestamp) -> Result<u64, InboxError>;
 
-    /// Frees the claims of processes that are gone, which only a process that serves its database alone may ask: all claims
-    /// but this process's own. Those whose forward had begun wait out their lease. Returns how many.
+    /// Frees the claims of processes that are gone, which only a process that serves its database alone may ask: all
+    /// claims but this process's own. Those whose forward had begun wait out their lease. Returns how many.
     async fn free_claims(&self, now: Timestamp) -> Result<u64, InboxError>;
 
     /// Notes that the forwarding of these claims begins: they are not freed before their leases end.
@@ -155,7 +156,8 @@ pub trait Inbox: KeyRequests + Send + Sync {
     /// notifications. Returns how many objects.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError>;
 
-    /// Notes how many objects of each connection wait now, for [`Inbox::history`], and drops hours older than [`HISTORY`].
+    /// Notes how many objects of each connection wait now, for [`Inbox::history`], and drops hours older than
+    /// [`HISTORY`].
     async fn sample(&self, now: Timestamp) -> Result<(), InboxError>;
 
     /// The hours from `since` on in which there was anything to note, the oldest first.

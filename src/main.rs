@@ -19,8 +19,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Supervisors and wrappers often send SIGTERM twice, to the process and to its group. A person who presses Ctrl-C twice
-/// means it.
+/// Supervisors and wrappers often send SIGTERM twice, to the process and to its group. A person who presses Ctrl-C
+/// twice means it.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {

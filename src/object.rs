@@ -211,8 +211,8 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// What waits after one more change: created + updated = created; anything + deleted = deleted; a deleted object that
-    /// is told of again is back.
+    /// What waits after one more change: created + updated = created; anything + deleted = deleted; a deleted object
+    /// that is told of again is back.
     pub fn merged(self, next: Self) -> Self {
         match (self, next) {
             (Self::Created, Self::Updated) => Self::Created,
@@ -266,8 +266,8 @@ impl Digest {
         Self(digest)
     }
 
-    /// The key under which the destination may recognise the same snapshot of the same object sent again. `store` is the
-    /// store's own name (a BigCommerce hash, a shop's address).
+    /// The key under which the destination may recognise the same snapshot of the same object sent again. `store` is
+    /// the store's own name (a BigCommerce hash, a shop's address).
     pub fn idempotency_key(self, store: &str, id: &ObjectId) -> String {
         format!("{store}-{id}-{}", URL_SAFE_NO_PAD.encode(self.0))
     }

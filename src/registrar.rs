@@ -1,7 +1,8 @@
 //! The relay's own hooks: made, looked after, never a second one for a topic, and no others touched.
 //!
-//! A hook is the relay's if it points here, or if the relay made it (its number is kept in the inbox). Here is what is asked
-//! of hooks; `change` does what is to be done, `lock` keeps all who do so from doing it at once, `report` says how they stand.
+//! A hook is the relay's if it points here, or if the relay made it (its number is kept in the inbox). Here is what is
+//! asked of hooks; `change` does what is to be done, `lock` keeps all who do so from doing it at once, `report` says
+//! how they stand.
 
 mod change;
 mod error;
@@ -99,7 +100,8 @@ impl Registrar {
         Ok(Wish { connection, link, hooks, tokens: self.builder.own_tokens(connection), kept })
     }
 
-    /// Whether the store has put the relay's domain on its blocklist, and for how many seconds more. WooCommerce has none.
+    /// Whether the store has put the relay's domain on its blocklist, and for how many seconds more. WooCommerce has
+    /// none.
     ///
     /// # Errors
     /// Whatever went wrong with the call.
@@ -138,7 +140,8 @@ impl Registrar {
         Ok(reports)
     }
 
-    /// Makes missing hooks, mends altered ones, keeps the rest, and removes the relay's own for topics no longer wanted.
+    /// Makes missing hooks, mends altered ones, keeps the rest, and removes the relay's own for topics no longer
+    /// wanted.
     ///
     /// # Errors
     /// [`RegistrarError`]; what was done before it stays done.
@@ -159,7 +162,8 @@ impl Registrar {
             }
             Err(RegistrarError::Quota) => Failure::Status(429),
             Err(RegistrarError::Call(error)) => error.failure,
-            // Somebody else sees to it; there is nothing to see to; or it is the inbox that is in trouble, not the hooks.
+            // Somebody else sees to it; there is nothing to see to; or it is the inbox that is in trouble, not the
+            // hooks.
             Err(_) => return done,
         };
         let mut health = care.health.lock();
@@ -211,8 +215,8 @@ impl Registrar {
 }
 
 impl Wish<'_> {
-    /// The relay's hooks for a topic, the one to keep first: of those that point here the lowest number, on which all agree
-    /// who find several, else the one it made. Any more are only those that carry its secret.
+    /// The relay's hooks for a topic, the one to keep first: of those that point here the lowest number, on which all
+    /// agree who find several, else the one it made. Any more are only those that carry its secret.
     fn ours<'h>(&self, hooks: &'h [Hook], wanted: &WantedHook) -> Vec<&'h Hook> {
         let here = |hook: &&Hook| hook.topic == wanted.topic && hook.points_to(&wanted.destination);
         let Some(first) = hooks.iter().filter(here).min_by_key(|hook| hook.id) else {

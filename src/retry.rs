@@ -19,9 +19,9 @@ pub enum FetchBlame {
     Missing,
 }
 
-/// Reads a failed fetch. Codes: BigCommerce, "API status codes"; a 404 for an order comes too early or for a deleted one.
-/// A web page under any status is a gateway's, a firewall's or a maintenance page: it says nothing of the object, nor of
-/// the credentials.
+/// Reads a failed fetch. Codes: BigCommerce, "API status codes"; a 404 for an order comes too early or for a deleted
+/// one. A web page under any status is a gateway's, a firewall's or a maintenance page: it says nothing of the object,
+/// nor of the credentials.
 pub fn blame_fetch(failure: Failure) -> FetchBlame {
     match failure {
         Failure::Status(404 | 410) => FetchBlame::Missing,

@@ -75,9 +75,9 @@ pub struct Services {
 }
 
 impl Services {
-    /// Opens the database and takes up its connections. Calls no store and no destination. Only whoever `serves` makes the
-    /// rows of the environment agree with what it describes: a command started with other variables must not end the
-    /// connection that a relay serves.
+    /// Opens the database and takes up its connections. Calls no store and no destination. Only whoever `serves` makes
+    /// the rows of the environment agree with what it describes: a command started with other variables must not end
+    /// the connection that a relay serves.
     ///
     /// # Errors
     /// [`ServicesError`]
@@ -128,7 +128,8 @@ impl Services {
         Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, storage, directory, past_orders })
     }
 
-    /// The connection that a command or a route without an id stands for: the environment's own, or the only one there is.
+    /// The connection that a command or a route without an id stands for: the environment's own, or the only one there
+    /// is.
     ///
     /// # Errors
     /// [`NoSoleConnection`]

@@ -97,8 +97,8 @@ pub fn verify(
     if genuine { Ok(()) } else { Err(SignatureError::Mismatch) }
 }
 
-/// The listed `v1` signatures that may be right. Proxies join repeated headers with commas, and a comma also stands within
-/// each entry (`v1,<base64>`): so every piece that decodes to 32 bytes counts that follows a `v1`.
+/// The listed `v1` signatures that may be right. Proxies join repeated headers with commas, and a comma also stands
+/// within each entry (`v1,<base64>`): so every piece that decodes to 32 bytes counts that follows a `v1`.
 fn listed(list: &str) -> Vec<[u8; 32]> {
     let list = list.get(..MAX_HEADER).unwrap_or(list);
     let mut follows_version = false;
@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn the_specifications_own_example_holds_for_its_raw_key() {
-        // The example of the Standard Webhooks libraries, `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`: a key that is no text.
+        // The example of the Standard Webhooks libraries, `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`: a key that is no
+        // text.
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         let parts: [&[u8]; 5] =
             [b"msg_p5jXN8AQM9LWM0D4loKWxJek", b".", b"1614265330", b".", br#"{"test": 2432232314}"#];

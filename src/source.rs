@@ -1,5 +1,5 @@
-//! Sources: the kinds of store, and the questions that are asked of each. A closed set: the compiler lists every place that
-//! another kind has to touch.
+//! Sources: the kinds of store, and the questions that are asked of each. A closed set: the compiler lists every place
+//! that another kind has to touch.
 
 pub mod bigcommerce;
 pub mod cut;
@@ -34,8 +34,8 @@ use bigcommerce::{
 use hooks::{Hook, WantedHook};
 use plan::{Call, PageHints};
 
-/// A store's clock that disagrees with this machine's by less than this is left alone: what is known of it is as old as a
-/// call, and in whole seconds.
+/// A store's clock that disagrees with this machine's by less than this is left alone: what is known of it is as old as
+/// a call, and in whole seconds.
 const MIN_SKEW: Duration = Duration::from_secs(5);
 
 /// The right to make one call. Dropped unused, it goes back.

@@ -60,8 +60,8 @@ pub struct BigCommerceSpec {
     pub store_hash: String,
     /// How calls prove themselves.
     pub auth: BigCommerceAuth,
-    /// Verify callbacks; the first is the current one. Empty for a store of the app, which the app's own secret verifies,
-    /// and for instances whose hooks carry the relay's token alone.
+    /// Verify callbacks; the first is the current one. Empty for a store of the app, which the app's own secret
+    /// verifies, and for instances whose hooks carry the relay's token alone.
     pub client_secrets: Vec<Secret>,
     /// The scopes to register hooks for.
     pub scopes: Vec<String>,

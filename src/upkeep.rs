@@ -1,7 +1,7 @@
 //! What is done for connections again and again: polling, looking after hooks, and clearing out what is old.
 //!
-//! One task knows when each is due. Times are spread out, so that thousands of stores are not all asked in one second; a
-//! connection in between costs nothing.
+//! One task knows when each is due. Times are spread out, so that thousands of stores are not all asked in one second;
+//! a connection in between costs nothing.
 
 mod housekeeping;
 mod past_orders;
@@ -135,7 +135,8 @@ impl Plan {
 }
 
 impl Upkeep {
-    /// Nothing runs yet. `shards` says which connections are this process's; `past_orders` is told how far walks have come.
+    /// Nothing runs yet. `shards` says which connections are this process's; `past_orders` is told how far walks have
+    /// come.
     pub fn new(
         tools: PollTools,
         catalog: Arc<LiveCatalog>,

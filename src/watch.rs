@@ -1,5 +1,6 @@
-//! Looks again and again at how every connection stands: the operator's list shows what was seen, and what needs a person is
-//! logged and posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it, `health` says.
+//! Looks again and again at how every connection stands: the operator's list shows what was seen, and what needs a
+//! person is logged and posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it,
+//! `health` says.
 
 use std::{
     cmp::Reverse,
@@ -31,10 +32,11 @@ use crate::{
 /// Between rounds, and the least time that each connection gives the others within one.
 const LOOK: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(5);
-/// Of the connections that show no trouble, so many are looked at in one round: ten thousand of them within ten minutes.
+/// Of the connections that show no trouble, so many are looked at in one round: ten thousand of them within ten
+/// minutes.
 const LOOKS: usize = 100;
-/// Where there are more than that, so many of those that have not been checked since the start are checked in one round: a
-/// check calls both sides.
+/// Where there are more than that, so many of those that have not been checked since the start are checked in one
+/// round: a check calls both sides.
 const CHECKS: usize = 5;
 /// Between tries of an `ALERT_URL` that does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
@@ -112,8 +114,8 @@ impl Watcher {
         }
     }
 
-    /// The connections of this round: those that may be in trouble, those that have not been checked yet, the latest changed
-    /// first, and of the others whose turn it is.
+    /// The connections of this round: those that may be in trouble, those that have not been checked yet, the latest
+    /// changed first, and of the others whose turn it is.
     fn chosen(&mut self, waiting: &HashSet<ConnectionId>) -> Vec<Arc<Connection>> {
         let mut mine = self.services.catalog.all();
         {

@@ -1,6 +1,6 @@
 //! Attacks on the real program from outside: forgeries, malformed requests, slow and hostile clients, a log that nobody
-//! reads, kills. Each with what was tried, what was accepted or lost, a figure and its goal. Ends with 1 where a goal is
-//! missed.
+//! reads, kills. Each with what was tried, what was accepted or lost, a figure and its goal. Ends with 1 where a goal
+//! is missed.
 //!
 //! `cargo bench --bench attack`, or parts by name: `cargo bench --bench attack -- forgeries kills`.
 #![expect(clippy::unwrap_used, reason = "an attack that cannot go on has failed")]

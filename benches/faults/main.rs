@@ -1,5 +1,5 @@
-//! What twelve kinds of fault, met by people who do this job, cost the good orders beside them: the wait of the first good
-//! order and of the 95th percentile, each beside its goal. Ends with 1 where a goal is missed or an order is lost.
+//! What twelve kinds of fault, met by people who do this job, cost the good orders beside them: the wait of the first
+//! good order and of the 95th percentile, each beside its goal. Ends with 1 where a goal is missed or an order is lost.
 //!
 //! `cargo bench --bench faults`, or kinds by their numbers: `cargo bench --bench faults -- 3 9`.
 #![expect(clippy::unwrap_used, reason = "a trial that cannot go on has failed")]

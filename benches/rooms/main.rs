@@ -1,8 +1,8 @@
-//! The app, the Cloud Elements API and WooCommerce shops, each figure beside its goal. Exits with 1 when a figure misses its
-//! goal.
+//! The app, the Cloud Elements API and WooCommerce shops, each figure beside its goal. Exits with 1 when a figure
+//! misses its goal.
 //!
-//! `cargo bench --bench rooms`, or parts of it: `cargo bench --bench rooms -- app shops`. `QUICK=1` measures less of everything,
-//! to see that it runs.
+//! `cargo bench --bench rooms`, or parts of it: `cargo bench --bench rooms -- app shops`. `QUICK=1` measures less of
+//! everything, to see that it runs.
 
 mod app;
 mod elements;

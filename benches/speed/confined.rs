@@ -1,5 +1,5 @@
-//! A fixed share of the processor for each relay, as a container of a certain size has: a control group of its own, of the
-//! kernel's first or second sort (cgroups(7)).
+//! A fixed share of the processor for each relay, as a container of a certain size has: a control group of its own, of
+//! the kernel's first or second sort (cgroups(7)).
 
 use std::{
     fs, io,

@@ -1,5 +1,5 @@
-//! A thousand stores, forty of them in trouble: how long the others' orders take from webhook to delivery, beside the same
-//! without the trouble.
+//! A thousand stores, forty of them in trouble: how long the others' orders take from webhook to delivery, beside the
+//! same without the trouble.
 
 use std::{
     collections::HashMap,
@@ -47,7 +47,8 @@ impl World {
         Self { farm, sims, stores, sink, variables, _folder: folder }
     }
 
-    /// Ten hang, ten answer 429, ten refuse the token, and ten have so many orders waiting that their quota holds them up.
+    /// Ten hang, ten answer 429, ten refuse the token, and ten have so many orders waiting that their quota holds them
+    /// up.
     async fn trouble(&self, port: u16, backlog: usize) {
         for (at, action) in [(0, Action::Hold), (1, Action::Status(429)), (2, Action::Status(401))] {
             for sim in &self.sims[at * EACH_KIND..(at + 1) * EACH_KIND] {

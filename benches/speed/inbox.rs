@@ -1,7 +1,7 @@
 //! The engines alone: what it costs to keep an event, with a thousand objects in the inbox and with a million.
 //!
-//! The two are measured in turns. On SQLite what counts is processor time (a neighbour on the machine takes wall time, not
-//! ours); PostgreSQL's is spent in other processes, so there the rates are compared.
+//! The two are measured in turns. On SQLite what counts is processor time (a neighbour on the machine takes wall time,
+//! not ours); PostgreSQL's is spent in other processes, so there the rates are compared.
 
 use std::{
     sync::Arc,
@@ -31,7 +31,8 @@ use crate::{
 const LANES: i64 = 64;
 /// Events of one lane in one round.
 const EACH: i64 = 100;
-/// As the inbox itself writes them; `$n` and `$i` stand for what each database calls the number of rows and the row's own.
+/// As the inbox itself writes them; `$n` and `$i` stand for what each database calls the number of rows and the row's
+/// own.
 const COLUMNS: &str = "(connection_id, resource, id, state, version, forced_version, event_version, delivered, change,
     was_told, wait_ms, is_forwarding, is_deferred, has_failed, attempts, refused_ms, missing_ms, pause_ms, digest,
     fetched_at, delivered_at, settled_at, first_event_at, last_event_at)";
@@ -128,8 +129,8 @@ struct Took {
     wall: Duration,
 }
 
-/// One round of events from 64 lanes at once, as a store has them: new objects, and (every other event) changes of one of
-/// the latest thousand.
+/// One round of events from 64 lanes at once, as a store has them: new objects, and (every other event) changes of one
+/// of the latest thousand.
 async fn round(filled: &Filled, round: i64) -> Took {
     let (began, busy) = (Instant::now(), own_busy());
     let lanes: Vec<_> = (0..LANES)

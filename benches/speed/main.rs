@@ -1,9 +1,9 @@
-//! Speed and memory of the relay, each figure beside its goal. What depends on the machine is measured as a ratio within one
-//! run, in turns with a peer that does less. Exits with 1 when a figure misses its goal.
+//! Speed and memory of the relay, each figure beside its goal. What depends on the machine is measured as a ratio
+//! within one run, in turns with a peer that does less. Exits with 1 when a figure misses its goal.
 //!
-//! `cargo bench --bench speed`, or parts of it: `cargo bench --bench speed -- relay fairness`. `QUICK=1` measures less of
-//! everything, to see that it runs. `BASELINE=<an older binary>` has the part `relay` measure that one in turns with this one.
-//! Quote the ratios, not the absolute figures of one machine.
+//! `cargo bench --bench speed`, or parts of it: `cargo bench --bench speed -- relay fairness`. `QUICK=1` measures less
+//! of everything, to see that it runs. `BASELINE=<an older binary>` has the part `relay` measure that one in turns with
+//! this one. Quote the ratios, not the absolute figures of one machine.
 
 mod confined;
 mod fairness;

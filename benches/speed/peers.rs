@@ -1,6 +1,6 @@
-//! What the relay is measured beside, each a process of its own: a bare handler, which verifies and keeps nothing, and a
-//! bound, which also syncs once per batch, fetches and forwards, all from memory. The bound loses whatever waits when it
-//! ends; it retries nothing, recognises nothing, and calls as fast as the store lets it.
+//! What the relay is measured beside, each a process of its own: a bare handler, which verifies and keeps nothing, and
+//! a bound, which also syncs once per batch, fetches and forwards, all from memory. The bound loses whatever waits when
+//! it ends; it retries nothing, recognises nothing, and calls as fast as the store lets it.
 
 use std::{
     collections::BTreeSet,

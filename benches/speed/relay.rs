@@ -1,4 +1,5 @@
-//! One store: acknowledgements, delivery, processor time, memory, the start, and the start after a crash, beside the peers.
+//! One store: acknowledgements, delivery, processor time, memory, the start, and the start after a crash, beside the
+//! peers.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,7 +1,8 @@
-//! What several relays on one PostgreSQL database do in a second, beside one: acknowledgements kept, and orders delivered.
-//! Real processes, a real server, simulators and all on the same processors.
+//! What several relays on one PostgreSQL database do in a second, beside one: acknowledgements kept, and orders
+//! delivered. Real processes, a real server, simulators and all on the same processors.
 //!
-//! Each has a small share of the processor of its own, as it has on a machine of its own: that shows what several are for.
+//! Each has a small share of the processor of its own, as it has on a machine of its own: that shows what several are
+//! for.
 
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,8 @@ use crate::{
 const LANES: usize = 256;
 /// Stores that the events are about, so that every replica has shards with work.
 const STORES: usize = 64;
-/// What a relay may use of one processor. Four use half of one, and leave the rest to the server, the simulators and the
-/// load.
+/// What a relay may use of one processor. Four use half of one, and leave the rest to the server, the simulators and
+/// the load.
 const PERCENT: u32 = 12;
 /// How many relays are compared with one.
 const MANY: usize = 4;
@@ -72,7 +73,8 @@ impl Setup {
         Self { farm, sink, stores, replicas, _groups: groups, _database: database }
     }
 
-    /// Callbacks for the `nth` round's orders, shared out over the stores; the orders are placed if they are to be fetched.
+    /// Callbacks for the `nth` round's orders, shared out over the stores; the orders are placed if they are to be
+    /// fetched.
     fn callbacks(&self, nth: usize, count: usize, are_placed: bool) -> Vec<Vec<u8>> {
         let callback = |at: usize| {
             let (store, number) = (&self.stores[at % STORES], 1 + at % STORES);

@@ -1,5 +1,5 @@
-//! Ten thousand connections in one relay, on both databases: the start, memory, idleness, acknowledgements over all of them,
-//! the operator's list, and one connection more.
+//! Ten thousand connections in one relay, on both databases: the start, memory, idleness, acknowledgements over all of
+//! them, the operator's list, and one connection more.
 
 use std::time::{Duration, Instant};
 
@@ -107,8 +107,8 @@ async fn operators(figures: &mut Figures, variables: &[(String, String)], count:
     figures.at_most("one connection more", median(times), 10.0, " ms");
 }
 
-/// Kept acknowledgements a second of one store's events, and of events of all stores, in turns. All are paused: nothing else
-/// is done.
+/// Kept acknowledgements a second of one store's events, and of events of all stores, in turns. All are paused: nothing
+/// else is done.
 async fn acknowledgements(figures: &mut Figures, variables: &[(String, String)], stores: &[Store]) {
     let (rounds, each) = (amount(9, 3), amount(10_000, 2_000));
     let process = Process::relay(&this_relay(), variables).await;

@@ -1,5 +1,5 @@
-//! The database's share of the processor time that relays and database use together: of PostgreSQL its processes, of SQLite
-//! the thread that runs it.
+//! The database's share of the processor time that relays and database use together: of PostgreSQL its processes, of
+//! SQLite the thread that runs it.
 
 use std::{fs, path::Path};
 

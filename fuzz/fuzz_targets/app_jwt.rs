@@ -1,5 +1,6 @@
-//! Any JWT at the app's callbacks: never a panic, never genuine without the client secret; rightly signed, only with the
-//! claims that BigCommerce promises. The input is a header, a line feed, and the claims; whole, it is also a JWT as it is.
+//! Any JWT at the app's callbacks: never a panic, never genuine without the client secret; rightly signed, only with
+//! the claims that BigCommerce promises. The input is a header, a line feed, and the claims; whole, it is also a JWT as
+//! it is.
 #![no_main]
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

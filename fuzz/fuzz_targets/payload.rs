@@ -1,4 +1,5 @@
-//! Any bytes as a genuine callback's body: never a panic, and an order event only with an order id that stands in the body.
+//! Any bytes as a genuine callback's body: never a panic, and an order event only with an order id that stands in the
+//! body.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

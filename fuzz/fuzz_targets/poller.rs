@@ -1,5 +1,6 @@
 //! Any poller configuration, date format and row: never a panic, and what is accepted as a configuration can be polled
-//! with. The input is three lines (a date format, a date, a url template), then a resource's JSON, an empty line, a row.
+//! with. The input is three lines (a date format, a date, a url template), then a resource's JSON, an empty line, a
+//! row.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

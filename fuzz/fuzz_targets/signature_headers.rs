@@ -1,5 +1,5 @@
-//! Any headers and any body: never a panic, and never taken for genuine without the right signature or token. The input is
-//! lines of `name value`, an empty line, the body.
+//! Any headers and any body: never a panic, and never taken for genuine without the right signature or token. The input
+//! is lines of `name value`, an empty line, the body.
 #![no_main]
 
 use std::time::{Duration, UNIX_EPOCH};

@@ -56,8 +56,8 @@ const SHOWN_IDS: usize = 10;
 
 /// Compares the store, the acknowledged events and the destination's books as they are now.
 ///
-/// Of the acknowledged events those of this store count. The destination's books must be about this store's orders alone, or
-/// else about orders whose ids the stores do not share.
+/// Of the acknowledged events those of this store count. The destination's books must be about this store's orders
+/// alone, or else about orders whose ids the stores do not share.
 pub fn audit(store: &StoreSim, acknowledged: &[Acknowledged], sink: &OneTribeSim) -> Report {
     let acknowledged = of_store(&store.config().hash, acknowledged);
     let now: BTreeMap<i64, u64> = store.orders().iter().map(|order| (order.id, order.revision)).collect();

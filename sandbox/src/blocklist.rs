@@ -1,4 +1,5 @@
-//! When a domain gets nothing for a while (BigCommerce, "Webhooks overview", blocklist rules). Pure: time is an argument.
+//! When a domain gets nothing for a while (BigCommerce, "Webhooks overview", blocklist rules). Pure: time is an
+//! argument.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

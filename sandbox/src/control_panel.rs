@@ -1,6 +1,6 @@
-//! BigCommerce's side of a single-click app: the login server that exchanges codes for tokens, the signed payloads of the
-//! callbacks, the end of an installation, and a control panel page on another origin than the relay's that shows the app
-//! in a frame. The stores are those of a [`StoreFarm`].
+//! BigCommerce's side of a single-click app: the login server that exchanges codes for tokens, the signed payloads of
+//! the callbacks, the end of an installation, and a control panel page on another origin than the relay's that shows
+//! the app in a frame. The stores are those of a [`StoreFarm`].
 
 mod app;
 mod jwt;
@@ -23,8 +23,8 @@ pub use app::{AppRegistration, InstallOptions, UninstallOptions, User};
 pub use jwt::Jwt;
 use state::State;
 
-/// A running control panel and login server. Clones share them; they stop with [`ControlPanelSim::stop`], or when the last
-/// clone is dropped.
+/// A running control panel and login server. Clones share them; they stop with [`ControlPanelSim::stop`], or when the
+/// last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct ControlPanelSim {
     state: Arc<State>,
@@ -32,8 +32,8 @@ pub struct ControlPanelSim {
 }
 
 impl ControlPanelSim {
-    /// Starts both for these stores and this app. The relay needs [`Self::login_url`] before its own address is known: say
-    /// where it is with [`Self::register`] afterwards.
+    /// Starts both for these stores and this app. The relay needs [`Self::login_url`] before its own address is known:
+    /// say where it is with [`Self::register`] afterwards.
     ///
     /// # Errors
     /// No port could be had.
@@ -63,8 +63,8 @@ impl ControlPanelSim {
         self.state.login_url()
     }
 
-    /// The control panel's origin, for `BIGCOMMERCE_APP_FRAME_ANCESTORS`. Its host is `localhost`, so that it is another
-    /// site than a relay on `127.0.0.1`.
+    /// The control panel's origin, for `BIGCOMMERCE_APP_FRAME_ANCESTORS`. Its host is `localhost`, so that it is
+    /// another site than a relay on `127.0.0.1`.
     pub fn page_origin(&self) -> String {
         self.state.page_origin()
     }
@@ -120,8 +120,8 @@ impl ControlPanelSim {
 
 /// Installing.
 impl ControlPanelSim {
-    /// Where the browser is sent when a merchant installs the app and confirms the scopes: the auth callback with a fresh
-    /// code.
+    /// Where the browser is sent when a merchant installs the app and confirms the scopes: the auth callback with a
+    /// fresh code.
     pub fn install_url(&self, store: &StoreSim) -> String {
         self.install_url_with(store, &InstallOptions::default())
     }
@@ -181,7 +181,8 @@ impl ControlPanelSim {
         state::with_payload(&self.app().uninstall_callback, jwt)
     }
 
-    /// Uninstalls the app: its token and hooks are gone, and the uninstall callback is called. Says how that was answered.
+    /// Uninstalls the app: its token and hooks are gone, and the uninstall callback is called. Says how that was
+    /// answered.
     ///
     /// # Errors
     /// The callback could not be called; the app is uninstalled all the same.

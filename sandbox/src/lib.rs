@@ -1,7 +1,6 @@
 //! Simulators that the sandbox command, the tests and the benchmarks of onetribe-relay share: BigCommerce stores, their
-//! control panel and login server, the sender of their webhooks, WooCommerce shops, One Tribe's endpoint, and an audit of
-//! what arrived.
-//! Everything listens on loopback only.
+//! control panel and login server, the sender of their webhooks, WooCommerce shops, One Tribe's endpoint, and an audit
+//! of what arrived. Everything listens on loopback only.
 
 mod answer;
 pub mod app;

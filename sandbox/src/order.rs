@@ -136,8 +136,8 @@ fn push_rfc2822(unix_seconds: i64, out: &mut String) {
     write!(out, "{}", time.strftime("%a, %d %b %Y %H:%M:%S +0000")).expect("the format is a valid one");
 }
 
-/// Reads `(id, revision)` back from an order object, of a BigCommerce store or a WooCommerce shop. `None` if the body is
-/// neither's.
+/// Reads `(id, revision)` back from an order object, of a BigCommerce store or a WooCommerce shop. `None` if the body
+/// is neither's.
 pub fn revision_of(body: &[u8]) -> Option<(i64, u64)> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, after_id) = text.split_once("\"id\":")?;

@@ -1,4 +1,5 @@
-//! A clock for one process, which a test sets and lets run faster: a small library that is loaded before the system's own.
+//! A clock for one process, which a test sets and lets run faster: a small library that is loaded before the system's
+//! own.
 
 use std::{
     fs::File,
@@ -16,8 +17,8 @@ pub struct ProcessClock {
 }
 
 impl ProcessClock {
-    /// A clock that is right. Its files lie in `folder`. The library is built by the C compiler, without which the relay
-    /// could not have been linked.
+    /// A clock that is right. Its files lie in `folder`. The library is built by the C compiler, without which the
+    /// relay could not have been linked.
     ///
     /// # Errors
     /// The library cannot be built, or the files not be written.

@@ -78,7 +78,8 @@ struct Shared {
     barrier: Barrier,
 }
 
-/// A running sender, subscribed to one store or several. Dropped, it breaks off what is under way; [`Sender::stop`] also waits for that.
+/// A running sender, subscribed to one store or several. Dropped, it breaks off what is under way; [`Sender::stop`]
+/// also waits for that.
 pub struct Sender {
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,

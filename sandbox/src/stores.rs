@@ -1,4 +1,5 @@
-//! Many stores in one relay: BigCommerce and WooCommerce, connected through its API, their orders audited store by store.
+//! Many stores in one relay: BigCommerce and WooCommerce, connected through its API, their orders audited store by
+//! store.
 
 use std::{error::Error, path::Path, time::Duration};
 

@@ -20,10 +20,11 @@ const DRAIN_SECONDS: u64 = 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the head of a request may take to come.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a second.
+/// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a
+/// second.
 const BACKLOG: i32 = 4096;
-/// What a connection may send before it is read, in bytes: requests that are sent one behind the other are all parsed at once,
-/// and kept, whoever sends them. The proxy in front is near, so that larger bodies lose no time.
+/// What a connection may send before it is read, in bytes: requests that are sent one behind the other are all parsed
+/// at once, and kept, whoever sends them. The proxy in front is near, so that larger bodies lose no time.
 const RECEIVE_BUFFER: usize = 8 * 1024;
 /// An answer that the client does not read ends its connection after this.
 const UNREAD_TIME: Duration = Duration::from_secs(20);
@@ -93,8 +94,8 @@ fn connections_each(workers: usize) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX).div_ceil(workers.max(1))
 }
 
-/// Half of the processors answer; so many threads keep what was told, fetch and forward it. More of them would only wake
-/// each other.
+/// Half of the processors answer; so many threads keep what was told, fetch and forward it. More of them would only
+/// wake each other.
 pub fn half_of_processors() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

@@ -1,5 +1,5 @@
-//! The check that goes out and comes back in: does the public address lead to this relay, over a certificate that stores
-//! will take?
+//! The check that goes out and comes back in: does the public address lead to this relay, over a certificate that
+//! stores will take?
 //!
 //! Whoever answers there proves with a digest that it shares this relay's database. Nothing can be learnt from it: the
 //! database's identity is random and opens nothing.

@@ -1,5 +1,5 @@
-//! Reading one variable's text. A message says what would be right; whether the text is shown beside it, `input` decides.
-//! What a single value in a connection must be is `spec::fields`' business.
+//! Reading one variable's text. A message says what would be right; whether the text is shown beside it, `input`
+//! decides. What a single value in a connection must be is `spec::fields`' business.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 

@@ -12,8 +12,8 @@ use crate::{
     spec::{keyring::SealingKey, payload_url::OneTribeHosts},
 };
 
-/// The settings of the process: everything but the environment's own connection. Spans are as the operator gave them; URLs
-/// have no trailing slash unless they are nothing but a host.
+/// The settings of the process: everything but the environment's own connection. Spans are as the operator gave them;
+/// URLs have no trailing slash unless they are nothing but a host.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// BigCommerce's API, for every BigCommerce connection.
@@ -28,14 +28,15 @@ pub struct Settings {
     pub scopes: Vec<String>,
     /// The single-click app, if it is served.
     pub app: Option<AppSettings>,
-    /// Who may frame the app's pages: sources of a `frame-ancestors` directive, fit to be written into the header as they
-    /// are.
+    /// Who may frame the app's pages: sources of a `frame-ancestors` directive, fit to be written into the header as
+    /// they are.
     pub frame_ancestors: Vec<String>,
     /// The hosts that a payload URL typed by a merchant, or given to an API, may name.
     pub one_tribe_hosts: OneTribeHosts,
     /// The secrets of the Cloud Elements API, if it is served.
     pub elements: Option<ElementsSettings>,
-    /// Seal the credentials of connections kept in the database, the newest first; none unless `CREDENTIALS_KEY` is set.
+    /// Seal the credentials of connections kept in the database, the newest first; none unless `CREDENTIALS_KEY` is
+    /// set.
     pub credentials_keys: Vec<SealingKey>,
     /// Private networks that URLs given through an API or a page may lead to all the same.
     pub allowed_private_networks: Vec<IpNet>,

@@ -1,5 +1,5 @@
-//! The live connections, by number, by hook key and by Element token: read by every webhook, brought up to date from the
-//! inbox whenever a replica, the command line or this process itself has changed one.
+//! The live connections, by number, by hook key and by Element token: read by every webhook, brought up to date from
+//! the inbox whenever a replica, the command line or this process itself has changed one.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -25,7 +25,8 @@ use crate::{
 /// Makes the live value of a record and its spec; none where its credentials are wiped or not described any more.
 type Build<T> = dyn Fn(&ConnectionRecord, Option<ConnectionSpec>) -> Arc<T> + Send + Sync;
 
-/// The live connections. A connection keeps its value for as long as nothing about it has changed; a change makes another.
+/// The live connections. A connection keeps its value for as long as nothing about it has changed; a change makes
+/// another.
 pub struct Catalog<T> {
     keyring: Keyring,
     environment: Option<ConnectionSpec>,
@@ -167,8 +168,8 @@ impl<T> Catalog<T> {
         Ok(())
     }
 
-    /// Takes up what has changed since. A connection whose credentials cannot be opened stays as it was, which is logged
-    /// once. Whoever changes a connection calls this afterwards; so does whoever learns of a newer revision.
+    /// Takes up what has changed since. A connection whose credentials cannot be opened stays as it was, which is
+    /// logged once. Whoever changes a connection calls this afterwards; so does whoever learns of a newer revision.
     ///
     /// # Errors
     /// When the inbox cannot be read; nothing has changed then.

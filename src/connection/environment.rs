@@ -1,5 +1,5 @@
-//! The row of the environment's own connection: what is no secret of it, so that its objects have a number to belong to.
-//! Its credentials stay in the environment and are never written down.
+//! The row of the environment's own connection: what is no secret of it, so that its objects have a number to belong
+//! to. Its credentials stay in the environment and are never written down.
 
 use crate::{
     clock::Timestamp,
@@ -8,8 +8,8 @@ use crate::{
     spec::{ConnectionSpec, DestinationKind, Origin, keyring::destination_mark},
 };
 
-/// Makes the rows of the environment agree with what it describes now: the store's row is there and active, and that of a
-/// store which it does not describe any more is disconnected (what it holds stays, and counts again when the store is
+/// Makes the rows of the environment agree with what it describes now: the store's row is there and active, and that of
+/// a store which it does not describe any more is disconnected (what it holds stays, and counts again when the store is
 /// back). To be called by whoever serves, before the catalog is loaded.
 ///
 /// # Errors
@@ -37,8 +37,8 @@ pub async fn record_environment(
     Ok(())
 }
 
-/// A connection of the API's that takes the same store's orders to the same destination: with the environment's own beside
-/// it, every order would go there twice.
+/// A connection of the API's that takes the same store's orders to the same destination: with the environment's own
+/// beside it, every order would go there twice.
 pub fn doubled(records: &[ConnectionRecord], spec: &ConnectionSpec) -> Option<ConnectionId> {
     let (kind, store) = (spec.source.kind(), spec.source.store());
     let destination = spec.destination.as_ref()?;
@@ -80,8 +80,8 @@ impl Plan {
     }
 }
 
-/// One for each store, so that two replicas cannot make two rows of it. No webhook is addressed by it: the environment's
-/// own come to `/webhooks/bigcommerce`.
+/// One for each store, so that two replicas cannot make two rows of it. No webhook is addressed by it: the
+/// environment's own come to `/webhooks/bigcommerce`.
 fn hook_key(spec: &ConnectionSpec) -> String {
     format!("environment-{}-{}", spec.source.kind(), spec.source.store())
 }

@@ -1,5 +1,5 @@
-//! What a connection's webhooks have shown: whether signed ones come, and whether its secret may be wrong. Pure: the clock
-//! is an argument.
+//! What a connection's webhooks have shown: whether signed ones come, and whether its secret may be wrong. Pure: the
+//! clock is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -39,8 +39,8 @@ pub enum Remark {
 }
 
 impl WebhookEvidence {
-    /// A genuine webhook came. True if it proves too little to make the relay forward an unchanged object: it is unsigned,
-    /// where signed ones are usual.
+    /// A genuine webhook came. True if it proves too little to make the relay forward an unchanged object: it is
+    /// unsigned, where signed ones are usual.
     pub fn genuine(&mut self, is_signed: bool, now: Instant) -> (bool, Option<Remark>) {
         if is_signed {
             self.signed_at = Some(now);
@@ -64,8 +64,8 @@ impl WebhookEvidence {
         self.missed.push((at, orders));
     }
 
-    /// How many orders polling has found since the last webhook, which came at `last` as far as the database knows: other
-    /// processes take webhooks too.
+    /// How many orders polling has found since the last webhook, which came at `last` as far as the database knows:
+    /// other processes take webhooks too.
     pub fn missed_since(&mut self, last: Option<Timestamp>) -> u64 {
         self.missed.retain(|(at, _)| last.is_none_or(|last| last < *at));
         self.missed.iter().map(|(_, orders)| orders).sum()

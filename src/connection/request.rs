@@ -1,5 +1,6 @@
-//! What `POST /connections`, `PATCH /connections/{id}`, the operator's form and the file of `connections add` ask for, as
-//! a spec that is fit to be kept. Nothing is called here: whether a store takes the credentials, the caller finds out.
+//! What `POST /connections`, `PATCH /connections/{id}`, the operator's form and the file of `connections add` ask for,
+//! as a spec that is fit to be kept. Nothing is called here: whether a store takes the credentials, the caller finds
+//! out.
 
 mod object;
 
@@ -136,8 +137,8 @@ impl ConnectionRequest {
 }
 
 impl ConnectionChange {
-    /// Reads the body of `PATCH /connections/{id}` onto the spec of that connection. Of `source` the given fields change;
-    /// a `destination` replaces the former whole.
+    /// Reads the body of `PATCH /connections/{id}` onto the spec of that connection. Of `source` the given fields
+    /// change; a `destination` replaces the former whole.
     ///
     /// # Errors
     /// [`RequestProblem`] names the first field that is not right, or that cannot be changed.

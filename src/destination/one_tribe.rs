@@ -84,8 +84,9 @@ impl OneTribe {
         Ok(())
     }
 
-    /// Finds out whether the destination can be reached (name, connection, TLS) without sending it anything that could be
-    /// taken for an order: a HEAD of its host's root. Returns the status, which says little: nothing has to live there.
+    /// Finds out whether the destination can be reached (name, connection, TLS) without sending it anything that could
+    /// be taken for an order: a HEAD of its host's root. Returns the status, which says little: nothing has to live
+    /// there.
     ///
     /// # Errors
     /// Why no answer came.

@@ -11,8 +11,8 @@ use crate::{
     retry::{self, FetchBlame, Verdict},
 };
 
-/// No object's own wait is shorter. Its age grows by what it was made to wait, less the moment that settling takes: at the
-/// end of its time a wait of no more than that would let it grow no more, and the object be tried without end.
+/// No object's own wait is shorter. Its age grows by what it was made to wait, less the moment that settling takes: at
+/// the end of its time a wait of no more than that would let it grow no more, and the object be tried without end.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 fn own_retry_at(wait: Duration) -> Timestamp {
@@ -89,8 +89,8 @@ impl Lane {
         }
     }
 
-    /// One side is down: its breaker opens, and the object waits for its recovery. An object that fails where others succeed
-    /// is what the side cannot take: it gets a backoff of its own and does not hold up others.
+    /// One side is down: its breaker opens, and the object waits for its recovery. An object that fails where others
+    /// succeed is what the side cannot take: it gets a backoff of its own and does not hold up others.
     pub(super) fn outage(&self, side: Side, claim: Option<&Claim>, error: CallError) -> Outcome {
         let now = Instant::now();
         let failed = Failed { side, failure: error.failure };

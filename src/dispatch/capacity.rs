@@ -1,14 +1,14 @@
 //! How many calls may be under way at once, over all connections, and how much of lists may be in memory.
 //!
-//! Connections that are known to answer, and those that may not, draw from two shares: however many stores hang, most of
-//! the calls are left for the others. Within a share whoever has waited longest is next.
+//! Connections that are known to answer, and those that may not, draw from two shares: however many stores hang, most
+//! of the calls are left for the others. Within a share whoever has waited longest is next.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The share for connections of which the last call has not been answered, or that have not been called yet, is one in so
-/// many calls.
+/// The share for connections of which the last call has not been answered, or that have not been called yet, is one in
+/// so many calls.
 const DOUBTFUL_SHARE: usize = 4;
 /// Lists in memory, in KiB.
 const LIST_KIB: u32 = 64 * 1024;

@@ -122,8 +122,8 @@ impl Lane {
             .await;
     }
 
-    /// Notes that these are about to be forwarded: should the process die, nobody else forwards them before their leases
-    /// end. False if that cannot be noted.
+    /// Notes that these are about to be forwarded: should the process die, nobody else forwards them before their
+    /// leases end. False if that cannot be noted.
     async fn begin_forward(&self, claims: &[Claim]) -> bool {
         match self.shared.inbox.begin_forward(claims.to_vec()).await {
             Ok(()) => true,

@@ -18,8 +18,8 @@ pub(super) struct Hints {
     pub pages: PageHints,
     /// Set while the store is down since a list, and nothing but lists, has failed.
     list_failed: bool,
-    /// Objects that have failed by a side's fault: how many forwards had succeeded by then, and how often they have failed
-    /// since while others succeeded.
+    /// Objects that have failed by a side's fault: how many forwards had succeeded by then, and how often they have
+    /// failed since while others succeeded.
     suspects: HashMap<ObjectId, Suspect>,
     successes: u64,
     /// Objects in a row of which the store has answered the same that is of no use.
@@ -96,8 +96,8 @@ impl Hints {
         self.forward_time
     }
 
-    /// An object has failed by a side's fault. How often it has done so by now while others have succeeded: an object that
-    /// fails where others do not is what the side cannot take.
+    /// An object has failed by a side's fault. How often it has done so by now while others have succeeded: an object
+    /// that fails where others do not is what the side cannot take.
     pub fn suspect(&mut self, id: &ObjectId) -> u32 {
         if self.suspects.len() > MOST_NOTES {
             self.suspects.clear();

@@ -50,7 +50,8 @@ pub(super) struct Lane {
     pub(super) connection: Arc<Connection>,
     pub(super) shared: Arc<Shared>,
     pub(super) slots: Arc<Semaphore>,
-    /// Objects under way here. A clock that jumps may end a lease early; the object is not claimed a second time for that.
+    /// Objects under way here. A clock that jumps may end a lease early; the object is not claimed a second time for
+    /// that.
     under_way: Mutex<HashSet<ObjectId>>,
     /// The same for notifications to a callback.
     notifying: Mutex<Notifying>,
@@ -182,8 +183,8 @@ impl Lane {
             None => return Ok(Some(Wait::Idle)),
         };
         let wall = Timestamp::now();
-        // One call at a time until both sides are known to answer, unless there is room for many who may hang: whoever does
-        // ties up no more than that.
+        // One call at a time until both sides are known to answer, unless there is room for many who may hang: whoever
+        // does ties up no more than that.
         let one_at_a_time = self.is_doubtful() && !self.shared.capacity.has_room_for_doubtful();
         let free = if one_at_a_time { 1 } else { self.slots.available_permits() };
         if free == 0 || (one_at_a_time && !self.under_way().is_empty()) {
@@ -356,8 +357,8 @@ impl Lane {
         join_all(claims.into_iter().map(|claim| self.shared.inbox.settle(released(claim)))).await;
     }
 
-    /// How many more objects may be under way: what the destination takes, at its present speed, within the time that the
-    /// objects of one list may wait.
+    /// How many more objects may be under way: what the destination takes, at its present speed, within the time that
+    /// the objects of one list may wait.
     fn room(&self) -> usize {
         let each = self.hints().forward_time().max(Duration::from_millis(1));
         let slots = self.shared.settings.delivery_concurrency as f64;

@@ -62,8 +62,8 @@ impl Ledger {
         self.told.iter().copied()
     }
 
-    /// What has to be told now of one connection; the same again until [`Ledger::record`] says that it was. `page` is the
-    /// address of its status page, where one can be reached.
+    /// What has to be told now of one connection; the same again until [`Ledger::record`] says that it was. `page` is
+    /// the address of its status page, where one can be reached.
     pub fn due(&mut self, facts: &Facts, judgment: &Judgment, page: Option<&str>) -> Vec<Message> {
         let connection = facts.connection.id;
         let concerned = |key: &Key| key.0 == connection || key.0 == RELAY;

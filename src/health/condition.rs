@@ -88,8 +88,8 @@ pub enum Action {
 /// Codes and their names, one place for both directions.
 macro_rules! condition_codes {
     ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
-        /// The fixed name of a condition: also the alert's, and the metric's label. In the order in which they are told:
-        /// causes before consequences.
+        /// The fixed name of a condition: also the alert's, and the metric's label. In the order in which they are
+        /// told: causes before consequences.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($(#[$doc])* $variant,)* }
 
@@ -298,8 +298,8 @@ fn join(parts: &[&str]) -> String {
 pub struct Judgment {
     /// What holds: the gravest first, and of the same severity causes before consequences.
     pub conditions: Vec<Condition>,
-    /// What cannot be judged: not seen since the start, or not while something else is in the way. None of these is known
-    /// to be over.
+    /// What cannot be judged: not seen since the start, or not while something else is in the way. None of these is
+    /// known to be over.
     pub unknown: BTreeSet<Code>,
 }
 

@@ -1,6 +1,6 @@
-//! Which addresses a URL that came through an API or a page may lead to: public ones, and networks that the operator has
-//! opened (`ALLOWED_PRIVATE_NETWORKS`). Checked for literal addresses before a call, and for names on every connect, on
-//! the very addresses that are then used: neither a redirect nor DNS can lead inside.
+//! Which addresses a URL that came through an API or a page may lead to: public ones, and networks that the operator
+//! has opened (`ALLOWED_PRIVATE_NETWORKS`). Checked for literal addresses before a call, and for names on every
+//! connect, on the very addresses that are then used: neither a redirect nor DNS can lead inside.
 
 use std::{
     error::Error,

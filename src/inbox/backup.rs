@@ -11,8 +11,8 @@ use super::{InboxError, sqlite};
 /// What a copy's name ends with until it is whole.
 const PARTIAL: &str = ".partial";
 
-/// Copies the inbox at `from` into a new file at `to`, as it is at one moment, readable for its owner alone, and syncs it.
-/// Returns its size in bytes. What earlier copies to the same name left behind when they were killed is removed.
+/// Copies the inbox at `from` into a new file at `to`, as it is at one moment, readable for its owner alone, and syncs
+/// it. Returns its size in bytes. What earlier copies to the same name left behind when they were killed is removed.
 ///
 /// # Errors
 /// [`InboxError::Unfit`] when there is no inbox, or the new file is there already or cannot be made; otherwise as the

@@ -33,7 +33,8 @@ pub enum PauseReason {
 codes!(ConnectionState { Active 0 "active" Paused 1 "paused" Incomplete 2 "incomplete" Disconnected 3 "disconnected" });
 codes!(PauseReason { Asked 0 "asked" CallbackGone 1 "callback_gone" RetriesExhausted 2 "retries_exhausted" });
 
-/// The shard of a store's connections: two connections of one store share one, and so one quota. The same in every build.
+/// The shard of a store's connections: two connections of one store share one, and so one quota. The same in every
+/// build.
 pub fn shard_of(kind: SourceKind, store: &str) -> u16 {
     // FNV-1a, 64 bits.
     let seed = 0xcbf2_9ce4_8422_2325u64;
@@ -129,7 +130,7 @@ pub struct ConnectionUpdate {
     pub begins_at: Option<Timestamp>,
     /// Where it comes from now, and its hook key: of a row of the environment's that is taken up by others.
     pub identity: Option<(Origin, String)>,
-    /// The newest revision of any connection that this was decided on. If one has changed since, nothing is written, and
-    /// the answer is [`super::InboxError::Superseded`].
+    /// The newest revision of any connection that this was decided on. If one has changed since, nothing is written,
+    /// and the answer is [`super::InboxError::Superseded`].
     pub known_revision: Option<i64>,
 }

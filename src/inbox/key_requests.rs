@@ -1,5 +1,5 @@
-//! Shops that have been asked for their keys. Kept in the database: the shop's server and the merchant's browser may each
-//! reach another process than the one that asked.
+//! Shops that have been asked for their keys. Kept in the database: the shop's server and the merchant's browser may
+//! each reach another process than the one that asked.
 
 use async_trait::async_trait;
 

@@ -1,5 +1,5 @@
-//! Versions of the tables. Migrations only add, so that a relay works on tables to which a newer one has added. One that
-//! takes something away says so in the table `schema_floor`: which migration a relay has to know from then on.
+//! Versions of the tables. Migrations only add, so that a relay works on tables to which a newer one has added. One
+//! that takes something away says so in the table `schema_floor`: which migration a relay has to know from then on.
 
 use sqlx::migrate::{MigrateError, Migrator};
 

@@ -10,8 +10,8 @@ use crate::{
 
 use super::ObjectState;
 
-/// By so much the clocks of processes that share a database may disagree: a deadline that was set this little ahead of now
-/// was set by another's clock, and no clock has been set back.
+/// By so much the clocks of processes that share a database may disagree: a deadline that was set this little ahead of
+/// now was set by another's clock, and no clock has been set back.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
 /// One object's row.
@@ -128,7 +128,8 @@ impl Row {
         row
     }
 
-    /// The row of an object that is only remembered: its destination is not told of this state, and knows of the object.
+    /// The row of an object that is only remembered: its destination is not told of this state, and knows of the
+    /// object.
     pub fn remembered(digest: Digest, at: Timestamp) -> Self {
         let mut row = Self::new(Raise { reason: Reason::Look, change: ChangeKind::Updated, at });
         row.delivered = row.version;
@@ -206,8 +207,8 @@ impl Row {
         }
     }
 
-    /// A trouble's age: of the time since the last try, only so much counts as the object was made to wait. While the far
-    /// side was down, or the relay was, it could not be tried.
+    /// A trouble's age: of the time since the last try, only so much counts as the object was made to wait. While the
+    /// far side was down, or the relay was, it could not be tried.
     fn age(&self, known_ms: i64, now: Timestamp) -> i64 {
         if known_ms == 0 {
             return 0;
@@ -334,7 +335,8 @@ impl Row {
         set_ahead
     }
 
-    /// The process that held the claim is gone: due as before, unless the forward had begun. False if that changes nothing.
+    /// The process that held the claim is gone: due as before, unless the forward had begun. False if that changes
+    /// nothing.
     pub fn free_claim(&mut self, now: Timestamp) -> bool {
         let concerned = self.lease_owner.is_some() && !self.is_forwarding;
         if concerned {

@@ -1,5 +1,5 @@
-//! Backfill: walks the store's past orders and puts into the inbox what the destination does not have. The walk itself is
-//! `poll`'s; here is what becomes of each order, and the count of it.
+//! Backfill: walks the store's past orders and puts into the inbox what the destination does not have. The walk itself
+//! is `poll`'s; here is what becomes of each order, and the count of it.
 
 use std::{sync::Arc, time::Duration};
 

@@ -112,8 +112,8 @@ impl OrderFeed {
         }
     }
 
-    /// Looks one by one for orders that cannot be listed: those whose numbers lie between the neighbours' and that nobody
-    /// has told of. One that cannot be fetched either is handed on, and so listed with its reason.
+    /// Looks one by one for orders that cannot be listed: those whose numbers lie between the neighbours' and that
+    /// nobody has told of. One that cannot be fetched either is handed on, and so listed with its reason.
     ///
     /// # Errors
     /// [`PollError`]

@@ -1,4 +1,5 @@
-//! The walk through a list of changes: pages that move, equal seconds, pages that are too much, rows that cannot be listed.
+//! The walk through a list of changes: pages that move, equal seconds, pages that are too much, rows that cannot be
+//! listed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +18,8 @@ use crate::{
 
 /// How far behind the last row seen each poll begins: the store's clock may jump, and rows may show up late.
 pub(super) const OVERLAP: Duration = Duration::from_secs(120);
-/// Dates in answers have a resolution of one second, and whether a filter includes the second it names is not documented.
+/// Dates in answers have a resolution of one second, and whether a filter includes the second it names is not
+/// documented.
 const RESOLUTION: Duration = Duration::from_secs(1);
 /// A date that lies further ahead than this is a mistake of the store's: the row counts as changed now.
 const MAX_AHEAD: Duration = Duration::from_secs(300);
@@ -111,7 +113,8 @@ pub trait Walk: Send + Sync {
     /// Hands on what is missing of `rows`. Returns how many that were.
     async fn take(&self, rows: Vec<Row>) -> Result<usize, InboxError>;
 
-    /// Rows that cannot be listed lie among those with these ids: looks for them one by one. Returns how many were found.
+    /// Rows that cannot be listed lie among those with these ids: looks for them one by one. Returns how many were
+    /// found.
     async fn look_for_passed(&self, neighbours: Vec<ObjectId>) -> Result<usize, PollError>;
 }
 
@@ -178,8 +181,8 @@ impl<W: Walk> Poll<W> {
         self.size.to_keep()
     }
 
-    /// One poll, up to changes at `until`. The newest changes come first: when they reach back to what is known already,
-    /// one call was enough. Otherwise the list is walked from its oldest change to its end.
+    /// One poll, up to changes at `until`. The newest changes come first: when they reach back to what is known
+    /// already, one call was enough. Otherwise the list is walked from its oldest change to its end.
     ///
     /// # Errors
     /// [`PollError`]; the watermark stands at the last page that was taken whole.
@@ -207,9 +210,9 @@ impl<W: Walk> Poll<W> {
         Ok(polled)
     }
 
-    /// From the oldest change to the newest, ending on an empty page. Page numbers over a list that moves skip rows, so each
-    /// page begins at the last row of the one before; pages are counted only through rows that share one second, and past
-    /// rows that cannot be listed.
+    /// From the oldest change to the newest, ending on an empty page. Page numbers over a list that moves skip rows, so
+    /// each page begins at the last row of the one before; pages are counted only through rows that share one second,
+    /// and past rows that cannot be listed.
     async fn go_through(&mut self, since: Timestamp, until: Timestamp, polled: &mut Polled) -> Result<(), PollError> {
         let (mut since, mut page, mut passed) = (since, 1, 0);
         // Whether more may stand behind a page that was counted.
@@ -262,8 +265,8 @@ impl<W: Walk> Poll<W> {
         Ok(())
     }
 
-    /// A row that changed while whole pages were counted has moved those behind it up, perhaps into a page that was read
-    /// before. They move up only, so going back meets them all. False if pages have become narrower meanwhile.
+    /// A row that changed while whole pages were counted has moved those behind it up, perhaps into a page that was
+    /// read before. They move up only, so going back meets them all. False if pages have become narrower meanwhile.
     async fn go_back(
         &mut self,
         since: Timestamp,
@@ -281,8 +284,8 @@ impl<W: Walk> Poll<W> {
         Ok(true)
     }
 
-    /// One page. Where the store, or the relay, cannot take so many rows at once, pages become narrower, down to a single
-    /// row, before the store is blamed.
+    /// One page. Where the store, or the relay, cannot take so many rows at once, pages become narrower, down to a
+    /// single row, before the store is blamed.
     async fn ask(
         &mut self,
         since: Timestamp,
@@ -319,7 +322,8 @@ impl<W: Walk> Poll<W> {
         self.seen.get(&row.snapshot.id) == Some(&(row.modified, row.digest))
     }
 
-    /// Hands on what is new of `rows` up to `until`, and moves the watermark. What changed from `since` on may be read again.
+    /// Hands on what is new of `rows` up to `until`, and moves the watermark. What changed from `since` on may be read
+    /// again.
     async fn take(&mut self, rows: Vec<Row>, since: Timestamp, until: Timestamp) -> Result<usize, PollError> {
         let fresh: Vec<_> = rows.into_iter().filter(|row| row.modified <= until && !self.has_seen(row)).collect();
         let Some(reached) = fresh.iter().map(|row| row.modified).max() else { return Ok(0) };
@@ -337,8 +341,8 @@ impl<W: Walk> Poll<W> {
     }
 }
 
-/// Rows of a list that is sorted by date. One without a date holds up no other: it stands beside its neighbour. One whose
-/// date lies far ahead counts as changed at `until`.
+/// Rows of a list that is sorted by date. One without a date holds up no other: it stands beside its neighbour. One
+/// whose date lies far ahead counts as changed at `until`.
 fn dated(rows: Vec<Snapshot>, since: Timestamp, sort: Sort, until: Timestamp) -> Result<Vec<Row>, PollError> {
     let Some(first) = rows.iter().find_map(|row| row.modified) else {
         return if rows.is_empty() { Ok(Vec::new()) } else { Err(PollError::NotAsAsked) };

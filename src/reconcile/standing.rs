@@ -51,8 +51,8 @@ impl KnownOrders {
         self.known.contains_key(id)
     }
 
-    /// What changed in here and has no row may have been relayed: its row may have been cleared out since. The first poll
-    /// looked back a little.
+    /// What changed in here and has no row may have been relayed: its row may have been cleared out since. The first
+    /// poll looked back a little.
     pub fn pruned(&self, before: Timestamp) -> Range<Timestamp> {
         self.begins_at.before(OVERLAP)..before
     }

@@ -1,5 +1,5 @@
-//! A poll's turn among all polls of the process. While a poll waits for its store's quota, which may take as long as the
-//! store likes, its turn is another's.
+//! A poll's turn among all polls of the process. While a poll waits for its store's quota, which may take as long as
+//! the store likes, its turn is another's.
 
 use std::{pin::pin, sync::Arc};
 

@@ -1,7 +1,8 @@
 //! One change of a connection's hooks at a time, over all processes that share an inbox.
 //!
-//! The store does not know who holds the lock: a call on its way does its work whatever has happened meanwhile. So no call
-//! begins that could outlast its lock, and after one whose end is not known nobody has the lock before it must be over.
+//! The store does not know who holds the lock: a call on its way does its work whatever has happened meanwhile. So no
+//! call begins that could outlast its lock, and after one whose end is not known nobody has the lock before it must be
+//! over.
 
 use std::time::Duration;
 

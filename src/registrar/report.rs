@@ -42,7 +42,8 @@ pub struct HookReport {
 }
 
 impl HookReport {
-    /// Of the relay's hooks for the topic, the one to keep first. `has_secret` says whether one carries the relay's secret.
+    /// Of the relay's hooks for the topic, the one to keep first. `has_secret` says whether one carries the relay's
+    /// secret.
     pub(super) fn of(wanted: &WantedHook, ours: &[&Hook], has_secret: impl Fn(&Hook) -> bool) -> Self {
         let state = match ours {
             [] => HookState::Missing,

@@ -1,5 +1,5 @@
-//! The client of one BigCommerce store's API: every call is paid for from the store's request quota, bounded in time and
-//! size, and carries the headers that BigCommerce demands.
+//! The client of one BigCommerce store's API: every call is paid for from the store's request quota, bounded in time
+//! and size, and carries the headers that BigCommerce demands.
 
 pub use hooks::HooksApi;
 
@@ -259,7 +259,8 @@ impl Store {
         }
     }
 
-    /// Where a path of the API is: `v2/orders/1`, relative to the store. A legacy account's address has its version in it.
+    /// Where a path of the API is: `v2/orders/1`, relative to the store. A legacy account's address has its version in
+    /// it.
     fn url(&self, path: &str) -> Result<Url, CallError> {
         let path = match &self.auth {
             BigCommerceAuth::Token(_) => path,

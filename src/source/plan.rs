@@ -26,9 +26,9 @@ impl Call {
 
 /// Chooses at most `calls` calls for at most `room` of the waiting objects, where lists bring windows of ids.
 ///
-/// Each call serves the object that comes first in `due`, and brings as many others along as lie in one window around it
-/// that is no wider than a page. Objects that lists have lacked are fetched by themselves, and so is one that has a window
-/// to itself.
+/// Each call serves the object that comes first in `due`, and brings as many others along as lie in one window around
+/// it that is no wider than a page. Objects that lists have lacked are fetched by themselves, and so is one that has a
+/// window to itself.
 pub fn windows(due: &[Due], hints: &PageHints, calls: usize, room: usize) -> Vec<Call> {
     let mut listable: Vec<i64> =
         due.iter().filter(|due| !hints.fetch_individually(&due.id)).filter_map(|due| due.id.number()).collect();
@@ -202,8 +202,8 @@ impl PageHints {
         self.size.rows()
     }
 
-    /// A list had so many rows and lacked the last ones: the store's pages hold no more, or those objects are archived or
-    /// deleted. Two lists of just as many rows are no chance.
+    /// A list had so many rows and lacked the last ones: the store's pages hold no more, or those objects are archived
+    /// or deleted. Two lists of just as many rows are no chance.
     pub fn cut_short(&mut self, rows: u32) {
         if self.cut_at.replace(rows) == Some(rows) {
             self.size.limit(rows);

@@ -20,8 +20,8 @@ const MAX_NAME: usize = 200;
 /// A value that passed, or what would be right ("must be …").
 pub type Checked<T> = Result<T, &'static str>;
 
-/// What people call a connection: any printable text of at most 200 characters. Invisible characters that could make one
-/// name look like another, or reorder the text around it, are refused.
+/// What people call a connection: any printable text of at most 200 characters. Invisible characters that could make
+/// one name look like another, or reorder the text around it, are refused.
 pub fn name(text: &str) -> Checked<String> {
     let text = text.trim();
     if text.is_empty() {
@@ -142,8 +142,8 @@ fn web_url(text: &str) -> Checked<Url> {
 pub const PRIVATE: &str = "leads to a private, loopback or link-local address; whoever runs the relay can open a network in \
                        ALLOWED_PRIVATE_NETWORKS";
 
-/// The address of a WooCommerce shop, normalised: no trailing slash, and no part of the REST API. Plain `http` is taken for
-/// addresses in the networks that the operator has opened. A host that is a name has to be looked up by the caller.
+/// The address of a WooCommerce shop, normalised: no trailing slash, and no part of the REST API. Plain `http` is taken
+/// for addresses in the networks that the operator has opened. A host that is a name has to be looked up by the caller.
 pub fn shop_url(text: &str, policy: &AddressPolicy) -> Checked<String> {
     let mut url = web_url(text)?;
     if url.query().is_some() {

@@ -1,5 +1,6 @@
 //! Seals what a connection needs to call, so that a copy of the database opens no store: XChaCha20-Poly1305 under
-//! `CREDENTIALS_KEY`, bound to its row by the row's hook key. What the environment says is never sealed, nor written down.
+//! `CREDENTIALS_KEY`, bound to its row by the row's hook key. What the environment says is never sealed, nor written
+//! down.
 
 use std::fmt;
 
@@ -149,8 +150,8 @@ fn bound_to(hook_key: &str) -> Vec<u8> {
     [b"onetribe-relay connection\0".as_slice(), &[VERSION], hook_key.as_bytes()].concat()
 }
 
-/// A digest of a destination, keyed by the connection's hook key: by it the same destination is recognised although its URL
-/// is sealed, or wiped. 16 bytes.
+/// A digest of a destination, keyed by the connection's hook key: by it the same destination is recognised although its
+/// URL is sealed, or wiped. 16 bytes.
 pub fn destination_mark(hook_key: &str, destination: &DestinationSpec) -> Vec<u8> {
     let mut mac =
         <Hmac<Sha256> as KeyInit>::new_from_slice(hook_key.as_bytes()).expect("HMAC takes a key of any length");

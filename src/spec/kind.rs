@@ -1,5 +1,5 @@
-//! Where a connection came from, and the kinds of stores and destinations. Each has a code for the database and a name for
-//! people and machines.
+//! Where a connection came from, and the kinds of stores and destinations. Each has a code for the database and a name
+//! for people and machines.
 
 use serde::{Deserialize, Serialize};
 

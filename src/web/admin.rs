@@ -37,8 +37,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// More senders than this are forgotten: they count anew.
 const MOST_SENDERS: usize = 4096;
 
-/// Counts wrong passwords by sender. However many are sent side by side, and whoever hangs up: guessing is no faster than
-/// one a second, and one client's guesses lock out no other.
+/// Counts wrong passwords by sender. However many are sent side by side, and whoever hangs up: guessing is no faster
+/// than one a second, and one client's guesses lock out no other.
 #[derive(Default)]
 pub struct Guesses(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 

@@ -1,8 +1,8 @@
 //! The single-click app of BigCommerce's marketplace: its callbacks, and the forms of its page.
 //!
-//! `install` takes up a store, `callbacks` opens and ends it, `forms` proves what the page's forms send, `deeds` does it,
-//! `backfill` counts past orders and keeps what is to become of them, `page` shows how things stand. What BigCommerce's side says and means is
-//! `source::bigcommerce::install`'s.
+//! `install` takes up a store, `callbacks` opens and ends it, `forms` proves what the page's forms send, `deeds` does
+//! it, `backfill` counts past orders and keeps what is to become of them, `page` shows how things stand. What
+//! BigCommerce's side says and means is `source::bigcommerce::install`'s.
 
 mod backfill;
 mod callbacks;

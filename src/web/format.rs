@@ -29,8 +29,8 @@ fn of(request: &impl HttpMessage) -> Option<Format> {
     }
 }
 
-/// The weight of a type, and how precisely it was named: `application/json, */*` prefers JSON. The most specific range that
-/// names a type gives it its weight (RFC 9110, section 12.5.1).
+/// The weight of a type, and how precisely it was named: `application/json, */*` prefers JSON. The most specific range
+/// that names a type gives it its weight (RFC 9110, section 12.5.1).
 fn weight(accept: &Accept, kind: &str, subkind: &str) -> (Quality, u8) {
     let precision = |range: &str| match range.split_once('/') {
         Some((k, s)) if k == kind && s == subkind => Some(2),

@@ -1,5 +1,5 @@
-//! What a merchant sees and clicks: the status page, the check, the mending of hooks. For one connection, or for the one that
-//! a route without an id stands for.
+//! What a merchant sees and clicks: the status page, the check, the mending of hooks. For one connection, or for the
+//! one that a route without an id stands for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -94,8 +94,8 @@ async fn check_of(_: Admin, id: web::Path<String>, request: HttpRequest, relay: 
     }
 }
 
-/// Registers or mends the hooks, then runs the checks. A browser is led on to them, so that loading the page again mends
-/// nothing again.
+/// Registers or mends the hooks, then runs the checks. A browser is led on to them, so that loading the page again
+/// mends nothing again.
 async fn update(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match default_connection(&relay) {
         Ok(connection) => updated(&relay, &connection, &request, OWN).await,
@@ -202,7 +202,8 @@ struct Echo {
     nonce: String,
 }
 
-/// Proves to a check that asks from outside that a relay over this database is here. What it is derived from opens nothing.
+/// Proves to a check that asks from outside that a relay over this database is here. What it is derived from opens
+/// nothing.
 async fn echo(query: web::Query<Echo>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     const MAX_NONCE: usize = 64;
     if query.nonce.len() > MAX_NONCE {

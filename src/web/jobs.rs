@@ -1,11 +1,12 @@
-//! Work that a request has begun and that outlasts it: an install whose browser hangs up, a backfill. Owned here, so that
-//! the relay waits for it when it stops.
+//! Work that a request has begun and that outlasts it: an install whose browser hangs up, a backfill. Owned here, so
+//! that the relay waits for it when it stops.
 
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Jobs run on the runtime that the relay was built on, not on the thread that took the request: those end with the server.
+/// Jobs run on the runtime that the relay was built on, not on the thread that took the request: those end with the
+/// server.
 pub(super) struct Jobs {
     runtime: Handle,
     running: Mutex<JoinSet<()>>,

@@ -131,8 +131,8 @@ fn whole(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// How many connections are in which state, and which sides are down. Trouble is counted by the replica that works at the
-/// connection alone: another may have met it once, in a check, and would not see the end of it.
+/// How many connections are in which state, and which sides are down. Trouble is counted by the replica that works at
+/// the connection alone: another may have met it once, in a check, and would not see the end of it.
 fn connections(relay: &Relay, registry: &mut Registry) {
     let held = relay.shards.get().map(|shards| shards.borrow().clone()).unwrap_or_default();
     let states = Family::<StateLabel, Gauge>::default();

@@ -41,8 +41,8 @@ pub(super) fn mark_proven(request: &HttpRequest) {
     request.extensions_mut().insert(Proven);
 }
 
-/// What is known of one connection: whether it has been told that it is closed. The server underneath goes on to serve the
-/// requests that were sent before that was read, and keeps all answers in memory where nobody reads them.
+/// What is known of one connection: whether it has been told that it is closed. The server underneath goes on to serve
+/// the requests that were sent before that was read, and keeps all answers in memory where nobody reads them.
 #[derive(Default)]
 struct Closing(Cell<bool>);
 

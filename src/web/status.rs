@@ -1,6 +1,6 @@
-//! The pages that people see: the status page of a connection, inside BigCommerce as well, the operator's list, and pages
-//! of one message. Rendered here and sent whole: one style and one small script, both allowed by their hash; every text is
-//! escaped, and what comes from outside passes `humanize::printable` first.
+//! The pages that people see: the status page of a connection, inside BigCommerce as well, the operator's list, and
+//! pages of one message. Rendered here and sent whole: one style and one small script, both allowed by their hash;
+//! every text is escaped, and what comes from outside passes `humanize::printable` first.
 //!
 //! What is said about a connection comes from `health`; nothing here judges.
 

@@ -1,5 +1,5 @@
-//! Connecting a WooCommerce shop by one click: the operator's form sends the browser to the shop, the shop's server posts its
-//! keys here, and the browser comes back. Keys count for nothing until the shop itself has accepted them.
+//! Connecting a WooCommerce shop by one click: the operator's form sends the browser to the shop, the shop's server
+//! posts its keys here, and the browser comes back. Keys count for nothing until the shop itself has accepted them.
 //!
 //! Source: WooCommerce, "Authentication endpoint".
 
@@ -54,7 +54,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/woocommerce/connected").route(web::get().to(connected)));
 }
 
-/// What names a request in the database. Its `user_id` shows in an address bar, and whoever has it can answer the request.
+/// What names a request in the database. Its `user_id` shows in an address bar, and whoever has it can answer the
+/// request.
 fn id_of(user_id: &str) -> Vec<u8> {
     Sha256::new().chain_update(b"onetribe-relay key request\0").chain_update(user_id).finalize().to_vec()
 }

@@ -1,5 +1,5 @@
-//! The ways to run it that the documents show: Kubernetes, systemd, Compose. Each is read as the tool reads it, and held to
-//! the program.
+//! The ways to run it that the documents show: Kubernetes, systemd, Compose. Each is read as the tool reads it, and
+//! held to the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! The documents against the program (the variables are in `variables`): the commands, the checks, and the files that deploy it.
+//! The documents against the program (the variables are in `variables`): the commands, the checks, and the files that
+//! deploy it.
 
 use std::{
     collections::BTreeMap,
@@ -83,7 +84,8 @@ fn the_readme_says_what_to_do_about_every_check() {
     assert_eq!(documented, checks);
 }
 
-/// The text between the quotes (if any) of the first line `key = value` in a TOML file: enough for a flat file of our own.
+/// The text between the quotes (if any) of the first line `key = value` in a TOML file: enough for a flat file of our
+/// own.
 fn toml<'a>(text: &'a str, key: &str) -> &'a str {
     let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
     value.unwrap_or_else(|| panic!("no {key}")).trim().trim_matches('"')
@@ -142,8 +144,8 @@ fn the_image_and_fly_agree_with_the_program() {
     }
     assert!(dockerfile.contains("--chown=65532:65532 /backup /backup\n"));
 
-    // The end: the signal that drains, and the time for it: a fetch, a forward, and either a list's wait for its turn or
-    // the requests' own drain.
+    // The end: the signal that drains, and the time for it: a fetch, a forward, and either a list's wait for its turn
+    // or the requests' own drain.
     assert_eq!(instruction(&dockerfile, "STOPSIGNAL"), "SIGTERM");
     assert_eq!(toml(&fly, "kill_signal"), "SIGTERM");
     let timeouts = defaults.settings.fetch_timeout + defaults.settings.forward_timeout;

@@ -2,8 +2,8 @@
 //! outages on either side, refused orders, kills, clocks that jump, pauses, connections ended and taken up again. Then
 //! the trouble ends, and the books of every destination are examined.
 //!
-//! A run is a number of rounds, each with a world and a seed of its own, which is printed. `PROMISES_SEED=…` repeats one
-//! round; `PROMISES_SECONDS=…` sets for how long new rounds are begun.
+//! A run is a number of rounds, each with a world and a seed of its own, which is printed. `PROMISES_SEED=…` repeats
+//! one round; `PROMISES_SECONDS=…` sets for how long new rounds are begun.
 
 mod books;
 mod steps;

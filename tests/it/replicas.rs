@@ -1,6 +1,6 @@
 //! Several relays on one PostgreSQL database, as real processes behind a load balancer, with a connection for each of
-//! six stores: killed, stopped, cut off from the database, replaced one by one, their tables altered, and nothing missing,
-//! doubled, stale, side by side or at another store's destination, and never a call too many.
+//! six stores: killed, stopped, cut off from the database, replaced one by one, their tables altered, and nothing
+//! missing, doubled, stale, side by side or at another store's destination, and never a call too many.
 
 mod connections;
 mod hooks;

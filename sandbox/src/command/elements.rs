@@ -39,8 +39,8 @@ fn variables(store: &StoreSim, database: &Path, port: u16) -> Vec<(String, Strin
     .to_vec()
 }
 
-/// Places the orders, changes each of them once, and waits until the callback has been told of all that; then, unless it is
-/// to end, goes on until it is stopped. False if anything is missing, doubled or not genuine.
+/// Places the orders, changes each of them once, and waits until the callback has been told of all that; then, unless
+/// it is to end, goes on until it is stopped. False if anything is missing, doubled or not genuine.
 ///
 /// # Errors
 /// A part cannot start, or does not answer.

@@ -47,8 +47,8 @@ pub struct Options {
     /// Connect this many stores, BigCommerce and WooCommerce, and place the orders in them in turn
     #[arg(long, value_name = "N", conflicts_with = "elements")]
     pub stores: Option<usize>,
-    /// Add a simulated BigCommerce control panel, in which the app can be installed, opened in its frame and uninstalled
-    /// with a browser (with --stores N: for so many stores, else for three)
+    /// Add a simulated BigCommerce control panel, in which the app can be installed, opened in its frame and
+    /// uninstalled with a browser (with --stores N: for so many stores, else for three)
     #[arg(long, conflicts_with_all = ["exit", "orders", "elements"])]
     pub app: bool,
     /// Be a client of the Cloud Elements API instead of One Tribe: make an instance, and verify what its callback is

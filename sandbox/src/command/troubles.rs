@@ -1,5 +1,5 @@
-//! What can be made to go wrong. Each is told as it happens: what breaks, what the relay promises then, and whether it was
-//! kept.
+//! What can be made to go wrong. Each is told as it happens: what breaks, what the relay promises then, and whether it
+//! was kept.
 
 use std::time::{Duration, Instant};
 

@@ -10,8 +10,8 @@ use super::app::User;
 /// How long a payload is good.
 const VALID_SECONDS: i64 = 24 * 3600;
 
-/// A payload that is not signed yet. Made by [`super::ControlPanelSim::jwt`] with the claims that BigCommerce documents;
-/// everything about it can be changed.
+/// A payload that is not signed yet. Made by [`super::ControlPanelSim::jwt`] with the claims that BigCommerce
+/// documents; everything about it can be changed.
 #[derive(Debug, Clone)]
 pub struct Jwt {
     algorithm: String,
@@ -72,8 +72,8 @@ impl Jwt {
         self
     }
 
-    /// Names this algorithm in the header. `HS256`, `HS384` and `HS512` sign accordingly, `none` does not sign, anything
-    /// else carries an HS256 signature under its name.
+    /// Names this algorithm in the header. `HS256`, `HS384` and `HS512` sign accordingly, `none` does not sign,
+    /// anything else carries an HS256 signature under its name.
     #[must_use]
     pub fn algorithm(mut self, name: &str) -> Self {
         name.clone_into(&mut self.algorithm);

@@ -113,8 +113,8 @@ impl State {
         self.exchanges.load(Ordering::Acquire)
     }
 
-    /// Uses a code up: the store has the app from now on, and an older token of the app's is no longer good. `None` for a
-    /// code that was used, never issued, or issued to another app.
+    /// Uses a code up: the store has the app from now on, and an older token of the app's is no longer good. `None` for
+    /// a code that was used, never issued, or issued to another app.
     pub(super) fn exchange(&self, code: &str) -> Option<Grant> {
         let app = self.app();
         let issued = {

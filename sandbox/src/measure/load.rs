@@ -1,4 +1,5 @@
-//! A load generator that costs little itself: requests rendered beforehand, one connection a lane, answers read to their end.
+//! A load generator that costs little itself: requests rendered beforehand, one connection a lane, answers read to
+//! their end.
 
 use std::{
     sync::{Arc, Mutex},
@@ -69,8 +70,8 @@ impl Lane {
     }
 }
 
-/// Sends everything over `lanes` connections, shared out among the ports. Each takes the next request when its last one is
-/// answered, so that a slow one delays none of the others' at the end. Returns requests a second.
+/// Sends everything over `lanes` connections, shared out among the ports. Each takes the next request when its last one
+/// is answered, so that a slow one delays none of the others' at the end. Returns requests a second.
 pub async fn flood(ports: &[u16], requests: Vec<Vec<u8>>, lanes: usize) -> f64 {
     let count = requests.len();
     let requests = Arc::new(Mutex::new(requests.into_iter()));

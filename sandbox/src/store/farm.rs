@@ -1,5 +1,5 @@
-//! Many simulated stores on one address, as `https://api.bigcommerce.com` serves them: one server, and a state, faults, a
-//! quota and a record for each store.
+//! Many simulated stores on one address, as `https://api.bigcommerce.com` serves them: one server, and a state, faults,
+//! a quota and a record for each store.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -101,8 +101,8 @@ async fn serve(stores: web::Data<Stores>, request: HttpRequest, body: Bytes) -> 
     }
 }
 
-/// Simulated stores that share one address. Clones share them; they stop with [`StoreFarm::stop`], or when the last clone
-/// and the last [`StoreSim`] of theirs are dropped.
+/// Simulated stores that share one address. Clones share them; they stop with [`StoreFarm::stop`], or when the last
+/// clone and the last [`StoreSim`] of theirs are dropped.
 #[derive(Debug, Clone)]
 pub struct StoreFarm(Arc<Farm>);
 

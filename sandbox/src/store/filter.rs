@@ -28,7 +28,8 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Reads a query string. A larger `limit` than `max_limit` is cut; `exclusive_dates` excludes the bounds themselves.
+    /// Reads a query string. A larger `limit` than `max_limit` is cut; `exclusive_dates` excludes the bounds
+    /// themselves.
     pub(crate) fn parse(query: &str, max_limit: usize, exclusive_dates: bool) -> Self {
         let mut filter = Self {
             ids: (i64::MIN, i64::MAX),

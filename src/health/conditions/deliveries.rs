@@ -97,7 +97,8 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     }
     let is_refused = |row: &ObjectRow| row.last_failure.is_some_and(|failed| failed.side == Side::Destination);
     let (refused, unfetched): (Vec<ObjectRow>, Vec<ObjectRow>) = rows.iter().cloned().partition(is_refused);
-    // Which of those that are not listed here are on which side is not known: they are counted with the more frequent one.
+    // Which of those that are not listed here are on which side is not known: they are counted with the more frequent
+    // one.
     let unlisted = orders.summary.refused.saturating_sub(orders.troubled.len() as u64);
     let (more_refused, more_unfetched) = if refused.len() >= unfetched.len() { (unlisted, 0) } else { (0, unlisted) };
     let since = rows.iter().filter_map(|row| row.waiting_since).min();

@@ -285,7 +285,8 @@ struct RememberedRow {
     digest: String,
 }
 
-/// Keeps states that nobody is to be told of: `state::Row::remembered`, and `state::Row::remember` where there is a row.
+/// Keeps states that nobody is to be told of: `state::Row::remembered`, and `state::Row::remember` where there is a
+/// row.
 pub(super) async fn remember(
     db: &mut PgConnection,
     connection: ConnectionId,

@@ -1,4 +1,5 @@
-//! The file: opened with settings that are read back, for its owner alone, and known again by what the system says of it.
+//! The file: opened with settings that are read back, for its owner alone, and known again by what the system says of
+//! it.
 
 use std::{
     fs, io,
@@ -23,8 +24,8 @@ const CHECKED_AT_START: u64 = 16 * 1024 * 1024;
 /// Compiled statements that a connection keeps.
 const STATEMENTS: usize = 128;
 
-/// What the relay sets on every connection. A checkpoint every 16 MiB instead of every 4: pages that are written again and
-/// again are copied less often. Nothing is written beside the database.
+/// What the relay sets on every connection. A checkpoint every 16 MiB instead of every 4: pages that are written again
+/// and again are copied less often. Nothing is written beside the database.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
     PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000;";
 
@@ -33,8 +34,8 @@ const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PR
 pub(super) struct DatabaseFile {
     path: PathBuf,
     identity: (u64, u64),
-    /// Open for as long as the inbox is, only to ask whether another process serves the file: closing any handle of a file
-    /// would end the locks that SQLite itself holds on it for this process.
+    /// Open for as long as the inbox is, only to ask whether another process serves the file: closing any handle of a
+    /// file would end the locks that SQLite itself holds on it for this process.
     pub(super) probe: fs::File,
 }
 

@@ -1,5 +1,5 @@
-//! Which file a write-ahead log belongs to: each relay that serves a file gives it a new mark (`user_version`, in its first
-//! page) and writes the mark beside it.
+//! Which file a write-ahead log belongs to: each relay that serves a file gives it a new mark (`user_version`, in its
+//! first page) and writes the mark beside it.
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
-//! The tables of a file, brought up to date. Migrations only add: a relay works on tables to which a newer one has added.
+//! The tables of a file, brought up to date. Migrations only add: a relay works on tables to which a newer one has
+//! added.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sha2::{Digest, Sha256};

@@ -58,8 +58,8 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(Connecti
     rows.collect()
 }
 
-/// Rows by descending id. Pending rows lie in the index of what is due, the other rare ones in that of the troubled: SQLite
-/// uses a partial index only where the query repeats its condition.
+/// Rows by descending id. Pending rows lie in the index of what is due, the other rare ones in that of the troubled:
+/// SQLite uses a partial index only where the query repeats its condition.
 pub(super) fn objects(
     connection: &Connection,
     id: ConnectionId,

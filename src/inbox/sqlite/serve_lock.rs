@@ -1,8 +1,8 @@
 //! One relay per file, whatever names lead to it; and no log is replayed into a file that it does not belong to.
 //!
-//! The lock is on the file itself (`flock`), beside SQLite's own locks, which are of another kind. Each relay that takes it
-//! gives the file a new mark (`user_version`, in its first page) and writes the mark beside it. A write-ahead log that was
-//! left by another file (a backup was put in its place) is noticed by the marks that differ.
+//! The lock is on the file itself (`flock`), beside SQLite's own locks, which are of another kind. Each relay that
+//! takes it gives the file a new mark (`user_version`, in its first page) and writes the mark beside it. A write-ahead
+//! log that was left by another file (a backup was put in its place) is noticed by the marks that differ.
 
 use std::{fs, path::Path};
 
@@ -64,11 +64,13 @@ pub(super) fn is_taken(file: &fs::File) -> bool {
     }
 }
 
-/// Gives the file a new mark. The marks beside it name the one before as well: whenever the process dies, one of them is right.
+/// Gives the file a new mark. The marks beside it name the one before as well: whenever the process dies, one of them
+/// is right.
 fn renew_mark(path: &Path) -> Result<(), InboxError> {
     let file = DatabaseFile::open(path)?;
     let connection = file.connect()?;
-    // The checkpoints sync what has to be on the disk before something else; a sync for the commit itself proves nothing more.
+    // The checkpoints sync what has to be on the disk before something else; a sync for the commit itself proves
+    // nothing more.
     file.tell(connection.pragma_update(None, "synchronous", "NORMAL"))?;
     let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     file.tell(checkpoint())?;

@@ -228,8 +228,8 @@ pub(super) fn unlock_hooks(transaction: &Transaction<'_>, id: ConnectionId, owne
     transaction.prepare(sql)?.execute((id.0, owner)).map(drop)
 }
 
-/// Removes settled objects with their receipts, and old notifications. Failed objects stay until somebody resends them: they
-/// are a list of what is still to be done.
+/// Removes settled objects with their receipts, and old notifications. Failed objects stay until somebody resends them:
+/// they are a list of what is still to be done.
 pub(super) fn prune(transaction: &Transaction<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<u64> {
     let old = "SELECT connection_id, resource, id FROM objects WHERE settled_at < ?1 AND state <> 2
                ORDER BY settled_at, connection_id, resource, id LIMIT ?2";

@@ -1,5 +1,5 @@
-//! The one writer of a file, on a thread of its own. Group commit: whatever has come in is committed in one transaction, and
-//! only then is everybody answered. A sync costs as much for one change as for hundreds.
+//! The one writer of a file, on a thread of its own. Group commit: whatever has come in is committed in one
+//! transaction, and only then is everybody answered. A sync costs as much for one change as for hundreds.
 
 use std::{
     mem,

@@ -28,8 +28,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// An answer of the API came. A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and a
-    /// success there proves no right to read orders.
+    /// An answer of the API came. A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and
+    /// a success there proves no right to read orders.
     pub fn observed(&mut self, is_hooks: bool, status: u16, now: Instant, at: Timestamp) {
         match status {
             401 => self.refused(401, now, at),

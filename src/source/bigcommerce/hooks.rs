@@ -67,8 +67,8 @@ impl Store {
 
     /// All hooks that this access token can see. `tokens` are the relay's own, of which any is right.
     ///
-    /// A V2 that is gone (404 or 410) is left for V3, from then on. Pages are read on until one brings nothing new: V2's
-    /// paging is not documented.
+    /// A V2 that is gone (404 or 410) is left for V3, from then on. Pages are read on until one brings nothing new:
+    /// V2's paging is not documented.
     ///
     /// # Errors
     /// Whatever went wrong with a call.
@@ -164,8 +164,8 @@ fn body_of(wanted: &WantedHook) -> Value {
     })
 }
 
-/// A list, or nothing for an empty one (V2 answers 204 to some empty lists). A row that is no hook is passed over, as long as
-/// there are others: it must not hide them.
+/// A list, or nothing for an empty one (V2 answers 204 to some empty lists). A row that is no hook is passed over, as
+/// long as there are others: it must not hide them.
 fn read_hooks(answer: Value, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
     let rows = match answer {
         Value::Null => return Ok(Vec::new()),

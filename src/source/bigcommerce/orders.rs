@@ -74,8 +74,8 @@ pub fn parse_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// A list as snapshots that share its memory. A row that is no order is left out, as long as there are others: V2 puts its
-/// errors into a list, too, and some stores send one under a success status.
+/// A list as snapshots that share its memory. A row that is no order is left out, as long as there are others: V2 puts
+/// its errors into a list, too, and some stores send one under a success status.
 ///
 /// # Errors
 /// [`Failure`] when it is not a list, or not of orders.
@@ -141,8 +141,8 @@ impl Store {
         if snapshot.id == *id { Ok(snapshot) } else { Err(Failure::AnotherObject.into()) }
     }
 
-    /// Fetches one page of orders, at most `limit` (and perhaps fewer: the store's own maximum is not documented). Orders
-    /// that are archived or deleted are not among them.
+    /// Fetches one page of orders, at most `limit` (and perhaps fewer: the store's own maximum is not documented).
+    /// Orders that are archived or deleted are not among them.
     ///
     /// # Errors
     /// The call's failure, or why the answer is no list of orders.

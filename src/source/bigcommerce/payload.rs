@@ -55,9 +55,9 @@ pub enum PayloadError {
     NoOrderId,
 }
 
-/// The named fields of a JSON object, each as it is written there; of one that is repeated, the last. What else there is
-/// only has to be JSON: no number is too large, no escape too odd, and nothing nested too deep, since it is skipped without
-/// recursion.
+/// The named fields of a JSON object, each as it is written there; of one that is repeated, the last. What else there
+/// is only has to be JSON: no number is too large, no escape too odd, and nothing nested too deep, since it is skipped
+/// without recursion.
 struct Fields<'n, const N: usize>([&'n str; N]);
 
 impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
@@ -88,7 +88,8 @@ impl<const N: usize> Fields<'_, N> {
     }
 }
 
-/// A value that is used; `None` when it is not what it should be. `serde_json` takes nothing nested deeper than 128 here.
+/// A value that is used; `None` when it is not what it should be. `serde_json` takes nothing nested deeper than 128
+/// here.
 fn read<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
@@ -222,8 +223,8 @@ pub fn parse(store: &str, body: &[u8]) -> Result<Payload, PayloadError> {
     })
 }
 
-/// What follows `store/product/` and `store/customer/` in scopes that are about the product or customer itself, whose id
-/// is `data.id` then. Source: BigCommerce, "Webhook events" (products, customers).
+/// What follows `store/product/` and `store/customer/` in scopes that are about the product or customer itself, whose
+/// id is `data.id` then. Source: BigCommerce, "Webhook events" (products, customers).
 fn aside_event(scope: &str) -> Option<(&'static str, ChangeKind)> {
     let (topic, event) = match scope.strip_prefix("store/")?.split_once('/')? {
         ("product", event) => ("products", event),

@@ -49,13 +49,14 @@ pub struct VerifiedCallback<'a> {
 }
 
 impl Verifier {
-    /// Proof is a signature under any of `secrets`, not older than `tolerance`, or any of `tokens`. `store` is the hash of
-    /// the connection's own store.
+    /// Proof is a signature under any of `secrets`, not older than `tolerance`, or any of `tokens`. `store` is the hash
+    /// of the connection's own store.
     pub fn new(store: &str, secrets: Vec<Secret>, tokens: Vec<Secret>, tolerance: Duration) -> Self {
         Self { store: store.to_owned(), secrets, tokens, tolerance }
     }
 
-    /// One proof must be there, and none that is there may be wrong. Compares in constant time. `now` is the store's time.
+    /// One proof must be there, and none that is there may be wrong. Compares in constant time. `now` is the store's
+    /// time.
     ///
     /// # Errors
     /// [`Unauthentic`]; it holds nothing of the callback.

@@ -53,8 +53,8 @@ pub(super) async fn count(relay: &Relay, connection: &Arc<Connection>, since: Ti
     }
 }
 
-/// Keeps the answer to the offer, if it stands: orders from `since` on are wanted, or none. Whoever holds the connection
-/// forwards them from now on, over restarts, until all are looked at.
+/// Keeps the answer to the offer, if it stands: orders from `since` on are wanted, or none. Whoever holds the
+/// connection forwards them from now on, over restarts, until all are looked at.
 ///
 /// # Errors
 /// The answer cannot be kept.

@@ -1,4 +1,5 @@
-//! What the page's forms do. Each answers with the page as it is afterwards: a redirect would need the token in its address.
+//! What the page's forms do. Each answers with the page as it is afterwards: a redirect would need the token in its
+//! address.
 
 use std::sync::Arc;
 
@@ -143,7 +144,8 @@ pub(super) async fn destination(
             tracing::info!(connection = %id, "connection {id}: its payload URL was set in the app");
             mend(&relay, &connection).await;
             let said = Said::notice(texts.page.payload_url_saved);
-            // A payload URL that was only just typed is tried for its form and host; its host is asked by the next check.
+            // A payload URL that was only just typed is tried for its form and host; its host is asked by the next
+            // check.
             let examined = relay.checker.check_source(&relay.services, &connection).await;
             page::show_examined(&relay, app, &connection, &form.visitor, (ROOT, examined), said).await
         }

@@ -58,7 +58,8 @@ fn visitor_of(app: &App, token: &str) -> Result<Visitor, FormTokenError> {
     Ok(Visitor::new(store_hash, user_id, ""))
 }
 
-/// The origins that count as the relay's own: where it is reached, and where it was asked. A proxy may have replaced `Host`.
+/// The origins that count as the relay's own: where it is reached, and where it was asked. A proxy may have replaced
+/// `Host`.
 fn own_origins(relay: &Relay, request: &HttpRequest) -> Vec<Url> {
     let host = header(request, "host").unwrap_or_default();
     let asked = ["https", "http"].into_iter().filter_map(|scheme| Url::parse(&format!("{scheme}://{host}")).ok());

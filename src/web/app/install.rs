@@ -1,4 +1,5 @@
-//! `GET /bigcommerce/auth`: a code becomes a token, the token a connection with its hooks, and the merchant sees the page.
+//! `GET /bigcommerce/auth`: a code becomes a token, the token a connection with its hooks, and the merchant sees the
+//! page.
 
 use std::{
     sync::Arc,

@@ -1,5 +1,5 @@
-//! The process itself, under the names that every Prometheus client library uses. Linux tells of it in `/proc`; elsewhere
-//! these metrics are absent.
+//! The process itself, under the names that every Prometheus client library uses. Linux tells of it in `/proc`;
+//! elsewhere these metrics are absent.
 
 use std::{fs, sync::atomic::AtomicU64};
 

@@ -1,5 +1,5 @@
-//! The chart of orders forwarded (bars) and waiting (a line). Minutes on the first hour, then five minutes, then hours, so
-//! that it says something on the first day as well.
+//! The chart of orders forwarded (bars) and waiting (a line). Minutes on the first hour, then five minutes, then hours,
+//! so that it says something on the first day as well.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -25,7 +25,8 @@ const BARS: i64 = 48;
 pub struct Activity<'a> {
     /// Hours, as [`crate::inbox::Inbox::history`] has them: two days of them.
     pub hours: &'a [Hour],
-    /// When single orders were last forwarded, if all of the last four hours are known (the newest rows may be only some).
+    /// When single orders were last forwarded, if all of the last four hours are known (the newest rows may be only
+    /// some).
     pub deliveries: Option<&'a [Timestamp]>,
 }
 

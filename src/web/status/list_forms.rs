@@ -1,7 +1,8 @@
-//! The forms by which an operator adds a connection: BigCommerce, WooCommerce by one click, WooCommerce with pasted keys.
+//! The forms by which an operator adds a connection: BigCommerce, WooCommerce by one click, WooCommerce with pasted
+//! keys.
 //!
-//! Those with credentials send JSON to `POST /connections` by the page's script (see `settings`); the one-click form is a
-//! plain post to `POST /woocommerce/connect`.
+//! Those with credentials send JSON to `POST /connections` by the page's script (see `settings`); the one-click form is
+//! a plain post to `POST /woocommerce/connect`.
 
 use maud::{Markup, html};
 

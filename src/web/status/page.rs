@@ -33,7 +33,8 @@ pub enum Audience<'a> {
 pub struct Operator<'a> {
     /// The way from the page's own address to the relay's root: `./`, `../`, `../../`. The relay may live below a path.
     pub root: &'a str,
-    /// Whether the page is one of `/connections/{id}`; else its routes are those of the environment's (or only) connection.
+    /// Whether the page is one of `/connections/{id}`; else its routes are those of the environment's (or only)
+    /// connection.
     pub is_one_of_many: bool,
 }
 

@@ -1,7 +1,8 @@
-//! What can be set on the page: the payload URL, pause and resume, past orders; for operators the connection's credentials.
+//! What can be set on the page: the payload URL, pause and resume, past orders; for operators the connection's
+//! credentials.
 //!
-//! Merchants' forms are plain posts. An operator's forms send `PATCH` with JSON, which needs the page's script: an input
-//! named `source.access_token` becomes `{"source":{"access_token":…}}`, and empty ones are left out.
+//! Merchants' forms are plain posts. An operator's forms send `PATCH` with JSON, which needs the page's script: an
+//! input named `source.access_token` becomes `{"source":{"access_token":…}}`, and empty ones are left out.
 
 use maud::{Markup, html};
 

@@ -1,5 +1,5 @@
-//! The words of the status page and of what leads back to it in one place, so that other languages can follow `user.locale`.
-//! What is said about the connection's health comes from `health`.
+//! The words of the status page and of what leads back to it in one place, so that other languages can follow
+//! `user.locale`. What is said about the connection's health comes from `health`.
 
 macro_rules! texts {
     ($($name:ident: $english:literal,)*) => {

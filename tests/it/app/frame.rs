@@ -1,5 +1,5 @@
-//! The app as a merchant uses it: a real browser, the control panel, and the app's page in its frame on another site, with
-//! third-party cookies blocked.
+//! The app as a merchant uses it: a real browser, the control panel, and the app's page in its frame on another site,
+//! with third-party cookies blocked.
 
 use std::time::{Duration, Instant};
 

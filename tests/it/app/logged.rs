@@ -1,4 +1,5 @@
-//! What the log says of an installation, from its first call to its end: nothing that opens anything, and nobody's address.
+//! What the log says of an installation, from its first call to its end: nothing that opens anything, and nobody's
+//! address.
 
 use std::{fs::File, path::PathBuf};
 

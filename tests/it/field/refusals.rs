@@ -1,4 +1,5 @@
-//! What counts towards giving up: real tries, and time in which trying was possible. And what proves refused credentials.
+//! What counts towards giving up: real tries, and time in which trying was possible. And what proves refused
+//! credentials.
 
 use std::time::{Duration, Instant};
 

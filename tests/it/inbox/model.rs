@@ -1,5 +1,5 @@
-//! Every change to a row, held against `state::Row`: what the database has afterwards is what the pure rules say, column
-//! by column, whatever came before. SQLite and PostgreSQL alike.
+//! Every change to a row, held against `state::Row`: what the database has afterwards is what the pure rules say,
+//! column by column, whatever came before. SQLite and PostgreSQL alike.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Connections through the API: made, changed, paused, ended, taken up again; what is wrong is named, and nothing is shown.
+//! Connections through the API: made, changed, paused, ended, taken up again; what is wrong is named, and nothing is
+//! shown.
 
 use reqwest::Method;
 use sandbox::{Event, Scope, SendOptions, send_once, stores::CREDENTIALS_KEY};

@@ -1,4 +1,5 @@
-//! What `/connections` does not take: private addresses, stores that cannot be asked, changes that would break what works.
+//! What `/connections` does not take: private addresses, stores that cannot be asked, changes that would break what
+//! works.
 
 use onetribe_relay::config::Config;
 use reqwest::Method;

@@ -1,5 +1,5 @@
-//! Alerts at a receiver of the test's own: one message for each trouble, none lost while the receiver is away, none told
-//! twice by the next start. When one is over, and what is one trouble, the ledger's own tests say.
+//! Alerts at a receiver of the test's own: one message for each trouble, none lost while the receiver is away, none
+//! told twice by the next start. When one is over, and what is one trouble, the ledger's own tests say.
 
 use std::time::Duration;
 

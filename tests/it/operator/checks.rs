@@ -89,7 +89,8 @@ async fn a_token_that_works_again_is_green_without_a_click() {
     world.finish().await;
 }
 
-/// The hash of another store: the page says so at once, the log and the alert once it is certain, and nobody speaks of v3.
+/// The hash of another store: the page says so at once, the log and the alert once it is certain, and nobody speaks of
+/// v3.
 #[actix_web::test]
 async fn an_unknown_store_is_an_alert_with_its_cure() {
     let receiver = crate::support::receiver::Receiver::start();

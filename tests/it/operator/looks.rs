@@ -1,5 +1,5 @@
-//! The status page and the operator's list in a real browser: in trouble of each kind, on small screens and large, by day
-//! and by night; and what their script does.
+//! The status page and the operator's list in a real browser: in trouble of each kind, on small screens and large, by
+//! day and by night; and what their script does.
 
 use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig, relay::ADMIN_TOKEN};
 use serde_json::Value;

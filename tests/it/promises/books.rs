@@ -7,8 +7,8 @@ use std::{
 
 use sandbox::{OneTribeSim, Received};
 
-/// How long after the destination's answer a process may take to write it down: whoever is killed or cut off before then
-/// sends the same snapshot again.
+/// How long after the destination's answer a process may take to write it down: whoever is killed or cut off before
+/// then sends the same snapshot again.
 const WRITING: Duration = Duration::from_secs(3);
 
 /// What happened to a connection that excuses a second sending.

@@ -1,5 +1,5 @@
-//! One change of the hooks at a time, over all processes that share an inbox, however they end. The store of these tests
-//! takes a second hook of the same scope and destination: whether BigCommerce does is not documented.
+//! One change of the hooks at a time, over all processes that share an inbox, however they end. The store of these
+//! tests takes a second hook of the same scope and destination: whether BigCommerce does is not documented.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -16,8 +16,8 @@ use crate::{
 };
 
 const SCOPES: [&str; 2] = ["store/order/created", "store/order/updated"];
-/// Within this the next one goes on after one that was killed: the time of a call, which is 2 seconds here, some slack, and
-/// time for a slow machine.
+/// Within this the next one goes on after one that was killed: the time of a call, which is 2 seconds here, some slack,
+/// and time for a slow machine.
 const SOON: Duration = Duration::from_secs(10);
 /// For what is not to happen.
 const A_MOMENT: Duration = Duration::from_secs(1);

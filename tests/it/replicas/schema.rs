@@ -1,5 +1,5 @@
-//! Deploys that alter the tables, forwards and back: a newer version adds to them, and one that cannot live with them any
-//! more is left behind. All under load.
+//! Deploys that alter the tables, forwards and back: a newer version adds to them, and one that cannot live with them
+//! any more is left behind. All under load.
 
 use std::{
     process::{Command, Output},

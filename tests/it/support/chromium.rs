@@ -128,7 +128,8 @@ const CONTRAST: &str = r"(() => {
     return poor;
 })()";
 
-/// Texts that lie on one another, that are cut off, or that reach out of the window; and a window that scrolls sideways.
+/// Texts that lie on one another, that are cut off, or that reach out of the window; and a window that scrolls
+/// sideways.
 const MISPLACED: &str = r"(() => {
     const found = [], boxes = [];
     if (document.documentElement.scrollWidth > innerWidth)

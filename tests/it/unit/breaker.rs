@@ -1,4 +1,5 @@
-//! The breaker against a model of it: closed, or down with a probe due within known bounds, or down with a probe under way.
+//! The breaker against a model of it: closed, or down with a probe due within known bounds, or down with a probe under
+//! way.
 
 use std::time::{Duration, Instant};
 

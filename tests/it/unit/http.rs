@@ -1,5 +1,5 @@
-//! What is read of an answer: `Retry-After` in its forms, a body no larger than its limit, and how a call failed. Against
-//! raw answers on loopback.
+//! What is read of an answer: `Retry-After` in its forms, a body no larger than its limit, and how a call failed.
+//! Against raw answers on loopback.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,5 @@
-//! A store's quota in virtual time: fixed windows, as documented, a greedy client that keeps to a [`Quota`], and other apps.
+//! A store's quota in virtual time: fixed windows, as documented, a greedy client that keeps to a [`Quota`], and other
+//! apps.
 
 use std::{
     cmp::Reverse,

@@ -186,7 +186,8 @@ fn an_id_and_a_timestamp_of_digits_must_be_there() {
 
 #[test]
 fn a_token_is_what_python_derives_and_differs_by_secret_purpose_and_subject() {
-    // hmac.new(b"aclientsecret", b"onetribe-relay\0" b"hook" b"\0" b"abcde", hashlib.sha256), base64url without padding.
+    // hmac.new(b"aclientsecret", b"onetribe-relay\0" b"hook" b"\0" b"abcde", hashlib.sha256), base64url without
+    // padding.
     let derive =
         |secret: &str, purpose, subject| signature::derive_token(&secret.into(), purpose, subject).expose().to_owned();
     let token = derive("aclientsecret", "hook", "abcde");

@@ -71,9 +71,9 @@ impl FormTokens {
 
 /// Whether a post comes from a page of the relay's own, as far as the browser says it.
 ///
-/// A browser that sends `Sec-Fetch-Site` is believed (no page can set that header): `same-origin`, whatever `Origin` says,
-/// which is `null` under `Referrer-Policy: no-referrer`. Without it (older browsers, plain `http`) `Origin` must be missing,
-/// `null`, or one of `own` (the public address and the one that was asked).
+/// A browser that sends `Sec-Fetch-Site` is believed (no page can set that header): `same-origin`, whatever `Origin`
+/// says, which is `null` under `Referrer-Policy: no-referrer`. Without it (older browsers, plain `http`) `Origin` must
+/// be missing, `null`, or one of `own` (the public address and the one that was asked).
 pub fn is_same_site_post(sec_fetch_site: Option<&str>, origin: Option<&str>, own: &[Url]) -> bool {
     match (sec_fetch_site, origin) {
         (Some(site), _) => site == "same-origin",

@@ -1,7 +1,7 @@
 //! The exchange of an install's code for the store's access token at `{BIGCOMMERCE_LOGIN_URL}/oauth2/token`.
 //!
-//! Source: BigCommerce, "Single-click app OAuth flow". Of the answer only store, token, scopes and the user's number are
-//! read; what else it says of people (`user`, `owner`) is not even parsed.
+//! Source: BigCommerce, "Single-click app OAuth flow". Of the answer only store, token, scopes and the user's number
+//! are read; what else it says of people (`user`, `owner`) is not even parsed.
 
 use std::time::Duration;
 

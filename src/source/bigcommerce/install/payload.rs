@@ -1,4 +1,5 @@
-//! `signed_payload_jwt`, which the load, uninstall and remove-user callbacks carry: HS256 under the app's client secret.
+//! `signed_payload_jwt`, which the load, uninstall and remove-user callbacks carry: HS256 under the app's client
+//! secret.
 //!
 //! Source: BigCommerce, "Handling app callbacks". What the payload says of people beyond the user's number and language
 //! is not parsed.

@@ -1,5 +1,5 @@
-//! Every sentence of the app's own pages, by language. Another language is another [`Texts`] and its line in `LANGUAGES`.
-//! Messages say what happened, what follows from it, and what to do.
+//! Every sentence of the app's own pages, by language. Another language is another [`Texts`] and its line in
+//! `LANGUAGES`. Messages say what happened, what follows from it, and what to do.
 
 mod english;
 
