@@ -38,7 +38,7 @@ pub fn sign(key: &Secret, body: &[u8]) -> String {
 /// Sends one notification. Taken means any 2xx.
 ///
 /// # Errors
-/// What was seen instead. [`Failure::Status`] 410 means that the callback is gone for good (see [`next_try`]).
+/// What was seen instead. [`Failure::Status`] 410 means that the callback is gone for good (see [`super::next_try`]).
 pub async fn deliver(
     http: &Http,
     callback: &CallbackSpec,
