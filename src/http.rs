@@ -2,6 +2,7 @@
 
 mod failure;
 mod guard;
+mod timely;
 
 use std::{error::Error, sync::OnceLock, time::Duration};
 
@@ -16,6 +17,7 @@ use url::Url;
 
 pub use failure::{CallError, Failure, UnknownFailure};
 pub use guard::{AddressPolicy, LookupError, PrivateAddress};
+pub use timely::{Begun, TimelyBody, TooLate};
 
 /// What the relay calls itself.
 pub const USER_AGENT: &str = concat!("onetribe-relay/", env!("CARGO_PKG_VERSION"));

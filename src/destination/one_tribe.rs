@@ -7,7 +7,8 @@ use reqwest::{Method, RequestBuilder, header};
 use url::Url;
 
 use crate::{
-    http::{self, CallError, Failure, Http},
+    clock::Timestamp,
+    http::{self, CallError, Failure, Http, TimelyBody, TooLate},
     metrics::Metrics,
     object::{Digest, ObjectId},
     secret::Secret,
@@ -23,6 +24,17 @@ pub struct OneTribe {
     store: String,
     timeout: Duration,
     metrics: Arc<Metrics>,
+}
+
+/// Why a snapshot has not been taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// The time to send it passed first: nothing was sent.
+    #[error("{TooLate}")]
+    TooLate,
+    /// The call failed.
+    #[error(transparent)]
+    Failed(#[from] CallError),
 }
 
 /// What is read of an answer to keep the connection usable; the answer itself means nothing to us.
@@ -54,22 +66,33 @@ impl OneTribe {
         Url::parse(self.url.expose()).map_err(|_| Failure::Dns.into())
     }
 
-    /// Forwards one snapshot. Taken means any 2xx; what the answer says beside it does not matter.
+    /// Forwards one snapshot, unless `until` passes before it can be sent. Taken means any 2xx; what the answer says
+    /// beside it does not matter.
     ///
     /// # Errors
     /// What was seen instead of a 2xx.
-    pub async fn deliver(&self, id: &ObjectId, digest: Digest, body: Bytes) -> Result<(), CallError> {
+    pub async fn deliver(
+        &self,
+        id: &ObjectId,
+        digest: Digest,
+        body: Bytes,
+        until: Timestamp,
+    ) -> Result<(), Undelivered> {
+        let (body, begun) = TimelyBody::new(body, until);
         let outcome = self.post(id, digest, body).await;
+        if outcome.is_err() && !begun.is_begun() && Timestamp::now() >= until {
+            return Err(Undelivered::TooLate);
+        }
         self.metrics.forwarded(outcome.as_ref().err().map(|error| error.failure));
-        outcome
+        Ok(outcome?)
     }
 
-    async fn post(&self, id: &ObjectId, digest: Digest, body: Bytes) -> Result<(), CallError> {
+    async fn post(&self, id: &ObjectId, digest: Digest, body: TimelyBody) -> Result<(), CallError> {
         let request = self.request(Method::POST, self.url()?)?;
         let response = request
             .header(header::CONTENT_TYPE, "application/json")
             .header("Idempotency-Key", digest.idempotency_key(&self.store, id))
-            .body(body)
+            .body(reqwest::Body::wrap(body))
             .send()
             .await?;
         if !response.status().is_success() {

@@ -12,10 +12,10 @@ use super::lane::{Lane, Slot};
 use crate::{
     breaker::Permit,
     clock::Timestamp,
-    destination::Destination,
+    destination::{Destination, one_tribe::Undelivered},
     http::CallError,
-    inbox::{Claim, Failed, Outcome, Settlement, Side},
-    object::{Digest, ObjectId, Snapshot},
+    inbox::{Claim, Failed, Outcome, Settlement, Side, Wanted},
+    object::{Digest, ObjectId, ObjectKey, Snapshot},
     retry::{self, FetchBlame, ForwardBlame},
     source::{
         CallPermit,
@@ -205,14 +205,15 @@ impl Lane {
             return Outcome::Released;
         }
         let began = Instant::now();
-        match one_tribe.deliver(&claim.key.id, digest, snapshot.body).await {
+        match one_tribe.deliver(&claim.key.id, digest, snapshot.body, claim.lease_until).await {
             Ok(()) => {
                 let has_recovered = link.breaker(Side::Destination).succeeded();
                 self.hints().forwarded(&claim.key.id, began.elapsed());
                 self.recover(has_recovered, Side::Destination).await;
                 Outcome::Delivered { digest: Some(digest), fetched_at, forwarded: true }
             }
-            Err(error) => match retry::blame_forward(error.failure) {
+            Err(Undelivered::TooLate) => Outcome::Released,
+            Err(Undelivered::Failed(error)) => match retry::blame_forward(error.failure) {
                 ForwardBlame::Object => {
                     // It answers, and it judged the object: it is up.
                     let has_recovered = link.breaker(Side::Destination).succeeded();
@@ -239,6 +240,7 @@ impl Lane {
                 Ok(true) => break,
                 Ok(false) => {
                     tracing::warn!(order_id = %id, "order {id}: its lease had ended before it was settled");
+                    self.send_newest(&settlement).await;
                     break;
                 }
                 Err(error) if Timestamp::now() < lease_until => {
@@ -253,6 +255,28 @@ impl Lane {
             }
         }
         self.shared.metrics.settled(label, has_arrived.then_some(waited));
+    }
+
+    /// What was forwarded under a lease that had ended may have arrived after somebody else's newer state, as from a
+    /// process that was stopped in between: the newest state is sent once more, so that it is the last.
+    async fn send_newest(&self, late: &Settlement) {
+        if !may_have_arrived(&late.outcome) {
+            return;
+        }
+        let ObjectKey { connection, resource, id } = late.claim.key.clone();
+        let wanted = vec![Wanted::updated(id.clone())];
+        if let Err(error) = self.shared.inbox.want(connection, resource, wanted, true, Timestamp::now()).await {
+            tracing::error!(order_id = %id, %error, "order {id}: an older state may have come last: {error}");
+        }
+    }
+}
+
+/// Whether the destination may have got what was forwarded.
+fn may_have_arrived(outcome: &Outcome) -> bool {
+    match *outcome {
+        Outcome::Delivered { forwarded, .. } => forwarded,
+        Outcome::Deferred { failed, .. } | Outcome::Refused { failed, .. } => failed.side == Side::Destination,
+        _ => false,
     }
 }
 

@@ -83,6 +83,30 @@ async fn relays_stopped_for_longer_than_their_leases_do_no_harm_when_they_wake()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopped_relay_has_sent_and_arrives_after_newer_orders_is_put_right() {
+    let Some(mut world) = World::start(1).await else { return };
+    let order = world.stores[0].place_order_silently(None, 11);
+    let road = world.road_to_sink(0).await;
+    let (begun, release) = road.hold_next();
+    world.stores[0].change_order(order, 2);
+    begun.await.unwrap();
+    let stopped = world.leave(0);
+    stopped.signal("STOP");
+    world.join().await;
+    // The one that is left sends the newer state once the lease has ended, and the older one arrives after it.
+    world.stores[0].change_order(order, 3);
+    world.settled().await;
+    release.send(()).unwrap();
+    let received = || world.sinks[0].received().iter().filter(|one| one.order_id == order).count();
+    world.until("the older state arrives", PATIENCE, || received() == 2).await;
+    stopped.signal("CONT");
+    world.until("the newer state is sent again", PATIENCE, || received() == 3).await;
+    let revisions: Vec<u64> = world.sinks[0].received().iter().map(|one| one.revision).collect();
+    assert!(revisions[0] == revisions[2] && revisions[1] < revisions[0], "{revisions:?}");
+    world.stop_relays().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_crashes_or_restarts_and_comes_back_loses_nothing() {
     let Some(world) = World::start(3).await else { return };
     let outages = async {

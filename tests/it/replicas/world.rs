@@ -164,6 +164,19 @@ impl World {
         })
     }
 
+    /// Leads one store's orders through a proxy from now on.
+    pub async fn road_to_sink(&self, store: usize) -> Proxy {
+        let road = Proxy::start().await;
+        let mut url = Url::parse(&self.sinks[store].url()).unwrap();
+        road.add(url.port().unwrap());
+        url.set_port(Some(road.port())).unwrap();
+        let path = format!("/connections/{}", self.ids[store]);
+        let destination = json!({"destination": {"kind": "one_tribe", "url": url.as_str()}});
+        let (status, changed) = self.ask(0, Method::PATCH, &path, &destination).await;
+        assert_eq!(status, 200, "{changed}");
+        road
+    }
+
     /// Connects a store at one relay; the connection's number.
     pub async fn connect(&self, relay: usize, store: usize) -> i64 {
         let (status, made) = self.ask(relay, Method::POST, "/connections", &self.request(store)).await;
@@ -294,6 +307,13 @@ impl World {
         }
     }
 
+    pub async fn stop_relays(&mut self) {
+        for replica in &mut self.replicas {
+            replica.signal("TERM");
+            assert!(replica.ended().await.success());
+        }
+    }
+
     /// Stops everything, in order, and looks at the books: nothing was sent twice.
     pub async fn finish(self) {
         self.finish_after(0).await;
@@ -301,10 +321,7 @@ impl World {
 
     /// The same after so many snapshots, at most, whose delivery could not be noted before its relay was interrupted.
     pub async fn finish_after(mut self, interrupted: usize) {
-        for replica in &mut self.replicas {
-            replica.signal("TERM");
-            assert!(replica.ended().await.success());
-        }
+        self.stop_relays().await;
         let books = self.books();
         for (number, report) in books.iter().enumerate() {
             println!("store {number}: {report}");

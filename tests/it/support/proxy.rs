@@ -1,4 +1,5 @@
-//! A load balancer of a few lines: hands each connection to the next backend that takes it, and cuts all when told to.
+//! A load balancer of a few lines: hands each connection to the next backend that takes it, cuts all or holds one when
+//! told to.
 
 use std::sync::{
     Arc, Mutex,
@@ -8,15 +9,19 @@ use std::sync::{
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinSet,
 };
+
+/// How the next connection is held: says when its first bytes are there, and waits to be let through.
+type Hold = (oneshot::Sender<()>, oneshot::Receiver<()>);
 
 /// Stops, and cuts its connections, when dropped.
 pub struct Proxy {
     port: u16,
     backends: Arc<Mutex<Vec<u16>>>,
     cuts: watch::Sender<u64>,
+    hold: Arc<Mutex<Option<Hold>>>,
     _task: JoinSet<()>,
 }
 
@@ -27,9 +32,10 @@ impl Proxy {
         let port = listener.local_addr().expect("it is bound").port();
         let backends: Arc<Mutex<Vec<u16>>> = Arc::default();
         let cuts = watch::Sender::new(0);
+        let hold: Arc<Mutex<Option<Hold>>> = Arc::default();
         let mut task = JoinSet::new();
-        task.spawn(serve(listener, backends.clone(), cuts.subscribe()));
-        Self { port, backends, cuts, _task: task }
+        task.spawn(serve(listener, backends.clone(), cuts.subscribe(), hold.clone()));
+        Self { port, backends, cuts, hold, _task: task }
     }
 
     pub fn port(&self) -> u16 {
@@ -44,13 +50,25 @@ impl Proxy {
         self.backends.lock().expect("no holder panics").retain(|backend| *backend != port);
     }
 
+    /// Holds the next connection: the first is told when its first bytes are there, the second lets them through.
+    pub fn hold_next(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let ((arrived, told), (release, released)) = (oneshot::channel(), oneshot::channel());
+        *self.hold.lock().expect("no holder panics") = Some((arrived, released));
+        (told, release)
+    }
+
     /// Cuts every connection that is open now.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
 
-async fn serve(listener: TcpListener, backends: Arc<Mutex<Vec<u16>>>, cuts: watch::Receiver<u64>) {
+async fn serve(
+    listener: TcpListener,
+    backends: Arc<Mutex<Vec<u16>>>,
+    cuts: watch::Receiver<u64>,
+    hold: Arc<Mutex<Option<Hold>>>,
+) {
     let turn = AtomicUsize::new(0);
     let mut connections = JoinSet::new();
     loop {
@@ -65,10 +83,11 @@ async fn serve(listener: TcpListener, backends: Arc<Mutex<Vec<u16>>>, cuts: watc
                 backends.rotate_left(turn.fetch_add(1, Ordering::Relaxed) % count);
                 let mut cuts = cuts.clone();
                 cuts.mark_unchanged();
+                let hold = hold.lock().expect("no holder panics").take();
                 connections.spawn(async move {
                     tokio::select! {
                         // Either side may end the connection; the other learns of it by that.
-                        () = pass_on(client, backends) => {}
+                        () = pass_on(client, backends, hold) => {}
                         _ = cuts.changed() => {}
                     }
                 });
@@ -78,7 +97,12 @@ async fn serve(listener: TcpListener, backends: Arc<Mutex<Vec<u16>>>, cuts: watc
     }
 }
 
-async fn pass_on(mut client: TcpStream, backends: Vec<u16>) {
+async fn pass_on(mut client: TcpStream, backends: Vec<u16>, hold: Option<Hold>) {
+    if let Some((arrived, released)) = hold {
+        let _ = client.peek(&mut [0]).await;
+        let _ = arrived.send(());
+        let _ = released.await;
+    }
     for port in backends {
         if let Ok(mut backend) = TcpStream::connect(("127.0.0.1", port)).await {
             // Small messages back and forth: a database's protocol would otherwise wait for acknowledgements.
