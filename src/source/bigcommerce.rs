@@ -6,6 +6,7 @@ pub use hooks::HooksApi;
 pub mod credentials;
 pub mod hooks;
 pub mod install;
+pub mod line;
 pub mod orders;
 pub mod payload;
 pub mod quota;
@@ -33,6 +34,7 @@ use crate::{
     spec::{BigCommerceAuth, BigCommerceSpec},
 };
 use credentials::{Credentials, RefusedCredentials};
+use line::Waiter;
 use quota::{Quota, QuotaHeaders};
 
 /// How long a call that somebody waits for may wait for the quota.
@@ -117,6 +119,8 @@ pub struct Store {
     base: Url,
     auth: BigCommerceAuth,
     quota: Arc<Mutex<Quota>>,
+    /// Who asks for the deliveries of this connection.
+    deliveries: Waiter,
     credentials: Mutex<Credentials>,
     /// Set once the store has answered that V2's hooks are gone.
     hooks_v3: AtomicBool,
@@ -192,6 +196,7 @@ impl Store {
         let is_v3 = spec.is_app || platform.hooks_api == HooksApi::V3;
         Ok(Self {
             quota: platform.quota(&spec.store_hash),
+            deliveries: Waiter::new(),
             platform,
             hash: spec.store_hash.clone(),
             base,
@@ -226,14 +231,19 @@ impl Store {
     /// # Errors
     /// The moment from which there may be a call.
     pub fn try_take(&self, want: u32) -> Result<Vec<Permit>, Instant> {
-        let granted = self.quota().try_take(Instant::now(), want)?;
+        self.try_take_as(self.deliveries, want)
+    }
+
+    fn try_take_as(&self, waiter: Waiter, want: u32) -> Result<Vec<Permit>, Instant> {
+        let granted = self.quota().try_take(waiter, Instant::now(), want)?;
         Ok((0..granted).map(|_| self.permit()).collect())
     }
 
     /// Waits until one call may be made in its turn: for work that can wait, such as polling.
     pub async fn take(&self) -> Permit {
+        let waiter = Waiter::new();
         loop {
-            match self.try_take(1).map(|mut permits| permits.pop()) {
+            match self.try_take_as(waiter, 1).map(|mut permits| permits.pop()) {
                 Ok(Some(permit)) => return permit,
                 Ok(None) => tokio::task::yield_now().await,
                 Err(until) => tokio::time::sleep_until(until.into()).await,

@@ -7,10 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::inbox::{InboxError, schema};
 
 /// This relay's migrations, by number.
-const MIGRATIONS: [(i64, &str); 2] = [
-    (1, include_str!("../../../migrations/sqlite/0001_inbox.sql")),
-    (2, include_str!("../../../migrations/sqlite/0002_key_requests.sql")),
-];
+const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("../../../migrations/sqlite/0001_inbox.sql"))];
 
 /// Why the tables could not be brought up to date.
 pub(super) enum MigrationError {

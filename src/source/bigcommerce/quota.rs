@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 
+use super::line::{Line, Waiter};
 use crate::{http, retry::Backoff};
 
 /// Assumed until the store has said otherwise: the smallest plan.
@@ -61,6 +62,7 @@ pub struct Quota {
     paused_until: Option<Instant>,
     /// Pauses for a 429 since the last answer that was none.
     refusals: u32,
+    line: Line,
 }
 
 impl Quota {
@@ -78,6 +80,7 @@ impl Quota {
             filled_at: now,
             paused_until: None,
             refusals: 0,
+            line: Line::default(),
         };
         quota.widest_burst = quota.burst();
         quota.tokens = quota.widest_burst;
@@ -114,11 +117,12 @@ impl Quota {
         self.left.map_or(i64::MAX, |left| left - i64::from(kept))
     }
 
-    /// Takes up to `want` calls (at least one), or says when to ask again.
+    /// Takes up to `want` calls (at least one), or says when to ask again. Whoever has been told to ask again comes
+    /// before those who ask later.
     ///
     /// # Errors
     /// The moment from which there may be a call.
-    pub fn try_take(&mut self, now: Instant, want: u32) -> Result<u32, Instant> {
+    pub fn try_take(&mut self, waiter: Waiter, now: Instant, want: u32) -> Result<u32, Instant> {
         self.fill(now);
         if let Some(until) = self.pause(now) {
             return Err(until);
@@ -127,11 +131,15 @@ impl Quota {
         if room < 1 {
             return Err(self.reset_at.max(now + Duration::from_millis(10)));
         }
-        if self.tokens < 1.0 {
-            return Err(now + Duration::from_secs_f64((1.0 - self.tokens) / self.rate()) + Duration::from_millis(1));
+        let needed = 1.0 + self.line.ahead_of(waiter, now) as f64;
+        if self.tokens < needed {
+            let until = now + Duration::from_secs_f64((needed - self.tokens) / self.rate()) + Duration::from_millis(1);
+            self.line.keep(waiter, until);
+            return Err(until);
         }
-        let most = (self.tokens as u32).min(u32::try_from(room).unwrap_or(u32::MAX));
-        let granted = want.clamp(1, most);
+        self.line.leave(waiter);
+        let free = (self.tokens - needed) as u32 + 1;
+        let granted = want.clamp(1, free.min(u32::try_from(room).unwrap_or(u32::MAX)));
         self.spend(granted);
         Ok(granted)
     }

@@ -1,8 +1,14 @@
 //! The store's quota is never overrun, what is left to other apps stays theirs, and what may be used is used.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
-use onetribe_relay::source::bigcommerce::quota::{Quota, QuotaHeaders};
+use onetribe_relay::source::bigcommerce::{
+    line::Waiter,
+    quota::{Quota, QuotaHeaders},
+};
 use proptest::prelude::*;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,9 +18,15 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// The only one who asks.
+fn alone() -> Waiter {
+    static ALONE: LazyLock<Waiter> = LazyLock::new(Waiter::new);
+    *ALONE
+}
+
 /// Takes all that may be taken at `now`.
 fn drain(quota: &mut Quota, now: Instant) -> u32 {
-    std::iter::from_fn(|| quota.try_take(now, u32::MAX).ok()).sum()
+    std::iter::from_fn(|| quota.try_take(alone(), now, u32::MAX).ok()).sum()
 }
 
 proptest! {
@@ -64,7 +76,7 @@ proptest! {
         for (step, wait, want) in steps {
             now += ms(wait);
             match step {
-                0 | 1 => if let Ok(calls) = quota.try_take(now, want) {
+                0 | 1 => if let Ok(calls) = quota.try_take(alone(), now, want) {
                     prop_assert!((1..=want).contains(&calls));
                     taken += calls;
                     open += calls;
@@ -91,11 +103,11 @@ proptest! {
             quota.take_urgent(now).unwrap();
             quota.observed(now, &headers(left, 150, WINDOW, reset));
         }
-        let before = (quota.left_at(now), format!("{:?}", quota.try_take(now, 0).map(|calls| (0..calls).for_each(|_| quota.refund()))));
-        if let Ok(calls) = quota.try_take(now, want) {
+        let before = (quota.left_at(now), format!("{:?}", quota.try_take(alone(), now, 0).map(|calls| (0..calls).for_each(|_| quota.refund()))));
+        if let Ok(calls) = quota.try_take(alone(), now, want) {
             (0..calls).for_each(|_| quota.refund());
         }
-        let after = (quota.left_at(now), format!("{:?}", quota.try_take(now, 0).map(|calls| (0..calls).for_each(|_| quota.refund()))));
+        let after = (quota.left_at(now), format!("{:?}", quota.try_take(alone(), now, 0).map(|calls| (0..calls).for_each(|_| quota.refund()))));
         prop_assert_eq!(before, after);
     }
 
@@ -113,7 +125,7 @@ proptest! {
             map.insert("x-rate-limit-requests-quota", fit(limit, 2, 500));
             map.insert("x-rate-limit-time-window-ms", fit(window, 4, 60_000));
             map.insert("x-rate-limit-time-reset-ms", fit(reset, 8, 60_000));
-            let _ = quota.try_take(now, 1);
+            let _ = quota.try_take(alone(), now, 1);
             if refused {
                 quota.refused(now, &QuotaHeaders::read(&map), None, 0.9);
             } else {
@@ -122,7 +134,7 @@ proptest! {
         }
         // Within a few askings a call is there again, and none of the waits is absurd.
         for _ in 0..6 {
-            match quota.try_take(now, 1) {
+            match quota.try_take(alone(), now, 1) {
                 Ok(_) => return Ok(()),
                 Err(until) => {
                     prop_assert!(until > now && until <= now + Duration::from_secs(3600), "{:?}", until - now);
@@ -184,7 +196,7 @@ fn a_late_answer_of_this_window_never_raises_what_is_left() {
     let start = Instant::now();
     let at = |millis| start + ms(millis);
     let mut quota = Quota::new(0.8, start);
-    quota.try_take(start, 3).unwrap();
+    quota.try_take(alone(), start, 3).unwrap();
     quota.observed(at(1000), &headers(50, 150, WINDOW, 20_000));
     assert_eq!(quota.left_at(at(1000)), Some(48), "less the two that are under way");
     // Answered earlier, heard four seconds later: by its own account the window would end four seconds later.
@@ -198,7 +210,7 @@ fn a_late_answer_of_this_window_never_raises_what_is_left() {
 fn a_late_answer_of_the_window_before_changes_nothing() {
     let start = Instant::now();
     let mut quota = Quota::new(0.8, start);
-    quota.try_take(start, 2).unwrap();
+    quota.try_take(alone(), start, 2).unwrap();
     quota.observed(start, &headers(100, 150, WINDOW, 29_000));
     quota.observed(start, &headers(0, 150, WINDOW, 200));
     assert_eq!(quota.left_at(start), Some(99));
@@ -211,12 +223,12 @@ fn the_next_windows_answer_replaces_what_was_left() {
     let mut quota = Quota::new(0.8, start);
     quota.take_urgent(start).unwrap();
     quota.observed(start, &headers(3, 150, WINDOW, 100));
-    assert!(quota.try_take(start, 1).is_err(), "three are for others");
+    assert!(quota.try_take(alone(), start, 1).is_err(), "three are for others");
     // The store's window turned a little before ours did.
     quota.take_urgent(start).unwrap();
     quota.observed(start + ms(90), &headers(149, 150, WINDOW, 29_990));
     assert_eq!(quota.left_at(start + ms(90)), Some(149));
-    assert!(quota.try_take(start + ms(90), 1).is_ok());
+    assert!(quota.try_take(alone(), start + ms(90), 1).is_ok());
 }
 
 #[test]
@@ -226,9 +238,9 @@ fn a_429_is_waited_out_for_as_long_as_it_says() {
         let mut quota = Quota::new(0.8, now);
         quota.take_urgent(now).unwrap();
         quota.refused(now, &seen, asked.map(ms), chance);
-        let until = quota.try_take(now, 1).unwrap_err();
+        let until = quota.try_take(alone(), now, 1).unwrap_err();
         assert_eq!(quota.take_urgent(now), Err(until), "urgent calls wait as well");
-        assert!(quota.try_take(until, 1).is_ok(), "and it goes on then");
+        assert!(quota.try_take(alone(), until, 1).is_ok(), "and it goes on then");
         until - now
     };
     assert_eq!(until(headers(0, 150, WINDOW, 7000), None, 0.0), ms(7000));
@@ -271,10 +283,10 @@ fn urgent_calls_borrow_from_the_pace_but_not_from_what_the_store_has() {
     let mut quota = Quota::new(0.8, now);
     let burst = drain(&mut quota, now);
     assert!(quota.take_urgent(now).is_ok(), "out of turn");
-    let wait = quota.try_take(now, 1).unwrap_err() - now;
+    let wait = quota.try_take(alone(), now, 1).unwrap_err() - now;
     assert!(wait > ms(500) && wait < ms(600), "two calls' time at 3.6 a second: {wait:?}");
     (0..=burst).rev().for_each(|n| quota.observed(now, &headers(2 + n, 150, WINDOW, 9000)));
-    assert!(quota.try_take(now + ms(8000), 1).is_err(), "two are for others");
+    assert!(quota.try_take(alone(), now + ms(8000), 1).is_err(), "two are for others");
     assert!(quota.take_urgent(now).is_ok() && quota.take_urgent(now).is_ok(), "and for what is urgent");
     assert_eq!(quota.take_urgent(now), Err(now + ms(9000)), "until nothing is left");
     assert!(quota.take_urgent(now + ms(9000)).is_ok());
@@ -298,31 +310,58 @@ fn odd_headers_count_as_missing() {
 fn calls_that_are_given_back_after_a_429_make_no_burst() {
     let now = Instant::now();
     let mut quota = Quota::new(0.8, now);
-    let taken = quota.try_take(now, 9).unwrap();
+    let taken = quota.try_take(alone(), now, 9).unwrap();
     assert!(taken > 2);
     quota.refused(now, &QuotaHeaders::default(), Some(ms(10_000)), 0.0);
     (1..taken).for_each(|_| quota.refund());
     assert_eq!(drain(&mut quota, now + ms(10_001)), 1, "one finds out first");
     quota.observed(now + ms(10_001), &QuotaHeaders::default());
-    quota.try_take(now + ms(13_000), 2).unwrap();
+    quota.try_take(alone(), now + ms(13_000), 2).unwrap();
     quota.refund();
-    assert!(quota.try_take(now + ms(13_000), 1).is_ok(), "what is given back after an answer counts");
+    assert!(quota.try_take(alone(), now + ms(13_000), 1).is_ok(), "what is given back after an answer counts");
 }
 
 #[test]
 fn one_answer_with_an_end_far_away_shuts_nobody_out_for_longer_than_a_window() {
     let start = Instant::now();
     let mut quota = Quota::new(0.8, start);
-    quota.try_take(start, 1).unwrap();
+    quota.try_take(alone(), start, 1).unwrap();
     quota.observed(start, &headers(0, 150, 30_000, u64::from(u32::MAX)));
     let later = start + ms(30_001);
     let sane = headers(149, 150, 30_000, 30_000);
     let mut calls = 0;
     for _ in 0..5 {
-        while quota.try_take(later, 1).is_ok() {
+        while quota.try_take(alone(), later, 1).is_ok() {
             calls += 1;
             quota.observed(later, &sane);
         }
     }
     assert!(calls >= 12, "{calls}");
+}
+
+#[test]
+fn who_asks_a_little_late_gets_a_share_beside_many_who_ask_on_time() {
+    let start = Instant::now();
+    let mut quota = Quota::new(0.3, start);
+    drain(&mut quota, start);
+    // Six polls that each ask anew every second, on the millisecond, and a connection's deliveries, later by a little.
+    let mut polls = [(start, Waiter::new()); 6].map(|(at, _)| (at, Waiter::new()));
+    let mut deliveries = (start, Waiter::new());
+    let (mut polled, mut delivered) = (0, 0);
+    for now in (0..120_000).map(|passed| start + ms(passed)) {
+        for (at, waiter) in polls.iter_mut().filter(|(at, _)| *at <= now) {
+            match quota.try_take(*waiter, now, 1) {
+                Ok(calls) => (polled, *at, *waiter) = (polled + calls, now + ms(1000), Waiter::new()),
+                Err(until) => *at = until,
+            }
+        }
+        if deliveries.0 <= now {
+            match quota.try_take(deliveries.1, now, 1) {
+                Ok(calls) => (delivered, deliveries.0) = (delivered + calls, now),
+                Err(until) => deliveries.0 = until + ms(30),
+            }
+        }
+    }
+    assert!(polled + delivered > 140, "{polled} and {delivered}: what may be used is used");
+    assert!(delivered * 8 > polled, "{delivered} for deliveries, {polled} for polls");
 }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use onetribe_relay::source::bigcommerce::quota::{Quota, QuotaHeaders};
+use onetribe_relay::source::bigcommerce::{
+    line::Waiter,
+    quota::{Quota, QuotaHeaders},
+};
 use proptest::prelude::*;
 use reqwest::header::{HeaderMap, HeaderName};
 
@@ -112,6 +115,7 @@ struct Run<'a> {
     setup: &'a Setup,
     start: Instant,
     quota: Quota,
+    waiter: Waiter,
     queue: BinaryHeap<Reverse<(u64, usize, Event)>>,
     pushed: usize,
     used: BTreeMap<u64, u32>,
@@ -128,6 +132,7 @@ pub fn run(setup: &Setup) -> Outcome {
         setup,
         start,
         quota: Quota::new(setup.share, start),
+        waiter: Waiter::new(),
         queue: BinaryHeap::new(),
         pushed: 0,
         used: BTreeMap::new(),
@@ -226,7 +231,7 @@ impl Run<'_> {
         if want == 0 {
             return;
         }
-        match self.quota.try_take(self.instant(now), want) {
+        match self.quota.try_take(self.waiter, self.instant(now), want) {
             Ok(calls) => {
                 assert!((1..=want).contains(&calls), "{calls} of {want}");
                 let kept = self.setup.limit - self.setup.allowed();
