@@ -10,8 +10,8 @@ use std::{
 
 use reqwest::Method;
 use sandbox::{
-    Action, Event, Fault, OneTribeSim, Operation, QuotaRule, Scope, Sender, SenderOptions, ShopConfig, ShopSim,
-    StoreConfig, StoreFarm, StoreSim, http,
+    Action, Event, Fault, OneTribeSim, Operation, Scope, Sender, SenderOptions, ShopConfig, ShopSim, StoreConfig,
+    StoreFarm, StoreSim, http,
     relay::{ADMIN_TOKEN, free_port},
     stores::variables,
 };
@@ -164,8 +164,7 @@ impl World {
     /// All three connected, in a database of this URL or in a file.
     pub async fn start(database: Option<String>) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
-        // Polls and looks at hooks every second would use up a real store's quota.
-        let of_number = |number| StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::numbered(number) };
+        let of_number = StoreConfig::numbered;
         let farm = StoreFarm::start_with((1..SIDES).map(of_number)).unwrap();
         let shop = ShopConfig { is_ssl: false, queue_delay: Some(Duration::ZERO), ..ShopConfig::default() };
         let shops = farm.stores().into_iter().map(Shop::BigCommerce);
