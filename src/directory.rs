@@ -190,20 +190,9 @@ impl Directory {
             return self.current(same.id).await;
         }
         let hook_key = new_hook_key();
-        let new = NewConnection {
-            origin: spec.origin,
-            state,
-            name: spec.name.clone(),
-            source_kind: spec.source.kind(),
-            store: spec.source.store(),
-            destination_kind: spec.destination.as_ref().map(|destination| destination.kind()),
-            destination_host: spec.destination.as_ref().map(|destination| destination.host()),
-            destination_mark: spec.destination.as_ref().map(|destination| destination_mark(&hook_key, destination)),
-            sealed: Some(self.keyring().seal(&hook_key, spec)?),
-            hook_key,
-            token_digest,
-            known_revision,
-        };
+        let sealed = self.keyring().seal(&hook_key, spec)?;
+        let new =
+            NewConnection { token_digest, known_revision, ..NewConnection::of(spec, state, hook_key, Some(sealed)) };
         let id = self.inbox.create_connection(new, Timestamp::now()).await?;
         self.current(id).await
     }
@@ -225,7 +214,7 @@ impl Directory {
                 || spec.destination.as_ref().is_some_and(|destination| connection.has_destination(destination));
             comparable && same_store && same_destination && Some(connection.id) != except
         };
-        let mut same: Vec<_> = self.catalog.all().into_iter().filter(is_same).collect();
+        let mut same = self.catalog.select(is_same);
         same.sort_unstable_by_key(|connection| (connection.state == ConnectionState::Disconnected, connection.id));
         same.into_iter().next()
     }

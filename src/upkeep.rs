@@ -184,23 +184,25 @@ impl Upkeep {
     /// Takes up what is new or has changed, and lets go of what is not this process's any more.
     fn adopt(&mut self, plan: &mut Plan) {
         let held = self.shards.borrow_and_update().clone();
-        let all = self.catalog.all();
-        let mine: HashMap<ConnectionId, Arc<Connection>> = all
-            .into_iter()
-            .filter(|connection| held.holds(connection.shard) && is_kept_up(connection))
-            .map(|connection| (connection.id, connection))
-            .collect();
-        let gone: Vec<ConnectionId> = plan.keepers.keys().filter(|id| !mine.contains_key(id)).copied().collect();
-        for id in gone {
-            plan.remove(id);
-            self.registrar.forget(id);
+        let is_mine = |connection: &Connection| held.holds(connection.shard) && is_kept_up(connection);
+        let mut known = 0;
+        let fresh = self.catalog.select(|connection| {
+            if !is_mine(connection) {
+                return false;
+            }
+            let keeper = plan.keepers.get(&connection.id);
+            known += usize::from(keeper.is_some());
+            keeper.is_none_or(|keeper| !Arc::ptr_eq(&keeper.connection, connection))
+        });
+        // Of many thousands, hardly ever any is gone.
+        if known < plan.keepers.len() {
+            let is_gone = |id: &&ConnectionId| self.catalog.get(**id).is_none_or(|connection| !is_mine(&connection));
+            let gone: Vec<ConnectionId> = plan.keepers.keys().filter(is_gone).copied().collect();
+            for id in gone {
+                plan.remove(id);
+                self.registrar.forget(id);
+            }
         }
-        let is_current = |plan: &Plan, connection: &Arc<Connection>| {
-            plan.keepers.get(&connection.id).is_some_and(|keeper| Arc::ptr_eq(&keeper.connection, connection))
-        };
-        let mut fresh: Vec<Arc<Connection>> =
-            mine.into_values().filter(|connection| !is_current(plan, connection)).collect();
-        fresh.sort_unstable_by_key(|connection| connection.id);
         let (now, spread) = (Instant::now(), spread(fresh.len()));
         for (place, connection) in (0..).zip(fresh) {
             let (id, at) = (connection.id, now + spread * place);

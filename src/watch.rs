@@ -117,12 +117,11 @@ impl Watcher {
     /// The connections of this round: those that may be in trouble, those that have not been checked yet, the latest
     /// changed first, and of the others whose turn it is.
     fn chosen(&mut self, waiting: &HashSet<ConnectionId>) -> Vec<Arc<Connection>> {
-        let mut mine = self.services.catalog.all();
-        {
-            let held = self.shards.borrow();
-            let is_mine = |connection: &Connection| held.holds(connection.shard);
-            mine.retain(|connection| is_mine(connection) && connection.state != ConnectionState::Disconnected);
-        }
+        let held = self.shards.borrow().clone();
+        let mine = self
+            .services
+            .catalog
+            .select(|connection| held.holds(connection.shard) && connection.state != ConnectionState::Disconnected);
         let posted = self.alerts.as_ref().and_then(|alerts| alerts.ledger.as_ref());
         let told = [Some(&self.logged), posted].into_iter().flatten().flat_map(Ledger::told);
         let told: HashSet<ConnectionId> = told.map(|(id, _)| id).collect();

@@ -9,8 +9,7 @@ use onetribe_relay::{
     inbox::{ConnectionState, InboxError, NewConnection},
     services::Services,
     spec::{
-        BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, Origin, SourceSpec,
-        keyring::{destination_mark, new_hook_key},
+        BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, Origin, SourceSpec, keyring::new_hook_key,
     },
 };
 use sandbox::{
@@ -111,21 +110,8 @@ async fn connect(variables: &[(String, String)], count: usize, destination: &str
     let made: Result<Vec<()>, InboxError> = stream::iter(1..=count)
         .map(|number| {
             let (spec, hook_key) = (spec_of(number, destination), new_hook_key());
-            let destination = spec.destination.as_ref().expect("it has one");
-            let new = NewConnection {
-                origin: spec.origin,
-                state: ConnectionState::Active,
-                name: spec.name.clone(),
-                source_kind: spec.source.kind(),
-                store: spec.source.store(),
-                destination_kind: Some(destination.kind()),
-                destination_host: Some(destination.host()),
-                destination_mark: Some(destination_mark(&hook_key, destination)),
-                sealed: Some(services.catalog.keyring().seal(&hook_key, &spec).expect("there is a key")),
-                hook_key,
-                token_digest: None,
-                known_revision: None,
-            };
+            let sealed = services.catalog.keyring().seal(&hook_key, &spec).expect("there is a key");
+            let new = NewConnection::of(&spec, ConnectionState::Active, hook_key, Some(sealed));
             let inbox = services.inbox.clone();
             async move { inbox.create_connection(new, Timestamp::now()).await.map(drop) }
         })

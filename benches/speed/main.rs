@@ -46,9 +46,7 @@ fn main() -> ExitCode {
         if is_wanted("inbox") {
             inbox::measure(&mut figures).await;
         }
-        if is_wanted("relay") {
-            relay::measure(&mut figures).await;
-        }
+        relay::measure(&mut figures, |part| is_wanted("relay") || is_wanted(part)).await;
         if is_wanted("scale") {
             scale::measure(&mut figures).await;
         }

@@ -7,7 +7,7 @@ use onetribe_relay::{
     connection::request::ConnectionRequest,
     inbox::{ConnectionState, InboxError, NewConnection},
     services::Services,
-    spec::keyring::{destination_mark, new_hook_key},
+    spec::keyring::new_hook_key,
 };
 use sandbox::{StoreConfig, stores::CREDENTIALS_KEY};
 use serde_json::{Value, json};
@@ -78,20 +78,8 @@ pub async fn connect(
         .map(|number| {
             let spec = ConnectionRequest::from_value(&request(number, destination), &rules).expect("it is right").spec;
             let hook_key = new_hook_key();
-            let new = NewConnection {
-                origin: spec.origin,
-                state,
-                name: spec.name.clone(),
-                source_kind: spec.source.kind(),
-                store: spec.source.store(),
-                destination_kind: spec.destination.as_ref().map(|destination| destination.kind()),
-                destination_host: spec.destination.as_ref().map(|destination| destination.host()),
-                destination_mark: spec.destination.as_ref().map(|destination| destination_mark(&hook_key, destination)),
-                sealed: Some(services.catalog.keyring().seal(&hook_key, &spec).expect("there is a key")),
-                known_revision: None,
-                hook_key: hook_key.clone(),
-                token_digest: None,
-            };
+            let sealed = services.catalog.keyring().seal(&hook_key, &spec).expect("there is a key");
+            let new = NewConnection::of(&spec, state, hook_key.clone(), Some(sealed));
             let config = StoreConfig::numbered(number);
             let path = format!("/webhooks/{hook_key}");
             let store = Store { path, hash: config.hash, secret: config.client_secret };

@@ -110,26 +110,46 @@ impl Sides {
     }
 }
 
-/// Measures all of it.
-pub async fn measure(figures: &mut Figures) {
-    acknowledgements(figures).await;
-    whole_way(figures).await;
-    steady(figures).await;
-    at_rest(figures).await;
-    after_a_crash(figures).await;
+/// Measures all of it, or what is named: `acknowledgements`, `whole-way`, `steady`, `rest`, `crash`.
+pub async fn measure(figures: &mut Figures, is_wanted: impl Fn(&str) -> bool) {
+    if is_wanted("acknowledgements") {
+        acknowledgements(figures).await;
+    }
+    if is_wanted("whole-way") {
+        whole_way(figures).await;
+    }
+    if is_wanted("steady") {
+        steady(figures).await;
+    }
+    if is_wanted("rest") {
+        at_rest(figures).await;
+    }
+    if is_wanted("crash") {
+        after_a_crash(figures).await;
+    }
+}
+
+/// A contestant between sides of its own, and what each round has shown of it.
+type Started<R> = (Contestant, Sides, Process, Vec<R>);
+
+/// A peer and the relays beside it, started.
+async fn started<R>(peer: Contestant, prepare: impl Fn(&Sides)) -> Vec<Started<R>> {
+    let mut started = Vec::new();
+    for contestant in [peer].into_iter().chain(Contestant::relays()) {
+        let sides = Sides::new();
+        prepare(&sides);
+        let process = contestant.start(&sides).await;
+        started.push((contestant, sides, process, Vec::new()));
+    }
+    started
 }
 
 /// Kept acknowledgements a second, while the store is down so that nothing else is done.
 async fn acknowledgements(figures: &mut Figures) {
     let (rounds, each) = (amount(11, 3), amount(20_000, 4_000));
     figures.heading("one store: acknowledgements a second at 64 connections, nothing else being done");
-    let mut contestants = Vec::new();
-    for contestant in [Contestant::bare()].into_iter().chain(Contestant::relays()) {
-        let sides = Sides::new();
-        sides.store.fault(Fault::new(Operation::Any, Action::Status(503)));
-        let process = contestant.start(&sides).await;
-        contestants.push((contestant, sides, process, Vec::new()));
-    }
+    let is_down = |sides: &Sides| sides.store.fault(Fault::new(Operation::Any, Action::Status(503)));
+    let mut contestants = started(Contestant::bare(), is_down).await;
     for _ in 0..rounds {
         for (_, sides, process, rates) in &mut contestants {
             let requests = sides.callbacks(each, false);
@@ -159,12 +179,7 @@ struct Whole {
 async fn whole_way(figures: &mut Figures) {
     let (rounds, each) = (amount(5, 2), amount(20_000, 3_000));
     figures.heading("one store: everything going on, from webhook to destination");
-    let mut contestants = Vec::new();
-    for contestant in [Contestant::bound()].into_iter().chain(Contestant::relays()) {
-        let sides = Sides::new();
-        let process = contestant.start(&sides).await;
-        contestants.push((contestant, sides, process, Vec::new()));
-    }
+    let mut contestants = started(Contestant::bound(), |_| {}).await;
     for _ in 0..rounds {
         for (_, sides, process, rounds) in &mut contestants {
             let requests = sides.callbacks(each, true);
@@ -205,12 +220,7 @@ async fn whole_way(figures: &mut Figures) {
 async fn steady(figures: &mut Figures) {
     let (rounds, each) = (amount(5, 2), amount(2_500, 1_000));
     figures.heading("one store: 99th percentile of the acknowledgement at 500 a second");
-    let mut contestants = Vec::new();
-    for contestant in [Contestant::bound()].into_iter().chain(Contestant::relays()) {
-        let sides = Sides::new();
-        let process = contestant.start(&sides).await;
-        contestants.push((contestant, sides, process, Vec::new()));
-    }
+    let mut contestants = started(Contestant::bound(), |_| {}).await;
     for _ in 0..rounds {
         for (_, sides, process, percentiles) in &mut contestants {
             let requests = sides.callbacks(each, true);

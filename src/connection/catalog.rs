@@ -308,6 +308,12 @@ impl<T> Catalog<T> {
         self.live.read().by_id.values().map(|entry| entry.value.clone()).collect()
     }
 
+    /// Those of all connections that `keep` is true of, by number. Webhooks may wait for it.
+    pub fn select(&self, mut keep: impl FnMut(&Arc<T>) -> bool) -> Vec<Arc<T>> {
+        let live = self.live.read();
+        live.by_id.values().map(|entry| &entry.value).filter(|value| keep(value)).cloned().collect()
+    }
+
     /// How many there are, ended ones too.
     pub fn len(&self) -> usize {
         self.live.read().by_id.len()

@@ -92,24 +92,7 @@ fn destination(spec: &ConnectionSpec) -> Option<(DestinationKind, String, Vec<u8
 }
 
 fn new(spec: &ConnectionSpec) -> NewConnection {
-    let (kind, host, mark) = match destination(spec) {
-        Some((kind, host, mark)) => (Some(kind), Some(host), Some(mark)),
-        None => (None, None, None),
-    };
-    NewConnection {
-        origin: Origin::Environment,
-        state: ConnectionState::Active,
-        name: spec.name.clone(),
-        source_kind: spec.source.kind(),
-        store: spec.source.store(),
-        destination_kind: kind,
-        destination_host: host,
-        destination_mark: mark,
-        hook_key: hook_key(spec),
-        token_digest: None,
-        sealed: None,
-        known_revision: None,
-    }
+    NewConnection::of(spec, ConnectionState::Active, hook_key(spec), None)
 }
 
 /// What of a row differs from what the environment says now.

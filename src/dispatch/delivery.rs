@@ -117,7 +117,10 @@ impl Lane {
                 drop(slot);
                 self.settle(claim, outcome).await;
                 self.under_way().remove(&id);
-                self.shared.moved.add([self.connection.id]);
+                // While others of the list take every slot that comes free, there is no turn to be had.
+                if self.slots.available_permits() > 0 {
+                    self.shared.moved.add([self.connection.id]);
+                }
             })
             .await;
     }

@@ -26,8 +26,10 @@ use crate::{
     source::{CallPermit, plan::Call},
 };
 
-/// How many waiting objects are looked at to plan the next calls.
+/// How many waiting objects are looked at to plan the next calls, at most.
 const LOOKED_AT: u32 = 2000;
+/// And for each of these calls: enough to find neighbours for one list.
+const LOOKED_AT_EACH: u32 = 500;
 /// The pause after nothing of what is due could be claimed: others are at it.
 pub(super) const OTHERS_PAUSE: Duration = Duration::from_millis(50);
 /// A lease outlasts the timeouts of what is done under it by this much.
@@ -194,30 +196,37 @@ impl Lane {
         if let Gate::Closed(wait) = self.gate(link, true, &Side::ALL) {
             return Ok(Some(wait));
         }
-        let mut due = self.shared.inbox.due(self.connection.id, wall, LOOKED_AT).await?;
+        // Nor while the store's quota has none left. What is taken and not needed goes back.
+        let mut permits = match link.source.try_take(u32::try_from(free).unwrap_or(u32::MAX)) {
+            Ok(permits) => permits,
+            Err(until) => return Ok(Some(Wait::Until(until))),
+        };
+        let looked_at = LOOKED_AT_EACH.saturating_mul(u32::try_from(permits.len()).unwrap_or(u32::MAX));
+        let mut due = self.shared.inbox.due(self.connection.id, wall, looked_at.min(LOOKED_AT)).await?;
+        let looked_at_all = due.len() < looked_at as usize;
         {
             let under_way = self.under_way();
             due.retain(|due| !under_way.contains(&due.id));
         }
         if due.is_empty() {
-            return self.nothing_due(link, wall).await.map(Some);
+            drop(permits);
+            return match looked_at_all {
+                true => self.nothing_due(link, wall).await.map(Some),
+                false => Ok(Some(Wait::Moved)),
+            };
         }
         let is_probe = match self.gate(link, due.iter().any(|due| !due.has_failed), &Side::ALL) {
             Gate::Open => false,
             Gate::Probe => true,
             Gate::Closed(wait) => return Ok(Some(wait)),
         };
-        let (calls, room) = if is_probe { (1, 1) } else { (free.min(due.len()), self.room()) };
+        let (calls, room) = if is_probe { (1, 1) } else { (permits.len().min(due.len()), self.room()) };
         if room == 0 {
             return Ok(Some(Wait::Moved));
         }
         // Slots are taken before anything is claimed: a claim that waits for a slot only keeps others from it.
         let slots = self.take_slots(calls).await;
-        let calls = slots.len();
-        let permits = match link.source.try_take(u32::try_from(calls).unwrap_or(u32::MAX)) {
-            Ok(permits) => permits,
-            Err(until) => return Ok(Some(Wait::Until(until))),
-        };
+        permits.truncate(slots.len());
         let planned = link.source.plan(&due, &self.hints().pages, permits.len(), room);
         let claims = self.claim(&planned, wall).await?;
         if claims.iter().all(Vec::is_empty) {

@@ -1,9 +1,15 @@
 //! Connections as the database keeps them: what is not secret in plain columns, everything else sealed.
 
-use crate::spec::{DestinationKind, Origin, SourceKind, codes, keyring::Sealed};
 use serde::Serialize;
 
-use crate::{clock::Timestamp, object::ConnectionId};
+use crate::{
+    clock::Timestamp,
+    object::ConnectionId,
+    spec::{
+        ConnectionSpec, DestinationKind, DestinationSpec, Origin, SourceKind, codes,
+        keyring::{Sealed, destination_mark},
+    },
+};
 
 /// What happens with a connection's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -111,6 +117,27 @@ pub struct NewConnection {
     pub sealed: Option<Sealed>,
     /// See [`ConnectionUpdate::known_revision`].
     pub known_revision: Option<i64>,
+}
+
+impl NewConnection {
+    /// A connection by its spec, as far as columns of their own keep it; the spec itself in `sealed`.
+    pub fn of(spec: &ConnectionSpec, state: ConnectionState, hook_key: String, sealed: Option<Sealed>) -> Self {
+        let destination = spec.destination.as_ref();
+        Self {
+            origin: spec.origin,
+            state,
+            name: spec.name.clone(),
+            source_kind: spec.source.kind(),
+            store: spec.source.store(),
+            destination_kind: destination.map(DestinationSpec::kind),
+            destination_host: destination.map(DestinationSpec::host),
+            destination_mark: destination.map(|destination| destination_mark(&hook_key, destination)),
+            hook_key,
+            token_digest: None,
+            sealed,
+            known_revision: None,
+        }
+    }
 }
 
 /// What of a connection is to change; `None` leaves as it is.

@@ -138,7 +138,7 @@ fn connection_of_store(relay: &Relay, store_hash: &str) -> Option<Arc<Connection
             && connection.source_kind == SourceKind::BigCommerce
             && connection.store == store_hash
     };
-    let found = relay.services.catalog.all().into_iter().filter(is_the_stores);
+    let found = relay.services.catalog.select(is_the_stores).into_iter();
     found.min_by_key(|connection| (connection.state == ConnectionState::Disconnected, connection.id))
 }
 
