@@ -14,13 +14,13 @@ RUN mkdir -p benches/attack benches/faults benches/rooms benches/speed src sandb
     && echo 'fn main() {}' > src/main.rs \
     && touch benches/attack/main.rs benches/faults/main.rs benches/rooms/main.rs benches/speed/main.rs \
     && touch src/lib.rs sandbox/src/lib.rs tests/it/main.rs \
-    && cargo build --locked --release --package onetribe-relay
+    && cargo build --locked --profile dist --package onetribe-relay
 
 # Then the relay itself. Copied files keep their times, which may be older than the empty sources' build: touched, they count as new.
 COPY migrations migrations
 COPY src src
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --locked --release --package onetribe-relay \
+    && cargo build --locked --profile dist --package onetribe-relay \
     && mkdir /data /backup
 
 FROM gcr.io/distroless/cc-debian12:nonroot
@@ -34,7 +34,7 @@ LABEL org.opencontainers.image.title="onetribe-relay" \
 ARG REVISION=unknown VERSION=unknown
 LABEL org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.version="${VERSION}"
-COPY --from=build /src/target/release/onetribe-relay /usr/local/bin/onetribe-relay
+COPY --from=build /src/target/dist/onetribe-relay /usr/local/bin/onetribe-relay
 # The relay runs as 65532 and makes its database here. A new volume takes this folder's owner over.
 COPY --from=build --chown=65532:65532 /data /data
 # Here `backup` may make its copies. They go with the container, unless a folder of the host's is mounted.
