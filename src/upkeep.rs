@@ -4,6 +4,7 @@
 //! a connection in between costs nothing.
 
 mod housekeeping;
+mod pace;
 mod past_orders;
 mod polls;
 
@@ -29,16 +30,11 @@ use crate::{
     retry::Backoff,
     spec::Origin,
 };
+use pace::{spread, until_next};
 use polls::StorePoll;
 
 /// Polls, and looks at hooks, under way at once.
 const SIDE_BY_SIDE: usize = 32;
-/// Between the first times of two connections.
-const SPREAD: Duration = Duration::from_millis(20);
-/// The first times of many connections lie within this.
-const MOST_SPREAD: Duration = Duration::from_secs(60);
-/// So many are many: whoever has fewer does not wait for the last of them.
-const MANY: usize = 200;
 /// Between tries while a store's hooks cannot be looked after.
 const HOOKS_RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
 /// How long what is under way may go on when the relay stops.
@@ -92,8 +88,8 @@ pub struct Upkeep {
 }
 
 /// Who has what due when.
-#[derive(Default)]
 struct Plan {
+    began: Instant,
     keepers: HashMap<ConnectionId, Keeper>,
     due: BTreeSet<(Instant, ConnectionId, Chore)>,
     due_at: HashMap<(ConnectionId, Chore), Instant>,
@@ -103,6 +99,17 @@ struct Plan {
 }
 
 impl Plan {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            keepers: HashMap::new(),
+            due: BTreeSet::new(),
+            due_at: HashMap::new(),
+            running: HashSet::new(),
+            again: HashSet::new(),
+        }
+    }
+
     fn set(&mut self, id: ConnectionId, chore: Chore, at: Instant) {
         self.clear(id, chore);
         self.due.insert((at, id, chore));
@@ -152,7 +159,7 @@ impl Upkeep {
     /// Runs until it is asked to stop. A store that is down delays its own chores and nothing else.
     pub async fn run(mut self, stop: CancellationToken) {
         let (mut changes, mut touched) = (self.catalog.changes(), self.catalog.touched());
-        let mut plan = Plan::default();
+        let mut plan = Plan::new();
         let mut running: JoinSet<Ended> = JoinSet::new();
         if self.settings.public_url.is_none() {
             tracing::warn!("{}", RegistrarError::NoPublicUrl);
@@ -305,15 +312,6 @@ impl Upkeep {
     }
 }
 
-/// Between the first times of so many connections: their polls go on in the same distances.
-fn spread(connections: usize) -> Duration {
-    match u32::try_from(connections) {
-        Ok(count) if connections >= MANY => MOST_SPREAD / count,
-        Ok(_) => SPREAD,
-        Err(_) => Duration::ZERO,
-    }
-}
-
 /// Whether anything is done for a connection: ended ones are left alone.
 fn is_kept_up(connection: &Connection) -> bool {
     connection.state != ConnectionState::Disconnected && connection.link.is_some()
@@ -334,6 +332,10 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended)
         }
     }
     let is_due_again = chore == Chore::PastOrders && plan.again.remove(&id);
+    let next = match chore {
+        Chore::Poll => next.map(|interval| until_next(id, plan.keepers.len(), interval, plan.began.elapsed())),
+        _ => next,
+    };
     if let Some(next) = if is_due_again { Some(Duration::ZERO) } else { next }
         && !plan.due_at.contains_key(&(id, chore))
     {
