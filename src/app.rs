@@ -2,6 +2,7 @@
 
 mod error;
 mod listen;
+mod stream;
 
 use std::{io, net::SocketAddr, sync::Arc};
 

@@ -7,11 +7,19 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use actix_http::{HttpService, Protocol as Http};
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
+use actix_web::{
+    App,
+    dev::{AppConfig, Server},
+    middleware::from_fn,
+    rt::net::TcpStream,
+    web,
+};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::error::AppError;
+use super::{error::AppError, stream::ClientStream};
 use crate::web::{Relay, requests};
 
 /// Requests under way get this long to end when the relay stops.
@@ -19,15 +27,15 @@ const DRAIN_SECONDS: u64 = 20;
 /// Longer than the idle times of common proxies, so that none of them meets a connection that was just closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the head of a request may take to come.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long the end of a connection may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a
 /// second.
 const BACKLOG: i32 = 4096;
-/// What a connection may send before it is read, in bytes: requests that are sent one behind the other are all parsed
-/// at once, and kept, whoever sends them. The proxy in front is near, so that larger bodies lose no time.
-const RECEIVE_BUFFER: usize = 8 * 1024;
-/// An answer that the client does not read ends its connection after this.
-const UNREAD_TIME: Duration = Duration::from_secs(20);
+/// An answer that the client does not read ends its connection after this. The system looks at it only when it probes
+/// the client, less and less often: it may take twice as long and a little more.
+const UNREAD_TIME: Duration = Duration::from_secs(10);
 /// Files and sockets that are kept for the relay's own database and calls.
 const RESERVED_FILES: u64 = 400;
 /// Connections at once, however many files there may be.
@@ -48,28 +56,43 @@ pub(super) fn listen(
     let listener = bind(address).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
     let data = web::Data::new(relay);
-    let server =
-        HttpServer::new(move || App::new().wrap(from_fn(requests::logged)).app_data(data.clone()).configure(routes))
-            .on_connect(requests::connected)
+    let builder = Server::build()
+        .shutdown_timeout(DRAIN_SECONDS)
+        .max_concurrent_connections(connections_each(workers))
+        .disable_signals()
+        .workers(workers);
+    let stopping = builder.graceful_shutdown_signal();
+    let service = move || {
+        let stopping = stopping.clone();
+        let app = App::new().wrap(from_fn(requests::logged)).app_data(data.clone()).configure(routes);
+        let http = HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIME)
-            .shutdown_timeout(DRAIN_SECONDS)
-            .max_connections(connections_each(workers))
-            .disable_signals()
-            .workers(workers);
-    let server = server.listen(listener).map_err(fail)?.run();
+            .client_disconnect_timeout(LAST_WORDS)
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(|client: &ClientStream, known| requests::connected(known, client.is_closing()))
+            .finish(map_config(app, |()| AppConfig::default()));
+        let accept = |io: TcpStream| {
+            let peer = io.peer_addr().ok();
+            std::future::ready(Ok((ClientStream::new(io, UNREAD_TIME), Http::Http1, peer)))
+        };
+        fn_service(accept).and_then(http)
+    };
+    let server = builder.listen("http", listener, service).map_err(fail)?.run();
     Ok((server, port))
 }
 
 /// A listener that takes in a burst of new connections before they are looked at. Connections that it takes in inherit
-/// its bounds on what is unread.
+/// the bound on what their clients do not acknowledge.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     // A relay that starts again takes its port back at once.
     socket.set_reuse_address(true)?;
     socket.set_tcp_user_timeout(Some(UNREAD_TIME))?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

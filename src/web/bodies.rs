@@ -12,7 +12,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// So much of each body is free: a genuine webhook of BigCommerce has a few hundred bytes, and is always read.
 const FREE: usize = 4 * 1024;
 /// What all bodies together may take beyond that, in KiB.
-const TOTAL_KIB: usize = 32 * 1024;
+const TOTAL_KIB: usize = 16 * 1024;
 
 /// Bounds what is read of bodies that are not proven yet.
 pub(super) struct Unproven(Semaphore);

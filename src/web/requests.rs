@@ -1,9 +1,9 @@
 //! One id per request, in every log line that it causes and in its answer; and a line of its own for each.
 
 use std::{
-    any::Any,
     cell::Cell,
     io,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -43,15 +43,14 @@ pub(super) fn mark_proven(request: &HttpRequest) {
 
 /// What is known of one connection: whether it has been told that it is closed. The server underneath goes on to serve
 /// the requests that were sent before that was read, and keeps all answers in memory where nobody reads them.
-#[derive(Default)]
-struct Closing(Cell<bool>);
+struct Closing(Rc<Cell<bool>>);
 
 /// How long the last answer has to reach whoever has sent more requests behind it.
 const LAST_ANSWER_TIME: Duration = Duration::from_secs(1);
 
-/// Begins the record of a connection.
-pub(crate) fn connected(_: &dyn Any, connection: &mut Extensions) {
-    connection.insert(Closing::default());
+/// Begins the record of a connection; `is_closing` is set when it gets its last answer.
+pub(crate) fn connected(connection: &mut Extensions, is_closing: Rc<Cell<bool>>) {
+    connection.insert(Closing(is_closing));
 }
 
 fn is_closing(request: &HttpRequest) -> bool {
