@@ -124,7 +124,12 @@ pub(super) fn want_all(
     state: ObjectState,
     at: Timestamp,
 ) -> rusqlite::Result<u64> {
-    let condition = "connection_id = ?1 AND state IN (2, 3, 4) AND state = ?2";
+    // Rare states have a partial index; the planner uses it where the query repeats its condition.
+    let condition = match state {
+        ObjectState::Pending => return Ok(0),
+        ObjectState::Delivered => "connection_id = ?1 AND state = ?2",
+        _ => "connection_id = ?1 AND state IN (2, 3, 4) AND state = ?2",
+    };
     change_where(transaction, condition, &[&connection.0, &state.code()], |row| {
         row.raise(Raise { reason: Reason::Force, change: ChangeKind::Updated, at });
         true
