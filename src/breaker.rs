@@ -65,6 +65,8 @@ pub struct Breaker {
     down: Option<Down>,
     /// Set once a call has gone through.
     has_answered: bool,
+    /// When the last outage ended.
+    recovered_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -141,9 +143,13 @@ impl Breaker {
     }
 
     /// A call went through. True if the far side had been down: an outage is over.
-    pub fn succeeded(&mut self) -> bool {
+    pub fn succeeded(&mut self, now: Instant) -> bool {
         self.has_answered = true;
-        self.down.take().is_some()
+        let has_recovered = self.down.take().is_some();
+        if has_recovered {
+            self.recovered_at = Some(now);
+        }
+        has_recovered
     }
 
     /// A call failed through the far side's fault. True if that opened the breaker.
@@ -188,7 +194,12 @@ impl Breaker {
         self.down.as_ref().map(|down| (down.since, down.reason))
     }
 
-    /// The same, and whether it is known to be up.
+    /// When the last outage ended, if there was one since the start.
+    pub fn recovered_at(&self) -> Option<Instant> {
+        self.recovered_at
+    }
+
+    /// The same as [`Breaker::outage`], and whether it is known to be up.
     pub fn health(&self) -> Health<(Instant, Failure)> {
         match self.outage() {
             Some(outage) => Health::Trouble(outage),

@@ -6,7 +6,11 @@ mod facts;
 mod probes;
 mod public_address;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 
@@ -18,6 +22,7 @@ use crate::{
         facts::{AddressFault, Probe, ShopProblem, StoreLabel},
     },
     http::Failure,
+    inbox::Side,
     object::ConnectionId,
     services::Services,
 };
@@ -38,9 +43,18 @@ struct Probed {
     database_took: Duration,
     label: Option<StoreLabel>,
     shop: Option<ShopProblem>,
-    is_checked: bool,
+    checked_at: Option<Instant>,
+    /// The gravest that was seen when it was last looked at, and its title.
     trouble: Option<(Severity, String)>,
+    /// The sides that did not work then.
+    down: Vec<Side>,
+    /// How long what is known stands before it is asked again; `None` while nothing is broken.
+    recheck_after: Option<Duration>,
 }
+
+/// What is broken may be mended at any moment, and where no order waits nothing else would notice: it is asked again
+/// when it has lasted a quarter as long again, within these bounds.
+const RECHECK: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(900);
 
 /// Knows what checks have found, for as long as the process runs.
 #[derive(Debug, Default)]
@@ -82,8 +96,14 @@ impl Checker {
         let facts = facts::read(services, connection, &self.probed(connection)).await;
         let judgment = health::judge(&facts);
         let worst = judgment.conditions.iter().find(|condition| condition.severity > Severity::Info);
+        let broken = worst.filter(|condition| condition.severity == Severity::Error);
         self.note(connection, |probed| {
             probed.trouble = worst.map(|condition| (condition.severity, condition.title.clone()));
+            probed.down = Side::ALL.into_iter().filter(|side| judgment.is_down(*side)).collect();
+            probed.recheck_after = broken.map(|condition| {
+                let lasted = condition.since.map_or(Duration::ZERO, |since| facts.age(since));
+                (lasted / 4).clamp(*RECHECK.start(), *RECHECK.end())
+            });
         });
         Examined { facts, judgment }
     }
@@ -91,7 +111,7 @@ impl Checker {
     /// Runs all checks side by side, each within ten seconds, and judges. Sends no order anywhere.
     pub async fn check(&self, services: &Services, connection: &Connection) -> Examined {
         self.probe(services, connection, true).await;
-        self.note(connection, |probed| probed.is_checked = true);
+        self.note(connection, |probed| probed.checked_at = Some(Instant::now()));
         self.examine(services, connection).await
     }
 
@@ -103,7 +123,20 @@ impl Checker {
 
     /// Whether the checks have been run since the start, or the last change.
     pub fn has_checked(&self, connection: &Connection) -> bool {
-        self.ask(connection, |probed| probed.is_checked).unwrap_or(false)
+        self.ask(connection, |probed| probed.checked_at.is_some()).unwrap_or(false)
+    }
+
+    /// Whether something was broken when it was last looked at, and the checks were run too long ago to still say so.
+    pub fn is_recheck_due(&self, connection: &Connection) -> bool {
+        let is_due = |probed: &Probed| {
+            probed.checked_at.zip(probed.recheck_after).is_some_and(|(at, after)| at.elapsed() >= after)
+        };
+        self.ask(connection, is_due).unwrap_or(false)
+    }
+
+    /// Whether a side did not work when it was last looked at.
+    pub fn is_down(&self, connection: &Connection, side: Side) -> bool {
+        self.ask(connection, |probed| probed.down.contains(&side)).unwrap_or(false)
     }
 
     /// The gravest that was seen of a connection when it was last looked at: how grave it is, and its title.

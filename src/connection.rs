@@ -125,7 +125,7 @@ impl Link {
 
     /// Forgets whatever was seen of both sides, since another process may see, or has seen, more of them.
     pub fn forget_sides(&self) {
-        self.source.forget_credentials();
+        self.source.forget();
         for side in Side::ALL {
             *self.breaker(side) = Breaker::default();
         }

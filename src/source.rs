@@ -6,6 +6,7 @@ pub mod cut;
 pub mod hooks;
 mod page;
 pub mod plan;
+pub mod reach;
 pub mod woocommerce;
 
 pub use page::{ChangesRequest, Sort};
@@ -33,6 +34,7 @@ use bigcommerce::{
 };
 use hooks::{Hook, WantedHook};
 use plan::{Call, PageHints};
+use reach::Reach;
 
 /// A store's clock that disagrees with this machine's by less than this is left alone: what is known of it is as old as
 /// a call, and in whole seconds.
@@ -198,11 +200,19 @@ impl Source {
         }
     }
 
-    /// Forgets what was seen of the credentials.
-    pub fn forget_credentials(&self) {
+    /// Whether the store answers, by the calls of this connection.
+    pub fn reach(&self) -> Reach {
         match self {
-            Self::BigCommerce(store) => store.forget_credentials(),
-            Self::WooCommerce(shop) => shop.forget_credentials(),
+            Self::BigCommerce(store) => store.reach(),
+            Self::WooCommerce(shop) => shop.reach(),
+        }
+    }
+
+    /// Forgets what was seen of the store: whether it answers, and takes the credentials.
+    pub fn forget(&self) {
+        match self {
+            Self::BigCommerce(store) => store.forget(),
+            Self::WooCommerce(shop) => shop.forget(),
         }
     }
 

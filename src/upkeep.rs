@@ -346,11 +346,21 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended)
 /// Looks after one connection's hooks. False if that failed.
 async fn look_after(registrar: &Registrar, connection: &Connection) -> bool {
     let id = connection.id;
+    let known = registrar.health(id).trouble().map(|trouble| trouble.failure);
     match registrar.ensure(connection).await {
         Ok(_) => {}
         Err(RegistrarError::NoPublicUrl | RegistrarError::Disconnected) => return true,
         Err(error) => {
-            tracing::warn!(connection = %id, %error, "connection {id}: hooks could not be looked after: {error}");
+            // Logged when it begins, or becomes another.
+            if known.is_some() && registrar.health(id).trouble().map(|trouble| trouble.failure) == known {
+                tracing::debug!(connection = %id, %error, "connection {id}: hooks still cannot be looked after: {error}");
+            } else {
+                let name = &connection.name;
+                tracing::warn!(
+                    connection = %id, %error,
+                    "connection {id} ({name}): hooks could not be looked after: {error}; it is tried again soon"
+                );
+            }
             return false;
         }
     }

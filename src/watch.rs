@@ -36,7 +36,7 @@ const BREATH: Duration = Duration::from_millis(5);
 /// minutes.
 const LOOKS: usize = 100;
 /// Where there are more than that, so many of those that have not been checked since the start are checked in one
-/// round: a check calls both sides.
+/// round, and of those in trouble so many are checked again: a check calls both sides.
 const CHECKS: usize = 5;
 /// Between tries of an `ALERT_URL` that does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
@@ -105,11 +105,14 @@ impl Watcher {
         // Without it the others are looked at in turn all the same.
         let waiting = self.services.inbox.waiting().await.unwrap_or_default();
         let waiting: HashSet<ConnectionId> = waiting.into_iter().map(|(id, _)| id).collect();
+        let mut rechecks = CHECKS;
         for connection in self.chosen(&waiting) {
             if stop.is_cancelled() {
                 return;
             }
-            self.look(&connection).await;
+            let is_due = rechecks > 0 && self.checker.is_recheck_due(&connection);
+            rechecks -= usize::from(is_due);
+            self.look(&connection, is_due).await;
             tokio::time::sleep(BREATH).await;
         }
     }
@@ -150,9 +153,9 @@ impl Watcher {
             || self.services.registrar.health(connection.id).trouble().is_some()
     }
 
-    async fn look(&mut self, connection: &Connection) {
-        if !self.checker.has_checked(connection) {
-            // A page of a relay that has just started would otherwise know nothing.
+    async fn look(&mut self, connection: &Connection, is_recheck_due: bool) {
+        // A page of a relay that has just started would otherwise know nothing.
+        if is_recheck_due || !self.checker.has_checked(connection) {
             self.checker.check(&self.services, connection).await;
         }
         let examined = self.checker.examine(&self.services, connection).await;
@@ -202,7 +205,8 @@ impl Alerts {
                     let wait = RETRY.wait(self.failures, rand::random());
                     self.not_before = Instant::now() + wait;
                     let next = humanize::span(wait);
-                    tracing::warn!(%error, "ALERT_URL takes no alert ({error}), next try in {next}");
+                    let seen = humanize::failure(error.failure);
+                    tracing::warn!(%error, "ALERT_URL takes no alert ({seen}), next try in {next}");
                     break;
                 }
             }
@@ -222,7 +226,10 @@ fn log(connection: &Connection, message: &Message) {
         (Code::DiskLow, false, _) => tracing::warn!(condition, "{line}"),
         (Code::DiskLow, true, _) => tracing::info!(condition, "{line}"),
         (_, true, _) => tracing::info!(connection = %id, condition, "connection {id} ({name}): {line}"),
-        (_, false, Severity::Error) => tracing::error!(connection = %id, condition, "connection {id} ({name}): {line}"),
+        // The others are in order; this one waits for a person, as its own line said with the same weight.
+        (Code::OrderFailed, false, _) | (_, false, Severity::Error) => {
+            tracing::error!(connection = %id, condition, "connection {id} ({name}): {line}")
+        }
         (_, false, _) => tracing::warn!(connection = %id, condition, "connection {id} ({name}): {line}"),
     }
 }

@@ -208,6 +208,13 @@ impl Ticket for OpenRequest {
     }
 }
 
+/// Of what stands in no books.
+struct Look;
+
+impl Ticket for Look {
+    fn answered(self, _: u16) {}
+}
+
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.state.ledger.end(self.index, self.answered);
@@ -216,9 +223,11 @@ impl Drop for OpenRequest {
 }
 
 async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    // A look at whether anybody answers is no request for an order.
+    // A look at whether anybody answers is no request for an order, and only what befalls every request befalls it.
     if request.method() == Method::HEAD {
-        return HttpResponse::NotFound().finish();
+        let fault = state.faults.take(Operation::Any, None, "HEAD");
+        let refusal = fault.as_ref().and_then(Answer::of_fault);
+        return respond(refusal.unwrap_or_else(|| Answer::empty(404)), fault.as_ref(), Look);
     }
     let seen = order::revision_of(&body);
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());

@@ -49,7 +49,7 @@ pub(super) async fn read(services: &Services, connection: &Connection, probed: &
         facts.destination = DestinationFacts {
             outage: outage(link, Side::Destination, outages, at),
             answered_at: delivered_at,
-            recovered_at: None,
+            recovered_at: recovered_at(link, Side::Destination, at),
             probe: probed.destination.clone(),
         };
         let last_event_at = kept.as_ref().and_then(|kept| kept.orders.summary.last_event_at);
@@ -166,6 +166,11 @@ fn outage(link: &Link, side: Side, outages: &[Outage], at: Timestamp) -> Health<
     }
 }
 
+/// When the last outage of a side ended that this process has seen.
+fn recovered_at(link: &Link, side: Side, at: Timestamp) -> Option<Timestamp> {
+    link.breaker(side).recovered_at().map(|recovered| at.before(recovered.elapsed()))
+}
+
 fn store_facts(
     link: &Link,
     outages: &[Outage],
@@ -188,11 +193,14 @@ fn store_facts(
         }
     };
     let ahead = link.source.ahead_ms();
+    let reach = link.source.reach();
     StoreFacts {
         outage: outage(link, Side::Store, outages, at),
         credentials,
-        answered_at: delivered_at,
-        recovered_at: None,
+        silence: reach.silence(),
+        answered_at: delivered_at.max(reach.answered_at()),
+        delivered_at,
+        recovered_at: recovered_at(link, Side::Store, at),
         quota_closed_for: Some(closed_for).filter(|span| !span.is_zero()),
         clock_ahead_ms: Some(-ahead).filter(|ahead| *ahead != 0),
         probe: probed.store.clone(),

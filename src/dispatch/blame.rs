@@ -22,7 +22,7 @@ fn own_retry_at(wait: Duration) -> Timestamp {
 impl Lane {
     pub(super) async fn store_answered(&self) {
         let Some((link, _)) = self.link() else { return };
-        let has_recovered = link.breaker(Side::Store).succeeded();
+        let has_recovered = link.breaker(Side::Store).succeeded(Instant::now());
         if has_recovered {
             self.hints().store_is_back();
         }

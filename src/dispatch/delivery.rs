@@ -210,7 +210,7 @@ impl Lane {
         let began = Instant::now();
         match one_tribe.deliver(&claim.key.id, digest, snapshot.body, claim.lease_until).await {
             Ok(()) => {
-                let has_recovered = link.breaker(Side::Destination).succeeded();
+                let has_recovered = link.breaker(Side::Destination).succeeded(Instant::now());
                 self.hints().forwarded(&claim.key.id, began.elapsed());
                 self.recover(has_recovered, Side::Destination).await;
                 Outcome::Delivered { digest: Some(digest), fetched_at, forwarded: true }
@@ -219,7 +219,7 @@ impl Lane {
             Err(Undelivered::Failed(error)) => match retry::blame_forward(error.failure) {
                 ForwardBlame::Object => {
                     // It answers, and it judged the object: it is up.
-                    let has_recovered = link.breaker(Side::Destination).succeeded();
+                    let has_recovered = link.breaker(Side::Destination).succeeded(Instant::now());
                     self.recover(has_recovered, Side::Destination).await;
                     let failed = Failed { side: Side::Destination, failure: error.failure };
                     self.refused(claim, failed, error.retry_after)

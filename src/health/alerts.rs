@@ -21,6 +21,9 @@ use crate::{
 /// A condition is over when it is known not to hold for this long: one that comes and goes is one condition.
 pub const QUIET: Duration = Duration::from_secs(60);
 
+/// More orders that fail while others are still listed as failed are told of, no more often than this.
+const REMINDER: Duration = Duration::from_secs(3600);
+
 /// Stands for all connections in alerts about the process itself: no connection has this id.
 pub const RELAY: ConnectionId = ConnectionId(0);
 
@@ -48,13 +51,15 @@ type Key = (ConnectionId, Code);
 pub struct Ledger {
     told: BTreeSet<Key>,
     quiet_since: BTreeMap<Key, Timestamp>,
+    /// Of connections that have been told of failed orders: from when on, and beyond how many, they are told of again.
+    failed: BTreeMap<ConnectionId, (Timestamp, u64)>,
 }
 
 impl Ledger {
     /// As the database has it (`Inbox::alerts`). Codes that this relay does not know are passed over.
     pub fn read(rows: impl IntoIterator<Item = (ConnectionId, String)>) -> Self {
         let told = rows.into_iter().filter_map(|(connection, code)| Some((connection, Code::from_name(&code)?)));
-        Self { told: told.collect(), quiet_since: BTreeMap::new() }
+        Self { told: told.collect(), ..Self::default() }
     }
 
     /// What has been sent and is not over.
@@ -68,9 +73,11 @@ impl Ledger {
         let connection = facts.connection.id;
         let concerned = |key: &Key| key.0 == connection || key.0 == RELAY;
         self.quiet_since.retain(|key, _| !concerned(key) || (self.told.contains(key) && !judgment.may_hold(key.1)));
+        let more_failed = self.have_more_failed(facts);
         let begun = judgment.conditions.iter().filter(|condition| condition.alerts);
+        let is_again = |condition: &Condition| condition.code == Code::OrderFailed && more_failed;
         let mut due: Vec<Message> = begun
-            .filter(|condition| !self.told.contains(&key(connection, condition.code)))
+            .filter(|condition| !self.told.contains(&key(connection, condition.code)) || is_again(condition))
             .map(|condition| begin(&facts.connection, condition, page))
             .collect();
         for key in self.told.iter().filter(|key| concerned(key) && !judgment.may_hold(key.1)) {
@@ -82,6 +89,19 @@ impl Ledger {
         due
     }
 
+    /// Whether more orders of a connection have failed since it was last told of failed ones, if that is a while ago. A
+    /// person who resends some of them is told of the next that fails.
+    fn have_more_failed(&mut self, facts: &Facts) -> bool {
+        let (connection, failed) = (facts.connection.id, facts.summary().map_or(0, |summary| summary.failed));
+        if !self.told.contains(&(connection, Code::OrderFailed)) {
+            self.failed.remove(&connection);
+            return false;
+        }
+        let (from, count) = self.failed.entry(connection).or_insert((facts.at.after(REMINDER), failed));
+        *count = failed.min(*count);
+        failed > *count && facts.at >= *from
+    }
+
     /// A message has arrived.
     pub fn record(&mut self, message: &Message) {
         let key = (message.connection, message.code);
@@ -90,6 +110,8 @@ impl Ledger {
             self.quiet_since.remove(&key);
         } else {
             self.told.insert(key);
+            // Counted anew at the next look.
+            self.failed.remove(&message.connection);
         }
     }
 }
@@ -103,33 +125,47 @@ fn concerns_all(code: Code) -> bool {
     matches!(code, Code::StorageFailing | Code::DiskLow | Code::AdminTokenMissing | Code::LogLinesDropped)
 }
 
-/// `onetribe-relay, store abcde`
+/// `onetribe-relay, store Green Shop (abcde)`
 fn subject(connection: &ConnectionFacts, code: Code) -> String {
     if concerns_all(code) {
         return "onetribe-relay".to_owned();
     }
     let kind = if connection.source == SourceKind::BigCommerce { "store" } else { "shop" };
-    format!("onetribe-relay, {kind} {}", humanize::printable(&connection.store))
+    let (label, store) = (connection.store_label(), humanize::printable(&connection.store));
+    if label == store {
+        return format!("onetribe-relay, {kind} {store}");
+    }
+    format!("onetribe-relay, {kind} {label} ({store})")
 }
 
-fn with_page(text: String, page: Option<&str>) -> String {
-    match page {
-        Some(page) => format!("{text} Status page: {page}"),
-        None => text,
+/// Where to go on from here: the page, or the command that shows the same where no page can be reached; and the command
+/// for what a command puts right.
+fn onward(connection: ConnectionId, code: Code, page: Option<&str>) -> String {
+    let look = match page {
+        Some(page) => format!("Status page: {page}"),
+        None => format!("To see more: `onetribe-relay check --connection {connection}`"),
+    };
+    match code {
+        Code::OrderFailed => {
+            format!("{look} To resend: `onetribe-relay orders resend --state failed --connection {connection}`")
+        }
+        _ => look,
     }
 }
 
 fn begin(connection: &ConnectionFacts, condition: &Condition, page: Option<&str>) -> Message {
     let line = condition.line();
-    let text = format!("Alert: {}: {line}", subject(connection, condition.code));
+    let onward = onward(connection.id, condition.code, page);
+    let text = format!("Alert: {}: {line} {onward}", subject(connection, condition.code));
     let (connection, code) = key(connection.id, condition.code);
-    Message { connection, code, is_over: false, severity: condition.severity, line, text: with_page(text, page) }
+    Message { connection, code, is_over: false, severity: condition.severity, line, text }
 }
 
 fn end(connection: &ConnectionFacts, (told_of, code): Key, page: Option<&str>) -> Message {
     let line = over(connection, code);
-    let text = format!("Over: {}: {line}", subject(connection, code));
-    Message { connection: told_of, code, is_over: true, severity: Severity::Info, line, text: with_page(text, page) }
+    let page = page.map(|page| format!(" Status page: {page}")).unwrap_or_default();
+    let text = format!("Over: {}: {line}{page}", subject(connection, code));
+    Message { connection: told_of, code, is_over: true, severity: Severity::Info, line, text }
 }
 
 /// What is said when a condition is over.

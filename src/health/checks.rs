@@ -141,7 +141,7 @@ fn well(id: CheckId, facts: &Facts, judgment: &Judgment) -> (Status, String) {
 
 fn store_api(facts: &Facts) -> (Status, String) {
     let probed = facts.store.probe.as_ref().is_some_and(|probe| probe.outcome.is_ok());
-    if probed || facts.store.answered_at.is_some() || facts.store.credentials.is_well() {
+    if probed || facts.store.delivered_at.is_some() || facts.store.credentials.is_well() {
         let verb = if facts.connection.source == SourceKind::BigCommerce { "is right" } else { "are right" };
         return (Status::Pass, format!("The {} {verb} and may read orders.", facts.connection.credentials()));
     }
@@ -288,6 +288,7 @@ mod tests {
         let probe = |failure| {
             with(|facts| {
                 facts.store.probe = Some(Probe { at: NOW, took: Duration::ZERO, outcome: Err(failure) });
+                facts.store.credentials = Health::Unknown;
             })
         };
         let refused = Health::Trouble(Refusal::new(Failure::Status(401), ago(1)));

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     clock::Timestamp,
+    inbox::Side,
     object::ObjectId,
     spec::{DestinationKind, SourceKind},
 };
@@ -317,6 +318,19 @@ impl Judgment {
     /// What belongs to one check.
     pub fn of_check(&self, check: CheckId) -> impl Iterator<Item = &Condition> {
         self.conditions.iter().filter(move |condition| condition.check == check)
+    }
+
+    /// Whether a side does not work, so that nothing can be fetched from it or delivered to it.
+    pub fn is_down(&self, side: Side) -> bool {
+        let causes: &[Code] = match side {
+            Side::Store => {
+                &[Code::StoreDown, Code::StoreUnknown, Code::ShopNotHttps, Code::ShopRestOff, Code::ShopChallenge]
+            }
+            Side::Destination => {
+                &[Code::DestinationDown, Code::DestinationRefuses, Code::CallbackGone, Code::RetriesExhausted]
+            }
+        };
+        causes.iter().any(|code| self.find(*code).is_some_and(|condition| condition.severity == Severity::Error))
     }
 
     /// Whether `code` holds or may hold.

@@ -12,6 +12,7 @@ use crate::{
     http::Failure,
     inbox::{ConnectionState, Feed, HookRow, HookState, ObjectRow, PauseReason, Summary},
     object::ConnectionId,
+    source::reach::Silence,
     spec::{DestinationKind, Origin, SourceKind},
 };
 
@@ -235,8 +236,12 @@ pub struct StoreFacts {
     pub outage: Health<Trouble>,
     /// Whether it takes the credentials: answers of the API itself (401, 403, 404), with no success in between.
     pub credentials: Health<Refusal>,
-    /// When a call last succeeded.
+    /// The failures of all calls since the last answer, whoever made them.
+    pub silence: Option<Silence>,
+    /// When it last answered, whatever it said.
     pub answered_at: Option<Timestamp>,
+    /// When an order of it was last fetched and delivered.
+    pub delivered_at: Option<Timestamp>,
     /// When its last outage ended.
     pub recovered_at: Option<Timestamp>,
     /// How long its request quota is still used up.

@@ -69,7 +69,7 @@ fn orders_flow(condition: &Condition) -> bool {
 pub(super) fn is_proven(facts: &Facts) -> bool {
     let probed_store = facts.store.probe.as_ref().is_some_and(|probe| probe.outcome.is_ok());
     let probed_destination = facts.destination.probe.as_ref().is_some_and(|probe| probe.outcome.is_ok());
-    let store = facts.store.answered_at.is_some() || probed_store;
+    let store = facts.store.delivered_at.is_some() || facts.store.credentials.is_well() || probed_store;
     let destination = facts.destination.answered_at.is_some() || probed_destination;
     let has_delivered = facts.summary().is_some_and(|summary| summary.last_delivered_at.is_some());
     has_delivered || (store && destination)
@@ -145,7 +145,12 @@ mod tests {
                 "One step is left",
                 "payload URL is missing",
             ),
-            (with(|facts| facts.store.probe = None), Light::Amber, "Not checked yet", "has been checked"),
+            (
+                with(|facts| (facts.store.probe, facts.store.credentials) = (None, Health::Unknown)),
+                Light::Amber,
+                "Not checked yet",
+                "has been checked",
+            ),
         ] {
             let verdict = judged(&facts);
             assert_eq!((verdict.light, &*verdict.title), (light, title), "{verdict:?}");

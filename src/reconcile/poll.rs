@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use crate::{
     clock::Timestamp,
     http::{CallError, Failure},
+    humanize,
     inbox::InboxError,
     object::{Digest, ObjectId, Snapshot},
     source::{Sort, plan::PageSize},
@@ -34,7 +35,7 @@ const MOST_REPEATED: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     /// The store did not answer as it should.
-    #[error("the store: {0}")]
+    #[error("the store does not answer as it should ({})", humanize::failure(.0.failure))]
     Call(#[from] CallError),
     /// What was found cannot be kept.
     #[error(transparent)]

@@ -2,6 +2,7 @@
 
 use crate::{
     http::{CallError, Failure},
+    humanize,
     inbox::InboxError,
 };
 
@@ -21,7 +22,7 @@ pub enum RegistrarError {
     #[error("the store's API limit is used up, perhaps by another app: the relay waits its turn")]
     Quota,
     /// The store did not do as asked.
-    #[error("the store: {0}")]
+    #[error("the store does not answer as it should ({})", humanize::failure(.0.failure))]
     Call(CallError),
     /// The numbers of the hooks cannot be kept.
     #[error(transparent)]

@@ -31,6 +31,7 @@ use crate::{
     clock::{FarClock, Timestamp},
     http::{CallError, Failure, Http},
     metrics::Metrics,
+    source::reach::Reach,
     spec::{BigCommerceAuth, BigCommerceSpec},
 };
 use credentials::{Credentials, RefusedCredentials};
@@ -122,6 +123,7 @@ pub struct Store {
     /// Who asks for the deliveries of this connection.
     deliveries: Waiter,
     credentials: Mutex<Credentials>,
+    reach: Mutex<Reach>,
     /// Set once the store has answered that V2's hooks are gone.
     hooks_v3: AtomicBool,
     /// The store's clock, as its `Date` headers say.
@@ -154,23 +156,6 @@ impl Drop for Permit {
     }
 }
 
-/// What a store says of itself (`GET /v2/store`).
-#[derive(Debug, Clone, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct StoreInformation {
-    /// Its name.
-    pub name: String,
-    /// The address that shoppers know.
-    pub domain: String,
-    /// The same as a URL.
-    pub secure_url: String,
-    /// Where merchants work.
-    pub control_panel_base_url: String,
-}
-
-/// The largest description of a store that is taken.
-const MAX_INFORMATION: usize = 256 * 1024;
-
 /// A store's address cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store's API address cannot be used")]
@@ -202,6 +187,7 @@ impl Store {
             base,
             auth: spec.auth.clone(),
             credentials: Mutex::default(),
+            reach: Mutex::default(),
             hooks_v3: AtomicBool::new(is_v3),
             clock: Mutex::default(),
         })
@@ -322,6 +308,12 @@ impl Store {
         };
         let status = outcome.as_ref().map(|response| response.status().as_u16()).map_err(|error| error.failure);
         self.platform.metrics.store_call("bigcommerce", operation.label(), status);
+        let failure = match &outcome {
+            Ok(response) if crate::http::is_html(response.headers()) => Some(Failure::Html(response.status().as_u16())),
+            Ok(_) => None,
+            Err(error) => Some(error.failure),
+        };
+        self.reach.lock().observed(failure, Timestamp::now());
         outcome
     }
 
@@ -355,26 +347,21 @@ impl Store {
         self.clock.lock().ahead_ms(Instant::now(), Timestamp::now())
     }
 
-    /// What the store says of itself; the access token may lack the right to ask (403).
-    ///
-    /// # Errors
-    /// Whatever went wrong with the call.
-    pub async fn information(&self) -> Result<StoreInformation, CallError> {
-        let permit = self.take_urgent().await?;
-        let response = self.call(permit, Operation::Store, Method::GET, "v2/store", None).await?;
-        let body = crate::http::read_body(response, MAX_INFORMATION).await?;
-        serde_json::from_slice(crate::http::json_start(&body)).map_err(|_| Failure::NotJson.into())
-    }
-
     /// Whether the store takes the credentials, or since when and with which status it refuses them: 401, 403 where
     /// orders are read, or 404 where there is no such store.
     pub fn credentials(&self) -> Health<RefusedCredentials> {
         self.credentials.lock().health()
     }
 
-    /// Whether the store takes the credentials is not known any more.
-    pub fn forget_credentials(&self) {
+    /// Whether the store answers.
+    pub fn reach(&self) -> Reach {
+        *self.reach.lock()
+    }
+
+    /// What was seen of the store is not known any more.
+    pub fn forget(&self) {
         *self.credentials.lock() = Credentials::default();
+        *self.reach.lock() = Reach::default();
     }
 
     fn hooks_api(&self) -> HooksApi {

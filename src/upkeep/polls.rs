@@ -8,7 +8,9 @@ use crate::{
     clock::Timestamp,
     connection::Connection,
     destination::Destination,
+    humanize,
     inbox::InboxError,
+    object::ResourceName,
     reconcile::{LatestOrders, OrderFeed, Poll, PollError, PollTools, Polled, ResourcePoll, Turn},
     source::plan::PageSize,
 };
@@ -26,9 +28,36 @@ pub(super) struct StorePoll {
 
 enum Lists {
     /// Orders, for One Tribe; and whether they have been polled before.
-    Orders(Box<Poll<LatestOrders>>, bool),
+    Orders(Box<Poll<LatestOrders>>, bool, LoggedTrouble),
     /// Whatever a callback is told of.
-    Resources(Arc<Connection>, Vec<ResourcePoll>),
+    Resources(Arc<Connection>, Vec<(ResourcePoll, LoggedTrouble)>),
+}
+
+/// The trouble of a list that was logged last: it is logged when it begins or becomes another, and when it is over.
+#[derive(Debug, Default)]
+struct LoggedTrouble(Option<String>);
+
+impl LoggedTrouble {
+    fn failed(&mut self, connection: &Connection, list: &ResourceName, error: &PollError, interval: Duration) {
+        let (id, name, next) = (connection.id, &connection.name, humanize::span(interval));
+        let seen = error.to_string();
+        if self.0.as_ref() == Some(&seen) {
+            tracing::debug!(connection = %id, resource = %list, %error, "polling {list} still does not work: {error}");
+            return;
+        }
+        tracing::warn!(
+            connection = %id, resource = %list, %error,
+            "connection {id} ({name}): polling {list} does not work: {error}; it is tried again in {next}, and nothing is lost"
+        );
+        self.0 = Some(seen);
+    }
+
+    fn worked(&mut self, connection: &Connection, list: &ResourceName) {
+        if self.0.take().is_some() {
+            let (id, name) = (connection.id, &connection.name);
+            tracing::info!(connection = %id, resource = %list, "connection {id} ({name}): polling {list} works again");
+        }
+    }
 }
 
 impl StorePoll {
@@ -41,7 +70,7 @@ impl StorePoll {
     /// The connection as it was when this began.
     pub fn connection(&self) -> &Arc<Connection> {
         match &self.lists {
-            Lists::Orders(poll, _) => &poll.walk().0.connection,
+            Lists::Orders(poll, ..) => &poll.walk().0.connection,
             Lists::Resources(connection, _) => connection,
         }
     }
@@ -50,8 +79,8 @@ impl StorePoll {
     pub async fn once(&mut self, tools: &PollTools, interval: Duration) {
         self.turn.begin().await;
         match &mut self.lists {
-            Lists::Orders(poll, has_polled) => {
-                let missed = poll_orders(poll, interval).await;
+            Lists::Orders(poll, has_polled, logged) => {
+                let missed = poll_orders(poll, logged, interval).await;
                 // What the first poll finds may have changed while no relay was there to be told.
                 let link = poll.walk().0.connection.link.as_ref();
                 if let Some(link) = link.filter(|_| *has_polled && missed > 0) {
@@ -60,8 +89,8 @@ impl StorePoll {
                 *has_polled = true;
             }
             Lists::Resources(connection, polls) => {
-                for poll in polls {
-                    poll_resource(connection, poll, tools).await;
+                for (poll, logged) in polls {
+                    poll_resource(connection, poll, logged, tools, interval).await;
                 }
             }
         }
@@ -73,42 +102,61 @@ impl Lists {
     async fn new(connection: Arc<Connection>, tools: &PollTools, turn: &Arc<Turn>) -> Self {
         let link = connection.link.as_ref();
         if let Some(Destination::CloudElements(callback)) = link.and_then(|link| link.destination.as_ref()) {
-            let polls = callback.pollers().map(|poller| ResourcePoll::new(poller.clone(), turn.clone())).collect();
+            let polls = callback
+                .pollers()
+                .map(|poller| (ResourcePoll::new(poller.clone(), turn.clone()), LoggedTrouble::default()))
+                .collect();
             return Self::Resources(connection, polls);
         }
         let widest = link.map_or(1, |link| link.source.widest_page());
         let walk = LatestOrders::new(connection, tools.inbox.clone(), tools.retention, turn.clone());
         let kept = walk.0.state().await.ok().and_then(|feed| feed.page_size);
-        Self::Orders(Box::new(Poll::new(walk, PageSize::kept(widest, kept))), false)
+        Self::Orders(Box::new(Poll::new(walk, PageSize::kept(widest, kept))), false, LoggedTrouble::default())
     }
 }
 
-async fn poll_resource(connection: &Connection, poll: &mut ResourcePoll, tools: &PollTools) {
+async fn poll_resource(
+    connection: &Connection,
+    poll: &mut ResourcePoll,
+    logged: &mut LoggedTrouble,
+    tools: &PollTools,
+    interval: Duration,
+) {
     let polled = poll.once(connection, tools).await;
     let (id, resource) = (connection.id, poll.name());
     match polled {
-        Ok(polled) => tracing::debug!(
-            connection = %id, %resource, calls = polled.calls, news = polled.news,
-            "connection {id}: polled {resource}"
-        ),
-        Err(error) => tracing::warn!(
-            connection = %id, %resource, %error,
-            "connection {id}: polling {resource} stopped early, and goes on next time: {error}"
-        ),
+        Ok(polled) => {
+            logged.worked(connection, resource);
+            tracing::debug!(
+                connection = %id, %resource, calls = polled.calls, news = polled.news,
+                "connection {id}: polled {resource}"
+            );
+        }
+        Err(error) => logged.failed(connection, resource, &error, interval),
     }
 }
 
 /// Returns how many orders it has found that no webhook had told of.
-async fn poll_orders(poll: &mut Poll<LatestOrders>, interval: Duration) -> usize {
+async fn poll_orders(poll: &mut Poll<LatestOrders>, logged: &mut LoggedTrouble, interval: Duration) -> usize {
     let grace = (interval / 15).clamp(SETTLING, WEBHOOK_FIRST);
     let polled = poll.once(Timestamp::now().before(grace)).await;
-    let id = poll.walk().0.connection.id;
+    let (connection, orders) = (&poll.walk().0.connection, ResourceName::orders());
+    let id = connection.id;
     match &polled {
-        Ok(Polled { missed: 0, calls, .. }) => tracing::debug!(connection = %id, calls, "polled: nothing was missed"),
         Ok(Polled { missed, calls, .. }) => {
-            tracing::info!(connection = %id, missed, calls, "polled: found {missed} that no webhook brought");
+            logged.worked(connection, &orders);
+            match missed {
+                0 => tracing::debug!(connection = %id, calls, "connection {id}: polled: nothing was missed"),
+                _ => {
+                    let found = humanize::count(*missed as u64, "order");
+                    tracing::info!(
+                        connection = %id, missed, calls,
+                        "connection {id}: polling found {found} that no webhook had told of"
+                    );
+                }
+            }
         }
-        Err(error) => tracing::warn!(connection = %id, %error, "polling stopped early, and goes on next time: {error}"),
+        Err(error) => logged.failed(connection, &orders, error, interval),
     }
     if let Err(error) = note_poll(&poll.walk().0, poll.page_size(), polled.as_ref().err()).await {
         tracing::debug!(%error, "how polling went could not be noted: {error}");

@@ -152,7 +152,7 @@ fn connections(relay: &Relay, registry: &mut Registry) {
         states.get_or_create(&StateLabel { state: connection.state.name() }).inc();
         let Some(link) = connection.link.as_ref().filter(|_| held.holds(connection.shard)) else { continue };
         for side in Side::ALL {
-            if link.breaker(side).outage().is_none() {
+            if link.breaker(side).outage().is_none() && !relay.checker.is_down(&connection, side) {
                 continue;
             }
             down_count.get_or_create(&SideLabel { side: side.code() }).inc();

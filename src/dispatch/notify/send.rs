@@ -235,7 +235,7 @@ impl Lane {
         }
         tracing::debug!(%connection, notification = %id, count, "notification {id} has arrived");
         let Some((link, _)) = self.callback() else { return };
-        let has_recovered = link.breaker(Side::Destination).succeeded();
+        let has_recovered = link.breaker(Side::Destination).succeeded(std::time::Instant::now());
         self.recover(has_recovered || has_failed, Side::Destination).await;
     }
 

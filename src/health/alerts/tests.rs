@@ -61,6 +61,7 @@ fn one_message_when_it_begins_and_one_when_it_is_over() {
         "{second:?}"
     );
     ledger.record(&second[0]);
+    assert_eq!(due(&mut ledger, &at(10, failed(2))), []);
     assert_eq!(due(&mut ledger, &at(10, failed(50))), []);
     // Gone for a moment, and back: still the same.
     assert_eq!(due(&mut ledger, &at(15, failed(0))), []);
@@ -117,11 +118,45 @@ fn alerts_lead_to_the_page_and_connections_do_not_mix() {
     let mut ledger = Ledger::default();
     let facts = failed(1);
     let told = ledger.due(&facts, &judge(&facts), Some("https://relay.example/integration"));
-    assert!(told[0].text.ends_with("Status page: https://relay.example/integration"), "{told:?}");
+    assert!(
+        told[0].text.ends_with(
+            "Status page: https://relay.example/integration To resend: `onetribe-relay orders resend --state failed --connection 1`"
+        ),
+        "{told:?}"
+    );
+    let without = due(&mut ledger, &facts);
+    assert!(without[0].text.contains("To see more: `onetribe-relay check --connection 1`"), "{without:?}");
     ledger.record(&told[0]);
     let other = at(600, with(|facts| facts.connection.id = ConnectionId(2)));
     assert_eq!(due(&mut ledger, &other), []);
     assert_eq!(due(&mut ledger, &at(700, other)), []);
     let mut told = Ledger::read([(ConnectionId(1), "something_of_a_newer_relay".to_owned())]);
     assert_eq!((due(&mut told, &fine()), told), (vec![], Ledger::default()));
+}
+
+#[test]
+fn more_orders_that_fail_are_told_of_within_the_hour_and_a_restart_counts_anew() {
+    let mut ledger = Ledger::default();
+    let told = due(&mut ledger, &failed(2));
+    ledger.record(&told[0]);
+    assert_eq!(due(&mut ledger, &at(1, failed(2))), []);
+    // One is resent and arrives, another fails: as many as before, and still one more.
+    assert_eq!(due(&mut ledger, &at(1800, failed(1))), []);
+    assert_eq!(due(&mut ledger, &at(2000, failed(2))), []);
+    let again = due(&mut ledger, &at(3601, failed(2)));
+    assert_eq!((again.len(), again[0].is_over), (1, false));
+    ledger.record(&again[0]);
+    assert_eq!(due(&mut ledger, &at(3606, failed(2))), []);
+    assert_eq!(due(&mut ledger, &at(9000, failed(2))), [], "what is known is not repeated");
+    let mut ledger = Ledger::read([(ConnectionId(1), "order_failed".to_owned())]);
+    assert_eq!(due(&mut ledger, &at(9000, failed(2))), []);
+    assert_eq!(due(&mut ledger, &at(12_600, failed(3))).len(), 1);
+}
+
+#[test]
+fn a_store_is_called_what_it_calls_itself() {
+    let mut facts = failed(1);
+    facts.connection.label = Some(crate::health::facts::StoreLabel { name: "Green Shop".into(), ..Default::default() });
+    let told = due(&mut Ledger::default(), &facts);
+    assert!(told[0].text.starts_with("Alert: onetribe-relay, store Green Shop (abcde): "), "{told:?}");
 }

@@ -11,6 +11,7 @@ use crate::{
     },
     http::Failure,
     humanize,
+    source::reach::Silence,
     spec::SourceKind,
 };
 
@@ -62,10 +63,9 @@ fn explains(problem: ShopProblem) -> bool {
 /// The finding that no later success has taken back: answers about credentials before outages, outages before probes.
 fn finding(facts: &Facts) -> Option<Finding> {
     let store = &facts.store;
-    let answered = store.answered_at;
-    let stands = |at: Timestamp| answered.is_none_or(|answered| answered < at);
+    let stands = |at: Timestamp, success: Option<Timestamp>| success.is_none_or(|success| success < at);
     if let Health::Trouble(refusal) = store.credentials
-        && stands(refusal.last_at)
+        && stands(refusal.last_at, store.delivered_at)
     {
         let is_outage = store.outage.trouble().is_some();
         let (failure, since) = (refusal.failure, refusal.first_at);
@@ -75,10 +75,19 @@ fn finding(facts: &Facts) -> Option<Finding> {
         let is_confirmed = facts.age(outage.since) >= DOWN_TOO_LONG;
         return Some(Finding { failure: outage.failure, since: outage.since, is_outage: true, is_confirmed });
     }
+    if let Some(silence) = store.silence.filter(Silence::is_certain) {
+        let is_confirmed = facts.age(silence.since) >= DOWN_TOO_LONG;
+        return Some(Finding { failure: silence.failure, since: silence.since, is_outage: true, is_confirmed });
+    }
     let probe = store.probe.as_ref()?;
     let failure = probe.outcome.err().filter(|failure| failure.status() != Some(429))?;
-    let since = probe.at;
-    stands(since).then_some(Finding { failure, since, is_outage: false, is_confirmed: false })
+    // That it answers says nothing of what it lets the relay do.
+    let success = match failure {
+        Failure::Status(401 | 403 | 404 | 410) if store.credentials.is_well() => return None,
+        Failure::Status(401 | 403 | 404 | 410) => store.delivered_at,
+        _ => store.answered_at,
+    };
+    stands(probe.at, success).then_some(Finding { failure, since: probe.at, is_outage: false, is_confirmed: false })
 }
 
 fn condition(facts: &Facts, found: &Finding) -> Condition {

@@ -9,6 +9,7 @@ use super::judge;
 use crate::{
     http::Failure,
     inbox::{ConnectionState, HookState, ObjectState, PauseReason, Side, Summary},
+    source::reach::Silence,
     spec::{DestinationKind, Origin, SourceKind},
 };
 
@@ -34,7 +35,8 @@ fn what_is_well_has_no_conditions_and_what_is_unknown_is_not_well() {
     {
         assert!(judgment.unknown.contains(&code), "{code}");
     }
-    assert_eq!(codes(&with(|facts| facts.store.probe = None)), [Code::NotChecked]);
+    let unasked = with(|facts| (facts.store.probe, facts.store.credentials) = (None, Health::Unknown));
+    assert_eq!(codes(&unasked), [Code::NotChecked]);
 }
 
 #[test]
@@ -150,15 +152,32 @@ fn mistakes_in_settings_are_told_with_the_cure_of_their_origin() {
 #[test]
 fn what_is_known_to_work_replaces_an_older_finding() {
     let probe = |seconds, failure| Some(Probe { at: ago(seconds), took: Duration::ZERO, outcome: Err(failure) });
-    let mut facts = with(|facts| facts.store.probe = probe(60, Failure::Status(401)));
+    let mut facts = with(|facts| {
+        facts.store.credentials = Health::Unknown;
+        facts.store.probe = probe(60, Failure::Status(401));
+    });
     assert_eq!(codes(&facts), [Code::CredentialsRefused]);
     facts.store.answered_at = Some(ago(59));
+    assert_eq!(codes(&facts), [Code::CredentialsRefused], "that it answers proves no credentials");
+    facts.store.delivered_at = Some(ago(59));
     assert_eq!(codes(&facts), []);
-    facts.store.answered_at = Some(ago(61));
+    facts.store.delivered_at = Some(ago(61));
     assert_eq!(codes(&facts), [Code::CredentialsRefused]);
+    facts.store.credentials = Health::Well;
+    assert_eq!(codes(&facts), [], "orders have been read since");
     facts = with(|facts| facts.store.credentials = refusal(401, 100, 50, 3));
-    facts.store.answered_at = Some(ago(49));
+    facts.store.delivered_at = Some(ago(49));
     assert_eq!(codes(&facts), []);
+    facts = with(|facts| facts.store.probe = probe(60, Failure::Timeout));
+    assert_eq!(codes(&facts), [Code::StoreDown]);
+    facts.store.answered_at = Some(ago(59));
+    assert_eq!(codes(&facts), [], "whatever it answers, it is there");
+    let silence = |last_at| Some(Silence { since: ago(600), last_at, failure: Failure::Connect });
+    facts.store.silence = silence(ago(595));
+    assert_eq!(codes(&facts), [], "a single failure says nothing yet");
+    facts.store.silence = silence(ago(300));
+    assert_eq!(codes(&facts), [Code::StoreDown], "polls and hook looks tell as much as orders");
+    assert!(judge(&facts).is_down(Side::Store) && !judge(&facts).is_down(Side::Destination));
     facts = with(|facts| {
         facts.destination.probe = Some(Probe { at: ago(60), took: Duration::ZERO, outcome: Err(Failure::Connect) });
     });

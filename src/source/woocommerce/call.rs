@@ -181,6 +181,7 @@ impl Shop {
     }
 
     fn observe(&self, operation: Operation, outcome: Result<u16, Failure>) {
+        self.state.lock().reach.observed(outcome.err(), Timestamp::now());
         if let Some(observer) = &self.shops.observer {
             observer(operation, outcome);
         }

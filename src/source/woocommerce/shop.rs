@@ -20,9 +20,12 @@ use crate::{
     breaker::Health,
     clock::{FarClock, Timestamp},
     http::{CallError, Failure, Http},
-    source::bigcommerce::{
-        BadAddress,
-        credentials::{Credentials, RefusedCredentials},
+    source::{
+        bigcommerce::{
+            BadAddress,
+            credentials::{Credentials, RefusedCredentials},
+        },
+        reach::Reach,
     },
     spec::{WooCommerceSpec, normalized_shop},
 };
@@ -123,6 +126,7 @@ pub(super) struct State {
     /// When it was found that the shop lacks something of that.
     pub(super) dates_known: Option<Instant>,
     pub(super) credentials: Credentials,
+    pub(super) reach: Reach,
     pub(super) clock: FarClock,
     pub(super) disabled_hooks: Vec<i64>,
 }
@@ -156,6 +160,7 @@ impl Shop {
             dates: DateSupport::default(),
             dates_known: None,
             credentials: Credentials::default(),
+            reach: Reach::default(),
             clock: FarClock::default(),
             disabled_hooks: Vec::new(),
         };
@@ -219,9 +224,15 @@ impl Shop {
         self.state.lock().credentials.health()
     }
 
-    /// Whether the shop takes the keys is not known any more.
-    pub fn forget_credentials(&self) {
-        self.state.lock().credentials = Credentials::default();
+    /// Whether the shop answers.
+    pub fn reach(&self) -> Reach {
+        self.state.lock().reach
+    }
+
+    /// What was seen of the shop is not known any more.
+    pub fn forget(&self) {
+        let mut state = self.state.lock();
+        (state.credentials, state.reach) = (Credentials::default(), Reach::default());
     }
 
     /// How far the shop's clock is ahead of this machine's, in milliseconds, by its last answer; 0 before the first.

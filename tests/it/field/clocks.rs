@@ -314,3 +314,38 @@ async fn nobody_is_waited_for_as_long_as_years_because_he_asks_for_it() {
     }))
     .await;
 }
+
+/// Nothing waits, so nothing but the relay's own looks can find out that both sides are dead, and that they are back.
+#[actix_web::test]
+async fn sides_that_die_and_come_back_while_no_order_waits_are_noticed() {
+    let port = sandbox::relay::free_port().unwrap().to_string();
+    let settings = [("METRICS_PORT", &*port), ("RECONCILE_INTERVAL", "10m"), fast()[1], fast()[2]];
+    let mut timed = Timed::start(FAST, &settings).await;
+    timed.stop().await;
+    let dead = || Fault::new(Operation::Any, Action::Drop);
+    timed.world.store.fault(dead());
+    timed.world.sink.fault(dead());
+    timed.resume().await;
+    let down = async |expected: u8| {
+        let url = format!("http://127.0.0.1:{port}/metrics");
+        let began = Instant::now();
+        loop {
+            let text = timed.world.client.get(&url).send().await.unwrap().text().await.unwrap();
+            let is_so =
+                |side| text.contains(&format!("onetribe_relay_connections_down{{side=\"{side}\"}} {expected}\n"));
+            if is_so("store") && is_so("destination") {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "not {expected}: {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    down(1).await;
+    let (_, report) = timed.world.get("/integration/check").await;
+    assert_eq!(report["status"], "fail", "{report}");
+    timed.world.store.clear_faults();
+    timed.world.sink.clear_faults();
+    // Without a click, an order or a poll.
+    down(0).await;
+    timed.finish().await;
+}

@@ -34,7 +34,7 @@ async fn failed_orders_are_told_once_with_their_numbers_also_over_a_restart() {
     let mut world = World::start_with(&[("RETRY_MAX_AGE", "1s"), ("ALERT_URL", &receiver.url)]).await;
     let first = refused(&world).await;
     let texts = told(&receiver, 1).await;
-    assert!(texts[0].starts_with("Alert: onetribe-relay, store abcde: "), "{texts:?}");
+    assert!(texts[0].starts_with("Alert: onetribe-relay, store Sandbox Store (abcde): "), "{texts:?}");
     assert!(texts[0].contains(&first.to_string()) && texts[0].contains("/integration"), "{texts:?}");
     assert!(!texts[0].contains("sandbox-") && !texts[0].contains("secret-of-the-receiver"), "{texts:?}");
     refused(&world).await;

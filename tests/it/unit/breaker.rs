@@ -47,9 +47,9 @@ fn probes_come_soon_at_first_and_once_a_minute_at_the_cap() {
 fn a_success_closes_at_once_and_says_that_an_outage_is_over() {
     let now = Instant::now();
     let mut breaker = Breaker::default();
-    assert!(!breaker.succeeded(), "nothing was down");
+    assert!(!breaker.succeeded(Instant::now()), "nothing was down");
     assert!(breaker.failed(now, DOWN, Some(CAP), 0.5));
-    assert!(breaker.succeeded(), "even one that was under way before");
+    assert!(breaker.succeeded(Instant::now()), "even one that was under way before");
     assert_eq!((breaker.permit(now), breaker.outage()), (Permit::Go, None));
     assert!(breaker.failed(now, DOWN, None, 0.0), "and it opens again");
     assert_eq!(breaker.permit(now), Permit::Until(now + ms(500)), "from the beginning, without the old waits");
@@ -161,7 +161,7 @@ proptest! {
                     }
                     down.asked_until = down.asked_until.max(now + ms(asked.unwrap_or(0)));
                 }
-                Step::Succeed => prop_assert_eq!(breaker.succeeded(), model.take().is_some()),
+                Step::Succeed => prop_assert_eq!(breaker.succeeded(Instant::now()), model.take().is_some()),
                 Step::Undecided => {
                     breaker.probe_undecided();
                     if let Some(down) = &mut model { down.probing = false }
