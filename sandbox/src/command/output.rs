@@ -4,6 +4,10 @@ use std::{
     error::Error,
     fmt::Display,
     io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,25 +24,31 @@ pub struct Output {
     /// Cancelled when nobody reads any more.
     stop: CancellationToken,
     closed: CancellationToken,
+    /// The line before is an empty one.
+    has_gap: Arc<AtomicBool>,
 }
 
 impl Output {
     /// Cancels `stop` as soon as nobody reads any more (`| head`).
     pub fn new(stop: CancellationToken) -> Self {
-        Self { stop, closed: CancellationToken::new() }
+        Self { stop, closed: CancellationToken::new(), has_gap: Arc::default() }
     }
 
     /// Prints one line as it is.
     pub fn line(&self, text: impl Display) {
+        self.has_gap.store(false, Ordering::Relaxed);
         if !self.closed.is_cancelled() && writeln!(io::stdout().lock(), "{text}").is_err() {
             self.closed.cancel();
             self.stop.cancel();
         }
     }
 
-    /// Prints an empty line.
+    /// Prints an empty line, unless one has just been printed.
     pub fn gap(&self) {
-        self.line("");
+        if !self.has_gap.load(Ordering::Relaxed) {
+            self.line("");
+            self.has_gap.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Prints text, wrapped at words.
