@@ -236,9 +236,9 @@ pub struct StoreFacts {
     pub outage: Health<Trouble>,
     /// Whether it takes the credentials: answers of the API itself (401, 403, 404), with no success in between.
     pub credentials: Health<Refusal>,
-    /// The failures of all calls since the last answer, whoever made them.
+    /// What calls that read it have met since its last answer, whoever made them.
     pub silence: Option<Silence>,
-    /// When it last answered, whatever it said.
+    /// When it last answered such a call, whatever it said.
     pub answered_at: Option<Timestamp>,
     /// When an order of it was last fetched and delivered.
     pub delivered_at: Option<Timestamp>,

@@ -308,12 +308,15 @@ impl Store {
         };
         let status = outcome.as_ref().map(|response| response.status().as_u16()).map_err(|error| error.failure);
         self.platform.metrics.store_call("bigcommerce", operation.label(), status);
-        let failure = match &outcome {
-            Ok(response) if crate::http::is_html(response.headers()) => Some(Failure::Html(response.status().as_u16())),
-            Ok(_) => None,
-            Err(error) => Some(error.failure),
-        };
-        self.reach.lock().observed(failure, Timestamp::now());
+        // Hooks and what the store says of itself may work where its orders do not.
+        if matches!(operation, Operation::Order | Operation::Orders | Operation::Resource) {
+            let failure = match &outcome {
+                Ok(found) if crate::http::is_html(found.headers()) => Some(Failure::Html(found.status().as_u16())),
+                Ok(_) => None,
+                Err(error) => Some(error.failure),
+            };
+            self.reach.lock().observed(failure, Timestamp::now());
+        }
         outcome
     }
 

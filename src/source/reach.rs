@@ -1,4 +1,4 @@
-//! Whether a store answers at all, by every call made to it. Pure: the clock is an argument.
+//! Whether a store answers, by every call that reads its orders or other resources. Pure: the clock is an argument.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The whole relay held to its promises through random trouble: orders placed and changed, webhooks lost and doubled,
-//! outages on either side, refused orders, kills, clocks that jump, pauses, connections ended and taken up again. Then
-//! the trouble ends, and the books of every destination are examined.
+//! outages on either side, refused orders, kills, clocks that jump, pauses, connections ended and taken up again, the
+//! app uninstalled and installed again. Then the trouble ends, and the books of every destination are examined.
 //!
 //! A run is a number of rounds, each with a world and a seed of its own, which is printed. `PROMISES_SEED=…` repeats
 //! one round; `PROMISES_SECONDS=…` sets for how long new rounds are begun.

@@ -81,10 +81,11 @@ fn finding(facts: &Facts) -> Option<Finding> {
     }
     let probe = store.probe.as_ref()?;
     let failure = probe.outcome.err().filter(|failure| failure.status() != Some(429))?;
-    // That it answers says nothing of what it lets the relay do.
+    // That it answers says nothing of what it lets the relay do, nor of what it answers.
     let success = match failure {
         Failure::Status(401 | 403 | 404 | 410) if store.credentials.is_well() => return None,
         Failure::Status(401 | 403 | 404 | 410) => store.delivered_at,
+        Failure::NotJson | Failure::AnotherObject | Failure::TooLarge => store.delivered_at,
         _ => store.answered_at,
     };
     stands(probe.at, success).then_some(Finding { failure, since: probe.at, is_outage: false, is_confirmed: false })

@@ -80,7 +80,7 @@ pub enum Step {
     Resume {
         side: usize,
     },
-    /// The connection is ended, or taken up again.
+    /// The connection is ended (the app's by an uninstall), or taken up again.
     Disconnect {
         side: usize,
     },
@@ -133,9 +133,9 @@ fn draw(rng: &mut StdRng) -> Step {
         78..=79 => Step::Refuse { side, nth },
         80..=81 => Step::Clock { side, skew: rng.random_range(-60..=60) },
         82 => Step::LoseHooks { side },
-        83..=85 => Step::Pause { side },
-        86..=88 => Step::Resume { side },
-        89..=90 => Step::Disconnect { side },
+        83..=84 => Step::Pause { side },
+        85..=87 => Step::Resume { side },
+        88..=90 => Step::Disconnect { side },
         91..=93 => Step::Reconnect { side },
         94..=95 => Step::Kill { down: Duration::from_millis(rng.random_range(0..300)) },
         96 => Step::Restart,

@@ -10,10 +10,11 @@ use std::{
 
 use reqwest::Method;
 use sandbox::{
-    Action, Event, Fault, OneTribeSim, Operation, Scope, Sender, SenderOptions, ShopConfig, ShopSim, StoreConfig,
-    StoreFarm, StoreSim, http,
+    Action, AppRegistration, ControlPanelSim, Event, Fault, OneTribeSim, Operation, Scope, Sender, SenderOptions,
+    ShopConfig, ShopSim, StoreConfig, StoreFarm, StoreSim,
+    app::variables,
+    http,
     relay::{ADMIN_TOKEN, free_port},
-    stores::variables,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,6 +26,8 @@ use super::{
 
 /// Far longer than anything takes that works, the leases of a killed process included.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The connection that the single-click app makes, and an uninstall ends; the others are the operator's.
+const APP: usize = 1;
 /// The shop's orders have ids that no store's have.
 const FIRST_SHOP_ORDER: i64 = 1_000_000_000_000;
 /// What is set differently from the defaults, so that minutes become seconds.
@@ -135,6 +138,7 @@ impl Side {
 
 pub struct World {
     farm: StoreFarm,
+    panel: ControlPanelSim,
     sides: Vec<Side>,
     sender: Sender,
     variables: Vec<(String, String)>,
@@ -173,7 +177,9 @@ impl World {
             let sink = OneTribeSim::start().unwrap();
             Side { shop, sink, id: 0, is_connected: false, excuses: Excuses::default() }
         };
-        let mut all = variables(&farm, folder.path(), port);
+        let panel = ControlPanelSim::start(&farm, AppRegistration::default()).unwrap();
+        panel.register_relay(&format!("http://127.0.0.1:{port}"));
+        let mut all = variables(&panel, &farm, folder.path(), port);
         all.extend(HURRY.map(|(name, value)| (name.to_owned(), value.to_owned())));
         all.extend(database.map(|url| ("DATABASE_URL".to_owned(), url)));
         // BigCommerce's retries in milliseconds, and so many of them that no outage uses them up.
@@ -182,6 +188,7 @@ impl World {
             sender: Sender::start_for(&farm.stores(), options),
             sides: shops.map(side).collect(),
             farm,
+            panel,
             variables: all,
             folder,
             port,
@@ -340,23 +347,55 @@ impl World {
         if !std::mem::take(&mut self.sides[side].is_connected) {
             return;
         }
-        let (status, answer) = self.ask(Method::DELETE, &format!("/connections/{}", self.sides[side].id), None).await;
-        assert_eq!((status, &answer["state"]), (200, &json!("disconnected")), "{answer}");
+        match &self.sides[side].shop {
+            Shop::BigCommerce(store) if side == APP => assert_eq!(self.panel.uninstall(store).await.unwrap(), 200),
+            _ => {
+                let path = format!("/connections/{}", self.sides[side].id);
+                let (status, answer) = self.ask(Method::DELETE, &path, None).await;
+                assert_eq!((status, &answer["state"]), (200, &json!("disconnected")), "{answer}");
+            }
+        }
         self.sides[side].excuses.cut_off.push(Instant::now());
     }
 
-    /// Connects it, again if it was; without a word from the store if that cannot be asked now.
+    /// Connects it, again if it was.
     async fn connect(&mut self, side: usize) {
+        let id = match &self.sides[side].shop {
+            Shop::BigCommerce(store) if side == APP => self.install(store, &self.sides[side].sink).await,
+            _ => self.connect_by_request(side).await,
+        };
+        let side = &mut self.sides[side];
+        assert!(side.id == 0 || side.id == id, "connection {} was taken up again as {id}", side.id);
+        (side.id, side.is_connected) = (id, true);
+    }
+
+    /// As a merchant does it: installs the app, and enters the payload URL on the page that comes.
+    async fn install(&self, store: &StoreSim, sink: &OneTribeSim) -> i64 {
+        let page = self.client.get(self.panel.install_url(store)).send().await.unwrap();
+        let (status, page) = (page.status().as_u16(), page.text().await.unwrap());
+        let token = page.split_once(r#"name="token" value=""#).and_then(|(_, rest)| rest.split_once('"'));
+        let token = token.unwrap_or_else(|| panic!("{status} {page}")).0;
+        let fields = [("token", token), ("destination", &sink.url())];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let form = self.client.post(self.url("/bigcommerce/app/destination")).body(body);
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        let answer = form.header("sec-fetch-site", "same-origin").header("origin", "null").send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+        let (_, all) = self.ask(Method::GET, "/connections", None).await;
+        let is_its = |one: &&Value| one["source"]["store"] == json!(store.config().hash);
+        let made = all["connections"].as_array().unwrap().iter().find(is_its);
+        made.unwrap_or_else(|| panic!("{all}"))["id"].as_i64().unwrap()
+    }
+
+    /// As an operator does it; without a word from the store if that cannot be asked now.
+    async fn connect_by_request(&self, side: usize) -> i64 {
         let request = self.sides[side].request();
         let (mut status, mut answer) = self.ask(Method::POST, "/connections", Some(&request)).await;
         if matches!(status, 422 | 502) {
             (status, answer) = self.ask(Method::POST, "/connections?verify=false", Some(&request)).await;
         }
         assert!(matches!(status, 200 | 201), "{status} {answer}");
-        let id = answer["id"].as_i64().unwrap();
-        let side = &mut self.sides[side];
-        assert!(side.id == 0 || side.id == id, "connection {} was taken up again as {id}", side.id);
-        (side.id, side.is_connected) = (id, true);
+        answer["id"].as_i64().unwrap()
     }
 
     /// Every fault is mended, every connection active.
@@ -423,6 +462,7 @@ impl World {
                 shop.stop().await;
             }
         }
+        self.panel.stop().await;
         self.farm.stop().await;
     }
 }
