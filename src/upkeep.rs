@@ -366,7 +366,7 @@ async fn look_after(registrar: &Registrar, connection: &Connection) -> bool {
     }
     match registrar.blocked(connection).await {
         Ok(Some(seconds)) => {
-            tracing::warn!(connection = %id, seconds, "the store has this relay's domain on its blocklist");
+            tracing::warn!(connection = %id, seconds, "connection {id}: BigCommerce has this relay's domain on its blocklist");
         }
         Ok(None) => {}
         // Not every account may ask this.

@@ -197,7 +197,9 @@ impl Alerts {
                 Ok(()) => {
                     self.failures = 0;
                     ledger.record(message);
-                    tracing::info!(connection = %connection.id, alert = message.code.name(), over = message.is_over, "alert sent");
+                    let (id, alert) = (connection.id, message.code.name());
+                    let what = if message.is_over { "that it is over" } else { "an alert" };
+                    tracing::info!(connection = %id, alert, over = message.is_over, "connection {id}: ALERT_URL was told {what}: {alert}");
                     kept = services.inbox.save_alert(message.connection, message.code.name(), !message.is_over).await;
                 }
                 Err(error) => {

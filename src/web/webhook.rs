@@ -247,7 +247,8 @@ async fn take_light(
     let (topic, event) = match verified.payload? {
         Payload::Order(event) => ("orders", event),
         Payload::ForeignStore => {
-            tracing::warn!(connection = %connection.id, "a genuine webhook of another store was dropped");
+            let id = connection.id;
+            tracing::warn!(connection = %id, "connection {id}: a genuine webhook of another store was dropped");
             return Ok(WebhookResult::ForeignStore);
         }
         Payload::NotAboutOrders { scope } => {

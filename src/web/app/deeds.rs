@@ -62,7 +62,8 @@ fn not_changed(relay: &Relay, form: &Form, error: &DirectoryError) -> HttpRespon
         }
         DirectoryError::Inbox(error) => unavailable(relay, error, texts.form.not_saved),
         error => {
-            tracing::error!(connection = %form.connection.id, %error, "the app could not change it: {error}");
+            let id = form.connection.id;
+            tracing::error!(connection = %id, %error, "connection {id}: the app could not change it: {error}");
             super::message(relay, actix_web::http::StatusCode::SERVICE_UNAVAILABLE, texts.form.not_saved)
         }
     }
@@ -124,7 +125,8 @@ pub(super) async fn destination(
         Ok(url) => url,
         Err(problem) => {
             // Never the URL: any part of it may be the token.
-            tracing::info!(connection = %form.connection.id, "a payload URL was refused: it {problem}");
+            let id = form.connection.id;
+            tracing::info!(connection = %id, "connection {id}: a payload URL was refused: it {problem}");
             let error = texts.payload_url_problem(problem, &relay.services.settings.one_tribe_hosts);
             let said = Said { destination_error: Some(error), ..Said::default() };
             return answer(&relay, app, &form.connection, &form, said).await;
@@ -270,7 +272,8 @@ async fn counted(relay: &Relay, form: &Form, since: Option<Timestamp>) -> Said {
             Said { notice, counted: Some((form.field("since").to_owned(), count.orders)), ..Said::default() }
         }
         Err(error) => {
-            tracing::warn!(connection = %connection.id, %error, "past orders could not be counted: {error}");
+            let id = connection.id;
+            tracing::warn!(connection = %id, %error, "connection {id}: past orders could not be counted: {error}");
             Said { backfill_error: Some(page.backfill_not_counted.to_owned()), ..Said::default() }
         }
     }

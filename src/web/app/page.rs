@@ -97,7 +97,8 @@ async fn offer(relay: &Relay, connection: &Connection) -> Offer {
     }
     let read = Offer::read(relay.services.inbox.as_ref(), connection.id).await;
     read.unwrap_or_else(|error| {
-        tracing::warn!(connection = %connection.id, %error, "whether past orders are offered is not known: {error}");
+        let id = connection.id;
+        tracing::warn!(connection = %id, %error, "connection {id}: past orders are not offered now: {error}");
         Offer::Closed
     })
 }
