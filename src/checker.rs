@@ -35,7 +35,9 @@ pub use public_address::{ECHO_PATH, proof};
 struct Probed {
     revision: i64,
     store: Option<Probe<Result<(), Failure>>>,
+    store_fails_since: Option<Timestamp>,
     destination: Option<Probe<Result<u16, Failure>>>,
+    destination_fails_since: Option<Timestamp>,
     public_address: Option<Probe<Result<(), AddressFault>>>,
     hooks_looked_at: Option<Timestamp>,
     hooks_took: Duration,

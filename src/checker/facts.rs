@@ -51,6 +51,7 @@ pub(super) async fn read(services: &Services, connection: &Connection, probed: &
             answered_at: delivered_at,
             recovered_at: recovered_at(link, Side::Destination, at),
             probe: probed.destination.clone(),
+            probes_fail_since: probed.destination_fails_since,
         };
         let last_event_at = kept.as_ref().and_then(|kept| kept.orders.summary.last_event_at);
         facts.webhooks = webhook_facts(link, last_event_at);
@@ -204,6 +205,7 @@ fn store_facts(
         quota_closed_for: Some(closed_for).filter(|span| !span.is_zero()),
         clock_ahead_ms: Some(-ahead).filter(|ahead| *ahead != 0),
         probe: probed.store.clone(),
+        probes_fail_since: probed.store_fails_since,
     }
 }
 

@@ -27,6 +27,11 @@ async fn timed<T>(call: impl Future<Output = Result<T, Failure>>) -> Probe<Resul
     Probe { at: Timestamp::now(), took: began.elapsed(), outcome }
 }
 
+/// Since when probes fail, after one more.
+fn fails_since<T>(before: Option<Timestamp>, probe: &Probe<Result<T, Failure>>) -> Option<Timestamp> {
+    probe.outcome.is_err().then(|| before.unwrap_or(probe.at))
+}
+
 impl Checker {
     /// Asks everybody, side by side; the destination only if `asks_destination`.
     pub(super) async fn probe(&self, services: &Services, connection: &Connection, asks_destination: bool) {
@@ -46,7 +51,10 @@ impl Checker {
                 Ok(()) => None,
                 Err(_) => diagnosis(link).await,
             };
-            self.note(connection, |probed| (probed.store, probed.shop) = (Some(found), problem));
+            self.note(connection, |probed| {
+                probed.store_fails_since = fails_since(probed.store_fails_since, &found);
+                (probed.store, probed.shop) = (Some(found), problem);
+            });
         };
         let label = async {
             if let Ok(Some(label)) = tokio::time::timeout(LIMIT, label(link)).await {
@@ -56,7 +64,10 @@ impl Checker {
         let destination = async {
             let Some(destination) = link.destination.as_ref().filter(|_| asks_destination) else { return };
             let found = timed(reach(services, link, destination)).await;
-            self.note(connection, |probed| probed.destination = Some(found));
+            self.note(connection, |probed| {
+                probed.destination_fails_since = fails_since(probed.destination_fails_since, &found);
+                probed.destination = Some(found);
+            });
         };
         let hooks = async {
             let began = Instant::now();

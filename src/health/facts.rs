@@ -250,6 +250,8 @@ pub struct StoreFacts {
     pub clock_ahead_ms: Option<i64>,
     /// The newest call that was to prove the right to read.
     pub probe: Option<Probe<Result<(), Failure>>>,
+    /// When the first of the failed ones in a row was answered that it is the last of.
+    pub probes_fail_since: Option<Timestamp>,
 }
 
 /// The destination.
@@ -263,6 +265,8 @@ pub struct DestinationFacts {
     pub recovered_at: Option<Timestamp>,
     /// The newest look whether somebody listens there: any status, or why there is none.
     pub probe: Option<Probe<Result<u16, Failure>>>,
+    /// When the first of the failed ones in a row was answered that it is the last of.
+    pub probes_fail_since: Option<Timestamp>,
 }
 
 /// The webhooks as the store has them.

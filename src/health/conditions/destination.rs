@@ -131,10 +131,12 @@ fn probed(facts: &Facts) -> Option<Condition> {
     };
     let code = if is_mistake { Code::DestinationRefuses } else { Code::DestinationDown };
     let title = format!("{name} cannot be reached");
+    let since = facts.destination.probes_fail_since.unwrap_or(probe.at);
     Some(
         Condition::new(code, severity, CheckId::Destination, title)
             .text(cause, waiting(facts), cure)
-            .since(probe.at)
+            .since(since)
+            .alerting(severity == Severity::Error && facts.age(since) >= DOWN_TOO_LONG)
             .action(Action::Check),
     )
 }

@@ -88,7 +88,8 @@ fn finding(facts: &Facts) -> Option<Finding> {
         Failure::NotJson | Failure::AnotherObject | Failure::TooLarge => store.delivered_at,
         _ => store.answered_at,
     };
-    stands(probe.at, success).then_some(Finding { failure, since: probe.at, is_outage: false, is_confirmed: false })
+    let since = store.probes_fail_since.unwrap_or(probe.at);
+    stands(probe.at, success).then_some(Finding { failure, since, is_outage: false, is_confirmed: false })
 }
 
 fn condition(facts: &Facts, found: &Finding) -> Condition {

@@ -181,7 +181,9 @@ fn what_is_known_to_work_replaces_an_older_finding() {
     facts = with(|facts| {
         facts.destination.probe = Some(Probe { at: ago(60), took: Duration::ZERO, outcome: Err(Failure::Connect) });
     });
-    assert_eq!(codes(&facts), [Code::DestinationDown]);
+    assert_eq!((codes(&facts), alerting(&facts)), (vec![Code::DestinationDown], vec![]));
+    facts.destination.probes_fail_since = Some(ago(300));
+    assert_eq!(alerting(&facts), [Code::DestinationDown], "one look after the other for five minutes");
     facts.destination.answered_at = Some(ago(1));
     assert_eq!(codes(&facts), []);
     facts = with(|facts| {
