@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -36,7 +37,7 @@ const BREATH: Duration = Duration::from_millis(5);
 /// minutes.
 const LOOKS: usize = 100;
 /// Where there are more than that, so many of those that have not been checked since the start are checked in one
-/// round, and of those in trouble so many are checked again: a check calls both sides.
+/// round, and of those in trouble so many are checked again: a check calls both sides. So many are checked side by side.
 const CHECKS: usize = 5;
 /// Between tries of an `ALERT_URL` that does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
@@ -106,14 +107,21 @@ impl Watcher {
         let waiting = self.services.inbox.waiting().await.unwrap_or_default();
         let waiting: HashSet<ConnectionId> = waiting.into_iter().map(|(id, _)| id).collect();
         let mut rechecks = CHECKS;
-        for connection in self.chosen(&waiting) {
-            if stop.is_cancelled() {
-                return;
+        for some in self.chosen(&waiting).chunks(CHECKS) {
+            // A page of a relay that has just started would otherwise know nothing. Some take as long as a call may.
+            let due = some.iter().filter(|connection| {
+                let is_due_again = rechecks > 0 && self.checker.is_recheck_due(connection);
+                rechecks -= usize::from(is_due_again);
+                is_due_again || !self.checker.has_checked(connection)
+            });
+            join_all(due.map(|connection| self.checker.check(&self.services, connection))).await;
+            for connection in some {
+                if stop.is_cancelled() {
+                    return;
+                }
+                self.look(connection).await;
+                tokio::time::sleep(BREATH).await;
             }
-            let is_due = rechecks > 0 && self.checker.is_recheck_due(&connection);
-            rechecks -= usize::from(is_due);
-            self.look(&connection, is_due).await;
-            tokio::time::sleep(BREATH).await;
         }
     }
 
@@ -153,11 +161,7 @@ impl Watcher {
             || self.services.registrar.health(connection.id).trouble().is_some()
     }
 
-    async fn look(&mut self, connection: &Connection, is_recheck_due: bool) {
-        // A page of a relay that has just started would otherwise know nothing.
-        if is_recheck_due || !self.checker.has_checked(connection) {
-            self.checker.check(&self.services, connection).await;
-        }
+    async fn look(&mut self, connection: &Connection) {
         let examined = self.checker.examine(&self.services, connection).await;
         for message in self.logged.due(&examined.facts, &examined.judgment, None) {
             log(connection, &message);

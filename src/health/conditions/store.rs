@@ -85,7 +85,7 @@ fn finding(facts: &Facts) -> Option<Finding> {
     let success = match failure {
         Failure::Status(401 | 403 | 404 | 410) if store.credentials.is_well() => return None,
         Failure::Status(401 | 403 | 404 | 410) => store.delivered_at,
-        Failure::NotJson | Failure::AnotherObject | Failure::TooLarge => store.delivered_at,
+        Failure::Html(_) | Failure::NotJson | Failure::AnotherObject | Failure::TooLarge => store.delivered_at,
         _ => store.answered_at,
     };
     let since = store.probes_fail_since.unwrap_or(probe.at);
