@@ -8,7 +8,12 @@ use super::{
     condition::{CheckId, Condition, Judgment, Severity},
     facts::{Facts, Health},
 };
-use crate::{clock::Timestamp, humanize, inbox::ConnectionState, spec::SourceKind};
+use crate::{
+    clock::Timestamp,
+    humanize,
+    inbox::{ConnectionState, Side},
+    spec::SourceKind,
+};
 
 /// How long one check may take.
 pub const LIMIT: Duration = Duration::from_secs(10);
@@ -69,21 +74,29 @@ fn one(id: CheckId, facts: &Facts, judgment: &Judgment) -> Check {
     let connection = &facts.connection;
     let found: Vec<&Condition> = judgment.of_check(id).filter(|found| found.severity > Severity::Info).collect();
     let worst = found.iter().map(|condition| condition.severity).max();
-    let (status, detail) = match worst {
-        Some(worst) => {
+    let (status, detail, remedy) = match (worst, judgment.holds_all()) {
+        (Some(worst), _) => {
             let details: Vec<String> = found.iter().map(|condition| condition.detail()).collect();
-            (if worst == Severity::Error { Status::Fail } else { Status::Warn }, details.join(" "))
+            let mut cures: Vec<&str> = found.iter().map(|condition| condition.cure.as_str()).collect();
+            cures.dedup();
+            let status = if worst == Severity::Error { Status::Fail } else { Status::Warn };
+            (status, details.join(" "), Some(cures.join(" ")))
         }
-        None => well(id, facts, judgment),
+        (None, Some(cause)) if id == CheckId::Deliveries => {
+            let detail = "Nothing is delivered now: orders wait and none is lost.".to_owned();
+            (Status::Warn, detail, Some(format!("See the check “{}”.", title(cause.check, facts))))
+        }
+        _ => {
+            let (status, detail) = well(id, facts, judgment);
+            (status, detail, None)
+        }
     };
-    let mut cures: Vec<&str> = found.iter().map(|condition| condition.cure.as_str()).collect();
-    cures.dedup();
     Check {
         id: id.code(connection.source, connection.destination),
         status,
         title: title(id, facts),
         detail,
-        remedy: worst.is_some().then(|| cures.join(" ")),
+        remedy,
         duration_ms: u64::try_from(took(id, facts).as_millis()).unwrap_or(u64::MAX),
     }
 }
@@ -134,7 +147,7 @@ fn well(id: CheckId, facts: &Facts, judgment: &Judgment) -> (Status, String) {
         CheckId::StoreApi => store_api(facts),
         CheckId::Hooks => hooks(facts, judgment),
         CheckId::PublicUrl => public_url(facts),
-        CheckId::Destination => destination(facts),
+        CheckId::Destination => destination(facts, judgment),
         CheckId::Deliveries => deliveries(facts),
     }
 }
@@ -187,20 +200,25 @@ fn public_url(facts: &Facts) -> (Status, String) {
     }
 }
 
-fn destination(facts: &Facts) -> (Status, String) {
+/// Says when it was last known: while nothing comes from the store, nobody sees how the destination is.
+fn destination(facts: &Facts, judgment: &Judgment) -> (Status, String) {
     let name = facts.connection.destination_name();
     if facts.connection.destination.is_none() {
         return (Status::Skip, "There is no payload URL yet.".to_owned());
     }
     let answered = facts.destination.answered_at;
     let probed = facts.destination.probe.as_ref().filter(|probe| probe.outcome.is_ok()).map(|probe| probe.at);
-    match (answered, probed) {
-        (Some(at), probed) if probed.is_none_or(|probed| probed < at) => {
-            let ago = humanize::ago(facts.age(at));
-            (Status::Pass, format!("Orders go through: {name} took the last one {ago}."))
-        }
-        (_, Some(_)) => (Status::Pass, format!("{name} can be reached. (No order was sent to find out.)")),
-        _ => (Status::Skip, format!("{name} has not been asked since the relay started.")),
+    let Some(known) = answered.max(probed) else {
+        return (Status::Skip, format!("{name} has not been asked since the relay started."));
+    };
+    let ago = humanize::ago(facts.age(known));
+    let said = match answered == Some(known) {
+        true => format!("{name} took the last order {ago}."),
+        false => format!("{name} could be reached {ago}. (No order was sent to find out.)"),
+    };
+    match judgment.in_the_way(Side::Store).and_then(|cause| cause.since) {
+        Some(since) if known < since => (Status::Skip, format!("{said} Nothing has been sent to it since.")),
+        _ => (Status::Pass, said),
     }
 }
 
@@ -281,6 +299,31 @@ mod tests {
         }
         facts.orders = None;
         assert_eq!(reported(&facts).checks[1].status, Status::Fail);
+    }
+
+    #[test]
+    fn in_an_outage_nothing_is_called_good_that_is_not_known() {
+        let look = |facts: &Facts, id: &str| {
+            let check = reported(facts).checks.into_iter().find(|check| check.id == id).expect("a check");
+            (check.status, check.detail, check.remedy.unwrap_or_default())
+        };
+        let mut facts = counted(Summary { last_delivered_at: Some(ago(900)), waiting: 2, ..Summary::default() });
+        facts.store.outage = down(600, Failure::Status(503));
+        (facts.store.probe, facts.destination.probe) = (None, None);
+        facts.destination.answered_at = Some(ago(900));
+        let (status, detail, remedy) = look(&facts, "deliveries");
+        assert_eq!((status, &*detail), (Status::Warn, "Nothing is delivered now: orders wait and none is lost."));
+        assert_eq!(remedy, "See the check “BigCommerce: access to orders”.");
+        let (status, detail, _) = look(&facts, "one_tribe_destination");
+        assert_eq!(status, Status::Skip);
+        assert_eq!(detail, "One Tribe took the last order 15 minutes ago. Nothing has been sent to it since.");
+        facts.destination.probe = Some(Probe { at: ago(30), took: Duration::ZERO, outcome: Ok(405) });
+        let (status, detail, _) = look(&facts, "one_tribe_destination");
+        assert!(status == Status::Pass && detail.starts_with("One Tribe could be reached 30 seconds ago."), "{detail}");
+        let facts = with(|facts| facts.destination.outage = down(600, Failure::Status(503)));
+        assert_eq!(look(&facts, "deliveries").2, "See the check “One Tribe: destination”.");
+        let facts = with(|facts| facts.connection.state = ConnectionState::Paused);
+        assert_eq!(look(&facts, "deliveries").2, "See the check “Configuration”.");
     }
 
     #[test]

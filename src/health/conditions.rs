@@ -14,10 +14,7 @@ mod tests;
 
 use std::time::Duration;
 
-use super::{
-    condition::{Code, Judgment},
-    facts::Facts,
-};
+use super::{condition::Judgment, facts::Facts};
 use crate::{inbox::ConnectionState, spec::DestinationKind};
 
 /// An order that waits longer than this is a condition.
@@ -57,17 +54,4 @@ pub fn judge(facts: &Facts) -> Judgment {
 /// A destination that takes notifications rather than orders.
 fn is_callback(facts: &Facts) -> bool {
     facts.connection.destination == Some(DestinationKind::CloudElements)
-}
-
-/// Whether one of the causes holds that keep the store's objects from being fetched.
-fn store_in_the_way(judgment: &Judgment) -> bool {
-    const CAUSES: [Code; 6] = [
-        Code::StoreUnknown,
-        Code::CredentialsRefused,
-        Code::ShopNotHttps,
-        Code::ShopRestOff,
-        Code::ShopChallenge,
-        Code::StoreDown,
-    ];
-    CAUSES.into_iter().any(|code| judgment.find(code).is_some())
 }

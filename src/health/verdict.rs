@@ -61,7 +61,15 @@ pub fn verdict(facts: &Facts, judgment: &Judgment) -> Verdict {
 /// Whether the connection works all the same.
 fn orders_flow(condition: &Condition) -> bool {
     let is_about_orders = condition.check == CheckId::Deliveries && condition.code != Code::PollingFailing;
-    let stops = [Code::Disconnected, Code::Incomplete, Code::Paused, Code::StoreDown, Code::DestinationDown];
+    let stops = [
+        Code::Disconnected,
+        Code::Incomplete,
+        Code::Paused,
+        Code::StoreDown,
+        Code::DestinationDown,
+        Code::NotificationsOutstanding,
+        Code::QuotaUsedUp,
+    ];
     !is_about_orders && !stops.contains(&condition.code)
 }
 
@@ -160,6 +168,18 @@ mod tests {
         let hooks = with(|facts| facts.hooks.rows[0].state = HookState::Inactive);
         assert_eq!(judged(&hooks).action, Action::Update);
         assert_eq!(judged(&fine()).action, Action::Check);
+    }
+
+    #[test]
+    fn what_loses_or_holds_orders_comes_before_settings() {
+        let failed = Summary { failed: 2, last_delivered_at: Some(ago(60)), ..Summary::default() };
+        let mut facts = counted(failed);
+        facts.connection.public_url = None;
+        facts.relay.has_admin_token = false;
+        let verdict = judged(&facts);
+        assert_eq!((&*verdict.title, verdict.action), ("2 orders failed", Action::ResendFailed));
+        let codes: Vec<_> = judge(&facts).conditions.iter().map(|condition| condition.code).collect();
+        assert_eq!(codes, [Code::OrderFailed, Code::PublicUrlMissing, Code::AdminTokenMissing]);
     }
 
     #[test]

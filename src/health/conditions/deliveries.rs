@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LONG_WAIT, is_callback, store_in_the_way};
+use super::{LONG_WAIT, is_callback};
 use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
@@ -90,7 +90,7 @@ fn is_refusal(failed: Failed) -> bool {
 }
 
 fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
-    let in_trouble = |row: &&ObjectRow| row.last_failure.is_some_and(|failed| !is_missing(failed));
+    let in_trouble = |row: &&ObjectRow| row.last_failure.is_some_and(|failed| !failed.is_missing());
     let rows: Vec<ObjectRow> = orders.troubled.iter().filter(in_trouble).cloned().collect();
     if rows.is_empty() {
         return;
@@ -134,25 +134,10 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     judgment.conditions.push(condition);
 }
 
-/// An order that the store does not know (yet) is looked for again over ten minutes, which is not worth reporting.
-fn is_missing(failed: Failed) -> bool {
-    failed.side == Side::Store && failed.failure == Failure::Status(404)
-}
-
 /// Whether something is told of already that keeps orders waiting.
 fn is_explained(judgment: &Judgment) -> bool {
-    const CAUSES: [Code; 9] = [
-        Code::StorageFailing,
-        Code::Incomplete,
-        Code::Paused,
-        Code::CallbackGone,
-        Code::RetriesExhausted,
-        Code::DestinationRefuses,
-        Code::DestinationDown,
-        Code::OrdersRefused,
-        Code::NotificationsOutstanding,
-    ];
-    store_in_the_way(judgment) || CAUSES.into_iter().any(|code| judgment.find(code).is_some())
+    let causes = [Code::StorageFailing, Code::OrdersRefused, Code::NotificationsOutstanding];
+    judgment.holds_all().is_some() || causes.into_iter().any(|code| judgment.find(code).is_some())
 }
 
 fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
@@ -187,7 +172,7 @@ fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
 fn polling(facts: &Facts, judgment: &mut Judgment) {
     let trouble = facts.feeds.iter().filter_map(|feed| feed.trouble).min_by_key(|(since, _)| *since);
     let Some((since, failure)) = trouble else { return };
-    if facts.connection.poll_interval.is_none() || store_in_the_way(judgment) {
+    if facts.connection.poll_interval.is_none() || judgment.in_the_way(Side::Store).is_some() {
         return;
     }
     // The check shows it at once; no alert is sent for what may be over by the next poll.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOOKS_TOO_LONG, store_in_the_way};
+use super::HOOKS_TOO_LONG;
 use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
@@ -10,7 +10,7 @@ use crate::{
     },
     http::Failure,
     humanize,
-    inbox::{HookRow, HookState},
+    inbox::{HookRow, HookState, Side},
     spec::SourceKind,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn hooks(facts: &Facts, judgment: &mut Judgment) {
     }
     match facts.hooks.upkeep {
         // Whatever keeps orders from being fetched keeps hooks from being looked after: it is told once.
-        _ if store_in_the_way(judgment) => drop(judgment.unknown.insert(Code::HooksNotMendable)),
+        _ if judgment.in_the_way(Side::Store).is_some() => drop(judgment.unknown.insert(Code::HooksNotMendable)),
         Health::Trouble((since, fault)) => match fault {
             HookFault::Quota | HookFault::Busy => drop(judgment.unknown.insert(Code::HooksNotMendable)),
             _ => {
@@ -162,7 +162,7 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
             ),
         );
     }
-    if webhooks.missed >= MISSED && !store_in_the_way(judgment) {
+    if webhooks.missed >= MISSED && judgment.in_the_way(Side::Store).is_none() {
         let last = match last_event {
             Some(at) => format!("the last one came {}", humanize::ago(facts.age(at))),
             None => "none has ever come".to_owned(),

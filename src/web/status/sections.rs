@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    health::{Action, Check, Condition, Light, Report, Severity, Status, Verdict},
+    health::{Action, Check, CheckId, Condition, Light, Report, Severity, Status, Verdict},
     humanize,
     inbox::ConnectionState,
     spec::SourceKind,
@@ -149,10 +149,12 @@ impl StatusPage<'_> {
     }
 
     /// What only whoever runs the relay, or helps a merchant, asks for.
-    pub(super) fn details(&self) -> Markup {
+    pub(super) fn details(&self, report: &Report) -> Markup {
         let facts = self.facts;
         let connection = &facts.connection;
         let store = if connection.source == SourceKind::BigCommerce { "Store hash" } else { "Shop" };
+        let hooks = CheckId::Hooks.code(connection.source, connection.destination);
+        let knows_hooks = report.checks.iter().any(|check| check.id == hooks && check.status != Status::Skip);
         let poll = connection
             .poll_interval
             .map_or_else(|| "off".to_owned(), |every| format!("every {}", humanize::span(every)));
@@ -171,7 +173,7 @@ impl StatusPage<'_> {
                     }
                     @for hook in &facts.hooks.rows {
                         dt { "Webhook " (shown(&hook.topic)) }
-                        dd { (hook.state.code()) @if let Some(id) = hook.hook_id { " (" (id) ")" } }
+                        dd { @if !knows_hooks { "last known: " } (hook.state.code()) @if let Some(id) = hook.hook_id { " (" (id) ")" } }
                     }
                     @for condition in &self.judgment.conditions {
                         dt { code { (condition.code) } }
