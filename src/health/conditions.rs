@@ -21,6 +21,8 @@ use crate::{inbox::ConnectionState, spec::DestinationKind};
 pub const LONG_WAIT: Duration = Duration::from_secs(15 * 60);
 /// An outage shorter than this may be one lost call: the relay probes again within it.
 const BRIEF: Duration = Duration::from_secs(10);
+/// The title of such an outage, of either side.
+const SHORT_INTERRUPTION: &str = "A short interruption";
 /// A far side that is down for less than this may come back before an alert is read.
 const DOWN_TOO_LONG: Duration = Duration::from_secs(300);
 /// Hooks that cannot be looked after for less than this are tried again meanwhile, and polling finds the orders.

@@ -128,7 +128,7 @@ mod tests {
             (fine(), Light::Green, "Connected", "No order has come yet."),
             (counted(forwarded), Light::Green, "Connected", "forwarded 2 minutes ago"),
             (with(|facts| facts.orders = None), Light::Red, "Orders cannot be kept", "cannot be read"),
-            (outage, Light::Red, "Orders are not arriving", "5 minutes (HTTP 503)"),
+            (outage, Light::Red, "One Tribe is not taking orders", "5 minutes (HTTP 503)"),
             (
                 with(|facts| facts.store.outage = down(1, Failure::Status(401))),
                 Light::Red,

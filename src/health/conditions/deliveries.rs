@@ -154,7 +154,7 @@ fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     let cure = match (is_explained, is_catching_up) {
         (true, _) => "See the reason above. Nothing is lost meanwhile.",
         (_, true) => "Nothing to do: what waited is being delivered.",
-        _ => "If no other check tells why, look at the relay's log. Nothing is lost meanwhile.",
+        _ => "If no other check tells why, tell whoever runs the relay: its log says more. Nothing is lost meanwhile.",
     };
     let span = humanize::span(facts.age(since));
     let condition =
@@ -177,18 +177,22 @@ fn polling(facts: &Facts, judgment: &mut Judgment) {
     }
     // The check shows it at once; no alert is sent for what may be over by the next poll.
     let is_lasting = facts.age(since) >= LONG_WAIT;
-    let span = humanize::span(facts.age(since));
+    let span = humanize::span_if_any(facts.age(since));
+    let span = span.map_or_else(|| " just now".to_owned(), |span| format!(" for {span}"));
     let consequence = if facts.connection.expects_webhooks() {
-        "An order whose webhook is lost is not found meanwhile."
+        "An order that the store does not tell of (webhook) is not found meanwhile."
     } else {
         "New orders are not found meanwhile."
     };
     judgment.conditions.push(
-        Condition::new(Code::PollingFailing, Severity::Warning, CheckId::Deliveries, "Polling does not work")
+        Condition::new(Code::PollingFailing, Severity::Warning, CheckId::Deliveries, "New orders cannot be looked for")
             .text(
-                format!("Polling has not worked for {span}: {}.", humanize::failure(failure)),
+                format!(
+                    "The relay could not look for new orders itself{span} (polling: {}).",
+                    humanize::failure(failure)
+                ),
                 consequence,
-                "If the other checks are well, tell the people who run the relay.",
+                "If the other checks are well, tell whoever runs the relay.",
             )
             .since(since)
             .alerting(is_lasting && !facts.connection.expects_webhooks()),

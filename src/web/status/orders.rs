@@ -11,7 +11,7 @@ use super::{
     texts::fill,
 };
 use crate::{
-    health::Light,
+    health::{Light, Severity},
     http::Failure,
     humanize,
     inbox::{Failed, ObjectRow, ObjectState, Side},
@@ -68,7 +68,6 @@ impl StatusPage<'_> {
                 @if let Some(search) = self.search { (self.search_result(search)) }
                 @if failed > 0 && !is_main_button && let Some(target) = self.resend_all_target() {
                     div class="row" {
-                        p { (fill(texts.undelivered, &[("orders", &humanize::count(failed, "order"))])) }
                         (target.form("", &html! {
                             button type="submit" { (texts.resend_all) " (" (humanize::number(failed)) ")" }
                         }))
@@ -94,6 +93,10 @@ impl StatusPage<'_> {
             None => self.texts.unreadable.to_owned(),
             Some(summary) if summary.waiting > 0 => {
                 format!("{} {} waiting.", humanize::count(summary.waiting, "order"), humanize::are(summary.waiting))
+            }
+            // Promises nothing that something is in the way of.
+            Some(_) if self.facts.connection.has_webhooks && self.judgment.worst() <= Some(Severity::Info) => {
+                format!("{} {}", self.texts.no_orders, self.texts.no_orders_hint)
             }
             Some(_) => self.texts.no_orders.to_owned(),
         }

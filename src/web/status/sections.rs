@@ -89,7 +89,7 @@ impl StatusPage<'_> {
                         dt { (texts.waiting_now) }
                         dd { (humanize::number(summary.waiting)) }
                         @if let Some(since) = summary.oldest_waiting.filter(|_| summary.waiting > 0) {
-                            dd class="muted" { (texts.oldest) " " (humanize::span(now.since(since))) }
+                            dd class="muted" { (texts.oldest) " " (humanize::ago(now.since(since))) }
                         }
                     }
                     div class=[(summary.failed > 0).then_some("bad")] {
@@ -139,9 +139,10 @@ impl StatusPage<'_> {
                 (icon(light))
                 div {
                     h3 { (check.title) span class="word" { span class="apart" { ": " } (word) } }
-                    p { (prose(&check.detail)) }
-                    @if let Some(remedy) = &check.remedy {
-                        p class="next" { b { (self.texts.what_to_do) ": " } (prose(remedy)) }
+                    // What is wrong is told once, in full, where the page begins.
+                    @match check.status {
+                        Status::Warn | Status::Fail => { p { a href="#verdict" { (self.texts.see_top) } } }
+                        Status::Pass | Status::Skip => { p { (prose(&check.detail)) } }
                     }
                 }
             }
@@ -177,7 +178,13 @@ impl StatusPage<'_> {
                     }
                     @for condition in &self.judgment.conditions {
                         dt { code { (condition.code) } }
-                        dd { (prose(&condition.line())) }
+                        dd {
+                            @if condition.severity == Severity::Info { (prose(&condition.line())) }
+                            @else {
+                                (condition.severity)
+                                @if let Some(since) = condition.since { ", since " (time(since, Style::Full)) }
+                            }
+                        }
                     }
                 }
             }

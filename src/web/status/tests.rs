@@ -1,3 +1,5 @@
+mod trouble;
+
 use maud::Markup;
 
 use super::*;
@@ -314,35 +316,8 @@ fn failed_and_refused_orders_stand_first_and_each_once() {
     assert!(at(">Order 993<") < at(">Order 1021<") && at(">Order 1021<") < at(">Order 1023<"));
     assert!(at(">Order 1023<") < at(">Order 1020<"));
     assert_eq!(html.matches(">Order 993<").count(), 1);
-    assert!(html.contains("One Tribe refused this order (HTTP 422). Tell One Tribe"));
+    assert!(html.contains("<p>One Tribe refused it (HTTP 422).</p>"));
     assert!(html.contains("next try in 2 minutes"));
-}
-
-#[test]
-fn what_an_outage_holds_up_waits_and_stands_below_what_is_refused() {
-    let mut facts = troubled();
-    facts.store.outage = down(300, Failure::Status(503));
-    facts.destination.outage = down(300, Failure::Status(503));
-    let orders = facts.orders.as_mut().expect("there are orders");
-    let mut tried = row(1_019, ObjectState::Pending, Some((Side::Destination, Failure::Status(503))));
-    tried.last_event_at = ago(700);
-    let mut early = row(1_024, ObjectState::Pending, Some((Side::Store, Failure::Status(404))));
-    early.next_attempt_at = Some(ago(1));
-    orders.recent = vec![early, row(1_023, ObjectState::Pending, None), tried];
-    let html = page(&facts, &[], OPERATOR, None).0;
-    let order = |id: &str| {
-        let rest = html.split(&format!(">Order {id}<")).nth(1).unwrap_or_else(|| panic!("no {id}"));
-        rest.split("</li>").next().unwrap_or_default().to_owned()
-    };
-    let at = |id: &str| html.find(&format!(">Order {id}<"));
-    assert!(at("1021") < at("1024") && at("1024") < at("1023") && at("1023") < at("1019"));
-    assert!(order("1021").contains("Tried again") && order("1021").contains("next try in 2 minutes"));
-    let held_up = order("1019");
-    assert!(held_up.contains("Waiting") && !held_up.contains("HTTP 503") && !held_up.contains("try"), "{held_up}");
-    let early = order("1024");
-    assert!(early.contains("Waiting") && early.contains("next try now") && early.contains("looked for again"));
-    assert!(html.contains("<dd>last known: healthy"), "nobody can look at the webhooks now");
-    assert!(page(&shop(), &[], OPERATOR, None).0.contains("<dd>healthy"));
 }
 
 #[test]

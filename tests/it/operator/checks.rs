@@ -45,10 +45,10 @@ async fn look(world: &World, id: &str, status: &str, says: &str) {
 async fn mistakes_in_the_settings_are_told_from_outages_and_are_over_with_the_next_answer() {
     let world = World::start().await;
     for (status, says) in [
-        (401, "Set BIGCOMMERCE_ACCESS_TOKEN anew"),
+        (401, "set BIGCOMMERCE_ACCESS_TOKEN anew"),
         (403, "may not read orders"),
-        (404, "Check BIGCOMMERCE_STORE_HASH"),
-        (503, "does not answer as it should: HTTP 503"),
+        (404, "check BIGCOMMERCE_STORE_HASH"),
+        (503, "does not answer as it should (HTTP 503)"),
     ] {
         world.store.fault(Fault::new(Operation::Any, Action::Status(status)));
         look(&world, "bigcommerce_api", "fail", says).await;
@@ -107,7 +107,7 @@ async fn an_unknown_store_is_an_alert_with_its_cure() {
         }
     };
     let text = tokio::time::timeout(PATIENCE, told).await.unwrap();
-    for part in ["BigCommerce does not know this store (HTTP 404)", "Check BIGCOMMERCE_STORE_HASH", "Status page: "] {
+    for part in ["BigCommerce does not know this store (HTTP 404)", "check BIGCOMMERCE_STORE_HASH", "Status page: "] {
         assert!(text.contains(part), "{text}");
     }
     look(&world, "bigcommerce_api", "fail", "does not know this store").await;
@@ -300,12 +300,12 @@ async fn what_is_not_set_is_a_warning_or_skipped() {
     look(&world, "public_url", "skip", "").await;
     world.finish().await;
     let world = World::start_with(&[("RECONCILE_INTERVAL", "0")]).await;
-    look(&world, "configuration", "warn", "not found by polling").await;
+    look(&world, "configuration", "warn", "polling is switched off").await;
     world.finish().await;
     let extra = [("PUBLIC_URL", ""), ("RECONCILE_INTERVAL", "0")];
     let mut world = World::prepare(StoreConfig::default(), SenderOptions::default(), &extra);
     world.start_relay().await;
-    look(&world, "configuration", "fail", "nothing tells the relay of new orders").await;
+    look(&world, "configuration", "fail", "Nothing tells the relay of new orders").await;
     world.finish().await;
 }
 

@@ -85,7 +85,7 @@ async fn the_status_page_looks_right_in_every_trouble() {
         (401, "BigCommerce refuses the access token", "status-token"),
         (403, "Orders may not be read", "status-right"),
         (404, "The store is not known", "status-unknown"),
-        (503, "Orders are not arriving", "status-store-down"),
+        (503, "BigCommerce does not answer", "status-store-down"),
     ] {
         world.store.fault(Fault::new(Operation::Any, Action::Status(status)));
         world.get("/integration/check").await;
