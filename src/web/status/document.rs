@@ -108,12 +108,6 @@ pub fn message(title: &str, sentences: &[&str], onward: Option<(&str, &str)>) ->
     styled(&format!("{title} · One Tribe relay"), &content, PLAIN_STYLE, None)
 }
 
-/// For a path that leads nowhere; `root` is the way from there to the relay's root, such as `../`.
-pub fn not_found(root: &str) -> Markup {
-    let to = format!("{root}integration");
-    message(ENGLISH.no_page, &[ENGLISH.no_page_why], Some((&to, ENGLISH.no_page_onward)))
-}
-
 /// For a browser without the right password. Tells nothing of the relay.
 pub fn password_needed() -> Markup {
     message(ENGLISH.password, &[ENGLISH.password_what, ENGLISH.password_how, ENGLISH.password_again], None)

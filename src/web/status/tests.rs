@@ -203,7 +203,7 @@ fn samples() -> Vec<(&'static str, Markup)> {
         ("list", list(120)),
         ("list-empty", list(0)),
         ("password", password_needed()),
-        ("not-found", not_found("./")),
+        ("not-found", message(ENGLISH.no_page, &[ENGLISH.no_page_why], Some(("./integration", ENGLISH.to_status)))),
     ]
 }
 

@@ -347,6 +347,30 @@ async fn the_page_is_html_and_closed_to_everything_from_elsewhere() {
     world.finish().await;
 }
 
+/// Whoever types an address, or comes back by it, is not answered with JSON.
+#[actix_web::test]
+async fn where_no_page_is_a_browser_gets_one_with_a_way_on() {
+    let world = World::start().await;
+    for (path, status, says, onward) in [
+        ("/connections/99/integration", 404, "There is no connection with this id.", "../../connections"),
+        ("/connections/99/integration/check", 404, "There is no connection with this id.", "../../../connections"),
+        ("/connections/99/orders", 404, "There is no connection with this id.", "../../connections"),
+        ("/integration/update", 405, "a button of the status page", "../integration"),
+        ("/orders/218/resend", 405, "a button of the status page", "../../integration"),
+        ("/no-such-page", 404, "There is nothing at this address.", "integration"),
+    ] {
+        let response = browse(&world, Method::GET, path).await;
+        assert_eq!((response.status().as_u16(), &response.headers()["vary"]), (status, &"Accept".parse().unwrap()));
+        assert_eq!(response.headers().contains_key("allow"), status == 405);
+        let page = response.text().await.unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.contains(says), "{path}: {page}");
+        assert!(page.contains(&format!("href=\"{onward}\"")), "{path}: {page}");
+        let (code, report) = world.get(path).await;
+        assert!(code == status && report["error"].is_string(), "{path}: {report}");
+    }
+    world.finish().await;
+}
+
 #[actix_web::test]
 async fn update_integration_is_answered_by_a_redirect_and_says_what_it_did() {
     let world = World::start().await;
