@@ -108,8 +108,8 @@ fn title(id: CheckId, facts: &Facts) -> &'static str {
         CheckId::Storage => "Storage",
         CheckId::StoreApi if is_bigcommerce => "BigCommerce: access to orders",
         CheckId::StoreApi => "WooCommerce: access to orders",
-        CheckId::Hooks if is_bigcommerce => "BigCommerce: notices of new orders",
-        CheckId::Hooks => "WooCommerce: notices of new orders",
+        CheckId::Hooks if is_bigcommerce => "BigCommerce: notices of orders (webhooks)",
+        CheckId::Hooks => "WooCommerce: notices of orders (webhooks)",
         CheckId::PublicUrl => "Public address",
         CheckId::Destination if facts.connection.destination_name() == "One Tribe" => "One Tribe: destination",
         CheckId::Destination => "Callback",
@@ -175,15 +175,15 @@ fn hooks(facts: &Facts, judgment: &Judgment) -> (Status, String) {
     }
     if judgment.of_check(CheckId::StoreApi).any(|found| found.severity == Severity::Error) {
         let store = connection.store_within();
-        return skip(format!("They cannot be looked at (webhooks): see the check of the access to {store}."));
+        return skip(format!("They cannot be looked at: see the check of the access to {store}."));
     }
     let is_complete = facts.hooks.healthy() >= facts.hooks.expected;
     match facts.hooks.looked_at {
         Some(at) if is_complete => {
             let ago = humanize::ago(facts.age(at));
-            (Status::Pass, format!("They are set up and lead to this relay (webhooks, looked at {ago})."))
+            (Status::Pass, format!("They are set up and lead to this relay (looked at {ago})."))
         }
-        _ => skip("They have not been looked at since the relay started (webhooks).".to_owned()),
+        _ => skip("They have not been looked at since the relay started.".to_owned()),
     }
 }
 

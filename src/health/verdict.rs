@@ -3,8 +3,9 @@
 use super::{
     condition::{Action, CheckId, Code, Condition, Judgment, Severity},
     facts::Facts,
+    wording::state_title,
 };
-use crate::{clock::Timestamp, humanize};
+use crate::{clock::Timestamp, humanize, inbox::ConnectionState};
 
 /// Green, amber or red.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +95,7 @@ fn connected(facts: &Facts) -> Verdict {
     };
     Verdict {
         light: Light::Green,
-        title: "Connected".to_owned(),
+        title: state_title(ConnectionState::Active).to_owned(),
         sentence: format!("Your store is connected to {destination}. {last}"),
         cure: None,
         since: None,
@@ -113,7 +114,7 @@ mod tests {
             judge,
         },
         http::Failure,
-        inbox::{ConnectionState, HookState, Summary},
+        inbox::{HookState, Summary},
     };
 
     fn judged(facts: &Facts) -> Verdict {

@@ -3,8 +3,24 @@
 use crate::{
     health::facts::ConnectionFacts,
     humanize,
+    inbox::ConnectionState,
     spec::{DestinationKind, Origin, SourceKind},
 };
+
+/// The title of a connection of which no more is known than its state.
+pub fn state_title(state: ConnectionState) -> &'static str {
+    match state {
+        ConnectionState::Active => "Connected",
+        ConnectionState::Paused => "Paused",
+        ConnectionState::Incomplete => "One step is left",
+        ConnectionState::Disconnected => "Disconnected",
+    }
+}
+
+/// The title of orders that have failed.
+pub fn failed_title(count: u64) -> String {
+    format!("{} failed", humanize::count(count, "order"))
+}
 
 /// A cure that is no merchant's: it names variables and the like.
 pub(super) fn operator(cure: &str) -> String {

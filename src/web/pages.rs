@@ -150,7 +150,7 @@ pub(super) async fn status_page(
     let Examined { mut facts, judgment } = examined;
     let rows = Rows::read(relay, connection, typed.filter(|typed| !typed.trim().is_empty())).await;
     if let (Some(orders), Some(recent)) = (&mut facts.orders, rows.recent) {
-        orders.recent = recent;
+        orders.take_recent(recent, RECENT_ROWS as usize);
     }
     StatusPage {
         facts: &facts,

@@ -7,6 +7,7 @@ use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
         facts::{Facts, OrderFacts},
+        wording::failed_title,
     },
     http::Failure,
     humanize,
@@ -75,8 +76,7 @@ fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         format!("{tell}then look at the failed orders, and resend them.")
     };
     let noun = humanize::count(count, "order");
-    let title = format!("{noun} failed");
-    let mut condition = Condition::new(Code::OrderFailed, Severity::Warning, CheckId::Deliveries, title)
+    let mut condition = Condition::new(Code::OrderFailed, Severity::Warning, CheckId::Deliveries, failed_title(count))
         .text(format!("{noun} could not be delivered{which}."), consequence, resend)
         .alerting(true)
         .action(Action::ResendFailed);

@@ -6,7 +6,7 @@ use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
         facts::{Facts, Health},
-        wording::operator,
+        wording::{operator, state_title},
     },
     humanize,
     inbox::{ConnectionState, PauseReason},
@@ -74,7 +74,13 @@ pub(super) fn disconnected(facts: &Facts, judgment: &mut Judgment) {
         _ => "Connect the store again to take it up: the history is kept.",
     };
     judgment.conditions.push(
-        Condition::new(Code::Disconnected, Severity::Warning, CheckId::Configuration, "Disconnected").text(
+        Condition::new(
+            Code::Disconnected,
+            Severity::Warning,
+            CheckId::Configuration,
+            state_title(ConnectionState::Disconnected),
+        )
+        .text(
             "This connection has ended.",
             "Its credentials are deleted, and what the store still sends is answered and dropped.",
             cure,
@@ -127,13 +133,18 @@ pub(super) fn configuration(facts: &Facts, judgment: &mut Judgment) {
 }
 
 fn incomplete() -> Condition {
-    Condition::new(Code::Incomplete, Severity::Warning, CheckId::Configuration, "One step is left")
-        .text(
-            "One Tribe's payload URL is missing.",
-            "New orders are kept here until it is entered; none is lost.",
-            "Copy the payload URL from your One Tribe account and enter it.",
-        )
-        .action(Action::SetDestination)
+    Condition::new(
+        Code::Incomplete,
+        Severity::Warning,
+        CheckId::Configuration,
+        state_title(ConnectionState::Incomplete),
+    )
+    .text(
+        "One Tribe's payload URL is missing.",
+        "New orders are kept here until it is entered; none is lost.",
+        "Copy the payload URL from your One Tribe account and enter it.",
+    )
+    .action(Action::SetDestination)
 }
 
 fn paused(facts: &Facts, reason: Option<PauseReason>) -> Condition {
@@ -167,7 +178,7 @@ fn paused(facts: &Facts, reason: Option<PauseReason>) -> Condition {
     let title = match code {
         Code::CallbackGone => "The callback is gone",
         Code::RetriesExhausted => "The callback is not taking notifications",
-        _ => "Paused",
+        _ => state_title(ConnectionState::Paused),
     };
     Condition::new(code, severity, CheckId::Configuration, title)
         .text(cause, kept, cure)

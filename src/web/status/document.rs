@@ -74,7 +74,8 @@ fn styled(title: &str, content: &Markup, style: &str, script: Option<&str>) -> M
                 link rel="icon" href=(*ICON_URL);
                 style { (PreEscaped(style)) }
             }
-            body {
+            // What the script may have to say.
+            body data-refused=[script.map(|_| ENGLISH.not_done)] data-unreachable=[script.map(|_| ENGLISH.unreachable)] {
                 (content)
                 @if let Some(script) = script { script { (PreEscaped(script)) } }
             }

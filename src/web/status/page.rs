@@ -131,10 +131,7 @@ impl<'a> StatusPage<'a> {
                 (self.checks(report))
                 (self.settings())
                 (self.details(report))
-                footer class="muted" {
-                    p { "onetribe-relay " (env!("CARGO_PKG_VERSION")) }
-                    p data-zone { (self.texts.times_utc) }
-                }
+                footer class="muted" { p { "onetribe-relay " (env!("CARGO_PKG_VERSION")) } }
             }
         }
     }

@@ -32,7 +32,7 @@ texts! {
     as_of: "As of",
     check: "Check Integration",
     update: "Update Integration",
-    update_hint: "Update Integration sets up anew how your store tells of its orders.",
+    update_hint: "Update Integration repairs how your store tells of orders.",
     resend: "Resend",
     resend_all: "Resend all failed",
     try_now: "Try now",
@@ -73,7 +73,7 @@ texts! {
     hooks_made: "made",
     hooks_switched_on: "switched on again",
     hooks_put_right: "put right",
-    last_webhook: "Your store last told of an order",
+    last_webhook: "Last heard from the store",
     last_forwarded: "Last order forwarded",
     waiting_now: "Under way or waiting",
     failed_now: "Failed",
@@ -119,7 +119,13 @@ texts! {
     password_what: "This page shows how your store's connection to One Tribe is doing. It opens with a password; the user name does not matter.",
     password_how: "If you do not have the password, ask whoever runs the relay for you. If you run it: it is the value of `ADMIN_TOKEN`.",
     password_again: "Reload the page to be asked again.",
-    times_utc: "Times are UTC.",
+    not_done: "That did not work ({seen}). Try again in a moment.",
+    unreachable: "The relay cannot be reached. Try again in a moment.",
+    credentials_hint: "Credentials are tried first, kept encrypted, and shown to nobody again.",
+    credentials_empty: "What is left empty stays as it is.",
+    table_from: "From",
+    table_forwarded: "Forwarded",
+    table_waiting: "Waiting at most",
 }
 
 #[cfg(test)]

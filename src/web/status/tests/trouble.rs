@@ -7,6 +7,7 @@ use super::{
 use crate::{
     health::{
         Facts,
+        facts::OrderFacts,
         fixtures::{ago, down, fine, row, with},
         judge,
     },
@@ -25,6 +26,21 @@ fn what_is_wrong_is_told_once() {
         }
     }
     assert!(html.matches(ENGLISH.see_top).count() >= 3 && html.contains("<dd>error, since <time"));
+}
+
+/// The rows are read a moment after the numbers.
+#[test]
+fn the_number_of_waiting_orders_is_that_of_the_rows_beside_it() {
+    let mut orders = OrderFacts::default();
+    let rows = || vec![row(1, ObjectState::Pending, None), row(2, ObjectState::Delivered, None)];
+    orders.take_recent(rows(), 200);
+    assert_eq!((orders.summary.waiting, orders.summary.oldest_waiting), (1, Some(ago(600))));
+    orders.take_recent(vec![row(1, ObjectState::Delivered, None)], 200);
+    assert_eq!((orders.summary.waiting, orders.summary.oldest_waiting), (0, None));
+    // There may be more than what was read.
+    orders.summary.waiting = 900;
+    orders.take_recent(rows(), 2);
+    assert_eq!(orders.summary.waiting, 900);
 }
 
 #[test]
