@@ -73,7 +73,7 @@ texts! {
     hooks_made: "made",
     hooks_switched_on: "switched on again",
     hooks_put_right: "put right",
-    last_webhook: "Last heard from the store",
+    last_webhook: "Last heard from store",
     last_forwarded: "Last order forwarded",
     waiting_now: "Under way or waiting",
     failed_now: "Failed",
