@@ -20,6 +20,10 @@ const LATELY: Duration = Duration::from_secs(3600);
 /// So many orders without a webhook are no coincidence.
 const MISSED: u64 = 3;
 
+fn about_hooks(code: Code, severity: Severity, title: &str) -> Condition {
+    Condition::new(code, severity, CheckId::Hooks, title)
+}
+
 pub(super) fn hooks(facts: &Facts, judgment: &mut Judgment) {
     if !facts.connection.expects_webhooks() {
         return;
@@ -42,7 +46,7 @@ pub(super) fn hooks(facts: &Facts, judgment: &mut Judgment) {
     if let Some(span) = facts.hooks.blocked_for {
         let seconds = humanize::count(span.as_secs(), "second");
         judgment.conditions.push(
-            Condition::new(Code::Blocklisted, Severity::Warning, CheckId::Hooks, "Notices of new orders are held back").text(
+            about_hooks(Code::Blocklisted, Severity::Warning, "Notices of new orders are held back").text(
                 format!("BigCommerce holds back its notices of new orders (webhooks): the relay's domain is on its blocklist, for {seconds} more."),
                 facts.connection.meanwhile(),
                 "It comes off by itself. If it happens again, the relay has been answering too slowly or not at all.",
@@ -69,7 +73,7 @@ fn not_mendable(facts: &Facts, age: Duration, fault: HookFault) -> Condition {
             format!("{not_put_right} ({store}: {}).", humanize::failure(failure)),
             match failure {
                 Failure::Status(400..500) => {
-                    "Whoever runs the relay: look whether the store allows so many webhooks, then click Update Integration.".to_owned()
+                    operator("look whether the store allows so many webhooks, then click Update Integration.")
                 }
                 _ => "The relay tries again by itself. If it lasts, click Update Integration.".to_owned(),
             },
@@ -79,7 +83,7 @@ fn not_mendable(facts: &Facts, age: Duration, fault: HookFault) -> Condition {
             "See the check of the storage.".to_owned(),
         ),
     };
-    Condition::new(Code::HooksNotMendable, severity, CheckId::Hooks, "Notices of new orders cannot be set up")
+    about_hooks(Code::HooksNotMendable, severity, "Notices of new orders cannot be set up")
         .text(cause, connection.meanwhile(), cure)
         .action(Action::Update)
 }
@@ -100,7 +104,7 @@ fn wrong(facts: &Facts, judgment: &mut Judgment) {
     let severity = if connection.poll_interval.is_some() { Severity::Warning } else { Severity::Error };
     let cause = if faults.is_empty() { "one is missing".to_owned() } else { faults.join("; ") };
     judgment.conditions.push(
-        Condition::new(Code::HooksWrong, severity, CheckId::Hooks, "Notices of new orders are being put right")
+        about_hooks(Code::HooksWrong, severity, "Notices of new orders are being put right")
             .text(
                 format!("The store's notices of new orders (webhooks) are not as they should be: {cause}."),
                 consequence,
@@ -136,7 +140,7 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
     let webhooks = &facts.webhooks;
     if let Some(seen) = webhooks.wrong_signature.filter(|seen| !later_event(seen.last_at)) {
         judgment.conditions.push(
-            Condition::new(Code::ClientSecretWrong, Severity::Error, CheckId::Hooks, "Notices of new orders are refused")
+            about_hooks(Code::ClientSecretWrong, Severity::Error, "Notices of new orders are refused")
                 .text(
                     "The store's notices of new orders (webhooks) come with the right token and a signature that does not fit: the configured client secret is not the store's.",
                     format!("They are refused. {}", facts.connection.meanwhile()),
@@ -147,10 +151,11 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
         );
     }
     if let Some(at) = webhooks.unsigned_at {
+        let ago = humanize::ago(facts.age(at));
         judgment.conditions.push(
-            Condition::new(Code::WebhooksUnsigned, Severity::Warning, CheckId::Hooks, "Notices of new orders come unsigned")
+            about_hooks(Code::WebhooksUnsigned, Severity::Warning, "Notices of new orders come unsigned")
                 .text(
-                    format!("A notice of an order (webhook) without a signature came {}; they used to be signed.", humanize::ago(facts.age(at))),
+                    format!("A notice of an order (webhook) without a signature came {ago}; they used to be signed."),
                     "It was taken, since it carries the relay's token.",
                     "Usually this is the store's own change. If you have changed nothing, click Update Integration, which renews the token.",
                 )
@@ -159,13 +164,11 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
         );
     }
     if webhooks.refused > 0 && webhooks.wrong_signature.is_none() {
-        judgment.conditions.push(
-            Condition::new(Code::WebhooksRefused, Severity::Info, CheckId::Hooks, "Webhooks were refused").text(
-                format!("{} refused within the last hour: not genuine.", humanize::count(webhooks.refused, "webhook")),
-                "",
-                "Nothing to do, unless orders come late.",
-            ),
-        );
+        judgment.conditions.push(about_hooks(Code::WebhooksRefused, Severity::Info, "Webhooks were refused").text(
+            format!("{} refused within the last hour: not genuine.", humanize::count(webhooks.refused, "webhook")),
+            "",
+            "Nothing to do, unless orders come late.",
+        ));
     }
     if webhooks.missed >= MISSED && judgment.in_the_way(Side::Store).is_none() {
         let last = match last_event {
@@ -174,7 +177,7 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
         };
         let orders = humanize::count(webhooks.missed, "order");
         judgment.conditions.push(
-            Condition::new(Code::WebhooksMissed, Severity::Warning, CheckId::Hooks, "Notices of new orders do not come")
+            about_hooks(Code::WebhooksMissed, Severity::Warning, "Notices of new orders do not come")
                 .text(
                     format!("The relay has itself found {orders} that no webhook told of; {last}."),
                     facts.connection.meanwhile(),
