@@ -19,3 +19,4 @@ pub use condition::{Action, CheckId, Code, Condition, Judgment, Severity};
 pub use conditions::{LONG_WAIT, judge};
 pub use facts::{Facts, Health};
 pub use verdict::{Light, Verdict, verdict};
+pub use wording::{failed_title, state_title};

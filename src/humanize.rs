@@ -8,7 +8,7 @@ use crate::http::Failure;
 pub fn failure(failure: Failure) -> String {
     match failure {
         Failure::Status(status) => format!("HTTP {status}"),
-        Failure::Html(status) => format!("a web page instead of an answer (HTTP {status})"),
+        Failure::Html(status) => format!("a web page instead of an answer, HTTP {status}"),
         Failure::Dns => "the name does not resolve".to_owned(),
         Failure::PrivateAddress => "the address is private".to_owned(),
         Failure::Connect => "no connection".to_owned(),
@@ -32,9 +32,14 @@ pub fn span(span: Duration) -> String {
     }
 }
 
+/// The same; none for what has only just begun.
+pub fn span_if_any(since: Duration) -> Option<String> {
+    (since >= Duration::from_secs(5)).then(|| span(since))
+}
+
 /// `just now`, or how long ago.
 pub fn ago(since: Duration) -> String {
-    if since < Duration::from_secs(5) { "just now".to_owned() } else { format!("{} ago", span(since)) }
+    span_if_any(since).map_or_else(|| "just now".to_owned(), |span| format!("{span} ago"))
 }
 
 /// How long something still waits: `now`, `in 5 seconds`.

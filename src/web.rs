@@ -30,7 +30,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
 use crate::{checker::Checker, connection::Connection, inbox::InboxError, leader::HeldShards, services::Services};
-use format::Format;
 
 /// What the routes work with.
 pub struct Relay {
@@ -88,15 +87,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(orders::routes)
         .configure(elements::routes)
         .configure(app::routes)
-        .default_service(web::to(not_found));
+        .default_service(web::to(async || not_found()));
 }
 
 /// A path that leads nowhere.
-async fn not_found(request: HttpRequest) -> HttpResponse {
-    match format::preferred(&request) {
-        Some(Format::Html) => pages::not_found(&request),
-        _ => refuse(StatusCode::NOT_FOUND, "there is nothing at this address"),
-    }
+fn not_found() -> HttpResponse {
+    refuse(StatusCode::NOT_FOUND, "there is nothing at this address")
 }
 
 /// The one route of the metrics port.
@@ -118,13 +114,18 @@ fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
         .json(body)
 }
 
+/// What is wrong: part of an answer that says so as JSON, from which `requests` makes a page for whoever browses.
+#[derive(Serialize)]
+struct Refusal {
+    error: String,
+}
+
 /// An error's answer: the status, and one sentence as JSON.
 fn refuse(status: StatusCode, error: impl std::fmt::Display) -> HttpResponse {
-    #[derive(Serialize)]
-    struct Body {
-        error: String,
-    }
-    json(status, &Body { error: error.to_string() })
+    let refusal = Refusal { error: error.to_string() };
+    let mut response = json(status, &refusal);
+    response.extensions_mut().insert(refusal);
+    response
 }
 
 /// The database cannot be used now. The details are for the log.

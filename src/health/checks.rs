@@ -8,7 +8,12 @@ use super::{
     condition::{CheckId, Condition, Judgment, Severity},
     facts::{Facts, Health},
 };
-use crate::{clock::Timestamp, humanize, inbox::ConnectionState, spec::SourceKind};
+use crate::{
+    clock::Timestamp,
+    humanize,
+    inbox::{ConnectionState, Side},
+    spec::SourceKind,
+};
 
 /// How long one check may take.
 pub const LIMIT: Duration = Duration::from_secs(10);
@@ -69,21 +74,29 @@ fn one(id: CheckId, facts: &Facts, judgment: &Judgment) -> Check {
     let connection = &facts.connection;
     let found: Vec<&Condition> = judgment.of_check(id).filter(|found| found.severity > Severity::Info).collect();
     let worst = found.iter().map(|condition| condition.severity).max();
-    let (status, detail) = match worst {
-        Some(worst) => {
+    let (status, detail, remedy) = match (worst, judgment.holds_all()) {
+        (Some(worst), _) => {
             let details: Vec<String> = found.iter().map(|condition| condition.detail()).collect();
-            (if worst == Severity::Error { Status::Fail } else { Status::Warn }, details.join(" "))
+            let mut cures: Vec<&str> = found.iter().map(|condition| condition.cure.as_str()).collect();
+            cures.dedup();
+            let status = if worst == Severity::Error { Status::Fail } else { Status::Warn };
+            (status, details.join(" "), Some(cures.join(" ")))
         }
-        None => well(id, facts, judgment),
+        (None, Some(cause)) if id == CheckId::Deliveries => {
+            let detail = "Nothing is delivered now: orders wait and none is lost.".to_owned();
+            (Status::Warn, detail, Some(format!("See the check “{}”.", title(cause.check, facts))))
+        }
+        _ => {
+            let (status, detail) = well(id, facts, judgment);
+            (status, detail, None)
+        }
     };
-    let mut cures: Vec<&str> = found.iter().map(|condition| condition.cure.as_str()).collect();
-    cures.dedup();
     Check {
         id: id.code(connection.source, connection.destination),
         status,
         title: title(id, facts),
         detail,
-        remedy: worst.is_some().then(|| cures.join(" ")),
+        remedy,
         duration_ms: u64::try_from(took(id, facts).as_millis()).unwrap_or(u64::MAX),
     }
 }
@@ -95,8 +108,8 @@ fn title(id: CheckId, facts: &Facts) -> &'static str {
         CheckId::Storage => "Storage",
         CheckId::StoreApi if is_bigcommerce => "BigCommerce: access to orders",
         CheckId::StoreApi => "WooCommerce: access to orders",
-        CheckId::Hooks if is_bigcommerce => "BigCommerce: webhooks",
-        CheckId::Hooks => "WooCommerce: webhooks",
+        CheckId::Hooks if is_bigcommerce => "BigCommerce: notices of orders (webhooks)",
+        CheckId::Hooks => "WooCommerce: notices of orders (webhooks)",
         CheckId::PublicUrl => "Public address",
         CheckId::Destination if facts.connection.destination_name() == "One Tribe" => "One Tribe: destination",
         CheckId::Destination => "Callback",
@@ -134,7 +147,7 @@ fn well(id: CheckId, facts: &Facts, judgment: &Judgment) -> (Status, String) {
         CheckId::StoreApi => store_api(facts),
         CheckId::Hooks => hooks(facts, judgment),
         CheckId::PublicUrl => public_url(facts),
-        CheckId::Destination => destination(facts),
+        CheckId::Destination => destination(facts, judgment),
         CheckId::Deliveries => deliveries(facts),
     }
 }
@@ -152,19 +165,25 @@ fn hooks(facts: &Facts, judgment: &Judgment) -> (Status, String) {
     let connection = &facts.connection;
     let skip = |detail: String| (Status::Skip, detail);
     if !connection.has_webhooks {
-        return skip("This connection has no webhooks: the store is polled.".to_owned());
+        return skip("The relay looks for new orders itself (this connection has no webhooks).".to_owned());
     }
     if connection.public_url.is_none() {
-        return skip("No webhooks are registered, since PUBLIC_URL is not set.".to_owned());
+        return skip(format!(
+            "{} is not asked to tell of new orders (webhooks), since PUBLIC_URL is not set.",
+            connection.store_name()
+        ));
     }
     if judgment.of_check(CheckId::StoreApi).any(|found| found.severity == Severity::Error) {
         let store = connection.store_within();
-        return skip(format!("The webhooks cannot be looked at: see the check of the access to {store}."));
+        return skip(format!("They cannot be looked at: see the check of the access to {store}."));
     }
     let is_complete = facts.hooks.healthy() >= facts.hooks.expected;
     match facts.hooks.looked_at {
-        Some(_) if is_complete => (Status::Pass, "The webhooks are there, active, and point to this relay.".to_owned()),
-        _ => skip("The webhooks have not been looked at since the relay started.".to_owned()),
+        Some(at) if is_complete => {
+            let ago = humanize::ago(facts.age(at));
+            (Status::Pass, format!("They are set up and lead to this relay (looked at {ago})."))
+        }
+        _ => skip("They have not been looked at since the relay started.".to_owned()),
     }
 }
 
@@ -177,30 +196,36 @@ fn public_url(facts: &Facts) -> (Status, String) {
     }
     let last = facts.summary().and_then(|summary| summary.last_event_at).map(|at| facts.age(at));
     match (&facts.public_address, last) {
-        (Some(probe), _) if probe.outcome.is_ok() => {
-            (Status::Pass, "The public address reaches this relay.".to_owned())
-        }
+        (Some(probe), _) if probe.outcome.is_ok() => (
+            Status::Pass,
+            format!("The public address leads to this relay (tried {}).", humanize::ago(facts.age(probe.at))),
+        ),
         (_, Some(age)) if age < LATELY => {
-            (Status::Pass, format!("A webhook came {}: the public address can be reached.", humanize::ago(age)))
+            (Status::Pass, format!("The store got through {} (webhook).", humanize::ago(age)))
         }
         _ => (Status::Skip, "The public address has not been tried since the relay started.".to_owned()),
     }
 }
 
-fn destination(facts: &Facts) -> (Status, String) {
+/// Says when it was last known: while nothing comes from the store, nobody sees how the destination is.
+fn destination(facts: &Facts, judgment: &Judgment) -> (Status, String) {
     let name = facts.connection.destination_name();
     if facts.connection.destination.is_none() {
         return (Status::Skip, "There is no payload URL yet.".to_owned());
     }
     let answered = facts.destination.answered_at;
     let probed = facts.destination.probe.as_ref().filter(|probe| probe.outcome.is_ok()).map(|probe| probe.at);
-    match (answered, probed) {
-        (Some(at), probed) if probed.is_none_or(|probed| probed < at) => {
-            let ago = humanize::ago(facts.age(at));
-            (Status::Pass, format!("Orders go through: {name} took the last one {ago}."))
-        }
-        (_, Some(_)) => (Status::Pass, format!("{name} can be reached. (No order was sent to find out.)")),
-        _ => (Status::Skip, format!("{name} has not been asked since the relay started.")),
+    let Some(known) = answered.max(probed) else {
+        return (Status::Skip, format!("{name} has not been asked since the relay started."));
+    };
+    let ago = humanize::ago(facts.age(known));
+    let said = match answered == Some(known) {
+        true => format!("{name} took the last order {ago}."),
+        false => format!("{name} could be reached {ago}. (No order was sent to find out.)"),
+    };
+    match judgment.in_the_way(Side::Store).and_then(|cause| cause.since) {
+        Some(since) if known < since => (Status::Skip, format!("{said} Nothing has been sent to it since.")),
+        _ => (Status::Pass, said),
     }
 }
 
@@ -219,136 +244,4 @@ fn deliveries(facts: &Facts) -> (Status, String) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        health::{
-            facts::{OrderFacts, Probe, Refusal},
-            fixtures::{NOW, ago, counted, down, fine, with},
-            judge,
-        },
-        http::Failure,
-        inbox::Summary,
-        spec::{DestinationKind, Origin},
-    };
-
-    fn reported(facts: &Facts) -> Report {
-        let report = report(facts, &judge(facts));
-        for check in &report.checks {
-            let asks = matches!(check.status, Status::Warn | Status::Fail);
-            assert_eq!(check.remedy.as_ref().is_some_and(|remedy| !remedy.is_empty()), asks, "{check:?}");
-            assert!(!check.detail.is_empty(), "{check:?}");
-        }
-        report
-    }
-
-    #[test]
-    fn a_sound_connection_passes_in_the_contracts_shape() {
-        let report = reported(&fine());
-        let ids: Vec<_> = report.checks.iter().map(|check| check.id).collect();
-        assert_eq!(
-            ids,
-            [
-                "configuration",
-                "storage",
-                "bigcommerce_api",
-                "bigcommerce_hooks",
-                "public_url",
-                "one_tribe_destination",
-                "deliveries"
-            ]
-        );
-        assert!(report.checks.iter().all(|check| check.status == Status::Pass), "{report:?}");
-        let json = serde_json::to_value(&report).expect("JSON");
-        assert_eq!((&json["status"], &json["checks"][2]["duration_ms"]), (&"pass".into(), &42.into()));
-        assert!(json["checked_at"].as_str().is_some_and(|at| at.ends_with('Z')));
-        let woo = with(|facts| {
-            facts.connection.source = SourceKind::WooCommerce;
-            facts.connection.destination = Some(DestinationKind::CloudElements);
-        });
-        let ids: Vec<_> = reported(&woo).checks.iter().map(|check| check.id).collect();
-        assert_eq!((ids[2], ids[3], ids[5]), ("woocommerce_api", "woocommerce_webhooks", "callback"));
-    }
-
-    #[test]
-    fn nothing_that_nobody_has_seen_is_green() {
-        let mut facts = Facts::new(NOW, fine().connection);
-        facts.orders = Some(OrderFacts::default());
-        let report = reported(&facts);
-        for check in &report.checks {
-            let is_settings = matches!(check.id, "configuration" | "deliveries");
-            assert!(is_settings || check.status == Status::Skip, "{check:?}");
-        }
-        facts.orders = None;
-        assert_eq!(reported(&facts).checks[1].status, Status::Fail);
-    }
-
-    #[test]
-    fn findings_come_out_as_before() {
-        let probe = |failure| {
-            with(|facts| {
-                facts.store.probe = Some(Probe { at: NOW, took: Duration::ZERO, outcome: Err(failure) });
-                facts.store.credentials = Health::Unknown;
-            })
-        };
-        let refused = Health::Trouble(Refusal::new(Failure::Status(401), ago(1)));
-        for (facts, id, status, says) in [
-            (probe(Failure::Status(401)), "bigcommerce_api", Status::Fail, "refuses the access token"),
-            (probe(Failure::Status(403)), "bigcommerce_api", Status::Fail, "may not read orders"),
-            (probe(Failure::Status(404)), "bigcommerce_api", Status::Fail, "does not know this store"),
-            (probe(Failure::Status(503)), "bigcommerce_api", Status::Fail, "does not answer as it should: HTTP 503"),
-            (probe(Failure::NotJson), "bigcommerce_api", Status::Fail, "BigCommerce does not answer as it should"),
-            (
-                probe(Failure::Timeout),
-                "bigcommerce_api",
-                Status::Fail,
-                "BigCommerce has not answered within 10 seconds",
-            ),
-            (probe(Failure::Status(429)), "bigcommerce_api", Status::Warn, "API limit is used up"),
-            (with(|facts| facts.store.credentials = refused), "bigcommerce_hooks", Status::Skip, "see the check"),
-            (
-                with(|facts| facts.destination.outage = down(300, Failure::Status(404))),
-                "one_tribe_destination",
-                Status::Fail,
-                "One Tribe has not been taking orders for 5 minutes",
-            ),
-            (
-                counted(Summary { waiting: 1, ..Summary::default() }),
-                "deliveries",
-                Status::Pass,
-                "1 order under way or waiting",
-            ),
-            (
-                counted(Summary { failed: 1, ..Summary::default() }),
-                "deliveries",
-                Status::Warn,
-                "1 order could not be delivered",
-            ),
-            (with(|facts| facts.connection.public_url = None), "bigcommerce_hooks", Status::Skip, "PUBLIC_URL"),
-            (with(|facts| facts.connection.public_url = None), "public_url", Status::Skip, "PUBLIC_URL"),
-            (
-                with(|facts| {
-                    facts.connection.public_url = None;
-                    facts.connection.poll_interval = None;
-                }),
-                "configuration",
-                Status::Fail,
-                "nothing tells the relay of new orders",
-            ),
-            (
-                with(|facts| {
-                    facts.connection.origin = Origin::Instance;
-                    facts.connection.has_webhooks = false;
-                    facts.connection.public_url = None;
-                }),
-                "configuration",
-                Status::Pass,
-                "Everything needed",
-            ),
-        ] {
-            let report = reported(&facts);
-            let check = report.checks.iter().find(|check| check.id == id).expect("a check");
-            assert!(check.status == status && check.detail.contains(says), "{check:?} is not {status:?}: {says}");
-        }
-    }
-}
+mod tests;

@@ -23,6 +23,16 @@ pub enum Severity {
     Error,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
 /// Which check a condition belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckId {
@@ -90,7 +100,7 @@ pub enum Action {
 macro_rules! condition_codes {
     ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
         /// The fixed name of a condition: also the alert's, and the metric's label. In the order in which they are
-        /// told: causes before consequences.
+        /// told: what stops, loses or holds orders now, causes before consequences; then what may do so.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($(#[$doc])* $variant,)* }
 
@@ -114,8 +124,6 @@ macro_rules! condition_codes {
 condition_codes! {
     /// The database cannot be written or read.
     StorageFailing "storage_failing"
-    /// The disk is nearly full.
-    DiskLow "disk_low"
     /// The connection has ended.
     Disconnected "disconnected"
     /// There is no payload URL yet.
@@ -140,22 +148,32 @@ condition_codes! {
     CallbackGone "callback_gone"
     /// The last retry of a notification has failed.
     RetriesExhausted "retries_exhausted"
+    /// The connection has been paused.
+    Paused "paused"
+    /// Orders have been refused for so long that they are no longer tried.
+    OrderFailed "order_failed"
+    /// Orders are refused and still tried.
+    OrdersRefused "orders_refused"
+    /// Notifications have not arrived and are tried again.
+    NotificationsOutstanding "notifications_outstanding"
+    /// The store's request quota is used up.
+    QuotaUsedUp "quota_used_up"
+    /// Orders wait for too long.
+    WaitingLong "waiting_long"
+    /// The disk is nearly full.
+    DiskLow "disk_low"
     /// Signatures do not fit the configured secret.
     ClientSecretWrong "client_secret_wrong"
     /// The public address does not lead to this relay.
     PublicUrlWrong "public_url_wrong"
     /// This machine's clock is wrong, or the store's.
     ClockSkewed "clock_skewed"
-    /// The connection has been paused.
-    Paused "paused"
     /// `PUBLIC_URL` is not set.
     PublicUrlMissing "public_url_missing"
     /// Polling is switched off.
     PollingOff "polling_off"
     /// `ADMIN_TOKEN` is not set.
     AdminTokenMissing "admin_token_missing"
-    /// The store's request quota is used up.
-    QuotaUsedUp "quota_used_up"
     /// The shop's key may not make webhooks.
     ShopReadOnly "shop_read_only"
     /// WooCommerce has switched webhooks off.
@@ -180,14 +198,6 @@ condition_codes! {
     CallbackPlain "callback_plain"
     /// The store's lists cannot be read.
     PollingFailing "polling_failing"
-    /// Orders have been refused for so long that they are no longer tried.
-    OrderFailed "order_failed"
-    /// Orders are refused and still tried.
-    OrdersRefused "orders_refused"
-    /// Notifications have not arrived and are tried again.
-    NotificationsOutstanding "notifications_outstanding"
-    /// Orders wait for too long.
-    WaitingLong "waiting_long"
     /// Not checked yet, and nothing has gone through.
     NotChecked "not_checked"
     /// Log lines were dropped.
@@ -308,6 +318,30 @@ impl Judgment {
     /// The condition of this code, if it holds.
     pub fn find(&self, code: Code) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.code == code)
+    }
+
+    /// What keeps all orders from going on at one side, if anything does: none can be fetched, or none is taken.
+    pub fn in_the_way(&self, side: Side) -> Option<&Condition> {
+        let causes: &[Code] = match side {
+            Side::Store => &[
+                Code::StoreUnknown,
+                Code::CredentialsRefused,
+                Code::ShopNotHttps,
+                Code::ShopRestOff,
+                Code::ShopChallenge,
+                Code::StoreDown,
+            ],
+            Side::Destination => {
+                &[Code::DestinationRefuses, Code::DestinationDown, Code::CallbackGone, Code::RetriesExhausted]
+            }
+        };
+        causes.iter().find_map(|code| self.find(*code))
+    }
+
+    /// What keeps orders from being delivered at all, if anything does.
+    pub fn holds_all(&self) -> Option<&Condition> {
+        let halted = || [Code::Incomplete, Code::Paused].into_iter().find_map(|code| self.find(code));
+        halted().or_else(|| self.in_the_way(Side::Store)).or_else(|| self.in_the_way(Side::Destination))
     }
 
     /// The worst severity of what holds.

@@ -14,16 +14,15 @@ mod tests;
 
 use std::time::Duration;
 
-use super::{
-    condition::{Code, Judgment},
-    facts::Facts,
-};
+use super::{condition::Judgment, facts::Facts};
 use crate::{inbox::ConnectionState, spec::DestinationKind};
 
 /// An order that waits longer than this is a condition.
 pub const LONG_WAIT: Duration = Duration::from_secs(15 * 60);
 /// An outage shorter than this may be one lost call: the relay probes again within it.
 const BRIEF: Duration = Duration::from_secs(10);
+/// The title of such an outage, of either side.
+const SHORT_INTERRUPTION: &str = "A short interruption";
 /// A far side that is down for less than this may come back before an alert is read.
 const DOWN_TOO_LONG: Duration = Duration::from_secs(300);
 /// Hooks that cannot be looked after for less than this are tried again meanwhile, and polling finds the orders.
@@ -57,17 +56,4 @@ pub fn judge(facts: &Facts) -> Judgment {
 /// A destination that takes notifications rather than orders.
 fn is_callback(facts: &Facts) -> bool {
     facts.connection.destination == Some(DestinationKind::CloudElements)
-}
-
-/// Whether one of the causes holds that keep the store's objects from being fetched.
-fn store_in_the_way(judgment: &Judgment) -> bool {
-    const CAUSES: [Code; 6] = [
-        Code::StoreUnknown,
-        Code::CredentialsRefused,
-        Code::ShopNotHttps,
-        Code::ShopRestOff,
-        Code::ShopChallenge,
-        Code::StoreDown,
-    ];
-    CAUSES.into_iter().any(|code| judgment.find(code).is_some())
 }

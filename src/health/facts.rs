@@ -10,7 +10,7 @@ pub use crate::breaker::Health;
 use crate::{
     clock::Timestamp,
     http::Failure,
-    inbox::{ConnectionState, Feed, HookRow, HookState, ObjectRow, PauseReason, Summary},
+    inbox::{ConnectionState, Feed, HookRow, HookState, ObjectRow, ObjectState, PauseReason, Summary},
     object::ConnectionId,
     source::reach::Silence,
     spec::{DestinationKind, Origin, SourceKind},
@@ -227,6 +227,19 @@ pub struct OrderFacts {
     pub failed: Vec<ObjectRow>,
     /// Those that are refused or not found and still tried, as many as are shown.
     pub troubled: Vec<ObjectRow>,
+}
+
+impl OrderFacts {
+    /// Takes rows that were read after the numbers, `most` at most. What waits is counted anew where the rows tell: a
+    /// page does not say that nothing waits beside an order that does.
+    pub fn take_recent(&mut self, recent: Vec<ObjectRow>, most: usize) {
+        let waiting = recent.iter().filter(|row| row.state == ObjectState::Pending).count() as u64;
+        let is_whole = recent.len() < most;
+        self.summary.waiting = if is_whole { waiting } else { self.summary.waiting.max(waiting) };
+        let oldest = recent.iter().filter_map(|row| row.waiting_since).min();
+        self.summary.oldest_waiting = if is_whole { oldest } else { self.summary.oldest_waiting.or(oldest) };
+        self.recent = recent;
+    }
 }
 
 /// The store's API.

@@ -3,8 +3,9 @@
 use super::{
     condition::{Action, CheckId, Code, Condition, Judgment, Severity},
     facts::Facts,
+    wording::state_title,
 };
-use crate::{clock::Timestamp, humanize};
+use crate::{clock::Timestamp, humanize, inbox::ConnectionState};
 
 /// Green, amber or red.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +62,15 @@ pub fn verdict(facts: &Facts, judgment: &Judgment) -> Verdict {
 /// Whether the connection works all the same.
 fn orders_flow(condition: &Condition) -> bool {
     let is_about_orders = condition.check == CheckId::Deliveries && condition.code != Code::PollingFailing;
-    let stops = [Code::Disconnected, Code::Incomplete, Code::Paused, Code::StoreDown, Code::DestinationDown];
+    let stops = [
+        Code::Disconnected,
+        Code::Incomplete,
+        Code::Paused,
+        Code::StoreDown,
+        Code::DestinationDown,
+        Code::NotificationsOutstanding,
+        Code::QuotaUsedUp,
+    ];
     !is_about_orders && !stops.contains(&condition.code)
 }
 
@@ -86,7 +95,7 @@ fn connected(facts: &Facts) -> Verdict {
     };
     Verdict {
         light: Light::Green,
-        title: "Connected".to_owned(),
+        title: state_title(ConnectionState::Active).to_owned(),
         sentence: format!("Your store is connected to {destination}. {last}"),
         cure: None,
         since: None,
@@ -105,7 +114,7 @@ mod tests {
             judge,
         },
         http::Failure,
-        inbox::{ConnectionState, HookState, Summary},
+        inbox::{HookState, Summary},
     };
 
     fn judged(facts: &Facts) -> Verdict {
@@ -120,7 +129,7 @@ mod tests {
             (fine(), Light::Green, "Connected", "No order has come yet."),
             (counted(forwarded), Light::Green, "Connected", "forwarded 2 minutes ago"),
             (with(|facts| facts.orders = None), Light::Red, "Orders cannot be kept", "cannot be read"),
-            (outage, Light::Red, "Orders are not arriving", "5 minutes (HTTP 503)"),
+            (outage, Light::Red, "One Tribe is not taking orders", "5 minutes (HTTP 503)"),
             (
                 with(|facts| facts.store.outage = down(1, Failure::Status(401))),
                 Light::Red,
@@ -165,6 +174,18 @@ mod tests {
         let hooks = with(|facts| facts.hooks.rows[0].state = HookState::Inactive);
         assert_eq!(judged(&hooks).action, Action::Update);
         assert_eq!(judged(&fine()).action, Action::Check);
+    }
+
+    #[test]
+    fn what_loses_or_holds_orders_comes_before_settings() {
+        let failed = Summary { failed: 2, last_delivered_at: Some(ago(60)), ..Summary::default() };
+        let mut facts = counted(failed);
+        facts.connection.public_url = None;
+        facts.relay.has_admin_token = false;
+        let verdict = judged(&facts);
+        assert_eq!((&*verdict.title, verdict.action), ("2 orders failed", Action::ResendFailed));
+        let codes: Vec<_> = judge(&facts).conditions.iter().map(|condition| condition.code).collect();
+        assert_eq!(codes, [Code::OrderFailed, Code::PublicUrlMissing, Code::AdminTokenMissing]);
     }
 
     #[test]

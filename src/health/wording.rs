@@ -3,8 +3,29 @@
 use crate::{
     health::facts::ConnectionFacts,
     humanize,
+    inbox::ConnectionState,
     spec::{DestinationKind, Origin, SourceKind},
 };
+
+/// The title of a connection of which no more is known than its state.
+pub fn state_title(state: ConnectionState) -> &'static str {
+    match state {
+        ConnectionState::Active => "Connected",
+        ConnectionState::Paused => "Paused",
+        ConnectionState::Incomplete => "One step is left",
+        ConnectionState::Disconnected => "Disconnected",
+    }
+}
+
+/// The title of orders that have failed.
+pub fn failed_title(count: u64) -> String {
+    format!("{} failed", humanize::count(count, "order"))
+}
+
+/// A cure that is no merchant's: it names variables and the like.
+pub(super) fn operator(cure: &str) -> String {
+    format!("Whoever runs the relay: {cure}")
+}
 
 impl ConnectionFacts {
     /// The store's side, as the subject of a sentence.
@@ -57,15 +78,18 @@ impl ConnectionFacts {
     pub(super) fn renew_credentials(&self) -> String {
         let id = self.id;
         match (self.origin, self.source) {
-            (Origin::Environment, _) => {
-                "Set BIGCOMMERCE_ACCESS_TOKEN anew (and BIGCOMMERCE_CLIENT_SECRET, if the API account is a new one) and restart the relay.".to_owned()
-            }
-            (Origin::App, _) => "Open the app in BigCommerce once: that gives the relay a new access token.".to_owned(),
-            (Origin::Api, SourceKind::BigCommerce) => format!(
-                "Give the connection a new access token: `PATCH /connections/{id}` with `{{\"source\":{{\"access_token\":…}}}}`, or under Settings on its page."
+            (Origin::Environment, _) => operator(
+                "set BIGCOMMERCE_ACCESS_TOKEN anew (and BIGCOMMERCE_CLIENT_SECRET, if the API account is a new one) and restart the relay.",
             ),
+            (Origin::App, _) => "Open the app in BigCommerce once: that gives the relay a new access token.".to_owned(),
+            (Origin::Api, SourceKind::BigCommerce) => operator(&format!(
+                "enter a new access token under Settings on this page (or `PATCH /connections/{id}` with `{{\"source\":{{\"access_token\":…}}}}`)."
+            )),
             (Origin::Api, SourceKind::WooCommerce) => format!(
-                "Make new keys with Read/Write in WooCommerce (Settings, Advanced, REST API) and give them to the connection: `PATCH /connections/{id}` with `{{\"source\":{{\"consumer_key\":…,\"consumer_secret\":…}}}}`, or under Settings on its page."
+                "Make new keys with Read/Write in WooCommerce (Settings, Advanced, REST API). {}",
+                operator(&format!(
+                    "enter them under Settings on this page (or `PATCH /connections/{id}` with `{{\"source\":{{\"consumer_key\":…,\"consumer_secret\":…}}}}`)."
+                ))
             ),
             (Origin::Instance, SourceKind::BigCommerce) => {
                 format!("Update instance {id} with a valid `oauth.user.token`.")
@@ -96,13 +120,13 @@ impl ConnectionFacts {
     pub(super) fn name_the_store(&self) -> String {
         let id = self.id;
         match (self.origin, self.source) {
-            (Origin::Environment, _) => {
-                "Check BIGCOMMERCE_STORE_HASH: it is the part after `stores/` in the API path. Set it anew and restart the relay.".to_owned()
-            }
-            (Origin::App, _) => "Open the app in BigCommerce once, or install it again.".to_owned(),
-            (Origin::Api, SourceKind::BigCommerce) => format!(
-                "Check the store hash: it is the part after `stores/` in the API path. End connection {id} and connect the right store."
+            (Origin::Environment, _) => operator(
+                "check BIGCOMMERCE_STORE_HASH, the part after `stores/` in the API path. Set it anew and restart the relay.",
             ),
+            (Origin::App, _) => "Open the app in BigCommerce once, or install it again.".to_owned(),
+            (Origin::Api, SourceKind::BigCommerce) => operator(&format!(
+                "check the store hash, the part after `stores/` in the API path. End connection {id} and connect the right store."
+            )),
             (Origin::Api, SourceKind::WooCommerce) => {
                 "Check the shop's address, and that its REST API is reachable.".to_owned()
             }
@@ -118,17 +142,15 @@ impl ConnectionFacts {
         let id = self.id;
         match self.origin {
             Origin::Environment => {
-                "Copy the payload URL from One Tribe once more into ONE_TRIBE_DESTINATION and restart the relay."
+                "Copy the payload URL from One Tribe once more; whoever runs the relay sets it as ONE_TRIBE_DESTINATION and restarts the relay."
                     .to_owned()
             }
             Origin::App => "Copy the payload URL from One Tribe once more and enter it below.".to_owned(),
             Origin::Api if self.destination == Some(DestinationKind::CloudElements) => {
-                format!(
-                    "Give the connection the right `callback_url`: `PATCH /connections/{id}`, or under Settings on its page."
-                )
+                format!("Give the connection the right `callback_url`: `PATCH /connections/{id}`.")
             }
             Origin::Api => format!(
-                "Copy the payload URL from One Tribe once more and give it to the connection: `PATCH /connections/{id}` with `{{\"destination\":…}}`, or under Settings on its page."
+                "Copy the payload URL from One Tribe once more; whoever runs the relay enters it under Settings on this page (or `PATCH /connections/{id}` with `{{\"destination\":…}}`)."
             ),
             Origin::Instance => {
                 format!("Update instance {id} with the right `event.notification.callback.url`.")
@@ -139,35 +161,43 @@ impl ConnectionFacts {
     /// The secret that verifies webhooks.
     pub(super) fn renew_secret(&self) -> String {
         match self.origin {
-            Origin::Environment => {
-                "Set BIGCOMMERCE_CLIENT_SECRET to the client secret of the API account that BIGCOMMERCE_ACCESS_TOKEN belongs to, and restart the relay.".to_owned()
-            }
-            Origin::App => "Compare BIGCOMMERCE_APP_CLIENT_SECRET with the Developer Portal's and restart the relay.".to_owned(),
-            Origin::Api | Origin::Instance if self.source == SourceKind::WooCommerce => {
-                "Click Update Integration: the relay gives its webhooks their secret again.".to_owned()
-            }
-            Origin::Api | Origin::Instance => format!(
-                "Give the connection the client secret of the API account that its access token belongs to: `PATCH /connections/{}` with `{{\"source\":{{\"client_secret\":…}}}}`, or under Settings on its page.",
-                self.id
+            Origin::Environment => operator(
+                "set BIGCOMMERCE_CLIENT_SECRET to the client secret of the API account that BIGCOMMERCE_ACCESS_TOKEN belongs to, and restart the relay.",
             ),
+            Origin::App => {
+                operator("compare BIGCOMMERCE_APP_CLIENT_SECRET with the Developer Portal's and restart the relay.")
+            }
+            Origin::Api | Origin::Instance if self.source == SourceKind::WooCommerce => {
+                "Click Update Integration: the relay agrees on a new secret with the shop.".to_owned()
+            }
+            Origin::Api | Origin::Instance => operator(&format!(
+                "enter the client secret of the API account that the access token belongs to under Settings on this page (or `PATCH /connections/{}` with `{{\"source\":{{\"client_secret\":…}}}}`).",
+                self.id
+            )),
         }
     }
 
     /// What sets polling on again.
-    pub(super) fn enable_polling(&self) -> &'static str {
-        match self.origin {
-            Origin::Instance => "Set `event.poller.refresh_interval`, or remove RECONCILE_INTERVAL.",
-            _ => "Remove RECONCILE_INTERVAL, or set it to a duration such as 15m.",
-        }
+    pub(super) fn enable_polling(&self) -> String {
+        operator(match self.origin {
+            Origin::Instance => "set `event.poller.refresh_interval`, or remove RECONCILE_INTERVAL.",
+            _ => "remove RECONCILE_INTERVAL, or set it to a duration such as 15m.",
+        })
+    }
+
+    /// What is done about a destination that is away: the breaker probes it once a minute at least.
+    pub(super) fn wait_for_destination(&self) -> String {
+        let within = self.destination_within();
+        format!("Nothing to do at first: the relay tries every minute, and orders go out when {within} is back.")
     }
 
     /// What becomes of new orders while no webhooks come.
     pub(super) fn meanwhile(&self) -> String {
         match self.poll_interval {
             Some(interval) => {
-                format!("Orders are found by polling meanwhile, up to {} late.", humanize::span(interval))
+                format!("Meanwhile the relay looks for new orders itself, up to {} late.", humanize::span(interval))
             }
-            None => "Polling is switched off (RECONCILE_INTERVAL is 0): new orders are not found meanwhile.".to_owned(),
+            None => "New orders are not found meanwhile (RECONCILE_INTERVAL is 0: polling is switched off).".to_owned(),
         }
     }
 

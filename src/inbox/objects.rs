@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     http::Failure,
     object::{ChangeKind, Digest, ObjectId, ObjectKey, ResourceName},
+    retry::{FetchBlame, ForwardBlame, blame_fetch, blame_forward},
 };
 
 /// An event on its way in: what it says, and by what it is recognised when it comes again.
@@ -97,6 +98,21 @@ pub struct Failed {
     pub side: Side,
     /// What.
     pub failure: Failure,
+}
+
+impl Failed {
+    /// Whether it speaks of this one object, and not of the side.
+    pub fn is_the_objects(self) -> bool {
+        match self.side {
+            Side::Store => matches!(blame_fetch(self.failure), FetchBlame::Object | FetchBlame::Missing),
+            Side::Destination => blame_forward(self.failure) == ForwardBlame::Object,
+        }
+    }
+
+    /// The store does not know the object (yet): it is looked for again over ten minutes, which is nothing to report.
+    pub fn is_missing(self) -> bool {
+        self.side == Side::Store && blame_fetch(self.failure) == FetchBlame::Missing
+    }
 }
 
 impl fmt::Display for Failed {

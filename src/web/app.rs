@@ -15,7 +15,7 @@ mod visitor;
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::{StatusCode, header},
     web,
 };
@@ -110,10 +110,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// The app, or the answer of a path that leads nowhere.
-async fn served<'a>(relay: &'a Relay, request: &HttpRequest) -> Result<&'a App, HttpResponse> {
+fn served(relay: &Relay) -> Result<&App, HttpResponse> {
     match &relay.app {
         Some(app) => Ok(app),
-        None => Err(not_found(request.clone()).await),
+        None => Err(not_found()),
     }
 }
 

@@ -52,10 +52,23 @@ pub(super) fn led_back(status: StatusCode, location: &str) -> HttpResponse {
     response
 }
 
-/// For a path that leads nowhere.
-pub(super) fn not_found(request: &HttpRequest) -> HttpResponse {
-    let depth = request.path().matches('/').count().saturating_sub(1);
-    status::respond(StatusCode::NOT_FOUND, &status::not_found(&"../".repeat(depth)), Frame::None)
+/// What a program is told as JSON, for a person: with a way on.
+pub(super) fn refused(request: &HttpRequest, status: StatusCode, error: &str) -> HttpResponse {
+    let (texts, path) = (&status::ENGLISH, request.path());
+    let root = "../".repeat(path.matches('/').count().saturating_sub(1));
+    let onward = match path {
+        path if path.ends_with("/integration/update") => ("../integration".to_owned(), texts.to_status),
+        path if path.starts_with("/connections/") => (format!("{root}connections"), texts.all_connections),
+        _ => (format!("{root}integration"), texts.to_status),
+    };
+    let mut said: String = error.chars().take(1).flat_map(char::to_uppercase).chain(error.chars().skip(1)).collect();
+    said.push('.');
+    let (title, sentences) = match status {
+        StatusCode::NOT_FOUND => (texts.no_page, vec![said.as_str(), texts.no_page_why]),
+        StatusCode::METHOD_NOT_ALLOWED => (texts.no_page, vec![texts.no_page_button]),
+        _ => (texts.not_possible, vec![said.as_str()]),
+    };
+    status::respond(status, &status::message(title, &sentences, Some((&onward.0, onward.1))), Frame::None)
 }
 
 /// What the address of a page may say beside which page it is.
@@ -137,7 +150,7 @@ pub(super) async fn status_page(
     let Examined { mut facts, judgment } = examined;
     let rows = Rows::read(relay, connection, typed.filter(|typed| !typed.trim().is_empty())).await;
     if let (Some(orders), Some(recent)) = (&mut facts.orders, rows.recent) {
-        orders.recent = recent;
+        orders.take_recent(recent, RECENT_ROWS as usize);
     }
     StatusPage {
         facts: &facts,

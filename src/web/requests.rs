@@ -21,6 +21,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use tracing::Instrument;
 
+use super::{
+    Refusal,
+    format::{self, Format},
+    pages, refuse,
+};
+
 /// Given by a proxy in front, or made here; sent back in any case.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer one is not genuine.
@@ -74,22 +80,30 @@ fn shown(path: &str) -> String {
     }
 }
 
-/// Says which methods a path takes, where the framework has answered with a header alone.
+/// Says which methods a path takes, where the framework has answered with a header alone; and tells whoever browses
+/// with a page what programs are told as JSON.
 fn explained<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
-    if !matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0)) {
-        return response.map_into_left_body();
-    }
-    let (request, bare) = response.into_parts();
-    let allowed = bare.headers().get(header::ALLOW).and_then(|allowed| allowed.to_str().ok()).unwrap_or_default();
-    let why = format!("{} is not possible here: use {allowed}", request.method());
-    let mut said = super::refuse(StatusCode::METHOD_NOT_ALLOWED, why);
-    for (name, value) in bare.headers() {
-        if !said.headers().contains_key(name) {
-            said.headers_mut().insert(name.clone(), value.clone());
+    let status = response.status();
+    let is_empty = matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0));
+    let browses = format::preferred(response.request()) == Some(Format::Html);
+    let refusal = response.response().extensions().get::<Refusal>().map(|refusal| refusal.error.clone());
+    let error = match refusal {
+        _ if status == StatusCode::METHOD_NOT_ALLOWED && is_empty => {
+            let allowed = response.headers().get(header::ALLOW).and_then(|allowed| allowed.to_str().ok());
+            let method = response.request().method();
+            format!("{method} is not possible here: use {}", allowed.unwrap_or_default())
+        }
+        Some(error) if browses => error,
+        _ => return response.map_into_left_body(),
+    };
+    let (request, former) = response.into_parts();
+    let mut answer = if browses { pages::refused(&request, status, &error) } else { refuse(status, error) };
+    for (name, value) in former.headers() {
+        if !answer.headers().contains_key(name) {
+            answer.headers_mut().insert(name.clone(), value.clone());
         }
     }
-    said.head_mut().set_connection_type(ConnectionType::Close);
-    ServiceResponse::new(request, said).map_into_right_body()
+    ServiceResponse::new(request, answer).map_into_right_body()
 }
 
 /// Wraps every route.
@@ -104,7 +118,7 @@ pub(crate) async fn logged(
     let span = tracing::info_span!("request", request_id = %id);
     let began = Instant::now();
     let answered = async {
-        let mut response = next.call(request).await?;
+        let mut response = explained(next.call(request).await?);
         // What went wrong has been said where it did; a busy store's webhooks would fill the log with what went well.
         if tracing::enabled!(tracing::Level::DEBUG) {
             let (method, status) = (response.request().method(), response.status().as_u16());
@@ -124,10 +138,7 @@ pub(crate) async fn logged(
         if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        Ok(match response.status() {
-            StatusCode::METHOD_NOT_ALLOWED => explained(response),
-            _ => response.map_into_left_body(),
-        })
+        Ok(response)
     };
     answered.instrument(span).await
 }

@@ -17,7 +17,7 @@ mod settings;
 mod texts;
 
 pub use chart::Activity;
-pub use document::{Frame, message, not_found, password_needed, respond};
+pub use document::{Frame, message, password_needed, respond};
 pub use list::{ListPage, ListQuery, ListRow, arrange};
 pub use page::{Audience, Backfill, Merchant, Operator, RECENT_ROWS, StatusPage};
 pub use search::{Search, SearchResult};

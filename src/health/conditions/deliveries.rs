@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{LONG_WAIT, is_callback, store_in_the_way};
+use super::{LONG_WAIT, is_callback};
 use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
         facts::{Facts, OrderFacts},
+        wording::failed_title,
     },
     http::Failure,
     humanize,
@@ -75,8 +76,7 @@ fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         format!("{tell}then look at the failed orders, and resend them.")
     };
     let noun = humanize::count(count, "order");
-    let title = format!("{noun} failed");
-    let mut condition = Condition::new(Code::OrderFailed, Severity::Warning, CheckId::Deliveries, title)
+    let mut condition = Condition::new(Code::OrderFailed, Severity::Warning, CheckId::Deliveries, failed_title(count))
         .text(format!("{noun} could not be delivered{which}."), consequence, resend)
         .alerting(true)
         .action(Action::ResendFailed);
@@ -90,7 +90,7 @@ fn is_refusal(failed: Failed) -> bool {
 }
 
 fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
-    let in_trouble = |row: &&ObjectRow| row.last_failure.is_some_and(|failed| !is_missing(failed));
+    let in_trouble = |row: &&ObjectRow| row.last_failure.is_some_and(|failed| !failed.is_missing());
     let rows: Vec<ObjectRow> = orders.troubled.iter().filter(in_trouble).cloned().collect();
     if rows.is_empty() {
         return;
@@ -134,25 +134,10 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     judgment.conditions.push(condition);
 }
 
-/// An order that the store does not know (yet) is looked for again over ten minutes, which is not worth reporting.
-fn is_missing(failed: Failed) -> bool {
-    failed.side == Side::Store && failed.failure == Failure::Status(404)
-}
-
 /// Whether something is told of already that keeps orders waiting.
 fn is_explained(judgment: &Judgment) -> bool {
-    const CAUSES: [Code; 9] = [
-        Code::StorageFailing,
-        Code::Incomplete,
-        Code::Paused,
-        Code::CallbackGone,
-        Code::RetriesExhausted,
-        Code::DestinationRefuses,
-        Code::DestinationDown,
-        Code::OrdersRefused,
-        Code::NotificationsOutstanding,
-    ];
-    store_in_the_way(judgment) || CAUSES.into_iter().any(|code| judgment.find(code).is_some())
+    let causes = [Code::StorageFailing, Code::OrdersRefused, Code::NotificationsOutstanding];
+    judgment.holds_all().is_some() || causes.into_iter().any(|code| judgment.find(code).is_some())
 }
 
 fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
@@ -169,7 +154,7 @@ fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     let cure = match (is_explained, is_catching_up) {
         (true, _) => "See the reason above. Nothing is lost meanwhile.",
         (_, true) => "Nothing to do: what waited is being delivered.",
-        _ => "If no other check tells why, look at the relay's log. Nothing is lost meanwhile.",
+        _ => "If no other check tells why, tell whoever runs the relay: its log says more. Nothing is lost meanwhile.",
     };
     let span = humanize::span(facts.age(since));
     let condition =
@@ -187,23 +172,27 @@ fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
 fn polling(facts: &Facts, judgment: &mut Judgment) {
     let trouble = facts.feeds.iter().filter_map(|feed| feed.trouble).min_by_key(|(since, _)| *since);
     let Some((since, failure)) = trouble else { return };
-    if facts.connection.poll_interval.is_none() || store_in_the_way(judgment) {
+    if facts.connection.poll_interval.is_none() || judgment.in_the_way(Side::Store).is_some() {
         return;
     }
     // The check shows it at once; no alert is sent for what may be over by the next poll.
     let is_lasting = facts.age(since) >= LONG_WAIT;
-    let span = humanize::span(facts.age(since));
+    let span = humanize::span_if_any(facts.age(since));
+    let span = span.map_or_else(|| " just now".to_owned(), |span| format!(" for {span}"));
     let consequence = if facts.connection.expects_webhooks() {
-        "An order whose webhook is lost is not found meanwhile."
+        "An order that the store does not tell of (webhook) is not found meanwhile."
     } else {
         "New orders are not found meanwhile."
     };
     judgment.conditions.push(
-        Condition::new(Code::PollingFailing, Severity::Warning, CheckId::Deliveries, "Polling does not work")
+        Condition::new(Code::PollingFailing, Severity::Warning, CheckId::Deliveries, "New orders cannot be looked for")
             .text(
-                format!("Polling has not worked for {span}: {}.", humanize::failure(failure)),
+                format!(
+                    "The relay could not look for new orders itself{span} (polling: {}).",
+                    humanize::failure(failure)
+                ),
                 consequence,
-                "If the other checks are well, tell the people who run the relay.",
+                "If the other checks are well, tell whoever runs the relay.",
             )
             .since(since)
             .alerting(is_lasting && !facts.connection.expects_webhooks()),

@@ -1,6 +1,6 @@
 //! The destination: an address that is not accepted, an outage, a callback's troubles.
 
-use super::{BRIEF, DOWN_TOO_LONG, MISTAKE_TOO_LONG, NOBODY_BEHIND, is_callback};
+use super::{BRIEF, DOWN_TOO_LONG, MISTAKE_TOO_LONG, NOBODY_BEHIND, SHORT_INTERRUPTION, is_callback};
 use crate::{
     clock::Timestamp,
     health::{
@@ -45,8 +45,13 @@ fn outage_condition(facts: &Facts, outage: Trouble) -> Condition {
     let connection = &facts.connection;
     let name = connection.destination_name();
     let age = facts.age(outage.since);
-    let (span, seen) = (humanize::span(age), humanize::failure(outage.failure));
+    let seen = humanize::failure(outage.failure);
     let takes = if is_callback(facts) { "notifications" } else { "orders" };
+    let stopped = match humanize::span_if_any(age) {
+        Some(span) => format!("{name} has not been taking {takes} for {span}"),
+        None => format!("{name} has just stopped taking {takes}"),
+    };
+    let runs = if is_callback(facts) { "whoever runs it" } else { "One Tribe" };
     let build =
         |code, severity, title: String| Condition::new(code, severity, CheckId::Destination, title).since(outage.since);
     match outage.failure {
@@ -55,7 +60,10 @@ fn outage_condition(facts: &Facts, outage: Trouble) -> Condition {
             let condition = build(
                 Code::DestinationRefuses,
                 Severity::Error,
-                format!("{name} does not accept the {what}", name = if is_callback(facts) { "The server" } else { name }),
+                format!(
+                    "{name} does not accept the {what}",
+                    name = if is_callback(facts) { "The server" } else { name }
+                ),
             );
             let condition = match connection.origin {
                 Origin::App => condition.action(Action::SetDestination),
@@ -63,20 +71,20 @@ fn outage_condition(facts: &Facts, outage: Trouble) -> Condition {
             };
             condition
                 .text(
-                    format!("{name} has not been taking {takes} for {span}: this {what} is not accepted ({seen})."),
+                    format!("{stopped}: this {what} is not accepted ({seen})."),
                     waiting(facts),
                     connection.renew_destination(),
                 )
                 .alerting(age >= MISTAKE_TOO_LONG)
         }
-        _ if age < BRIEF => build(Code::DestinationDown, Severity::Warning, "A short interruption".to_owned()).text(
-            format!("{name} has not been taking {takes} for {span} ({seen})."),
+        _ if age < BRIEF => build(Code::DestinationDown, Severity::Warning, SHORT_INTERRUPTION.to_owned()).text(
+            format!("{stopped} ({seen})."),
             waiting(facts),
-            format!("Nothing to do at first: orders go out when {} is back.", connection.destination_within()),
+            connection.wait_for_destination(),
         ),
-        failure => build(Code::DestinationDown, Severity::Error, "Orders are not arriving".to_owned())
+        failure => build(Code::DestinationDown, Severity::Error, format!("{name} is not taking {takes}"))
             .text(
-                format!("{name} has not been taking {takes} for {span} ({seen})."),
+                format!("{stopped} ({seen})."),
                 waiting(facts),
                 match failure {
                     Failure::Status(300..400) => format!(
@@ -84,10 +92,7 @@ fn outage_condition(facts: &Facts, outage: Trouble) -> Condition {
                         connection.renew_destination()
                     ),
                     Failure::Dns | Failure::Tls => connection.renew_destination(),
-                    _ => format!(
-                        "Nothing to do at first: orders go out when {within} is back. If it lasts, tell whoever runs {within}.",
-                        within = connection.destination_within()
-                    ),
+                    _ => format!("{} If it lasts, tell {runs}.", connection.wait_for_destination()),
                 },
             )
             .alerting(age >= DOWN_TOO_LONG),
@@ -125,9 +130,9 @@ fn probed(facts: &Facts) -> Option<Condition> {
     let cure = match severity {
         Severity::Error if is_mistake => connection.renew_destination(),
         Severity::Error => {
-            format!("If the address is right, this usually passes. Else: {}", connection.renew_destination())
+            format!("Usually this passes by itself. Else the address may be wrong. {}", connection.renew_destination())
         }
-        _ => format!("Nothing to do at first: orders go out when {} is back.", connection.destination_within()),
+        _ => connection.wait_for_destination(),
     };
     let code = if is_mistake { Code::DestinationRefuses } else { Code::DestinationDown };
     let title = format!("{name} cannot be reached");

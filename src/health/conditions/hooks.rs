@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::{HOOKS_TOO_LONG, store_in_the_way};
+use super::HOOKS_TOO_LONG;
 use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
         facts::{AddressFault, Facts, Health, HookFault, Probe},
+        wording::operator,
     },
     http::Failure,
     humanize,
-    inbox::{HookRow, HookState},
+    inbox::{HookRow, HookState, Side},
     spec::SourceKind,
 };
 
@@ -19,13 +20,17 @@ const LATELY: Duration = Duration::from_secs(3600);
 /// So many orders without a webhook are no coincidence.
 const MISSED: u64 = 3;
 
+fn about_hooks(code: Code, severity: Severity, title: &str) -> Condition {
+    Condition::new(code, severity, CheckId::Hooks, title)
+}
+
 pub(super) fn hooks(facts: &Facts, judgment: &mut Judgment) {
     if !facts.connection.expects_webhooks() {
         return;
     }
     match facts.hooks.upkeep {
         // Whatever keeps orders from being fetched keeps hooks from being looked after: it is told once.
-        _ if store_in_the_way(judgment) => drop(judgment.unknown.insert(Code::HooksNotMendable)),
+        _ if judgment.in_the_way(Side::Store).is_some() => drop(judgment.unknown.insert(Code::HooksNotMendable)),
         Health::Trouble((since, fault)) => match fault {
             HookFault::Quota | HookFault::Busy => drop(judgment.unknown.insert(Code::HooksNotMendable)),
             _ => {
@@ -41,8 +46,8 @@ pub(super) fn hooks(facts: &Facts, judgment: &mut Judgment) {
     if let Some(span) = facts.hooks.blocked_for {
         let seconds = humanize::count(span.as_secs(), "second");
         judgment.conditions.push(
-            Condition::new(Code::Blocklisted, Severity::Warning, CheckId::Hooks, "BigCommerce holds webhooks back").text(
-                format!("BigCommerce has the relay's domain on its blocklist, for {seconds} more."),
+            about_hooks(Code::Blocklisted, Severity::Warning, "Notices of new orders are held back").text(
+                format!("BigCommerce holds back its notices of new orders (webhooks): the relay's domain is on its blocklist, for {seconds} more."),
                 facts.connection.meanwhile(),
                 "It comes off by itself. If it happens again, the relay has been answering too slowly or not at all.",
             ),
@@ -53,28 +58,32 @@ pub(super) fn hooks(facts: &Facts, judgment: &mut Judgment) {
 fn not_mendable(facts: &Facts, age: Duration, fault: HookFault) -> Condition {
     let connection = &facts.connection;
     let severity = if connection.poll_interval.is_some() { Severity::Warning } else { Severity::Error };
-    let span = humanize::span(age);
+    let span = humanize::span_if_any(age).map_or_else(|| " just now".to_owned(), |span| format!(" for {span}"));
+    let not_put_right = format!("The notices of new orders (webhooks) could not be put right{span}");
     let store = connection.store_name();
     let (cause, cure) = match fault {
         HookFault::Call(Failure::Status(401 | 403)) => (
-            format!("{store} refuses to show the webhooks with the present {}.", connection.credentials()),
+            format!(
+                "{store} does not let the relay set up the notices of new orders (webhooks) with the present {}.",
+                connection.credentials()
+            ),
             connection.renew_credentials(),
         ),
         HookFault::Call(failure) => (
-            format!("The webhooks could not be put right for {span}: {store}: {}.", humanize::failure(failure)),
+            format!("{not_put_right} ({store}: {}).", humanize::failure(failure)),
             match failure {
                 Failure::Status(400..500) => {
-                    "Look whether the store allows so many webhooks, then click Update Integration.".to_owned()
+                    operator("look whether the store allows so many webhooks, then click Update Integration.")
                 }
                 _ => "The relay tries again by itself. If it lasts, click Update Integration.".to_owned(),
             },
         ),
         _ => (
-            format!("The webhooks could not be looked after for {span}, since the relay's database cannot be used."),
+            format!("{not_put_right}, since the relay's database cannot be used."),
             "See the check of the storage.".to_owned(),
         ),
     };
-    Condition::new(Code::HooksNotMendable, severity, CheckId::Hooks, "Webhooks cannot be put right")
+    about_hooks(Code::HooksNotMendable, severity, "Notices of new orders cannot be set up")
         .text(cause, connection.meanwhile(), cure)
         .action(Action::Update)
 }
@@ -93,13 +102,13 @@ fn wrong(facts: &Facts, judgment: &mut Judgment) {
         connection.meanwhile()
     };
     let severity = if connection.poll_interval.is_some() { Severity::Warning } else { Severity::Error };
-    let cause = if faults.is_empty() { "A webhook is missing.".to_owned() } else { faults.join(" ") };
+    let cause = if faults.is_empty() { "one is missing".to_owned() } else { faults.join("; ") };
     judgment.conditions.push(
-        Condition::new(Code::HooksWrong, severity, CheckId::Hooks, "Webhooks are being put right")
+        about_hooks(Code::HooksWrong, severity, "Notices of new orders are being put right")
             .text(
-                cause,
+                format!("The store's notices of new orders (webhooks) are not as they should be: {cause}."),
                 consequence,
-                "The relay puts its webhooks right by itself within minutes; Update Integration (or `onetribe-relay hooks update`) does it now.",
+                "The relay puts them right by itself within minutes; Update Integration (or `onetribe-relay hooks update`) does it now.",
             )
             .action(Action::Update),
     );
@@ -114,9 +123,9 @@ fn fault(row: &HookRow, source: SourceKind) -> Option<String> {
         HookState::Inactive => format!("has been switched off by {by}"),
         HookState::Elsewhere => "points to another address".to_owned(),
         HookState::WithoutToken => "does not carry the relay's token".to_owned(),
-        HookState::Doubled => "is there more than once: events come twice".to_owned(),
+        HookState::Doubled => "is there more than once, so that they come twice".to_owned(),
     };
-    Some(format!("The webhook for {} {what}.", humanize::printable(&row.topic)))
+    Some(format!("the one for {} {what}", humanize::printable(&row.topic)))
 }
 
 pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
@@ -131,9 +140,9 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
     let webhooks = &facts.webhooks;
     if let Some(seen) = webhooks.wrong_signature.filter(|seen| !later_event(seen.last_at)) {
         judgment.conditions.push(
-            Condition::new(Code::ClientSecretWrong, Severity::Error, CheckId::Hooks, "Webhooks are refused")
+            about_hooks(Code::ClientSecretWrong, Severity::Error, "Notices of new orders are refused")
                 .text(
-                    "Webhooks come with the right token and a signature that does not fit: the configured secret is not the store's.",
+                    "The store's notices of new orders (webhooks) come with the right token and a signature that does not fit: the configured client secret is not the store's.",
                     format!("They are refused. {}", facts.connection.meanwhile()),
                     facts.connection.renew_secret(),
                 )
@@ -142,10 +151,11 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
         );
     }
     if let Some(at) = webhooks.unsigned_at {
+        let ago = humanize::ago(facts.age(at));
         judgment.conditions.push(
-            Condition::new(Code::WebhooksUnsigned, Severity::Warning, CheckId::Hooks, "Webhooks come unsigned")
+            about_hooks(Code::WebhooksUnsigned, Severity::Warning, "Notices of new orders come unsigned")
                 .text(
-                    format!("A webhook without a signature came {}; they used to be signed.", humanize::ago(facts.age(at))),
+                    format!("A notice of an order (webhook) without a signature came {ago}; they used to be signed."),
                     "It was taken, since it carries the relay's token.",
                     "Usually this is the store's own change. If you have changed nothing, click Update Integration, which renews the token.",
                 )
@@ -154,26 +164,24 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
         );
     }
     if webhooks.refused > 0 && webhooks.wrong_signature.is_none() {
-        judgment.conditions.push(
-            Condition::new(Code::WebhooksRefused, Severity::Info, CheckId::Hooks, "Webhooks were refused").text(
-                format!("{} refused within the last hour: not genuine.", humanize::count(webhooks.refused, "webhook")),
-                "",
-                "Nothing to do, unless orders come late.",
-            ),
-        );
+        judgment.conditions.push(about_hooks(Code::WebhooksRefused, Severity::Info, "Webhooks were refused").text(
+            format!("{} refused within the last hour: not genuine.", humanize::count(webhooks.refused, "webhook")),
+            "",
+            "Nothing to do, unless orders come late.",
+        ));
     }
-    if webhooks.missed >= MISSED && !store_in_the_way(judgment) {
+    if webhooks.missed >= MISSED && judgment.in_the_way(Side::Store).is_none() {
         let last = match last_event {
             Some(at) => format!("the last one came {}", humanize::ago(facts.age(at))),
             None => "none has ever come".to_owned(),
         };
         let orders = humanize::count(webhooks.missed, "order");
         judgment.conditions.push(
-            Condition::new(Code::WebhooksMissed, Severity::Warning, CheckId::Hooks, "Webhooks do not come")
+            about_hooks(Code::WebhooksMissed, Severity::Warning, "Notices of new orders do not come")
                 .text(
-                    format!("Polling has found {orders} that no webhook told of; {last}."),
+                    format!("The relay has itself found {orders} that no webhook told of; {last}."),
                     facts.connection.meanwhile(),
-                    "Click Check Integration: it tells whether the public address can be reached, and whether the webhooks are in place.",
+                    "Click Check Integration: it tells whether the store can reach the relay, and whether the webhooks are in place.",
                 )
                 .alerting(true)
                 .action(Action::Check),
@@ -183,13 +191,14 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
 
 fn address(facts: &Facts, probe: &Probe<Result<(), AddressFault>>) -> Option<Condition> {
     const CURE: &str =
-        "Check that PUBLIC_URL is the relay's own address and that it can be reached from the internet on port 443.";
+        "check that PUBLIC_URL is the relay's own address and that it can be reached from the internet on port 443.";
+    const CANNOT_COME_IN: &str = "Notices of new orders cannot come in";
     let fault = probe.outcome.err()?;
     let last = facts.summary().and_then(|summary| summary.last_event_at);
     let store = facts.connection.store_within();
     let build = |severity, title: &str, cause: String, consequence: String, cure: &str| {
         let condition = Condition::new(Code::PublicUrlWrong, severity, CheckId::PublicUrl, title);
-        Some(condition.text(cause, consequence, cure).since(probe.at).action(Action::Check))
+        Some(condition.text(cause, consequence, operator(cure)).since(probe.at).action(Action::Check))
     };
     // Some networks do not let a machine call its own public address, while everybody outside may.
     if let AddressFault::Unreachable(failure) = fault
@@ -202,7 +211,7 @@ fn address(facts: &Facts, probe: &Probe<Result<(), AddressFault>>) -> Option<Con
             "The public address cannot be checked",
             format!("The relay cannot reach its own public address ({seen}), yet a webhook came {ago}."),
             String::new(),
-            "If webhooks keep coming, your network only keeps the relay from calling itself, and nothing is to be done.",
+            "if webhooks keep coming, your network only keeps the relay from calling itself, and nothing is to be done.",
         );
     }
     if last.is_some_and(|last| last > probe.at) {
@@ -218,10 +227,10 @@ fn address(facts: &Facts, probe: &Probe<Result<(), AddressFault>>) -> Option<Con
         AddressFault::Certificate(problem) => {
             return build(
                 Severity::Error,
-                "Webhooks cannot come in",
+                CANNOT_COME_IN,
                 format!("The certificate of the public address is not valid: {problem}."),
                 facts.connection.meanwhile(),
-                &format!("Install a valid certificate with its whole chain: {store} calls no address without one."),
+                &format!("install a valid certificate with its whole chain: {store} calls no address without one."),
             );
         }
         AddressFault::Unreachable(failure) => {
@@ -230,12 +239,12 @@ fn address(facts: &Facts, probe: &Probe<Result<(), AddressFault>>) -> Option<Con
         AddressFault::Unproven => {
             return build(
                 Severity::Error,
-                "Webhooks may not come in",
+                "Notices of new orders may not come in",
                 "Something answers at the public address. Whether it is this relay cannot be told, since the database cannot be read.".to_owned(),
                 String::new(),
-                "See the check of the storage.",
+                "see the check of the storage.",
             );
         }
     };
-    build(Severity::Error, "Webhooks cannot come in", cause, facts.connection.meanwhile(), CURE)
+    build(Severity::Error, CANNOT_COME_IN, cause, facts.connection.meanwhile(), CURE)
 }

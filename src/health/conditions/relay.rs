@@ -6,6 +6,7 @@ use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
         facts::{Facts, Health},
+        wording::{operator, state_title},
     },
     humanize,
     inbox::{ConnectionState, PauseReason},
@@ -20,21 +21,23 @@ const SKEW_FATAL: Duration = crate::signature::MAX_AHEAD;
 pub(super) fn storage(facts: &Facts, judgment: &mut Judgment) {
     let store = facts.connection.store_within();
     let keeps = match facts.connection.source {
-        SourceKind::BigCommerce => format!("{store} sends new orders' webhooks again for up to 48 hours."),
-        SourceKind::WooCommerce => "WooCommerce does not send a webhook twice; polling finds those orders.".to_owned(),
+        SourceKind::BigCommerce => format!("{store} tells of new orders again for up to 48 hours."),
+        SourceKind::WooCommerce => {
+            "WooCommerce tells of an order only once; the relay looks for those itself later (polling).".to_owned()
+        }
     };
-    let cure = "Make room on the disk, or give the relay the right to write there. The relay's log says what is wrong.";
+    let cure =
+        operator("make room on the disk, or give the relay the right to write there. Its log says what is wrong.");
     let failing = |cause: &str| {
         Condition::new(Code::StorageFailing, Severity::Error, CheckId::Storage, "Orders cannot be kept")
-            .text(cause, format!("New orders are not taken until it can: {keeps}"), cure)
+            .text(cause, format!("New orders are not taken until it can. {keeps}"), cure.as_str())
             .alerting(true)
     };
     match (facts.relay.database, &facts.orders) {
         (Health::Trouble(since), _) => {
-            let span = humanize::span(facts.age(since));
-            judgment
-                .conditions
-                .push(failing(&format!("The relay's database cannot be written, for {span} by now.")).since(since));
+            let ago = humanize::ago(facts.age(since));
+            let cause = format!("The relay's database cannot be written; this began {ago}.");
+            judgment.conditions.push(failing(&cause).since(since));
         }
         (_, None) => judgment.conditions.push(failing("The relay's database cannot be read.")),
         (Health::Unknown, _) => drop(judgment.unknown.insert(Code::StorageFailing)),
@@ -47,7 +50,7 @@ pub(super) fn storage(facts: &Facts, judgment: &mut Judgment) {
                 .text(
                     format!("Only {} MB are left on the disk that holds the database.", humanize::number(free)),
                     "When it is full, no order can be kept.",
-                    "Make room, or give the relay a larger disk.",
+                    operator("make room, or give the relay a larger disk."),
                 )
                 .alerting(true),
         );
@@ -59,7 +62,7 @@ pub(super) fn storage(facts: &Facts, judgment: &mut Judgment) {
                 .text(
                     format!("{lines} were dropped since the start: whoever reads the log is too slow."),
                     "No order is concerned.",
-                    "Look at what reads the relay's output.",
+                    operator("look at what reads the relay's output."),
                 ),
         );
     }
@@ -71,9 +74,15 @@ pub(super) fn disconnected(facts: &Facts, judgment: &mut Judgment) {
         _ => "Connect the store again to take it up: the history is kept.",
     };
     judgment.conditions.push(
-        Condition::new(Code::Disconnected, Severity::Warning, CheckId::Configuration, "Disconnected").text(
+        Condition::new(
+            Code::Disconnected,
+            Severity::Warning,
+            CheckId::Configuration,
+            state_title(ConnectionState::Disconnected),
+        )
+        .text(
             "This connection has ended.",
-            "Its credentials are deleted and its webhooks are answered and dropped.",
+            "Its credentials are deleted, and what the store still sends is answered and dropped.",
             cure,
         ),
     );
@@ -93,39 +102,49 @@ pub(super) fn configuration(facts: &Facts, judgment: &mut Judgment) {
     let polls = connection.poll_interval.is_some();
     let has_public_url = connection.public_url.is_some();
     if connection.has_webhooks && !has_public_url {
-        let cure = "Set PUBLIC_URL to the https address under which the relay can be reached, and restart it.";
+        let cure =
+            operator("set PUBLIC_URL to the https address under which the relay can be reached, and restart it.");
         if polls {
-            let cause = format!("PUBLIC_URL is not set: {} cannot call the relay.", connection.store_within());
+            let cause =
+                format!("{} cannot tell the relay of new orders (PUBLIC_URL is not set).", connection.store_name());
             let late = connection.poll_interval.map(humanize::span).unwrap_or_default();
-            let consequence = format!("Orders are found by polling alone, up to {late} late.");
+            let consequence = format!("The relay looks for them itself: they arrive up to {late} late.");
             let title = "Orders come late";
-            warn(Code::PublicUrlMissing, Severity::Warning, title, &cause, &consequence, cure);
+            warn(Code::PublicUrlMissing, Severity::Warning, title, &cause, &consequence, &cure);
         } else {
-            let cause = "PUBLIC_URL is not set and RECONCILE_INTERVAL is 0: nothing tells the relay of new orders.";
+            let cause = "Nothing tells the relay of new orders (PUBLIC_URL is not set, and RECONCILE_INTERVAL is 0).";
             let consequence = "No new order is found.";
-            warn(Code::PublicUrlMissing, Severity::Error, "Orders are not found", cause, consequence, cure);
+            warn(Code::PublicUrlMissing, Severity::Error, "Orders are not found", cause, consequence, &cure);
         }
     } else if !polls && connection.has_webhooks {
-        let cause = "RECONCILE_INTERVAL is 0: an order whose webhook is lost is not found by polling.";
-        let cure = connection.enable_polling();
-        warn(Code::PollingOff, Severity::Warning, "Polling is switched off", cause, "", cure);
+        let cause = format!(
+            "An order that {} does not tell of is not found (RECONCILE_INTERVAL is 0: polling is switched off).",
+            connection.store_within()
+        );
+        let title = "Missed orders are not looked for";
+        warn(Code::PollingOff, Severity::Warning, title, &cause, "", &connection.enable_polling());
     }
     if connection.origin == Origin::Environment && !facts.relay.has_admin_token {
         let cause = "ADMIN_TOKEN is not set: the status page is closed.";
-        let cure = "Set ADMIN_TOKEN to a long random text, keep it, and restart the relay.";
-        warn(Code::AdminTokenMissing, Severity::Warning, "The status page is closed", cause, "", cure);
+        let cure = operator("set ADMIN_TOKEN to a long random text, keep it, and restart the relay.");
+        warn(Code::AdminTokenMissing, Severity::Warning, "The status page is closed", cause, "", &cure);
     }
     clock(facts, judgment);
 }
 
 fn incomplete() -> Condition {
-    Condition::new(Code::Incomplete, Severity::Warning, CheckId::Configuration, "One step is left")
-        .text(
-            "One Tribe's payload URL is missing.",
-            "New orders are kept here until it is entered; none is lost.",
-            "Copy the payload URL from your One Tribe account and enter it.",
-        )
-        .action(Action::SetDestination)
+    Condition::new(
+        Code::Incomplete,
+        Severity::Warning,
+        CheckId::Configuration,
+        state_title(ConnectionState::Incomplete),
+    )
+    .text(
+        "One Tribe's payload URL is missing.",
+        "New orders are kept here until it is entered; none is lost.",
+        "Copy the payload URL from your One Tribe account and enter it.",
+    )
+    .action(Action::SetDestination)
 }
 
 fn paused(facts: &Facts, reason: Option<PauseReason>) -> Condition {
@@ -156,7 +175,11 @@ fn paused(facts: &Facts, reason: Option<PauseReason>) -> Condition {
             "Resume when orders are to be forwarded again.".to_owned(),
         ),
     };
-    let title = if code == Code::Paused { "Paused" } else { "Orders are not arriving" };
+    let title = match code {
+        Code::CallbackGone => "The callback is gone",
+        Code::RetriesExhausted => "The callback is not taking notifications",
+        _ => state_title(ConnectionState::Paused),
+    };
     Condition::new(code, severity, CheckId::Configuration, title)
         .text(cause, kept, cure)
         .alerting(severity == Severity::Error)
@@ -172,7 +195,7 @@ fn clock(facts: &Facts, judgment: &mut Judgment) {
     let is_fatal = off >= SKEW_FATAL && facts.connection.source == SourceKind::BigCommerce;
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
     let consequence = match is_fatal {
-        true => "Signed webhooks may be refused, and polling may look at the wrong span.",
+        true => "New orders may be refused (webhooks are signed with the time), or be looked for too late.",
         false => "Times on this page are off by as much.",
     };
     let span = humanize::span(off);
@@ -181,7 +204,7 @@ fn clock(facts: &Facts, judgment: &mut Judgment) {
             .text(
                 format!("The relay's clock is {span} {direction} that of {}.", facts.connection.store_within()),
                 consequence,
-                "Set the machine's clock, and keep it right with NTP.",
+                operator("set the machine's clock, and keep it right with NTP."),
             )
             .alerting(is_fatal),
     );

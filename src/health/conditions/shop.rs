@@ -58,22 +58,22 @@ fn condition(facts: &Facts, problem: ShopProblem) -> Condition {
         ShopProblem::MayNotRead => Condition::new(Code::CredentialsRefused, Error, StoreApi, "Orders may not be read")
             .text("The keys may not read orders.", waits, facts.connection.grant_rights())
             .alerting(confirmed),
-        ShopProblem::ReadOnly => Condition::new(Code::ShopReadOnly, Warning, Hooks, "Webhooks may not be made").text(
-            "The keys may only read: the relay cannot make webhooks.",
+        ShopProblem::ReadOnly => Condition::new(Code::ShopReadOnly, Warning, Hooks, "The keys may only read").text(
+            "The keys may only read: the relay cannot have the shop tell it of new orders (webhooks).",
             facts.connection.meanwhile(),
-            "In WooCommerce, make keys with Read/Write (Settings, Advanced, REST API), and give them to the connection.",
+            facts.connection.renew_credentials(),
         ),
         ShopProblem::WebhooksDisabled => {
-            Condition::new(Code::ShopWebhooksDisabled, Warning, Hooks, "WooCommerce has switched webhooks off")
+            Condition::new(Code::ShopWebhooksDisabled, Warning, Hooks, "Notices of new orders are switched off")
                 .text(
-                    "WooCommerce has switched webhooks off, as it does after seven failed deliveries.",
+                    "WooCommerce has switched off the notices of new orders (webhooks), as it does after seven failed deliveries.",
                     facts.connection.meanwhile(),
-                    "Click Update Integration: the relay switches them on again. If it happens again, the shop cannot reach the public address.",
+                    "Click Update Integration: the relay switches them on again. If it happens again, the shop cannot reach the relay.",
                 )
                 .action(Action::Update)
         }
-        ShopProblem::CronLate(late) => Condition::new(Code::ShopCronLate, Warning, Hooks, "Webhooks come late").text(
-            format!("The shop's webhooks come {} late: WordPress's scheduled tasks do not run on time.", humanize::span(late)),
+        ShopProblem::CronLate(late) => Condition::new(Code::ShopCronLate, Warning, Hooks, "Notices of new orders come late").text(
+            format!("The shop tells of new orders {} late (webhooks): WordPress's scheduled tasks do not run on time.", humanize::span(late)),
             facts.connection.meanwhile(),
             "Have the shop's host call wp-cron.php every minute, or visit WooCommerce, Status, Scheduled Actions.",
         ),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BRIEF, DOWN_TOO_LONG};
+use super::{BRIEF, DOWN_TOO_LONG, SHORT_INTERRUPTION};
 use crate::{
     clock::Timestamp,
     health::{
@@ -140,18 +140,18 @@ fn down(facts: &Facts, found: &Finding, failure: Failure, seen: &str) -> Conditi
         Failure::Timeout if !found.is_outage => {
             format!("{store} has not answered within {} seconds.", crate::health::checks::LIMIT.as_secs())
         }
-        _ if !found.is_outage => format!("{store} does not answer as it should: {seen}."),
-        _ if is_brief => format!("{store} has just failed to answer as it should: {seen}."),
-        _ => format!("{store} has not been answering as it should for {span}: {seen}."),
+        _ if !found.is_outage => format!("{store} does not answer as it should ({seen})."),
+        _ if is_brief => format!("{store} has just failed to answer as it should ({seen})."),
+        _ => format!("{store} has not been answering as it should for {span} ({seen})."),
     };
     let cure = match (failure, connection.source) {
         (Failure::PrivateAddress, _) => {
-            "The shop's name leads to a private address. Use its public one, or list the network in ALLOWED_PRIVATE_NETWORKS."
+            "The shop's name leads to a private address. Whoever runs the relay: use its public one, or list the network in ALLOWED_PRIVATE_NETWORKS."
         }
         (Failure::Dns, SourceKind::WooCommerce) => "Check the shop's address: its name does not exist.",
         (Failure::Tls, SourceKind::WooCommerce) => "Have the shop's certificate renewed.",
         (Failure::Html(_), SourceKind::WooCommerce) => {
-            "If the shop is in maintenance, nothing is to be done. Else allow the User-Agent `onetribe-relay` in the shop's firewall."
+            "If the shop is in maintenance, nothing is to be done. Else have the shop's firewall let the relay through (User-Agent `onetribe-relay`)."
         }
         (_, SourceKind::WooCommerce) => {
             "Usually this passes and the relay goes on by itself. If it lasts, see whether the shop is up."
@@ -161,7 +161,7 @@ fn down(facts: &Facts, found: &Finding, failure: Failure, seen: &str) -> Conditi
         }
     };
     let severity = if is_brief { Severity::Warning } else { Severity::Error };
-    let title = if is_brief { "A short interruption" } else { "Orders are not arriving" };
+    let title = if is_brief { SHORT_INTERRUPTION.to_owned() } else { format!("{store} does not answer") };
     Condition::new(Code::StoreDown, severity, CheckId::StoreApi, title)
         .text(cause, "Orders wait meanwhile and none is lost.", cure)
         .since(found.since)

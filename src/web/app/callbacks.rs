@@ -41,7 +41,7 @@ fn refused(relay: &Relay, error: PayloadError) -> HttpResponse {
 
 /// A merchant opens the app.
 pub(super) async fn load(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let app = match served(&relay, &request).await {
+    let app = match served(&relay) {
         Ok(app) => app,
         Err(nowhere) => return nowhere,
     };
@@ -58,7 +58,7 @@ pub(super) async fn load(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
 
 /// BigCommerce tells of the end of an installation: its token and hooks are gone by now.
 pub(super) async fn uninstall(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let app = match served(&relay, &request).await {
+    let app = match served(&relay) {
         Ok(app) => app,
         Err(nowhere) => return nowhere,
     };
@@ -102,7 +102,7 @@ fn is_older(payload: &LoadPayload, install: Timestamp) -> bool {
 
 /// A user may no longer open the app. Nothing about users is kept.
 pub(super) async fn remove_user(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let app = match served(&relay, &request).await {
+    let app = match served(&relay) {
         Ok(app) => app,
         Err(nowhere) => return nowhere,
     };

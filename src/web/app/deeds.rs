@@ -31,7 +31,7 @@ const ROOT: &str = "../../";
 /// The app and a proven form, or the answer to what is none.
 macro_rules! proven {
     ($relay:expr, $request:expr, $payload:expr) => {{
-        let app = match served(&$relay, &$request).await {
+        let app = match served(&$relay) {
             Ok(app) => app,
             Err(nowhere) => return nowhere,
         };

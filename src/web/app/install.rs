@@ -103,7 +103,7 @@ impl InstallError {
 
 /// The auth callback.
 pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
-    let app = match served(&relay, &request).await {
+    let app = match served(&relay) {
         Ok(app) => app,
         Err(nowhere) => return nowhere,
     };

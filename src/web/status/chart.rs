@@ -205,13 +205,19 @@ pub(super) fn chart(activity: Activity<'_>, since: Timestamp, now: Timestamp, te
             summary { (texts.table) }
             div class="scroll" tabindex="0" role="region" aria-label=(texts.table) {
                 table {
-                    thead { tr { th scope="col" { "From" } th scope="col" { "Forwarded" } th scope="col" { "Waiting at most" } } }
+                    thead {
+                        tr {
+                            th scope="col" { (texts.table_from) }
+                            th scope="col" { (texts.table_forwarded) }
+                            @if knows_waiting { th scope="col" { (texts.table_waiting) } }
+                        }
+                    }
                     tbody {
                         @for bar in bars.iter().rev().filter(is_told) {
                             tr {
                                 th scope="row" { (time(bar.begins, Style::Hour)) }
                                 td { (humanize::number(bar.forwarded)) }
-                                td { @match bar.waiting { Some(n) => (humanize::number(n)), None => "not known" } }
+                                @if knows_waiting { td { (bar.waiting.map_or_else(|| "–".to_owned(), humanize::number)) } }
                             }
                         }
                     }

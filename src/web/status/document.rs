@@ -74,7 +74,8 @@ fn styled(title: &str, content: &Markup, style: &str, script: Option<&str>) -> M
                 link rel="icon" href=(*ICON_URL);
                 style { (PreEscaped(style)) }
             }
-            body {
+            // What the script may have to say.
+            body data-refused=[script.map(|_| ENGLISH.not_done)] data-unreachable=[script.map(|_| ENGLISH.unreachable)] {
                 (content)
                 @if let Some(script) = script { script { (PreEscaped(script)) } }
             }
@@ -106,12 +107,6 @@ pub fn message(title: &str, sentences: &[&str], onward: Option<(&str, &str)>) ->
         }
     };
     styled(&format!("{title} · One Tribe relay"), &content, PLAIN_STYLE, None)
-}
-
-/// For a path that leads nowhere; `root` is the way from there to the relay's root, such as `../`.
-pub fn not_found(root: &str) -> Markup {
-    let to = format!("{root}integration");
-    message(ENGLISH.no_page, &[ENGLISH.no_page_why], Some((&to, ENGLISH.no_page_onward)))
 }
 
 /// For a browser without the right password. Tells nothing of the relay.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    health::{Light, Severity},
+    health::{Light, Severity, failed_title, state_title},
     humanize,
     inbox::ConnectionState,
     object::ConnectionId,
@@ -109,19 +109,17 @@ impl ListRow {
     }
 
     fn light(&self) -> (Option<Light>, String) {
-        let title =
-            |fallback: &str| self.trouble.as_ref().map_or_else(|| fallback.to_owned(), |(_, title)| shown(title));
+        let title = || self.trouble.as_ref().map_or_else(|| failed_title(self.failed), |(_, title)| shown(title));
+        let state = || state_title(self.state).to_owned();
         match (self.state, self.rank()) {
-            (ConnectionState::Disconnected, _) => (None, "Disconnected".to_owned()),
-            (_, 3) => (Some(Light::Red), title("")),
-            (_, 2) if self.trouble.is_none() => (Some(Light::Amber), "Orders failed".to_owned()),
-            (_, 2) => (Some(Light::Amber), title("")),
-            (ConnectionState::Incomplete, _) => (Some(Light::Amber), "Payload URL missing".to_owned()),
-            (ConnectionState::Paused, _) => (None, "Paused".to_owned()),
-            (ConnectionState::Active, _) if self.last_delivered_at.is_some() => {
-                (Some(Light::Green), "Connected".to_owned())
-            }
-            (ConnectionState::Active, _) => (None, "No order yet".to_owned()),
+            (ConnectionState::Disconnected, _) => (None, state()),
+            (_, 3) => (Some(Light::Red), title()),
+            (_, 2) => (Some(Light::Amber), title()),
+            (ConnectionState::Incomplete, _) => (Some(Light::Amber), state()),
+            (ConnectionState::Paused, _) => (None, state()),
+            (ConnectionState::Active, _) if self.last_delivered_at.is_some() => (Some(Light::Green), state()),
+            // The line below says that no order has been forwarded yet.
+            (ConnectionState::Active, _) => (None, String::new()),
         }
     }
 }
@@ -160,10 +158,7 @@ impl ListPage<'_> {
                     @if self.list.pages > 1 { (self.paging()) }
                 }
                 (list_forms::add(self.root, self.cannot_add, self.has_one_click, self.list.total == 0))
-                footer class="muted" {
-                    p { "onetribe-relay " (env!("CARGO_PKG_VERSION")) }
-                    p data-zone { "Times are UTC." }
-                }
+                footer class="muted" { p { "onetribe-relay " (env!("CARGO_PKG_VERSION")) } }
             }
         };
         document("Connections · One Tribe relay", &content)
@@ -256,7 +251,7 @@ impl ListPage<'_> {
                             None => "no order forwarded yet",
                         }
                         @if row.waiting > 0 { ", " (humanize::number(row.waiting)) " waiting" }
-                        @if row.failed > 0 { ", " b { (humanize::number(row.failed)) " failed" } }
+                        @if row.failed > 0 && word != failed_title(row.failed) { ", " b { (humanize::number(row.failed)) " failed" } }
                     }
                 }
             }

@@ -6,20 +6,26 @@
 
 use maud::{Markup, html};
 
+use super::texts::ENGLISH;
+
 /// One field: its name, its label, its type, a hint.
 type Field = (&'static str, &'static str, &'static str, &'static str);
 
-const BIGCOMMERCE: [Field; 5] = [
-    ("name", "Name", "text", "As you want to find it in the list."),
+const NAME: &str = "As you want to find it in the list.";
+const SHOP: &str = "As shoppers know it, with https://.";
+const PAYLOAD_URL: &str = "Copied from the merchant's One Tribe account.";
+
+static BIGCOMMERCE: [Field; 5] = [
+    ("name", "Name", "text", NAME),
     ("source.store_hash", "Store hash", "text", "The part after stores/ in the API path."),
     ("source.access_token", "Access token", "password", "Of an API account with the scope Orders: read-only."),
     ("source.client_secret", "Client secret", "password", "Of the same API account; it verifies webhooks."),
-    ("destination.url", "One Tribe payload URL", "url", "Copied from the merchant's One Tribe account."),
+    ("destination.url", ENGLISH.payload_label, "url", PAYLOAD_URL),
 ];
 
-const WOOCOMMERCE: [Field; 5] = [
-    ("name", "Name", "text", "As you want to find it in the list."),
-    ("source.url", "Shop address", "url", "As shoppers know it, with https://."),
+static WOOCOMMERCE: [Field; 5] = [
+    ("name", "Name", "text", NAME),
+    ("source.url", "Shop address", "url", SHOP),
     (
         "source.consumer_key",
         "Consumer key",
@@ -27,13 +33,13 @@ const WOOCOMMERCE: [Field; 5] = [
         "Of keys with Read/Write (WooCommerce, Settings, Advanced, REST API).",
     ),
     ("source.consumer_secret", "Consumer secret", "password", "Of the same keys."),
-    ("destination.url", "One Tribe payload URL", "url", "Copied from the merchant's One Tribe account."),
+    ("destination.url", ENGLISH.payload_label, "url", PAYLOAD_URL),
 ];
 
-const ONE_CLICK: [Field; 3] = [
-    ("shop", "Shop address", "url", "As shoppers know it, with https://."),
-    ("name", "Name", "text", "As you want to find it in the list."),
-    ("destination", "One Tribe payload URL", "url", "Copied from the merchant's One Tribe account."),
+static ONE_CLICK: [Field; 3] = [
+    ("shop", "Shop address", "url", SHOP),
+    ("name", "Name", "text", NAME),
+    ("destination", ENGLISH.payload_label, "url", PAYLOAD_URL),
 ];
 
 /// The section with all of them, unfolded while there is no connection.
@@ -66,7 +72,7 @@ fn json(root: &str, kind: &'static str, fields: &[Field]) -> Markup {
             input type="hidden" name="source.kind" value=(kind);
             input type="hidden" name="destination.kind" value="one_tribe";
             (inputs(kind, fields))
-            p class="muted" { "The credentials are tried first. They are kept encrypted and shown to nobody again." }
+            p class="muted" { (ENGLISH.credentials_hint) }
             p class="error" role="alert" hidden {}
             button type="submit" class="first" { "Add" }
         }

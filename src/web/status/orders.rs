@@ -11,10 +11,10 @@ use super::{
     texts::fill,
 };
 use crate::{
-    health::Light,
+    health::{Light, Severity},
     http::Failure,
     humanize,
-    inbox::{ObjectRow, ObjectState, Side},
+    inbox::{Failed, ObjectRow, ObjectState, Side},
     object::ResourceName,
     spec::SourceKind,
 };
@@ -22,24 +22,35 @@ use crate::{
 /// Rows shown without unfolding.
 const SHOWN: usize = 12;
 
-/// Where a row stands, for the eye: failed and refused before waiting before the rest.
-fn rank(row: &ObjectRow) -> u8 {
-    match row.state {
-        ObjectState::Failed => 0,
-        ObjectState::Pending if row.last_failure.is_some() => 1,
-        ObjectState::Pending => 2,
-        _ => 3,
-    }
-}
-
 impl StatusPage<'_> {
+    /// Where a row stands, for the eye: failed and refused before waiting before the rest.
+    fn rank(&self, row: &ObjectRow) -> u8 {
+        match row.state {
+            ObjectState::Failed => 0,
+            ObjectState::Pending if self.is_in_trouble(row) => 1,
+            ObjectState::Pending => 2,
+            _ => 3,
+        }
+    }
+
+    /// Tried, and waiting for its own next try.
+    fn is_tried_again(&self, row: &ObjectRow) -> bool {
+        let is_held_up = |failed: Failed| !failed.is_the_objects() && self.judgment.in_the_way(failed.side).is_some();
+        row.state == ObjectState::Pending && row.last_failure.is_some_and(|failed| !is_held_up(failed))
+    }
+
+    /// The same, and the store has not merely been asked too early.
+    fn is_in_trouble(&self, row: &ObjectRow) -> bool {
+        self.is_tried_again(row) && !row.last_failure.is_some_and(Failed::is_missing)
+    }
+
     /// Each row once, those in trouble first, then the newest.
     fn rows(&self) -> Vec<&ObjectRow> {
         let Some(orders) = &self.facts.orders else { return Vec::new() };
         let mut seen = HashSet::new();
         let all = orders.failed.iter().chain(&orders.troubled).chain(&orders.recent);
         let mut rows: Vec<&ObjectRow> = all.filter(|row| seen.insert((&row.resource, &row.id))).collect();
-        rows.sort_by_key(|row| (rank(row), Reverse(row.last_event_at), Reverse(&row.id)));
+        rows.sort_by_key(|row| (self.rank(row), Reverse(row.last_event_at), Reverse(&row.id)));
         rows
     }
 
@@ -57,7 +68,6 @@ impl StatusPage<'_> {
                 @if let Some(search) = self.search { (self.search_result(search)) }
                 @if failed > 0 && !is_main_button && let Some(target) = self.resend_all_target() {
                     div class="row" {
-                        p { (fill(texts.undelivered, &[("orders", &humanize::count(failed, "order"))])) }
                         (target.form("", &html! {
                             button type="submit" { (texts.resend_all) " (" (humanize::number(failed)) ")" }
                         }))
@@ -83,6 +93,10 @@ impl StatusPage<'_> {
             None => self.texts.unreadable.to_owned(),
             Some(summary) if summary.waiting > 0 => {
                 format!("{} {} waiting.", humanize::count(summary.waiting, "order"), humanize::are(summary.waiting))
+            }
+            // Promises nothing that something is in the way of.
+            Some(_) if self.facts.connection.has_webhooks && self.judgment.worst() <= Some(Severity::Info) => {
+                format!("{} {}", self.texts.no_orders, self.texts.no_orders_hint)
             }
             Some(_) => self.texts.no_orders.to_owned(),
         }
@@ -123,7 +137,7 @@ impl StatusPage<'_> {
         let why = self.why(row);
         let button = match row.state {
             ObjectState::Failed | ObjectState::Gone => Some(self.texts.resend),
-            ObjectState::Pending if row.last_failure.is_some() => Some(self.texts.try_now),
+            ObjectState::Pending if self.is_tried_again(row) => Some(self.texts.try_now),
             _ => None,
         };
         let resend = button.and_then(|word| Some((self.resend_target(&id)?, word)));
@@ -151,7 +165,7 @@ impl StatusPage<'_> {
     fn state(&self, row: &ObjectRow) -> (Option<Light>, &'static str) {
         match row.state {
             ObjectState::Delivered => (Some(Light::Green), self.texts.forwarded),
-            ObjectState::Pending if row.last_failure.is_some() => (Some(Light::Amber), self.texts.trying),
+            ObjectState::Pending if self.is_in_trouble(row) => (Some(Light::Amber), self.texts.trying),
             ObjectState::Pending => (None, self.texts.waiting),
             ObjectState::Failed => (Some(Light::Red), self.texts.failed),
             ObjectState::Gone => (None, self.texts.gone),
@@ -165,6 +179,8 @@ impl StatusPage<'_> {
             ObjectState::Delivered => return None,
             ObjectState::Gone => return Some(self.texts.gone_why.to_owned()),
             ObjectState::Skipped => return Some(self.texts.skipped_why.to_owned()),
+            // What holds up all orders alike is told once, at the top.
+            ObjectState::Pending if !self.is_tried_again(row) => return None,
             ObjectState::Pending | ObjectState::Failed => {}
         }
         let failed = row.last_failure?;
@@ -187,12 +203,10 @@ impl StatusPage<'_> {
                 (ObjectState::Delivered, Some(at)) => (parts::ago(at, now)),
                 _ => (parts::ago(row.last_event_at, now)),
             }
-            @if row.state == ObjectState::Pending && row.last_failure.is_some()
-                && let Some(next) = row.next_attempt_at.filter(|next| *next > now)
-            {
+            @if self.is_tried_again(row) && let Some(next) = row.next_attempt_at {
                 ", " (self.texts.next_try) " " (humanize::due_in(next.since(now)))
             }
-            @if row.attempts > 1 && row.last_failure.is_some() && matches!(row.state, ObjectState::Pending | ObjectState::Failed) {
+            @if row.attempts > 1 && (row.state == ObjectState::Failed || self.is_tried_again(row)) {
                 ", " (humanize::count(u64::from(row.attempts), "attempt"))
             }
         }

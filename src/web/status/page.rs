@@ -130,11 +130,8 @@ impl<'a> StatusPage<'a> {
                 }
                 (self.checks(report))
                 (self.settings())
-                (self.details())
-                footer class="muted" {
-                    p { "onetribe-relay " (env!("CARGO_PKG_VERSION")) }
-                    p data-zone { (self.texts.times_utc) }
-                }
+                (self.details(report))
+                footer class="muted" { p { "onetribe-relay " (env!("CARGO_PKG_VERSION")) } }
             }
         }
     }

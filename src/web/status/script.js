@@ -1,24 +1,24 @@
 "use strict";
 (() => {
-  // Times in the reader's zone.
+  // Times in the reader's zone, which stands once at the top, and wherever a time is shown for itself.
+  const format = (options) => new Intl.DateTimeFormat(undefined, options);
+  const day = { year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit" };
   const formats = {
-    full: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
-    clock: new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }),
-    hour: new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" }),
+    full: format(day),
+    clock: format({ hour: "numeric", minute: "2-digit", second: "2-digit", timeZoneName: "short" }),
+    hour: format({ weekday: "short", hour: "2-digit", minute: "2-digit" }),
   };
+  const alone = format({ ...day, timeZoneName: "short" });
   const localize = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
       if (isNaN(at)) continue;
-      const format = formats[time.dataset.at];
-      if (format) time.textContent = format.format(at);
-      time.title = formats.full.format(at);
+      const shown = formats[time.dataset.at];
+      if (shown) time.textContent = shown.format(at);
+      time.title = alone.format(at);
     }
     for (const title of root.querySelectorAll("svg title[data-at]")) {
       title.textContent = formats.hour.format(new Date(title.dataset.at)) + title.dataset.rest;
-    }
-    for (const zone of root.querySelectorAll("[data-zone]")) {
-      zone.textContent = "Times are in your time zone (" + Intl.DateTimeFormat().resolvedOptions().timeZone + ").";
     }
   };
   localize(document);
@@ -54,9 +54,9 @@
         else location.reload();
         return;
       }
-      error.textContent = said.error || "The relay answered with HTTP " + answer.status + ".";
+      error.textContent = said.error || document.body.dataset.refused.replace("{seen}", "HTTP " + answer.status);
     } catch {
-      error.textContent = "The relay cannot be reached. Try again in a moment.";
+      error.textContent = document.body.dataset.unreachable;
     }
     error.hidden = false;
     button.disabled = false;

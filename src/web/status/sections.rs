@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    health::{Action, Check, Condition, Light, Report, Severity, Status, Verdict},
+    health::{Action, Check, CheckId, Condition, Light, Report, Severity, Status, Verdict},
     humanize,
     inbox::ConnectionState,
     spec::SourceKind,
@@ -89,7 +89,7 @@ impl StatusPage<'_> {
                         dt { (texts.waiting_now) }
                         dd { (humanize::number(summary.waiting)) }
                         @if let Some(since) = summary.oldest_waiting.filter(|_| summary.waiting > 0) {
-                            dd class="muted" { (texts.oldest) " " (humanize::span(now.since(since))) }
+                            dd class="muted" { (texts.oldest) " " (humanize::ago(now.since(since))) }
                         }
                     }
                     div class=[(summary.failed > 0).then_some("bad")] {
@@ -139,9 +139,10 @@ impl StatusPage<'_> {
                 (icon(light))
                 div {
                     h3 { (check.title) span class="word" { span class="apart" { ": " } (word) } }
-                    p { (prose(&check.detail)) }
-                    @if let Some(remedy) = &check.remedy {
-                        p class="next" { b { (self.texts.what_to_do) ": " } (prose(remedy)) }
+                    // What is wrong is told once, in full, where the page begins.
+                    @match check.status {
+                        Status::Warn | Status::Fail => { p { a href="#verdict" { (self.texts.see_top) } } }
+                        Status::Pass | Status::Skip => { p { (prose(&check.detail)) } }
                     }
                 }
             }
@@ -149,10 +150,12 @@ impl StatusPage<'_> {
     }
 
     /// What only whoever runs the relay, or helps a merchant, asks for.
-    pub(super) fn details(&self) -> Markup {
+    pub(super) fn details(&self, report: &Report) -> Markup {
         let facts = self.facts;
         let connection = &facts.connection;
         let store = if connection.source == SourceKind::BigCommerce { "Store hash" } else { "Shop" };
+        let hooks = CheckId::Hooks.code(connection.source, connection.destination);
+        let knows_hooks = report.checks.iter().any(|check| check.id == hooks && check.status != Status::Skip);
         let poll = connection
             .poll_interval
             .map_or_else(|| "off".to_owned(), |every| format!("every {}", humanize::span(every)));
@@ -171,11 +174,17 @@ impl StatusPage<'_> {
                     }
                     @for hook in &facts.hooks.rows {
                         dt { "Webhook " (shown(&hook.topic)) }
-                        dd { (hook.state.code()) @if let Some(id) = hook.hook_id { " (" (id) ")" } }
+                        dd { @if !knows_hooks { "last known: " } (hook.state.code()) @if let Some(id) = hook.hook_id { " (" (id) ")" } }
                     }
                     @for condition in &self.judgment.conditions {
                         dt { code { (condition.code) } }
-                        dd { (prose(&condition.line())) }
+                        dd {
+                            @if condition.severity == Severity::Info { (prose(&condition.line())) }
+                            @else {
+                                (condition.severity)
+                                @if let Some(since) = condition.since { ", since " (time(since, Style::Full)) }
+                            }
+                        }
                     }
                 }
             }

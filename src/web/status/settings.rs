@@ -169,7 +169,7 @@ impl StatusPage<'_> {
                 label for=(name) { (label) }
                 input id=(name) name={ "source." (name) } type="password" autocomplete="off" spellcheck="false";
             }
-            p class="muted" { "They are tried before they are kept, and shown to nobody again. What is left empty stays as it is." }
+            p class="muted" { (self.texts.credentials_hint) " " (self.texts.credentials_empty) }
             button type="submit" { "Save" }
         };
         Some(html! { div class="setting" { h3 { "Credentials" } (json_form(&address, &content)) } })

@@ -1,3 +1,5 @@
+mod trouble;
+
 use maud::Markup;
 
 use super::*;
@@ -201,7 +203,7 @@ fn samples() -> Vec<(&'static str, Markup)> {
         ("list", list(120)),
         ("list-empty", list(0)),
         ("password", password_needed()),
-        ("not-found", not_found("./")),
+        ("not-found", message(ENGLISH.no_page, &[ENGLISH.no_page_why], Some(("./integration", ENGLISH.to_status)))),
     ]
 }
 
@@ -314,7 +316,7 @@ fn failed_and_refused_orders_stand_first_and_each_once() {
     assert!(at(">Order 993<") < at(">Order 1021<") && at(">Order 1021<") < at(">Order 1023<"));
     assert!(at(">Order 1023<") < at(">Order 1020<"));
     assert_eq!(html.matches(">Order 993<").count(), 1);
-    assert!(html.contains("One Tribe refused this order (HTTP 422). Tell One Tribe"));
+    assert!(html.contains("<p>One Tribe refused it (HTTP 422).</p>"));
     assert!(html.contains("next try in 2 minutes"));
 }
 

@@ -45,10 +45,10 @@ async fn look(world: &World, id: &str, status: &str, says: &str) {
 async fn mistakes_in_the_settings_are_told_from_outages_and_are_over_with_the_next_answer() {
     let world = World::start().await;
     for (status, says) in [
-        (401, "Set BIGCOMMERCE_ACCESS_TOKEN anew"),
+        (401, "set BIGCOMMERCE_ACCESS_TOKEN anew"),
         (403, "may not read orders"),
-        (404, "Check BIGCOMMERCE_STORE_HASH"),
-        (503, "does not answer as it should: HTTP 503"),
+        (404, "check BIGCOMMERCE_STORE_HASH"),
+        (503, "does not answer as it should (HTTP 503)"),
     ] {
         world.store.fault(Fault::new(Operation::Any, Action::Status(status)));
         look(&world, "bigcommerce_api", "fail", says).await;
@@ -107,7 +107,7 @@ async fn an_unknown_store_is_an_alert_with_its_cure() {
         }
     };
     let text = tokio::time::timeout(PATIENCE, told).await.unwrap();
-    for part in ["BigCommerce does not know this store (HTTP 404)", "Check BIGCOMMERCE_STORE_HASH", "Status page: "] {
+    for part in ["BigCommerce does not know this store (HTTP 404)", "check BIGCOMMERCE_STORE_HASH", "Status page: "] {
         assert!(text.contains(part), "{text}");
     }
     look(&world, "bigcommerce_api", "fail", "does not know this store").await;
@@ -300,12 +300,12 @@ async fn what_is_not_set_is_a_warning_or_skipped() {
     look(&world, "public_url", "skip", "").await;
     world.finish().await;
     let world = World::start_with(&[("RECONCILE_INTERVAL", "0")]).await;
-    look(&world, "configuration", "warn", "not found by polling").await;
+    look(&world, "configuration", "warn", "polling is switched off").await;
     world.finish().await;
     let extra = [("PUBLIC_URL", ""), ("RECONCILE_INTERVAL", "0")];
     let mut world = World::prepare(StoreConfig::default(), SenderOptions::default(), &extra);
     world.start_relay().await;
-    look(&world, "configuration", "fail", "nothing tells the relay of new orders").await;
+    look(&world, "configuration", "fail", "Nothing tells the relay of new orders").await;
     world.finish().await;
 }
 
@@ -343,6 +343,30 @@ async fn the_page_is_html_and_closed_to_everything_from_elsewhere() {
         for never in [" style=\"", "sandbox-access", "sandbox-client", "sandbox-merchant", "onclick", "http-equiv"] {
             assert!(!page.contains(never), "{path} contains {never}");
         }
+    }
+    world.finish().await;
+}
+
+/// Whoever types an address, or comes back by it, is not answered with JSON.
+#[actix_web::test]
+async fn where_no_page_is_a_browser_gets_one_with_a_way_on() {
+    let world = World::start().await;
+    for (path, status, says, onward) in [
+        ("/connections/99/integration", 404, "There is no connection with this id.", "../../connections"),
+        ("/connections/99/integration/check", 404, "There is no connection with this id.", "../../../connections"),
+        ("/connections/99/orders", 404, "There is no connection with this id.", "../../connections"),
+        ("/integration/update", 405, "a button of the status page", "../integration"),
+        ("/orders/218/resend", 405, "a button of the status page", "../../integration"),
+        ("/no-such-page", 404, "There is nothing at this address.", "integration"),
+    ] {
+        let response = browse(&world, Method::GET, path).await;
+        assert_eq!((response.status().as_u16(), &response.headers()["vary"]), (status, &"Accept".parse().unwrap()));
+        assert_eq!(response.headers().contains_key("allow"), status == 405);
+        let page = response.text().await.unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.contains(says), "{path}: {page}");
+        assert!(page.contains(&format!("href=\"{onward}\"")), "{path}: {page}");
+        let (code, report) = world.get(path).await;
+        assert!(code == status && report["error"].is_string(), "{path}: {report}");
     }
     world.finish().await;
 }

@@ -302,7 +302,7 @@ async fn lists_have_the_same_words_when_piped_and_are_json_when_asked_for() {
     assert_eq!(said, "1 order will be sent again, once a relay runs: none does now\n");
     world.store.deactivate_hook(hook);
     let (_, said, errors) = run(&world, &["check"]).await;
-    assert!(said.contains("\nwarn    BigCommerce: webhooks"), "{said}");
+    assert!(said.contains("\nwarn    BigCommerce: notices of orders (webhooks)"), "{said}");
     assert_eq!(errors, "note: no relay is running on this database\n");
     let (_, said, _) = run(&world, &["hooks", "remove", "--dry-run"]).await;
     assert!(
@@ -336,7 +336,7 @@ async fn before_the_first_start_a_check_says_to_start_the_relay_and_does_not_fai
         let (code, said, errors) = run(&world, &["check"]).await;
         assert_eq!(code, 0, "{said}{errors}");
         assert!(said.contains("start the relay first") && errors.contains("start the relay first"), "{said}{errors}");
-        assert!(said.contains("\nskip    BigCommerce: webhooks"), "{said}");
+        assert!(said.contains("\nskip    BigCommerce: notices of orders (webhooks)"), "{said}");
     }
     world.finish().await;
 }

@@ -332,7 +332,7 @@ async fn the_commands_do_what_they_say() {
     assert!(world.store.hooks().is_empty());
     let (code, _, said) = run("check");
     assert_eq!(code, 0, "polling finds the orders meanwhile: {said}");
-    assert!(said.contains("\nwarn    BigCommerce: webhooks"), "{said}");
+    assert!(said.contains("\nwarn    BigCommerce: notices of orders (webhooks)"), "{said}");
 
     for wrong in ["orders resend", "orders list --state wrong", "nonsense", "orders resend --state delivered"] {
         assert_eq!(run(wrong).0, 2, "{wrong}");

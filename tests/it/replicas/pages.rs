@@ -10,7 +10,8 @@ use super::{
     world::{PATIENCE, World},
 };
 
-const NOT_ARRIVING: &str = "Orders are not arriving";
+const STORE_DOWN: &str = "BigCommerce does not answer";
+const DESTINATION_DOWN: &str = "One Tribe is not taking orders";
 
 async fn page(world: &World, relay: usize, store: usize) -> String {
     let path = format!("/connections/{}/integration", world.ids[store]);
@@ -32,7 +33,7 @@ async fn all(world: &World, store: usize, say: bool, what: &str) {
 async fn every_page_tells_what_the_stores_own_relay_sees_and_of_that_store_alone() {
     let Some(world) = World::start(2).await else { return };
     for store in 0..world.stores.len() {
-        all(&world, store, false, NOT_ARRIVING).await;
+        all(&world, store, false, STORE_DOWN).await;
     }
     let sick = 3;
     for kind in [Operation::OrderSingle, Operation::OrderList] {
@@ -41,10 +42,10 @@ async fn every_page_tells_what_the_stores_own_relay_sees_and_of_that_store_alone
     world.load(Duration::from_secs(1)).await;
     all(&world, sick, true, "BigCommerce has not been answering").await;
     for store in (0..world.stores.len()).filter(|store| *store != sick) {
-        all(&world, store, false, NOT_ARRIVING).await;
+        all(&world, store, false, STORE_DOWN).await;
     }
     world.stores[sick].clear_faults();
-    all(&world, sick, false, NOT_ARRIVING).await;
+    all(&world, sick, false, STORE_DOWN).await;
 
     let path = format!("/connections/{}/integration", world.ids[sick]);
     let (check, update) = (format!("{path}/check"), format!("{path}/update"));
@@ -81,7 +82,7 @@ async fn who_held_a_store_during_an_outage_does_not_go_on_telling_of_it() {
     stopped.signal("CONT");
     world.replicas.push(stopped);
     for store in 0..world.stores.len() {
-        all(&world, store, false, NOT_ARRIVING).await;
+        all(&world, store, false, DESTINATION_DOWN).await;
     }
     world.shared_out(SOON).await;
     world.finish_after(super::UNDER_WAY).await;
