@@ -41,10 +41,15 @@ async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
         assert!(errors.contains(says), "{args:?}: {errors}");
     }
     let mut bare = command(&world, &["check"]);
-    let output = bare.env_remove("BIGCOMMERCE_STORE_HASH").env("PORT", "many").output().unwrap();
+    bare.env_remove("BIGCOMMERCE_STORE_HASH").env("BIGCOMERCE_STORE_HASH", "abcde").env("PORT", "many");
+    let output = bare.output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(errors.contains("BIGCOMMERCE_STORE_HASH") && errors.contains("PORT"), "{errors}");
+    assert!(errors.contains("\n  BIGCOMMERCE_STORE_HASH: ") && errors.contains("\n  PORT: "), "{errors}");
+    assert!(errors.ends_with("did you mean BIGCOMMERCE_STORE_HASH?\n"), "{errors}");
+    let output = command(&world, &["check"]).env_clear().output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("/.env: copy `.env.example` to that place and fill it in\n"), "{errors}");
     world.finish().await;
 }
 
@@ -135,6 +140,36 @@ async fn an_output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none
     let inbox = SqliteInbox::open(&world.database()).await.unwrap();
     record_environment(&inbox, world.config().environment.as_ref(), Timestamp::now()).await.unwrap();
     let connection = inbox.connections(0).await.unwrap()[0].id;
+#[actix_web::test]
+async fn a_file_that_cannot_be_read_is_told_by_its_path() {
+    let (world, _) = past(&[]);
+    let path = world.folder.path().join(".env");
+    std::fs::create_dir(&path).unwrap();
+    let (code, _, errors) = run(&world, &["check"]).await;
+    let said = format!("error: {} cannot be read: Is a directory (os error 21); it has to be a file\n", path.display());
+    assert_eq!((code, errors), (2, said));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn what_is_most_likely_not_meant_is_warned_of() {
+    let (mut world, _) = past(&[("PUBLIC_URL", "")]);
+    let text = "ALERT_URL=https://127.0.0.1/$hunter2\nPUBLC_URL=https://relay.example\n";
+    std::fs::write(world.folder.path().join(".env"), text).unwrap();
+    let file = ".env, line 1: `$` is taken for the beginning of another variable's name in the value of ALERT_URL: put \
+                the value in single quotes";
+    let name = "PUBLC_URL is not a variable of the relay and is ignored: did you mean PUBLIC_URL?";
+    let (_, _, errors) = run(&world, &["check"]).await;
+    assert!(errors.starts_with(&format!("warning: {file}\nwarning: {name}\n")), "{errors}");
+    let (_, _, errors) = run(&world, &["orders", "list"]).await;
+    assert_eq!(errors, "");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    world.set("PORT", &taken.local_addr().unwrap().port().to_string());
+    let (_, said, _) = run(&world, &["serve"]).await;
+    assert!(said.contains(&format!(" WARN {file}\n")) && said.contains(&format!(" WARN {name}\n")), "{said}");
+    world.finish().await;
+}
+
     let orders = (1..=200).map(|id| Wanted::updated(id.to_string().parse().unwrap())).collect();
     inbox.want(connection, ResourceName::orders(), orders, false, Timestamp::now()).await.unwrap();
     inbox.close().await;
