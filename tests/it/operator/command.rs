@@ -14,7 +14,7 @@ use onetribe_relay::{
     connection::environment::record_environment,
     inbox::{Inbox, sqlite::SqliteInbox},
 };
-use sandbox::{Action, QuotaRule, SenderOptions, StoreConfig, store::Clock};
+use sandbox::{Action, Fault, Operation, QuotaRule, SenderOptions, StoreConfig, store::Clock};
 use serde_json::Value;
 
 use crate::relay::world::{PATIENCE, World};
@@ -337,6 +337,14 @@ async fn before_the_first_start_a_check_says_to_start_the_relay_and_does_not_fai
         assert_eq!(code, 0, "{said}{errors}");
         assert!(said.contains("start the relay first") && errors.contains("start the relay first"), "{said}{errors}");
         assert!(said.contains("\nskip    BigCommerce: webhooks"), "{said}");
+    let (code, said, _) = run(&world, &["orders", "resend", "999999", "--json"]).await;
+    let resent: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &resent["resent"], &resent["unknown"][0]), (1, &0.into(), &999_999.into()));
+    world.store.fault(Fault::new(Operation::OrderSingle, Action::Status(503)));
+    let (code, said, errors) = run(&world, &["orders", "resend", "999998"]).await;
+    assert_eq!((code, &*said), (0, "1 order will be sent again, once a relay runs: none does now\n"), "{errors}");
+    assert!(errors.contains(" could not be asked about order 999998 (HTTP 503): the relay looks for it"), "{errors}");
+    world.store.clear_faults();
     }
     world.finish().await;
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sandbox::StoreConfig;
+use sandbox::{Action, Fault, Operation, ShopConfig, ShopSim, StoreConfig};
 use serde_json::{Value, json};
 
 use super::command::{command, past, run};
@@ -105,6 +105,21 @@ async fn without_the_environments_own_a_command_needs_to_know_which_one() {
     assert!(code == 0 && said.ends_with("No relay is running on this database.\n"), "{said}{errors}");
     let (code, said, _) = run(&world, &["orders", "list"]).await;
     assert_eq!((code, &*said), (0, "no orders yet\n"), "the only one is meant");
+    let (code, _, errors) = run(&world, &["connections", "remove"]).await;
+    assert_eq!((code, &*errors), (0, ""), "it has no webhooks");
+    let (code, _, errors) = run(&world, &["orders", "list"]).await;
+    assert!(
+        code == 2 && errors.starts_with("error: the only connection is disconnected. Connected again, "),
+        "{errors}"
+    );
+    assert!(errors.contains("\n  1: First, BigCommerce ("), "{errors}");
+    let (code, _, errors) = run(&world, &["orders", "resend", "218", "--connection", "1"]).await;
+    assert!(
+        code == 1 && errors.contains("is disconnected: its orders cannot be fetched. Connected again, "),
+        "{errors}"
+    );
+    let (code, _, errors) = run(&world, &["connections", "add", "shop.json"]).await;
+    assert_eq!(code, 0, "{errors}");
     let (code, _, errors) = run(&world, &["connections", "add", "shop.json"]).await;
     assert!(code == 1 && errors.contains("connection 1 connects this store and this destination already"), "{errors}");
 
@@ -113,7 +128,10 @@ async fn without_the_environments_own_a_command_needs_to_know_which_one() {
     for args in [&["orders", "list"][..], &["hooks", "list"], &["check"], &["backfill", "--since", "2024-01-01"]] {
         let (code, _, errors) = run(&world, args).await;
         assert_eq!(code, 2, "{args:?}: {errors}");
-        assert!(errors.contains("say which one with --connection ID.\n  1: First, BigCommerce ("), "{errors}");
+        assert!(
+            errors.contains("say which one with --connection ID. There are:\n  1: First, BigCommerce ("),
+            "{errors}"
+        );
         assert!(errors.contains("\n  2: Second, BigCommerce ("), "{errors}");
         let (code, _, errors) = run(&world, &[args, &["--connection", "2"]].concat()).await;
         assert_eq!(code, 0, "{args:?}: {errors}");
