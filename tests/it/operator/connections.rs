@@ -173,6 +173,7 @@ async fn another_key_is_put_before_the_old_one_and_then_alone() {
     world.set("CREDENTIALS_KEY", &format!("{NEXT_KEY},{KEY}"));
     let (code, said, _) = run(&world, &["connections", "rekey"]).await;
     assert_eq!((code, &*said), (0, "The credentials of 1 connection have been sealed anew under the newest key.\n"));
+    assert_eq!(said.matches("CREDENTIALS_KEY").count(), 1, "{said}");
     let (_, said, _) = run(&world, &["connections", "rekey"]).await;
     assert_eq!(said, "All credentials are sealed under the newest key already.\n");
     world.set("CREDENTIALS_KEY", NEXT_KEY);

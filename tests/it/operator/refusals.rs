@@ -85,7 +85,17 @@ async fn a_database_that_cannot_be_opened_is_told_by_its_variable_path_and_cure_
     world.set("DATABASE_URL", "postgres://relay:hunter2@127.0.0.1:1/hunter2");
     let (code, said, errors) = run(&world, &["orders", "list"]).await;
     assert!(code == 1 && errors.contains("DATABASE_URL: the database cannot be used: "), "{said}{errors}");
-    assert!(errors.contains("Connection refused") && !errors.contains("hunter2"), "{errors}");
+    let folder = world.folder.path().display().to_string();
+    world.set("DATABASE_URL", &format!("sqlite://{folder}"));
+    let (_, _, errors) = run(&world, &["orders", "list"]).await;
+    let cure = format!("; name a file in that folder: DATABASE_URL=sqlite://{folder}/relay.db\n");
+    assert!(errors.ends_with(&cure), "{errors}");
+    world.set("DATABASE_URL", &format!("sqlite://{}", nowhere.display()));
+    assert!(errors.contains("no connection to 127.0.0.1:1 (Connection refused"), "{errors}");
+    assert!(
+        errors.ends_with("; start the server, or correct host and port of the URL\n") && !errors.contains("hunter2"),
+        "{errors}"
+    );
     world.finish().await;
 }
 
@@ -208,6 +218,35 @@ async fn a_port_that_is_taken_is_told_by_its_variable() {
 }
 
 #[actix_web::test]
+        assert!(
+            said.contains(&format!("; stop the program that listens there, or set {name} to a free port")),
+            "{said}"
+        );
+    }
+    world.set("HOST", "192.0.2.1");
+    let (_, said, _) = run(&world, &["serve"]).await;
+    assert!(said.contains("ERROR HOST: ") && said.contains("; set HOST to an address of this machine"), "{said}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn another_program_on_the_relays_port_is_not_taken_for_it() {
+    let (mut world, _) = past(&[]);
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    world.set("PORT", &other.local_addr().unwrap().port().to_string());
+    for (status, body) in [(404, "nothing here"), (200, "<!doctype html>"), (503, "busy")] {
+        let other = other.try_clone().unwrap();
+        let answered = std::thread::spawn(move || {
+            let (mut client, _) = other.accept().unwrap();
+            let length = body.len();
+            let _ = client.read(&mut [0; 4096]).unwrap();
+            write!(client, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+                .unwrap();
+        });
+        let (code, _, errors) = run(&world, &["healthcheck"]).await;
+        answered.join().unwrap();
+        assert!(code == 1 && errors.contains("but another program answers on port"), "{errors}");
+        assert!(errors.contains(&format!("(HTTP {status}): set PORT")), "{errors}");
 async fn a_file_that_a_relay_serves_is_not_moved() {
     let mut world = World::start().await;
     let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://127.0.0.1:1/x"]).await;
@@ -215,4 +254,6 @@ async fn a_file_that_a_relay_serves_is_not_moved() {
     assert!(code == 1 && errors.starts_with(&why), "{errors}");
     world.stop_relay().await;
     world.finish().await;
+    let relative = world.database().strip_prefix(world.folder.path()).unwrap().display().to_string();
+    world.set("DATABASE_URL", &format!("sqlite://{relative}"));
 }
