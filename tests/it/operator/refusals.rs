@@ -1,7 +1,12 @@
 //! What the command line refuses, and how it says so: wrong usage, wrong configuration, and what the machine does not
 //! let it do.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Stdio};
+use std::{
+    ffi::OsStr,
+    io::{Read, Write},
+    os::unix::ffi::OsStrExt,
+    process::Stdio,
+};
 
 use onetribe_relay::{
     clock::Timestamp,
@@ -23,15 +28,15 @@ async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
         (&["backfill", "--since", "2999-01-01"], "in the past"),
         (&["hooks", "update"], "PUBLIC_URL is not set"),
         (&["orders", "resend"], "<ORDER|--state <STATE>>"),
+        (&["orders", "resend", "../store"], "'../store' for '[ORDER]...': an id is a positive whole number"),
+        (&["orders", "resend", " "], "an id is a positive whole number"),
+        (&["orders", "resend", "-5"], "an id is a positive whole number"),
+        (&["hooks", "list"], "PUBLIC_URL is not set: the relay's webhooks lead to it"),
         (&["orders", "resend", "--state", "delivered"], "[possible values: failed, gone]"),
         (&["orders", "list", "--state", "lost"], "[possible values: pending, delivered, failed, gone, skipped]"),
         (&["orders", "list", "--limit", "abc"], "a whole number from 1 to 10000"),
         (&["orders", "list", "--limit", "10001"], "a whole number from 1 to 10000"),
         (&["chekc"], "similar"),
-        (&["orders", "resend", "../store"], "'../store' for '[ORDER]...': an id is a positive whole number"),
-        (&["orders", "resend", " "], "an id is a positive whole number"),
-        (&["orders", "resend", "-5"], "an id is a positive whole number"),
-        (&["hooks", "list"], "PUBLIC_URL is not set: the relay's webhooks lead to it"),
         (&["orders", "list", "--connection", "0"], "--connection"),
         (&["orders", "list", "--connection", "7"], "there is no connection 7. There are:\n  1: "),
         (&["connections", "show", "1", "--connection", "1"], "cannot be used with"),
@@ -80,17 +85,17 @@ async fn a_database_that_cannot_be_opened_is_told_by_its_variable_path_and_cure_
         let said = said + &errors;
         assert!(code == 1 && said.contains(&why) && said.contains("make its folder first"), "{said}");
     }
-    let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://localhost:1/x"]).await;
-    assert!(code == 1 && errors.starts_with("error: there is no inbox where DATABASE_URL says"), "{errors}");
-    world.set("DATABASE_URL", "postgres://relay:hunter2@127.0.0.1:1/hunter2");
-    let (code, said, errors) = run(&world, &["orders", "list"]).await;
-    assert!(code == 1 && errors.contains("DATABASE_URL: the database cannot be used: "), "{said}{errors}");
     let folder = world.folder.path().display().to_string();
     world.set("DATABASE_URL", &format!("sqlite://{folder}"));
     let (_, _, errors) = run(&world, &["orders", "list"]).await;
     let cure = format!("; name a file in that folder: DATABASE_URL=sqlite://{folder}/relay.db\n");
     assert!(errors.ends_with(&cure), "{errors}");
     world.set("DATABASE_URL", &format!("sqlite://{}", nowhere.display()));
+    let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://localhost:1/x"]).await;
+    assert!(code == 1 && errors.starts_with("error: there is no inbox where DATABASE_URL says"), "{errors}");
+    world.set("DATABASE_URL", "postgres://relay:hunter2@127.0.0.1:1/hunter2");
+    let (code, said, errors) = run(&world, &["orders", "list"]).await;
+    assert!(code == 1 && errors.contains("DATABASE_URL: the database cannot be used: "), "{said}{errors}");
     assert!(errors.contains("no connection to 127.0.0.1:1 (Connection refused"), "{errors}");
     assert!(
         errors.ends_with("; start the server, or correct host and port of the URL\n") && !errors.contains("hunter2"),
@@ -136,25 +141,6 @@ async fn a_fault_in_the_file_is_told_by_its_line() {
 }
 
 #[actix_web::test]
-async fn a_database_that_was_not_there_is_told_of_once() {
-    let (world, _) = past(&[]);
-    let (code, said, errors) = run(&world, &["orders", "list"]).await;
-    assert_eq!((code, &*said), (0, "no orders yet\n"));
-    let path = world.database().display().to_string();
-    let note = format!("note: there was no database at {path} (DATABASE_URL); a new, empty one has been made\n");
-    assert_eq!(errors, note);
-    let (_, _, errors) = run(&world, &["orders", "list"]).await;
-    assert_eq!(errors, "");
-    world.finish().await;
-}
-
-#[actix_web::test]
-async fn an_output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
-    let (world, _) = past(&[]);
-    let inbox = SqliteInbox::open(&world.database()).await.unwrap();
-    record_environment(&inbox, world.config().environment.as_ref(), Timestamp::now()).await.unwrap();
-    let connection = inbox.connections(0).await.unwrap()[0].id;
-#[actix_web::test]
 async fn a_file_that_cannot_be_read_is_told_by_its_path() {
     let (world, _) = past(&[]);
     let path = world.folder.path().join(".env");
@@ -184,6 +170,25 @@ async fn what_is_most_likely_not_meant_is_warned_of() {
     world.finish().await;
 }
 
+#[actix_web::test]
+async fn a_database_that_was_not_there_is_told_of_once() {
+    let (world, _) = past(&[]);
+    let (code, said, errors) = run(&world, &["orders", "list"]).await;
+    assert_eq!((code, &*said), (0, "no orders yet\n"));
+    let path = world.database().display().to_string();
+    let note = format!("note: there was no database at {path} (DATABASE_URL); a new, empty one has been made\n");
+    assert_eq!(errors, note);
+    let (_, _, errors) = run(&world, &["orders", "list"]).await;
+    assert_eq!(errors, "");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn an_output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
+    let (world, _) = past(&[]);
+    let inbox = SqliteInbox::open(&world.database()).await.unwrap();
+    record_environment(&inbox, world.config().environment.as_ref(), Timestamp::now()).await.unwrap();
+    let connection = inbox.connections(0).await.unwrap()[0].id;
     let orders = (1..=200).map(|id| Wanted::updated(id.to_string().parse().unwrap())).collect();
     inbox.want(connection, ResourceName::orders(), orders, false, Timestamp::now()).await.unwrap();
     inbox.close().await;
@@ -213,11 +218,6 @@ async fn a_port_that_is_taken_is_told_by_its_variable() {
         world.set("METRICS_PORT", if name == "PORT" { "" } else { &port });
         let (code, said, _) = run(&world, &["serve"]).await;
         assert!(code == 1 && said.contains(&format!("ERROR {name}: cannot listen on 127.0.0.1:{port}: ")), "{said}");
-    }
-    world.finish().await;
-}
-
-#[actix_web::test]
         assert!(
             said.contains(&format!("; stop the program that listens there, or set {name} to a free port")),
             "{said}"
@@ -247,13 +247,18 @@ async fn another_program_on_the_relays_port_is_not_taken_for_it() {
         answered.join().unwrap();
         assert!(code == 1 && errors.contains("but another program answers on port"), "{errors}");
         assert!(errors.contains(&format!("(HTTP {status}): set PORT")), "{errors}");
+    }
+    world.finish().await;
+}
+
+#[actix_web::test]
 async fn a_file_that_a_relay_serves_is_not_moved() {
     let mut world = World::start().await;
+    let relative = world.database().strip_prefix(world.folder.path()).unwrap().display().to_string();
+    world.set("DATABASE_URL", &format!("sqlite://{relative}"));
     let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://127.0.0.1:1/x"]).await;
     let why = format!("error: another relay is serving the database {}: stop it first", world.database().display());
     assert!(code == 1 && errors.starts_with(&why), "{errors}");
     world.stop_relay().await;
     world.finish().await;
-    let relative = world.database().strip_prefix(world.folder.path()).unwrap().display().to_string();
-    world.set("DATABASE_URL", &format!("sqlite://{relative}"));
 }
