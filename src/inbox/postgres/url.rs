@@ -40,8 +40,8 @@ pub fn options(text: &str) -> Result<PgConnectOptions, String> {
     if !is_meant(text) {
         return Err("must be `postgres://…`".into());
     }
-    let unfit =
-        "must be `postgres://USER:PASSWORD@HOST/DATABASE`; in a password, `@` is written as `%40`, `/` as `%2F`";
+    let unfit = "must be `postgres://USER:PASSWORD@HOST/DATABASE`; in a password, `@` is written as `%40`, `/` as `%2F`, \
+                 `#` as `%23`";
     // Of a password with a `/` or `#` in it, the part before that would be taken for the port.
     let is_cut = |url: &Url| url.path().contains('@') || url.fragment().is_some();
     let url = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base() && !is_cut(url)).ok_or(unfit)?;
