@@ -7,12 +7,13 @@
 mod check;
 mod fault;
 mod input;
+mod names;
 mod parse;
 mod secret_files;
 mod settings;
 mod urls;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -21,6 +22,7 @@ use crate::{inbox::Database, spec::ConnectionSpec};
 pub use fault::{ConfigError, Fault};
 use input::Input;
 pub use input::Value;
+pub use names::{has_any_needed, misspelt};
 pub use secret_files::read_secret_files;
 pub use settings::{AppSettings, ElementsSettings, LogFormat, Settings};
 pub use urls::is_loopback;
@@ -156,7 +158,7 @@ impl Config {
 /// What of the variables is not plainly their text.
 #[derive(Default)]
 struct Values {
-    of_files: Vec<String>,
+    of_files: BTreeMap<String, PathBuf>,
     problems: BTreeMap<String, (&'static str, String)>,
 }
 
@@ -171,7 +173,7 @@ impl Values {
         let given = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let (named, problem) = match self.problems.get(name) {
             Some((named, problem)) => (*named, Some(problem.clone())),
-            None if self.of_files.iter().any(|of_file| of_file == name) => (twin.unwrap_or(name), None),
+            None if self.of_files.contains_key(name) => (twin.unwrap_or(name), None),
             None => (name, None),
         };
         Input {
@@ -179,6 +181,7 @@ impl Values {
             is_set: given.is_some() || problem.is_some(),
             text: given.or(default.map(str::to_owned)),
             problem,
+            file: self.of_files.get(name).cloned(),
             is_secret: twin.is_some(),
         }
     }
@@ -197,8 +200,8 @@ fn read(vars: impl IntoIterator<Item = (String, impl Into<Value>)>) -> Inputs {
     for (name, (known, value)) in once {
         let text = match value {
             Value::Own(text) => text,
-            Value::OfFile(text) => {
-                values.of_files.push(name.clone());
+            Value::OfFile(text, path) => {
+                values.of_files.insert(name.clone(), path);
                 text
             }
             Value::Unusable(named, problem) => {

@@ -7,7 +7,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::Parser;
 use onetribe_relay::{
     app::{AppError, Application, half_of_processors},
-    cli::{self, AlertsCommand, Cli, Command, Target, WRONG},
+    cli::{self, AlertsCommand, Cli, Command, StoreCommand, Target, WRONG},
     config::{Config, ConfigError, Value},
     secret::Secret,
     telemetry::{self, Output},
@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use environment::Environment;
+
 /// Supervisors and wrappers often send SIGTERM twice, to the process and to its group. A person who presses Ctrl-C
 /// twice means it.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
@@ -28,8 +30,8 @@ fn main() -> ExitCode {
     if let Command::Completions { shell } = command {
         return cli::completions(shell);
     }
-    let vars = match environment::read() {
-        Ok(vars) => vars,
+    let environment = match environment::read() {
+        Ok(environment) => environment,
         Err(error) => return wrong(error),
     };
     let mut runtime = runtime::Builder::new_multi_thread();
@@ -37,13 +39,14 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(error),
     };
-    let code = run(command, vars, &runtime);
+    let code = run(command, environment, &runtime);
     // What is still under way has been told to end, or is not waited for.
     runtime.shutdown_background();
     code
 }
 
-fn run(command: Command, vars: Vec<(String, Value)>, runtime: &Runtime) -> ExitCode {
+fn run(command: Command, environment: Environment, runtime: &Runtime) -> ExitCode {
+    let Environment { vars, warnings } = environment;
     match command {
         Command::Completions { shell } => cli::completions(shell),
         Command::Healthcheck => {
@@ -55,14 +58,18 @@ fn run(command: Command, vars: Vec<(String, Value)>, runtime: &Runtime) -> ExitC
             configured(Config::database(vars), |from| runtime.block_on(cli::migrate(from, target)))
         }
         Command::Alerts(AlertsCommand::Test) => {
-            configured(Config::from_vars(vars), |config| runtime.block_on(cli::test_alert(&config.settings)))
+            wholly_configured(vars, &warnings, |config| runtime.block_on(cli::test_alert(&config.settings)))
         }
-        Command::Store(command) => configured(Config::from_vars(vars), |config| {
+        Command::Store(command) => wholly_configured(vars, &warnings, |config| {
+            if matches!(command, StoreCommand::Check { .. }) {
+                print_warnings(&warnings);
+            }
             let _last = telemetry::init(config.settings.log_format, "warn", Output::Stderr);
             runtime.block_on(cli::run(command, config))
         }),
-        Command::Serve => configured(Config::from_vars(vars), |config| {
+        Command::Serve => wholly_configured(vars, &warnings, |config| {
             let _last = telemetry::init(config.settings.log_format, &config.settings.log_filter, Output::Stdout);
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             runtime.block_on(serve(config))
         }),
     }
@@ -81,6 +88,25 @@ fn configured<T>(config: Result<T, ConfigError>, run: impl FnOnce(T) -> ExitCode
         Ok(config) => run(config),
         Err(error) => wrong(error),
     }
+}
+
+/// The same with all variables read. What may have led to a fault is said after it.
+fn wholly_configured(
+    vars: Vec<(String, Value)>,
+    warnings: &[String],
+    run: impl FnOnce(Config) -> ExitCode,
+) -> ExitCode {
+    let config = Config::from_vars(vars);
+    let is_faulty = config.is_err();
+    let code = configured(config, run);
+    if is_faulty {
+        print_warnings(warnings);
+    }
+    code
+}
+
+fn print_warnings(warnings: &[String]) {
+    warnings.iter().for_each(|warning| cli::print_note(format_args!("warning: {warning}")));
 }
 
 fn wrong(error: impl std::fmt::Display) -> ExitCode {

@@ -17,7 +17,7 @@ pub enum AppError {
     #[error(transparent)]
     Superseded(InboxError),
     /// A port cannot be listened on.
-    #[error("{variable}: cannot listen on {address}: {source}")]
+    #[error("{variable}: cannot listen on {address}: {source}{}", listen_cure(.variable, .source))]
     Listen {
         /// The variable that names the port or the address.
         variable: &'static str,
@@ -32,4 +32,15 @@ pub enum AppError {
     /// A part that should run for ever has ended.
     #[error("{0} has ended unexpectedly")]
     Ended(&'static str),
+}
+
+fn listen_cure(variable: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!("; stop the program that listens there, or set {variable} to a free port"),
+        io::ErrorKind::AddrNotAvailable => {
+            "; set HOST to an address of this machine, or to 0.0.0.0 for all of them".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => format!("; set {variable} to a port from 1024 on"),
+        _ => String::new(),
+    }
 }

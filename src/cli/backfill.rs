@@ -12,8 +12,15 @@ use std::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{civil::Date, tz::TimeZone};
+use serde::Serialize;
 
-use super::{failure::CommandError, output, session::Session, terminal, which::Which};
+use super::{
+    failure::CommandError,
+    output,
+    session::Session,
+    terminal,
+    which::{Which, disconnected},
+};
 use crate::{
     clock::Timestamp,
     config::Settings,
@@ -43,6 +50,9 @@ pub struct BackfillArgs {
     /// Only count: nothing is kept, nothing is sent
     #[arg(long)]
     dry_run: bool,
+    /// Print the counts as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
 }
 
 impl BackfillArgs {
@@ -83,6 +93,15 @@ enum End {
     Refused(u64),
 }
 
+/// What a dry run has counted; `until` is null for up to now.
+#[derive(Serialize)]
+struct Counted<'a> {
+    since: Timestamp,
+    until: Option<Timestamp>,
+    #[serde(flatten)]
+    tally: &'a Tally,
+}
+
 /// One run over a connection's past.
 struct Run<'a> {
     services: &'a Services,
@@ -98,8 +117,7 @@ pub(super) async fn run(session: &Session, args: BackfillArgs) -> Result<(), Com
     }
     let connection = args.which.find(services)?;
     if connection.link.is_none() {
-        let id = connection.id;
-        return Err(CommandError::failed(format_args!("connection {id} is disconnected: its store cannot be asked")));
+        return Err(disconnected(&connection, "its store cannot be asked"));
     }
     let span = Span { since: args.since, until: args.until, dry_run: args.dry_run };
     let retention = services.settings.event_retention;
@@ -118,13 +136,12 @@ pub(super) async fn run(session: &Session, args: BackfillArgs) -> Result<(), Com
         () = interrupted() => Ok(End::Interrupted),
         down = stays_down(&run.connection), if delivery.is_some() => Ok(End::Down(down)),
     };
-    let end =
-        match walked {
-            Ok(End::Done) if delivery.is_some() => run.deliver_rest().await.map_err(CommandError::from),
-            Ok(end) => Ok(end),
-            Err(error) => Err(CommandError::of_poll(&error, &run.connection)
-                .and("Then run the same command again: it goes on from here")),
-        };
+    let end = match walked {
+        Ok(End::Done) if delivery.is_some() => run.deliver_rest().await.map_err(CommandError::from),
+        Ok(end) => Ok(end),
+        Err(error) => Err(CommandError::of_poll(&error, &run.connection)
+            .and(format_args!("Once that is mended, run the same command again: {}", run.goes_on()))),
+    };
     let served_here = delivery.is_some();
     if let Some(delivery) = delivery {
         delivery.finish().await;
@@ -144,6 +161,11 @@ fn progress_bar(args: &BackfillArgs, until: Timestamp) -> ProgressBar {
 }
 
 impl Run<'_> {
+    /// What the same command does the next time, once it has been broken off.
+    fn goes_on(&self) -> &'static str {
+        if self.args.dry_run { "a dry run keeps nothing and counts from the beginning" } else { "it goes on from here" }
+    }
+
     /// Shows how far the walk is; never ends.
     async fn show(&self, read: &impl Fn() -> Tally) {
         let since = self.args.since;
@@ -197,6 +219,9 @@ impl Run<'_> {
     /// What became of the orders, each line with its number.
     fn print_tally(&self, tally: &Tally) -> Result<(), CommandError> {
         let args = &self.args;
+        if args.json {
+            return output::json(&Counted { since: args.since, until: args.until, tally });
+        }
         let seen = humanize::count(tally.seen, "order");
         output::line(format!("{seen} changed from {} to {}", args.since, args.until.unwrap_or_else(Timestamp::now)))?;
         let retention = humanize::span(self.services.settings.event_retention);
@@ -227,7 +252,7 @@ impl Run<'_> {
 
     fn conclude(&self, end: End, served_here: bool, wanted: u64, failed: u64) -> Result<(), CommandError> {
         let said = match end {
-            End::Interrupted => "Broken off. Run the same command again to go on from here.".to_owned(),
+            End::Interrupted => format!("Broken off. Run the same command again: {}.", self.goes_on()),
             End::Down(side) => format!("{side}. What is kept waits: start the relay, or run this again."),
             End::Refused(waiting) => {
                 let orders = humanize::count(waiting, "order");
@@ -244,7 +269,11 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        output::line(said)?;
+        if self.args.json {
+            terminal::print_note(said)
+        } else {
+            output::line(said)?
+        }
         // All has been said.
         Err(CommandError::failed(""))
     }

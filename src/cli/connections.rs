@@ -14,19 +14,21 @@ use clap::{
 use super::{
     examples::examples,
     failure::{CommandError, store_of},
-    output,
+    output, terminal,
     which::WhichOne,
 };
 use crate::{
     clock::Timestamp,
     connection::{
         Connection,
-        request::{ConnectionRequest, check_addresses},
+        request::{ConnectionRequest, RequestProblem, check_addresses},
     },
     directory::Change,
     humanize,
     inbox::{ConnectionState, PauseReason, Summary},
+    registrar::RegistrarError,
     services::Services,
+    spec::SourceKind,
     web::connections::ConnectionView,
 };
 
@@ -86,7 +88,14 @@ pub enum ConnectionsCommand {
     ///
     /// The history of its orders is kept. The same store and destination added again take up the same connection.
     #[command(after_help = examples!("connections remove 3"))]
-    Remove(WhichOne),
+    Remove {
+        /// Which one.
+        #[command(flatten)]
+        which: WhichOne,
+        /// Print the connection as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Seal all credentials anew under the newest key of CREDENTIALS_KEY
     ///
     /// Put the new key before the old one, restart every relay, run this, and take the old key away.
@@ -101,7 +110,7 @@ pub(super) async fn run(services: &Services, command: ConnectionsCommand) -> Res
         ConnectionsCommand::Show { which, json } => show(services, &*which.find(services)?, json).await,
         ConnectionsCommand::Pause(which) => pause(services, &*which.find(services)?).await,
         ConnectionsCommand::Resume(which) => resume(services, &*which.find(services)?).await,
-        ConnectionsCommand::Remove(which) => remove(services, &*which.find(services)?).await,
+        ConnectionsCommand::Remove { which, json } => remove(services, &*which.find(services)?, json).await,
         ConnectionsCommand::Rekey => rekey(services).await,
     }
 }
@@ -150,8 +159,15 @@ fn destination_of(connection: &Connection) -> String {
 
 async fn add(services: &Services, file: &Path, verifies: bool, json: bool) -> Result<(), CommandError> {
     let request = read(file)?;
-    let request = ConnectionRequest::from_json(&request, &services.request_rules())?;
-    check_addresses(&request.spec, services.http.policy()).await?;
+    let shown = if file.as_os_str() == STDIN { "standard input".into() } else { file.to_string_lossy() };
+    let wrong = |problem| match problem {
+        RequestProblem::NotJson { line, column } => CommandError::usage(format_args!(
+            "{shown} is not JSON (line {line}, column {column}): it has to hold an object as in the README"
+        )),
+        RequestProblem::Field(problem) => CommandError::usage(format_args!("{shown}: {problem}")),
+    };
+    let request = ConnectionRequest::from_json(&request, &services.request_rules()).map_err(wrong)?;
+    check_addresses(&request.spec, services.http.policy()).await.map_err(|problem| wrong(problem.into()))?;
     let connection = services.directory.create(request.spec, request.state, None, verifies).await?;
     if json {
         return show(services, &connection, true).await;
@@ -264,16 +280,49 @@ async fn resume(services: &Services, connection: &Connection) -> Result<(), Comm
     output::line(taken_up(services, "delivers what waits").await?)
 }
 
-async fn remove(services: &Services, connection: &Connection) -> Result<(), CommandError> {
+async fn remove(services: &Services, connection: &Connection, json: bool) -> Result<(), CommandError> {
     if connection.state == ConnectionState::Disconnected {
+        if json {
+            return show(services, connection, true).await;
+        }
         return output::line(format_args!("{} has ended already.", named(connection)));
     }
-    let ended = services.directory.end(connection.id, true).await?;
+    // The environment's own is not ended by a command, and keeps its hooks.
+    let left = if connection.is_environments() { None } else { left_hooks(services, connection).await? };
+    let ended = services.directory.end(connection.id, false).await?;
+    if let Some(why) = left {
+        terminal::print_note(why);
+    }
+    if json {
+        return show(services, &ended, true).await;
+    }
     output::line(format_args!(
         "{} has ended: its credentials are wiped, the history of its orders is kept.",
         named(&ended)
     ))?;
     output::line(taken_up(services, "takes it up").await?)
+}
+
+/// Removes the hooks of a connection that is about to end. A sentence if some are left at the store.
+async fn left_hooks(services: &Services, connection: &Connection) -> Result<Option<String>, CommandError> {
+    let Err(error) = services.registrar.remove(connection).await else { return Ok(None) };
+    let hooks = services.inbox.hooks(connection.id).await?;
+    if hooks.iter().all(|hook| hook.hook_id.is_none()) {
+        return Ok(None);
+    }
+    let cure = match connection.source_kind {
+        SourceKind::BigCommerce => "delete the API account that made them, or uninstall the app",
+        SourceKind::WooCommerce => "delete them there, under WooCommerce → Settings → Advanced → Webhooks",
+    };
+    let why = match error {
+        RegistrarError::Call(error) => humanize::failure(error.failure),
+        error => error.to_string(),
+    };
+    Ok(Some(format!(
+        "warning: webhooks are left at {} ({why}). They do no harm, since the relay answers them and does nothing more; \
+         to be rid of them, {cure}",
+        store_of(connection)
+    )))
 }
 
 async fn rekey(services: &Services) -> Result<(), CommandError> {

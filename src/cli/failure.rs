@@ -4,11 +4,7 @@ use std::{fmt::Display, process::ExitCode};
 
 use super::terminal::print_note;
 use crate::{
-    connection::{
-        Connection,
-        catalog::CatalogError,
-        request::{FieldProblem, RequestProblem},
-    },
+    connection::{Connection, catalog::CatalogError},
     directory::DirectoryError,
     http::{CallError, Failure},
     humanize,
@@ -52,7 +48,10 @@ impl CommandError {
     pub fn of_hooks(error: &RegistrarError, connection: &Connection) -> Self {
         match error {
             RegistrarError::Call(error) => Self::of_call(error, connection),
-            RegistrarError::NoPublicUrl => Self::usage(error),
+            RegistrarError::NoPublicUrl => Self::usage(
+                "PUBLIC_URL is not set: the relay's webhooks lead to it, and are told from others by it. Set it as the \
+                 relay has it",
+            ),
             _ => Self::failed(error),
         }
     }
@@ -121,18 +120,6 @@ impl From<InboxError> for CommandError {
 impl From<ServicesError> for CommandError {
     fn from(error: ServicesError) -> Self {
         if is_configuration(&error) { Self::usage(error) } else { Self::failed(error) }
-    }
-}
-
-impl From<RequestProblem> for CommandError {
-    fn from(problem: RequestProblem) -> Self {
-        Self::usage(problem)
-    }
-}
-
-impl From<FieldProblem> for CommandError {
-    fn from(problem: FieldProblem) -> Self {
-        Self::usage(problem)
     }
 }
 

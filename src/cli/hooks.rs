@@ -47,6 +47,9 @@ pub enum HooksCommand {
         /// Only list what would be removed
         #[arg(long)]
         dry_run: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -80,10 +83,10 @@ pub(super) async fn run(services: &Services, command: HooksCommand) -> Result<()
     match command {
         HooksCommand::List { which, json } => list(services, &*which.find(services)?, json).await,
         HooksCommand::Update { which, json } => update(services, &*which.find(services)?, json).await,
-        HooksCommand::Remove { which, dry_run } => {
-            let connection = which.find(services)?;
-            if dry_run { would_remove(services, &connection).await } else { remove(services, &connection).await }
+        HooksCommand::Remove { which, dry_run: true, json } => {
+            would_remove(services, &*which.find(services)?, json).await
         }
+        HooksCommand::Remove { which, dry_run: false, json } => remove(services, &*which.find(services)?, json).await,
     }
 }
 
@@ -142,15 +145,24 @@ async fn update(services: &Services, connection: &Connection, json: bool) -> Res
     output::table(["ID", "DONE", "SCOPE"], &rows)
 }
 
-async fn would_remove(services: &Services, connection: &Connection) -> Result<(), CommandError> {
+async fn would_remove(services: &Services, connection: &Connection, json: bool) -> Result<(), CommandError> {
     let mut ours = shown(services, connection).await?;
     ours.retain(|hook| hook.ours);
+    if json {
+        return output::json(&ours);
+    }
     let count = humanize::count(ours.len() as u64, "webhook");
     output::line(format_args!("{count} would be removed at {}", store_of(connection)))?;
     if ours.is_empty() { Ok(()) } else { print(ours) }
 }
 
-async fn remove(services: &Services, connection: &Connection) -> Result<(), CommandError> {
+/// How many hooks were removed.
+#[derive(Serialize)]
+struct Removed {
+    removed: usize,
+}
+
+async fn remove(services: &Services, connection: &Connection, json: bool) -> Result<(), CommandError> {
     if services.inbox.is_served().await? {
         return Err(CommandError::failed(
             "a relay is running on this database and would make the webhooks anew: stop it first, or end the \
@@ -159,5 +171,8 @@ async fn remove(services: &Services, connection: &Connection) -> Result<(), Comm
     }
     let removed = services.registrar.remove(connection).await;
     let removed = removed.map_err(|error| CommandError::of_hooks(&error, connection))?;
+    if json {
+        return output::json(&Removed { removed });
+    }
     output::line(format_args!("removed {}", humanize::count(removed as u64, "webhook")))
 }

@@ -5,11 +5,13 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
+use serde::Serialize;
+
 use super::{
     examples::examples,
     failure::{CommandError, store_of},
-    output,
-    which::Which,
+    output, terminal,
+    which::{Which, disconnected},
 };
 use crate::{
     clock::Timestamp,
@@ -17,9 +19,11 @@ use crate::{
     http::Failure,
     humanize,
     inbox::{ObjectQuery, ObjectRow, ObjectState, Wanted},
-    object::{ObjectId, ResourceName},
+    object::{NotAnId, ObjectId, ResourceName},
+    retry::{FetchBlame, blame_fetch},
     services::Services,
-    web::orders::OrderView,
+    spec::SourceKind,
+    web::orders::{OrderView, is_known},
 };
 
 const STATES: [&str; 5] = ["pending", "delivered", "failed", "gone", "skipped"];
@@ -53,7 +57,7 @@ pub enum OrdersCommand {
     #[command(group = ArgGroup::new("what").required(true).args(["ids", "state"]))]
     Resend {
         /// The orders' ids
-        #[arg(value_name = "ORDER")]
+        #[arg(value_name = "ORDER", value_parser = order_id, allow_negative_numbers = true)]
         ids: Vec<ObjectId>,
         /// All orders of this state
         #[arg(long, value_parser = PossibleValuesParser::new(RESENDABLE).try_map(|state| state.parse::<ObjectState>()))]
@@ -61,7 +65,15 @@ pub enum OrdersCommand {
         /// Which connection.
         #[command(flatten)]
         which: Which,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
+}
+
+/// Every store numbers its orders.
+fn order_id(text: &str) -> Result<ObjectId, NotAnId> {
+    text.parse::<ObjectId>().ok().filter(|id| id.number().is_some()).ok_or(NotAnId)
 }
 
 fn limit(text: &str) -> Result<u32, &'static str> {
@@ -78,17 +90,14 @@ pub(super) async fn run(services: &Services, command: OrdersCommand) -> Result<(
             let query = ObjectQuery { state, limit, before, ..ObjectQuery::default() };
             list(services, &connection, query, json).await
         }
-        OrdersCommand::Resend { ids, state, which } => {
+        OrdersCommand::Resend { ids, state, which, json } => {
             let connection = which.find(services)?;
             if connection.link.is_none() {
-                let id = connection.id;
-                return Err(CommandError::failed(format_args!(
-                    "connection {id} is disconnected: its orders cannot be fetched"
-                )));
+                return Err(disconnected(&connection, "its orders cannot be fetched"));
             }
             match state {
-                Some(state) => resend_all(services, &connection, state).await,
-                None => resend(services, &connection, ids).await,
+                Some(state) => resend_all(services, &connection, state, json).await,
+                None => resend(services, &connection, ids, json).await,
             }
         }
     }
@@ -139,54 +148,119 @@ fn cells(row: ObjectRow) -> [String; 6] {
     ]
 }
 
-async fn resend_all(services: &Services, connection: &Connection, state: ObjectState) -> Result<(), CommandError> {
+async fn resend_all(
+    services: &Services,
+    connection: &Connection,
+    state: ObjectState,
+    json: bool,
+) -> Result<(), CommandError> {
     let count = services.inbox.want_all(connection.id, state, Timestamp::now()).await?;
+    if json {
+        return output::json(&Resent { resent: count, ..Resent::default() });
+    }
     if count == 0 {
         return output::line(format_args!("no orders are {}", state.name()));
     }
     print_resent(services, connection, count).await
 }
 
-/// An order that neither the relay nor the store knows is a mistake, and is not sent again.
-async fn resend(services: &Services, connection: &Connection, ids: Vec<ObjectId>) -> Result<(), CommandError> {
-    let (mut wanted, mut unknown) = (Vec::new(), Vec::new());
-    for id in ids {
-        let is_known = is_known(services, connection, &id).await?;
-        if is_known { wanted.push(Wanted::updated(id)) } else { unknown.push(id) }
-    }
-    let count = wanted.len() as u64;
-    if count > 0 {
-        services.inbox.want(connection.id, ResourceName::orders(), wanted, true, Timestamp::now()).await?;
-        print_resent(services, connection, count).await?;
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let named =
-        humanize::listed(&unknown.iter().map(ToString::to_string).collect::<Vec<_>>(), unknown.len() as u64, 20);
-    let (orders, are) = if unknown.len() == 1 { ("order", "is") } else { ("orders", "are") };
-    Err(CommandError::failed(format_args!(
-        "{orders} {named} {are} unknown: neither the relay nor {} knows {}",
-        store_of(connection),
-        if unknown.len() == 1 { "it" } else { "them" }
-    )))
+/// What became of a wish to send orders again.
+#[derive(Default, Serialize)]
+struct Resent {
+    /// How many are sent again.
+    resent: u64,
+    /// Those that neither the relay nor the store knows.
+    unknown: Vec<ObjectId>,
+    /// Those of the resent that the store could not be asked about.
+    unasked: Vec<ObjectId>,
 }
 
-/// Whether the relay has heard of an order, or the store has it. A store that cannot be asked is asked again later.
-async fn is_known(services: &Services, connection: &Connection, id: &ObjectId) -> Result<bool, CommandError> {
-    let query = ObjectQuery {
-        resource: Some(ResourceName::orders()),
-        id: Some(id.clone()),
-        limit: 1,
-        ..ObjectQuery::default()
-    };
-    if !services.inbox.objects(connection.id, query).await?.is_empty() {
-        return Ok(true);
+/// An order that neither the relay nor the store knows is a mistake, and is not sent again.
+async fn resend(
+    services: &Services,
+    connection: &Connection,
+    ids: Vec<ObjectId>,
+    json: bool,
+) -> Result<(), CommandError> {
+    let (mut resent, mut wanted, mut why) = (Resent::default(), Vec::new(), None);
+    for id in ids {
+        match look_for(services, connection, &id).await? {
+            Found::Known => {}
+            Found::Unknown => {
+                resent.unknown.push(id);
+                continue;
+            }
+            Found::Unasked(failure) => {
+                resent.unasked.push(id.clone());
+                why = Some(failure);
+            }
+        }
+        wanted.push(Wanted::updated(id));
     }
-    let Some(link) = &connection.link else { return Ok(false) };
-    let Ok(permit) = link.source.take_urgent().await else { return Ok(true) };
-    let failure = link.source.order(permit, id).await.err().map(|error| error.failure);
-    Ok(!matches!(failure, Some(Failure::Status(404) | Failure::Html(404))))
+    resent.resent = wanted.len() as u64;
+    if resent.resent > 0 {
+        services.inbox.want(connection.id, ResourceName::orders(), wanted, true, Timestamp::now()).await?;
+    }
+    if json {
+        output::json(&resent)?;
+    } else if resent.resent > 0 {
+        print_resent(services, connection, resent.resent).await?;
+    }
+    let store = store_of(connection);
+    if let Some(failure) = why {
+        let (orders, it) = named(&resent.unasked);
+        terminal::print_note(format_args!(
+            "note: {store} could not be asked about {orders} ({}): the relay looks for {it} when the store answers again",
+            humanize::failure(failure)
+        ));
+    }
+    if resent.unknown.is_empty() {
+        return Ok(());
+    }
+    let (orders, it) = named(&resent.unknown);
+    let are = humanize::are(resent.unknown.len() as u64);
+    let unknown =
+        CommandError::failed(format_args!("{orders} {are} unknown: neither the relay nor {store} knows {it}"));
+    Err(match connection.source_kind {
+        SourceKind::BigCommerce => unknown,
+        SourceKind::WooCommerce => unknown.and(
+            "A number that a plugin gives to an order is not its id: take the id, which is in the address of the \
+             order's page in the shop",
+        ),
+    })
+}
+
+/// Orders by their numbers, and the pronoun for them.
+fn named(ids: &[ObjectId]) -> (String, &'static str) {
+    let (orders, it) = if ids.len() == 1 { ("order", "it") } else { ("orders", "them") };
+    let listed = humanize::listed(&ids.iter().map(ToString::to_string).collect::<Vec<_>>(), ids.len() as u64, 20);
+    (format!("{orders} {listed}"), it)
+}
+
+/// Whether there is such an order.
+enum Found {
+    /// The relay has heard of it, or the store has it.
+    Known,
+    /// Neither.
+    Unknown,
+    /// The relay has not, and the store could not be asked.
+    Unasked(Failure),
+}
+
+async fn look_for(services: &Services, connection: &Connection, id: &ObjectId) -> Result<Found, CommandError> {
+    if is_known(services.inbox.as_ref(), connection.id, id).await? {
+        return Ok(Found::Known);
+    }
+    let Some(link) = &connection.link else { return Ok(Found::Unknown) };
+    let asked = match link.source.take_urgent().await {
+        Ok(permit) => link.source.order(permit, id).await,
+        Err(error) => Err(error),
+    };
+    Ok(match asked {
+        Ok(_) => Found::Known,
+        Err(error) if blame_fetch(error.failure) == FetchBlame::Missing => Found::Unknown,
+        Err(error) => Found::Unasked(error.failure),
+    })
 }
 
 async fn print_resent(services: &Services, connection: &Connection, count: u64) -> Result<(), CommandError> {

@@ -41,26 +41,46 @@ impl Which {
         if let Some(id) = self.id {
             return services
                 .connection(id)
-                .ok_or_else(|| CommandError::usage(format_args!("there is no connection {id}.{}", listed(&all))));
+                .ok_or_else(|| CommandError::usage(format_args!("there is no connection {id}{}", choice(&all))));
         }
+        let ended = all.clone();
         all.retain(|connection| connection.state != ConnectionState::Disconnected);
         match all.as_slice() {
             [only] => Ok(only.clone()),
+            [] if !ended.is_empty() => {
+                let said = if ended.len() == 1 { "the only connection is" } else { "all connections are" };
+                Err(CommandError::usage(format_args!(
+                    "{said} disconnected. {TAKEN_UP}; to look at an ended one, name it with --connection ID{}",
+                    choice(&ended)
+                )))
+            }
             [] => Err(CommandError::usage(
                 "there is no connection yet: make one with `onetribe-relay connections add FILE`, or set the four \
                  variables of the environment's own",
             )),
             several => {
-                let said = "there are several connections: say which one with --connection ID.";
-                Err(CommandError::usage(format_args!("{said}{}", listed(several))))
+                let said = "there are several connections: say which one with --connection ID";
+                Err(CommandError::usage(format_args!("{said}{}", choice(several))))
             }
         }
     }
 }
 
+/// How a connection that has ended is taken up again.
+const TAKEN_UP: &str = "Connected again, the same store and destination take up the same connection with its history: \
+                        `onetribe-relay connections add FILE`, the app's installation, or the environment's four variables";
+
+/// Of a command that needs the credentials of a connection that has ended.
+pub(super) fn disconnected(connection: &Connection, consequence: &str) -> CommandError {
+    CommandError::failed(format_args!("connection {} is disconnected: {consequence}. {TAKEN_UP}", connection.id))
+}
+
 /// What there is to choose from, one a line.
-fn listed(connections: &[Arc<Connection>]) -> String {
-    let mut listed = String::new();
+fn choice(connections: &[Arc<Connection>]) -> String {
+    if connections.is_empty() {
+        return ": there is none yet".to_owned();
+    }
+    let mut listed = ". There are:".to_owned();
     for connection in connections.iter().take(LISTED) {
         let (id, name) = (connection.id, humanize::printable(&connection.name));
         // A String takes whatever is written to it.

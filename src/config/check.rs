@@ -56,13 +56,15 @@ impl Inputs {
         if set.is_empty() && self.credentials_key.is_set {
             return Some(None);
         }
-        let missing = match set.first() {
-            Some(set) => format!("is required beside {set}, and not set"),
-            None => "is required and not set (or set CREDENTIALS_KEY alone, to serve the connections in the database)"
-                .to_owned(),
-        };
-        for input in four.iter().filter(|input| !input.is_set) {
-            input.fault(faults, missing.as_str());
+        for (at, input) in four.iter().enumerate().filter(|(_, input)| !input.is_set) {
+            let missing = match set.first() {
+                Some(set) => format!("is required beside {set}, and not set"),
+                None if at == 0 => "is required and not set (or set CREDENTIALS_KEY alone instead of these four, to \
+                                    serve the connections in the database)"
+                    .to_owned(),
+                None => "is required and not set".to_owned(),
+            };
+            input.fault(faults, missing);
         }
         let store_hash = self.bigcommerce_store_hash.optional(faults, parse::store_hash);
         let access_token = self.bigcommerce_access_token.optional(faults, parse::header_secret);

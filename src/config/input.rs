@@ -1,6 +1,6 @@
 //! One variable's value on its way to the rules: its origin, whether it is set, and how its faults are reported.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use super::fault::Fault;
 
@@ -9,8 +9,8 @@ use super::fault::Fault;
 pub enum Value {
     /// Its own text.
     Own(OsString),
-    /// The content of the file that its `_FILE` twin names, trimmed.
-    OfFile(OsString),
+    /// The content of the file that its `_FILE` twin names, trimmed, and the file's path.
+    OfFile(OsString, PathBuf),
     /// The file cannot be used, or both are set: the variable to name, and what is wrong.
     Unusable(&'static str, String),
 }
@@ -37,6 +37,8 @@ pub(super) struct Input {
     pub problem: Option<String>,
     /// Whether it is the operator who has set it.
     pub is_set: bool,
+    /// The file that the text was read from.
+    pub file: Option<PathBuf>,
     /// Whether its text may be shown.
     pub is_secret: bool,
 }
@@ -63,8 +65,20 @@ impl From<String> for Rejection {
 impl Rejection {
     /// One item of a list that is no secret.
     pub fn of_item(item: &str, message: &str) -> Self {
-        Self { message: format!("{} {message}", quoted(item)), is_quoted: true }
+        let shown = if may_be_secret(item) { "an entry that looks like a secret".to_owned() } else { quoted(item) };
+        Self { message: format!("{shown} {message}"), is_quoted: true }
     }
+}
+
+/// Longer words that look random are taken for secrets; a store hash is about ten characters long.
+const LONGEST_WORD: usize = 24;
+
+/// Whether a value may hold a secret that was meant for another variable: a password before an `@`, or a token.
+fn may_be_secret(text: &str) -> bool {
+    let is_token = |word: &str| {
+        word.len() > LONGEST_WORD && (!word.contains('-') || word.bytes().any(|byte| byte.is_ascii_digit()))
+    };
+    text.contains('@') || text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_+=".contains(c)).any(is_token)
 }
 
 /// A value as a message shows it: one line, at most 100 characters, nothing that a terminal would obey.
@@ -103,10 +117,14 @@ impl Input {
         match read(text) {
             Ok(value) => Some(value),
             Err(rejection) => {
-                // A password may have slipped in before an `@`.
-                let shows = !rejection.is_quoted && !self.is_secret && !text.contains('@');
-                let value = if shows { format!("; it is {}", quoted(text)) } else { String::new() };
-                self.fault(faults, rejection.message + &value);
+                let value = match () {
+                    () if rejection.is_quoted || self.is_secret => String::new(),
+                    () if may_be_secret(text) => "; the value is not shown, since it may hold a secret".to_owned(),
+                    () => format!("; it is {}", quoted(text)),
+                };
+                let content = |path: &PathBuf| format!("the content of {}: ", quoted(&path.to_string_lossy()));
+                let of_file = self.file.as_ref().map(content).unwrap_or_default();
+                self.fault(faults, of_file + &rejection.message + &value);
                 None
             }
         }
@@ -131,5 +149,17 @@ mod tests {
     fn a_value_is_shown_on_one_line_and_cut() {
         assert_eq!(quoted("\"a\u{1b}[31m\nb"), "`\"a\\u{1b}[31m\\nb`");
         assert_eq!(quoted(&"x".repeat(101)), format!("`{}…`", "x".repeat(100)));
+    }
+
+    #[test]
+    fn what_looks_like_a_token_may_be_a_secret() {
+        let token = "s2bl3m1ok9j5k7q8w4x6z0a1b2c3d4e";
+        for text in [token, "user:x@host", &format!("https://example.com/{token}/x"), &"x".repeat(25)] {
+            assert!(may_be_secret(text), "{text}");
+        }
+        let harmless = "https://the-relay-of-the-shop-in-staging.example.com:8443/stores/abcde";
+        for text in [harmless, "stores/abcde", "info,onetribe_relay=debug", "api.bigcommerce.com"] {
+            assert!(!may_be_secret(text), "{text}");
+        }
     }
 }

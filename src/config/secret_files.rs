@@ -48,7 +48,7 @@ fn read_file(twin: &'static str, path: &Path, read: impl Fn(&Path) -> io::Result
     };
     match std::str::from_utf8(&bytes).map(|text| text.trim_start_matches('\u{feff}').trim()) {
         Ok("") => unusable("an empty file", ""),
-        Ok(text) => Value::OfFile(text.into()),
+        Ok(text) => Value::OfFile(text.into(), path.to_owned()),
         Err(_) => unusable("a file that is not text in UTF-8", ""),
     }
 }
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_secret_comes_from_its_file_trimmed() {
         let vars = with_files(&[("ADMIN_TOKEN_FILE", " /run/secrets/x ")], b"\xef\xbb\xbfs3cret\r\n\n");
-        assert_eq!(vars["ADMIN_TOKEN"], Value::OfFile("s3cret".into()));
+        assert_eq!(vars["ADMIN_TOKEN"], Value::OfFile("s3cret".into(), "/run/secrets/x".into()));
     }
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
             assert_eq!(vars["ADMIN_TOKEN"], Value::Own("x".into()));
         }
         let vars = with_files(&[("ADMIN_TOKEN", " "), ("ADMIN_TOKEN_FILE", "/run/secrets/x")], b"y");
-        assert_eq!(vars["ADMIN_TOKEN"], Value::OfFile("y".into()));
+        assert_eq!(vars["ADMIN_TOKEN"], Value::OfFile("y".into(), "/run/secrets/x".into()));
     }
 
     #[test]

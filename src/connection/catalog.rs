@@ -98,7 +98,7 @@ impl fmt::Display for Closed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 3;
         let Some(first) = self.0.first() else { return Ok(()) };
-        write!(f, "CREDENTIALS_KEY does not open the credentials of connection ")?;
+        f.write_str("CREDENTIALS_KEY does not open the credentials of connection ")?;
         for (at, closed) in self.0.iter().take(SHOWN).enumerate() {
             let name = closed.name.escape_debug();
             write!(f, "{}{} ({name})", if at == 0 { "" } else { ", " }, closed.id)?;
@@ -106,7 +106,13 @@ impl fmt::Display for Closed<'_> {
         if self.0.len() > SHOWN {
             write!(f, " and {} more", self.0.len() - SHOWN)?;
         }
-        write!(f, ": {}", first.error)
+        match first.error {
+            KeyringError::NoKey => f.write_str(": it is not set; set it to the key that has sealed them"),
+            KeyringError::UnknownKey => {
+                f.write_str(": none of the keys in it has sealed them; add the key that has, after the newest")
+            }
+            error => write!(f, ": {error}"),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl PostgresInbox {
     /// does not keep what it confirms, or its tables need a newer relay.
     pub async fn open(url: &Secret) -> Result<Self, InboxError> {
         let options = session::options(url)?;
-        migrate(&options).await?;
+        migrate(&options).await.map_err(|error| session::naming_server(error, url, &options))?;
         let shared = Arc::new(Shared::new(options));
         let connect = async || {
             let open = session::connect(&shared.options, &shared.clock).await?;
@@ -101,5 +101,7 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
 
 /// A connection of its own, for filling the database; no single statement may take long, but all together may.
 pub(super) async fn connection(url: &Secret) -> Result<PgConnection, InboxError> {
-    session::connect(&session::options(url)?, &ServerClock::default()).await
+    let options = session::options(url)?;
+    let connected = session::connect(&options, &ServerClock::default()).await;
+    connected.map_err(|error| session::naming_server(error, url, &options))
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 
 use super::{
     orders::OrderFeed,
@@ -39,11 +40,12 @@ pub struct Span {
 }
 
 /// What became of the orders so far. They add up to `seen`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Orders that changed within the span.
     pub seen: u64,
     /// Put into the inbox (or that would have been, when nothing is changed).
+    #[serde(rename = "to_relay")]
     pub wanted: u64,
     /// The destination has just this state.
     pub relayed: u64,

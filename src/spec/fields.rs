@@ -41,9 +41,13 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// Longest store hash that is taken. They are about ten characters long; access tokens, which are letters and digits
+/// too, have 31.
+const MAX_STORE_HASH: usize = 24;
+
 /// A BigCommerce store hash: it becomes part of a path.
 pub fn store_hash(text: &str) -> Checked<String> {
-    if !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+    if !text.is_empty() && text.len() <= MAX_STORE_HASH && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
         Ok(text.to_owned())
     } else {
         Err("must be the store's hash alone, letters and digits (`abcde` of `stores/abcde`)")

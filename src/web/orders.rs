@@ -10,15 +10,17 @@ use super::{
     admin::Admin,
     connection_of, default_connection,
     format::{self, Format},
-    json, query, refuse, unavailable,
+    json,
+    notices::Notice,
+    query, refuse, unavailable,
 };
 use crate::{
     clock::Timestamp,
     connection::Connection,
     directory::DirectoryError,
     humanize,
-    inbox::{ConnectionState, Failed, ObjectQuery, ObjectRow, ObjectState, Wanted},
-    object::{NotAnId, ObjectId, ResourceName},
+    inbox::{ConnectionState, Failed, Inbox, InboxError, ObjectQuery, ObjectRow, ObjectState, Wanted},
+    object::{ConnectionId, NotAnId, ObjectId, ResourceName},
 };
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -134,19 +136,22 @@ async fn page(relay: &Relay, connection: &Connection, request: &HttpRequest) -> 
 #[derive(Serialize)]
 struct Resent {
     resent: u64,
+    /// What the count alone does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// 202 in any case: the count for a program; a browser's form is led back to the page that it came from.
-fn resent(
-    request: &HttpRequest,
-    count: u64,
-    notice: super::notices::Notice,
-    relay: &Relay,
-    back: &str,
-) -> HttpResponse {
+fn resent(request: &HttpRequest, count: u64, notice: Notice, relay: &Relay, back: &str) -> HttpResponse {
     match format::preferred(request) {
         Some(Format::Html) => relay.notices.lead_back(StatusCode::ACCEPTED, notice, back),
-        _ => json(StatusCode::ACCEPTED, &Resent { resent: count }),
+        _ => {
+            let note = match notice {
+                Notice::Said(said) => Some(said),
+                Notice::OrderResent(_) | Notice::OrdersResent(_) => None,
+            };
+            json(StatusCode::ACCEPTED, &Resent { resent: count, note })
+        }
     }
 }
 
@@ -189,15 +194,39 @@ async fn resend_one(
     if let Some(refused) = refuse_ended(connection) {
         return refused;
     }
+    let inbox = &relay.services.inbox;
+    let is_known = match is_known(inbox.as_ref(), connection.id, &order).await {
+        Ok(is_known) => is_known,
+        Err(error) => return unavailable(&error),
+    };
     let wanted = vec![Wanted::updated(order.clone())];
-    let (inbox, now) = (&relay.services.inbox, Timestamp::now());
-    match inbox.want(connection.id, ResourceName::orders(), wanted, true, now).await {
+    match inbox.want(connection.id, ResourceName::orders(), wanted, true, Timestamp::now()).await {
         Ok(()) => {
             tracing::info!(connection = %connection.id, order_id = %order, "order {order}: to be sent again, by request");
-            resent(request, 1, super::notices::Notice::OrderResent(order), relay, back)
+            let notice = match is_known {
+                true => Notice::OrderResent(order),
+                false => Notice::Said(format!(
+                    "The relay has not seen order {order} before: it is fetched, and sent if the store has it."
+                )),
+            };
+            resent(request, 1, notice, relay, back)
         }
         Err(error) => unavailable(&error),
     }
+}
+
+/// Whether the relay has heard of an order.
+///
+/// # Errors
+/// [`InboxError`], as the database says it.
+pub(crate) async fn is_known(
+    inbox: &dyn Inbox,
+    connection: ConnectionId,
+    order: &ObjectId,
+) -> Result<bool, InboxError> {
+    let (resource, id) = (Some(ResourceName::orders()), Some(order.clone()));
+    let query = ObjectQuery { resource, id, limit: 1, ..ObjectQuery::default() };
+    Ok(!inbox.objects(connection, query).await?.is_empty())
 }
 
 async fn resend_all(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
@@ -244,7 +273,7 @@ async fn resend_every(relay: &Relay, connection: &Connection, request: &HttpRequ
         Ok(count) => {
             let state = state.name();
             tracing::info!(connection = %connection.id, count, state, "{count} {state} orders: to be sent again, by request");
-            resent(request, count, super::notices::Notice::OrdersResent(count), relay, back)
+            resent(request, count, Notice::OrdersResent(count), relay, back)
         }
         Err(error) => unavailable(&error),
     }

@@ -1,7 +1,10 @@
 //! Connections to the server: how they are made, what is checked of each, and how the server's clock differs from ours.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -108,6 +111,32 @@ pub(super) async fn connect_quietly(options: &PgConnectOptions) -> Result<PgConn
     let mut connection = PgConnection::connect_with(options).await?;
     sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// A server that cannot be reached, by its host and port: of the URL these two alone are ever shown.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection to {server} ({cause}); start the server, or correct host and port of the URL")]
+struct NoConnection {
+    server: String,
+    cause: String,
+}
+
+/// The same error; of a server that cannot be reached it says which one it is.
+pub(super) fn naming_server(error: InboxError, url: &Secret, options: &PgConnectOptions) -> InboxError {
+    let InboxError::Unavailable(source) = &error else { return error };
+    let Some(sqlx::Error::Io(cause)) = source.downcast_ref() else { return error };
+    let cause = cause.to_string();
+    let server = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    // A password that is found in the server's name would be shown with it.
+    let is_telling = Url::parse(url.expose()).is_ok_and(|url| {
+        let parameter = url.query_pairs().any(|(name, value)| name == "password" && server.contains(&*value));
+        parameter || url.password().is_some_and(|password| server.contains(password))
+    });
+    let server = if is_telling { "the database server".to_owned() } else { server };
+    InboxError::Unavailable(Arc::new(NoConnection { server, cause }))
 }
 
 /// Bounds what a server may take.
@@ -248,6 +277,8 @@ mod tests {
             "postgres://relay:hunter2@localhost/relay?sslmode=hunter2",
             "postgres://relay:hunter2@localhost/relay?passwd=hunter2",
             "postgres://relay:hunter2@localhost:hunter2/relay",
+            "postgres://relay:1234/hunter2@localhost/relay",
+            "postgres://relay:1234#hunter2@localhost/relay",
         ] {
             let said = options(&url.into()).expect_err("it cannot be used");
             assert!(!format!("{said} {said:?}").contains("hunter2"), "{said:?}");

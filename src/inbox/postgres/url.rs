@@ -1,4 +1,4 @@
-//! What a PostgreSQL URL may say. Nothing of it is ever repeated: a password may have slipped into any part.
+//! What a PostgreSQL URL may say. What is refused is never repeated: a password may have slipped into any part.
 
 use std::str::FromStr;
 
@@ -40,9 +40,11 @@ pub fn options(text: &str) -> Result<PgConnectOptions, String> {
     if !is_meant(text) {
         return Err("must be `postgres://…`".into());
     }
-    let unfit =
-        "must be `postgres://USER:PASSWORD@HOST/DATABASE`; in a password, `@` is written as `%40`, `/` as `%2F`";
-    let url = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()).ok_or(unfit)?;
+    let unfit = "must be `postgres://USER:PASSWORD@HOST/DATABASE`; in a password, `@` is written as `%40`, `/` as `%2F`, \
+                 `#` as `%23`";
+    // Of a password with a `/` or `#` in it, the part before that would be taken for the port.
+    let is_cut = |url: &Url| url.path().contains('@') || url.fragment().is_some();
+    let url = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base() && !is_cut(url)).ok_or(unfit)?;
     let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
     if url.query_pairs().any(|(name, _)| !known(&name)) {
         return Err("has a parameter after its `?` that is not known".into());

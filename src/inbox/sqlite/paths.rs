@@ -34,6 +34,9 @@ pub(super) fn unusable(path: &Path, error: &io::Error) -> InboxError {
     let user = rustix::process::getuid().as_raw();
     let cure = match error.kind() {
         io::ErrorKind::NotFound => "make its folder first, or correct DATABASE_URL".to_owned(),
+        io::ErrorKind::IsADirectory => {
+            format!("name a file in that folder: DATABASE_URL=sqlite://{}", path.join("relay.db").display())
+        }
         io::ErrorKind::StorageFull => "make room on the disk".to_owned(),
         _ => format!("give the user {user}, as whom the relay runs, the right to read and write it and its folder"),
     };

@@ -26,6 +26,8 @@ impl ServeLock {
     /// [`InboxError::Unfit`] when another process holds it, or the file cannot be opened.
     pub fn take(path: &Path) -> Result<Self, InboxError> {
         Self::try_take(path)?.ok_or_else(|| {
+            // The path may be relative to a folder that the reader of a log does not know.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             InboxError::Unfit(format!("another relay is serving the database {}: stop it first", path.display()))
         })
     }

@@ -14,7 +14,7 @@ use onetribe_relay::{
     connection::environment::record_environment,
     inbox::{Inbox, sqlite::SqliteInbox},
 };
-use sandbox::{Action, QuotaRule, SenderOptions, StoreConfig, store::Clock};
+use sandbox::{Action, Fault, Operation, QuotaRule, SenderOptions, StoreConfig, store::Clock};
 use serde_json::Value;
 
 use crate::relay::world::{PATIENCE, World};
@@ -71,6 +71,9 @@ async fn past_orders_are_relayed_once_and_the_counts_are_honest() {
     assert!(said.starts_with("620 orders changed from 2024-03-05T00:00:00.000Z to 2024-03-07T23:59:59.000Z"), "{said}");
     assert!(said.contains("      600  would be relayed\n"), "{said}");
     assert!(said.contains("       20  left out by SKIP_ORDER_STATUSES\n"), "{said}");
+    let (code, said, _) = run(&world, &[&span[..], &["--dry-run", "--json"]].concat()).await;
+    let counted: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &counted["seen"], &counted["to_relay"]), (0, &620.into(), &600.into()), "{said}");
     assert_eq!(world.sink.attempts(), 0);
 
     let (code, said, errors) = run(&world, &span).await;
@@ -105,7 +108,7 @@ async fn broken_off_it_goes_on_where_it_was_and_sends_nothing_twice() {
     let output = actix_web::rt::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.ends_with("Broken off. Run the same command again to go on from here.\n"), "{said}");
+    assert!(said.ends_with("Broken off. Run the same command again: it goes on from here.\n"), "{said}");
     let so_far = world.sink.accepted_count();
     assert!(so_far < 900);
     world.sink.clear_faults();
@@ -195,16 +198,21 @@ async fn refused_orders_and_refused_calls_end_it_with_one() {
     let (code, said, _) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
     assert_eq!((code, world.sink.accepted_orders()), (1, 1), "{said}");
     assert!(said.contains("1 order refused so far"), "{said}");
-    world.store.fault(sandbox::Fault::new(sandbox::Operation::OrderList, Action::Status(401)));
+    world.store.fault(Fault::new(Operation::OrderList, Action::Status(401)));
     let (code, said, errors) = run(&world, &["backfill", "--since", "2024-03-01"]).await;
     assert_eq!(code, 1);
     let store = format!("BigCommerce ({})", world.store.config().hash);
     let advised = errors
         .contains(&format!("error: {store}: HTTP 401. The access token is refused: set BIGCOMMERCE_ACCESS_TOKEN"));
-    assert!(advised && errors.contains("Then run the same command again"), "{errors}");
+    assert!(
+        advised && errors.contains("Once that is mended, run the same command again: it goes on from here"),
+        "{errors}"
+    );
     assert_eq!(said, "", "nothing was looked at");
+    let (_, _, errors) = run(&world, &["backfill", "--since", "2024-03-01", "--dry-run"]).await;
+    assert!(errors.contains("command again: a dry run keeps nothing and counts from the beginning"), "{errors}");
     for (status, advice) in [(401, "set BIGCOMMERCE_ACCESS_TOKEN anew"), (403, "needs the scope Orders: read-only")] {
-        world.store.fault(sandbox::Fault::new(sandbox::Operation::Hooks, Action::Status(status)));
+        world.store.fault(Fault::new(Operation::Hooks, Action::Status(status)));
         for what in ["list", "update", "remove"] {
             let (code, _, errors) = run(&world, &["hooks", what]).await;
             let said = errors.contains(&format!("error: {store}: HTTP {status}. ")) && errors.contains(advice);
@@ -309,8 +317,11 @@ async fn lists_have_the_same_words_when_piped_and_are_json_when_asked_for() {
         said.starts_with("1 webhook would be removed at BigCommerce (") && world.store.hooks().len() == 1,
         "{said}"
     );
-    let (_, said, _) = run(&world, &["hooks", "remove"]).await;
-    assert_eq!((&*said, world.store.hooks().len()), ("removed 1 webhook\n", 0));
+    let (_, said, _) = run(&world, &["hooks", "remove", "--dry-run", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["id"], hook);
+    let (_, said, _) = run(&world, &["hooks", "remove", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["removed"], 1);
+    assert!(world.store.hooks().is_empty());
     world.finish().await;
 }
 
@@ -326,6 +337,14 @@ async fn an_order_that_nobody_knows_is_not_sent_again_and_one_that_only_the_stor
     world.arrived(1).await;
     assert_eq!(world.row(999_999).await, Value::Null);
     world.stop_relay().await;
+    let (code, said, _) = run(&world, &["orders", "resend", "999999", "--json"]).await;
+    let resent: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &resent["resent"], &resent["unknown"][0]), (1, &0.into(), &999_999.into()));
+    world.store.fault(Fault::new(Operation::OrderSingle, Action::Status(503)));
+    let (code, said, errors) = run(&world, &["orders", "resend", "999998"]).await;
+    assert_eq!((code, &*said), (0, "1 order will be sent again, once a relay runs: none does now\n"), "{errors}");
+    assert!(errors.contains(" could not be asked about order 999998 (HTTP 503): the relay looks for it"), "{errors}");
+    world.store.clear_faults();
     world.finish().await;
 }
 

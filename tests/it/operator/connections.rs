@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sandbox::StoreConfig;
+use sandbox::{Action, Fault, Operation, ShopConfig, ShopSim, StoreConfig};
 use serde_json::{Value, json};
 
 use super::command::{command, past, run};
@@ -105,6 +105,21 @@ async fn without_the_environments_own_a_command_needs_to_know_which_one() {
     assert!(code == 0 && said.ends_with("No relay is running on this database.\n"), "{said}{errors}");
     let (code, said, _) = run(&world, &["orders", "list"]).await;
     assert_eq!((code, &*said), (0, "no orders yet\n"), "the only one is meant");
+    let (code, _, errors) = run(&world, &["connections", "remove"]).await;
+    assert_eq!((code, &*errors), (0, ""), "it has no webhooks");
+    let (code, _, errors) = run(&world, &["orders", "list"]).await;
+    assert!(
+        code == 2 && errors.starts_with("error: the only connection is disconnected. Connected again, "),
+        "{errors}"
+    );
+    assert!(errors.contains("\n  1: First, BigCommerce ("), "{errors}");
+    let (code, _, errors) = run(&world, &["orders", "resend", "218", "--connection", "1"]).await;
+    assert!(
+        code == 1 && errors.contains("is disconnected: its orders cannot be fetched. Connected again, "),
+        "{errors}"
+    );
+    let (code, _, errors) = run(&world, &["connections", "add", "shop.json"]).await;
+    assert_eq!(code, 0, "{errors}");
     let (code, _, errors) = run(&world, &["connections", "add", "shop.json"]).await;
     assert!(code == 1 && errors.contains("connection 1 connects this store and this destination already"), "{errors}");
 
@@ -113,7 +128,10 @@ async fn without_the_environments_own_a_command_needs_to_know_which_one() {
     for args in [&["orders", "list"][..], &["hooks", "list"], &["check"], &["backfill", "--since", "2024-01-01"]] {
         let (code, _, errors) = run(&world, args).await;
         assert_eq!(code, 2, "{args:?}: {errors}");
-        assert!(errors.contains("say which one with --connection ID.\n  1: First, BigCommerce ("), "{errors}");
+        assert!(
+            errors.contains("say which one with --connection ID. There are:\n  1: First, BigCommerce ("),
+            "{errors}"
+        );
         assert!(errors.contains("\n  2: Second, BigCommerce ("), "{errors}");
         let (code, _, errors) = run(&world, &[args, &["--connection", "2"]].concat()).await;
         assert_eq!(code, 0, "{args:?}: {errors}");
@@ -130,7 +148,10 @@ async fn wrong_requests_name_the_field_and_refused_credentials_the_cure() {
     assert_eq!((code, &*said), (2, ""));
     assert!(errors.contains("source.store_hash"), "{errors}");
     let (code, _, errors) = add(&world, "{\"name\":", &[]).await;
-    assert!(code == 2 && errors.contains("is not JSON"), "{errors}");
+    assert!(code == 2 && errors.starts_with("error: standard input is not JSON (line 1, column 8)"), "{errors}");
+    std::fs::write(world.folder.path().join("bad.json"), "{}").unwrap();
+    let (code, _, errors) = run(&world, &["connections", "add", "bad.json"]).await;
+    assert!(code == 2 && errors.starts_with("error: bad.json: name"), "{errors}");
 
     let mut refused = request(&world, "Shop", "/x");
     refused["source"]["access_token"] = json!("another-token-hunter2");
@@ -152,6 +173,7 @@ async fn another_key_is_put_before_the_old_one_and_then_alone() {
     assert!(code == 2 && errors.contains("CREDENTIALS_KEY does not open the credentials of connection"), "{errors}");
     let (code, said, _) = run(&world, &["serve"]).await;
     assert!(code == 2 && said.contains("CREDENTIALS_KEY does not open"), "{said}");
+    assert_eq!(said.matches("CREDENTIALS_KEY").count(), 1, "{said}");
     world.set("CREDENTIALS_KEY", &format!("{NEXT_KEY},{KEY}"));
     let (code, said, _) = run(&world, &["connections", "rekey"]).await;
     assert_eq!((code, &*said), (0, "The credentials of 1 connection have been sealed anew under the newest key.\n"));
@@ -160,6 +182,50 @@ async fn another_key_is_put_before_the_old_one_and_then_alone() {
     world.set("CREDENTIALS_KEY", NEXT_KEY);
     let (code, _, errors) = run(&world, &["connections", "list"]).await;
     assert_eq!(code, 0, "{errors}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn an_order_that_a_shop_does_not_know_is_told_from_a_shop_that_cannot_be_asked() {
+    let (world, _) = past(&KEYED);
+    let shop = ShopSim::start_with(ShopConfig { is_ssl: false, ..ShopConfig::default() }).unwrap();
+    let config = shop.config();
+    let asked = json!({
+        "name": "A shop",
+        "source": {
+            "kind": "woocommerce", "url": shop.url(),
+            "consumer_key": config.consumer_key, "consumer_secret": config.consumer_secret,
+        },
+        "destination": { "kind": "one_tribe", "url": world.sink.url() },
+    });
+    let (code, _, errors) = add(&world, &asked.to_string(), &[]).await;
+    assert_eq!(code, 0, "{errors}");
+    let resend = ["orders", "resend", "999999", "--connection", "2"];
+    let (code, said, errors) = run(&world, &resend).await;
+    assert_eq!((code, &*said), (1, ""), "{errors}");
+    assert!(errors.contains("neither the relay nor WooCommerce (") && errors.contains(" is not its id: "), "{errors}");
+    shop.stop().await;
+    let (code, said, errors) = run(&world, &[&resend[..], &["--json"]].concat()).await;
+    assert_eq!((code, &serde_json::from_str::<Value>(&said).unwrap()["unasked"][0]), (0, &json!(999_999)), "{errors}");
+    assert!(errors.contains("could not be asked about order 999999"), "{errors}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn webhooks_that_a_store_keeps_are_told_of() {
+    let (world, _) = past(&KEYED);
+    let (code, _, errors) = add(&world, &request(&world, "Shop", "/x").to_string(), &[]).await;
+    assert_eq!(code, 0, "{errors}");
+    let (code, said, errors) = run(&world, &["hooks", "update", "--connection", "2"]).await;
+    assert_eq!((code, world.store.hooks().len()), (0, 1), "{said}{errors}");
+    world.store.fault(Fault::new(Operation::Hooks, Action::Status(503)));
+    let (code, said, errors) = run(&world, &["connections", "remove", "2", "--json"]).await;
+    assert_eq!((code, &serde_json::from_str::<Value>(&said).unwrap()["state"]), (0, &json!("disconnected")));
+    assert!(errors.starts_with("warning: webhooks are left at BigCommerce ("), "{errors}");
+    assert!(errors.contains("(HTTP 503). They do no harm") && errors.contains("delete the API account"), "{errors}");
+    world.store.clear_faults();
+    let (code, _, errors) = run(&world, &["connections", "remove", "1"]).await;
+    assert!(code == 1 && errors.contains("is the environment's own"), "{errors}");
     world.finish().await;
 }
 

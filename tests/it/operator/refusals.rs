@@ -1,7 +1,12 @@
 //! What the command line refuses, and how it says so: wrong usage, wrong configuration, and what the machine does not
 //! let it do.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Stdio};
+use std::{
+    ffi::OsStr,
+    io::{Read, Write},
+    os::unix::ffi::OsStrExt,
+    process::Stdio,
+};
 
 use onetribe_relay::{
     clock::Timestamp,
@@ -23,13 +28,17 @@ async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
         (&["backfill", "--since", "2999-01-01"], "in the past"),
         (&["hooks", "update"], "PUBLIC_URL is not set"),
         (&["orders", "resend"], "<ORDER|--state <STATE>>"),
+        (&["orders", "resend", "../store"], "'../store' for '[ORDER]...': an id is a positive whole number"),
+        (&["orders", "resend", " "], "an id is a positive whole number"),
+        (&["orders", "resend", "-5"], "an id is a positive whole number"),
+        (&["hooks", "list"], "PUBLIC_URL is not set: the relay's webhooks lead to it"),
         (&["orders", "resend", "--state", "delivered"], "[possible values: failed, gone]"),
         (&["orders", "list", "--state", "lost"], "[possible values: pending, delivered, failed, gone, skipped]"),
         (&["orders", "list", "--limit", "abc"], "a whole number from 1 to 10000"),
         (&["orders", "list", "--limit", "10001"], "a whole number from 1 to 10000"),
         (&["chekc"], "similar"),
         (&["orders", "list", "--connection", "0"], "--connection"),
-        (&["orders", "list", "--connection", "7"], "there is no connection 7."),
+        (&["orders", "list", "--connection", "7"], "there is no connection 7. There are:\n  1: "),
         (&["connections", "show", "1", "--connection", "1"], "cannot be used with"),
         (&["connections", "add", "nowhere.json"], "nowhere.json cannot be read: No such file"),
         (&["connections", "rekey"], "CREDENTIALS_KEY is not set"),
@@ -41,10 +50,15 @@ async fn wrong_usage_and_wrong_configuration_are_told_from_failures() {
         assert!(errors.contains(says), "{args:?}: {errors}");
     }
     let mut bare = command(&world, &["check"]);
-    let output = bare.env_remove("BIGCOMMERCE_STORE_HASH").env("PORT", "many").output().unwrap();
+    bare.env_remove("BIGCOMMERCE_STORE_HASH").env("BIGCOMERCE_STORE_HASH", "abcde").env("PORT", "many");
+    let output = bare.output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(errors.contains("BIGCOMMERCE_STORE_HASH") && errors.contains("PORT"), "{errors}");
+    assert!(errors.contains("\n  BIGCOMMERCE_STORE_HASH: ") && errors.contains("\n  PORT: "), "{errors}");
+    assert!(errors.ends_with("did you mean BIGCOMMERCE_STORE_HASH?\n"), "{errors}");
+    let output = command(&world, &["check"]).env_clear().output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("/.env: copy `.env.example` to that place and fill it in\n"), "{errors}");
     world.finish().await;
 }
 
@@ -71,12 +85,22 @@ async fn a_database_that_cannot_be_opened_is_told_by_its_variable_path_and_cure_
         let said = said + &errors;
         assert!(code == 1 && said.contains(&why) && said.contains("make its folder first"), "{said}");
     }
+    let folder = world.folder.path().display().to_string();
+    world.set("DATABASE_URL", &format!("sqlite://{folder}"));
+    let (_, _, errors) = run(&world, &["orders", "list"]).await;
+    let cure = format!("; name a file in that folder: DATABASE_URL=sqlite://{folder}/relay.db\n");
+    assert!(errors.ends_with(&cure), "{errors}");
+    world.set("DATABASE_URL", &format!("sqlite://{}", nowhere.display()));
     let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://localhost:1/x"]).await;
     assert!(code == 1 && errors.starts_with("error: there is no inbox where DATABASE_URL says"), "{errors}");
     world.set("DATABASE_URL", "postgres://relay:hunter2@127.0.0.1:1/hunter2");
     let (code, said, errors) = run(&world, &["orders", "list"]).await;
     assert!(code == 1 && errors.contains("DATABASE_URL: the database cannot be used: "), "{said}{errors}");
-    assert!(errors.contains("Connection refused") && !errors.contains("hunter2"), "{errors}");
+    assert!(errors.contains("no connection to 127.0.0.1:1 (Connection refused"), "{errors}");
+    assert!(
+        errors.ends_with("; start the server, or correct host and port of the URL\n") && !errors.contains("hunter2"),
+        "{errors}"
+    );
     world.finish().await;
 }
 
@@ -113,6 +137,36 @@ async fn a_fault_in_the_file_is_told_by_its_line() {
     let (code, _, errors) = run(&world, &["check"]).await;
     let said = "error: .env, line 3: the value of ADMIN_TOKEN has spaces in it: put it in single quotes\n";
     assert_eq!((code, &*errors), (2, said));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn a_file_that_cannot_be_read_is_told_by_its_path() {
+    let (world, _) = past(&[]);
+    let path = world.folder.path().join(".env");
+    std::fs::create_dir(&path).unwrap();
+    let (code, _, errors) = run(&world, &["check"]).await;
+    let said = format!("error: {} cannot be read: Is a directory (os error 21); it has to be a file\n", path.display());
+    assert_eq!((code, errors), (2, said));
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn what_is_most_likely_not_meant_is_warned_of() {
+    let (mut world, _) = past(&[("PUBLIC_URL", "")]);
+    let text = "ALERT_URL=https://127.0.0.1/$hunter2\nPUBLC_URL=https://relay.example\n";
+    std::fs::write(world.folder.path().join(".env"), text).unwrap();
+    let file = ".env, line 1: `$` is taken for the beginning of another variable's name in the value of ALERT_URL: put \
+                the value in single quotes";
+    let name = "PUBLC_URL is not a variable of the relay and is ignored: did you mean PUBLIC_URL?";
+    let (_, _, errors) = run(&world, &["check"]).await;
+    assert!(errors.starts_with(&format!("warning: {file}\nwarning: {name}\n")), "{errors}");
+    let (_, _, errors) = run(&world, &["orders", "list"]).await;
+    assert_eq!(errors, "");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    world.set("PORT", &taken.local_addr().unwrap().port().to_string());
+    let (_, said, _) = run(&world, &["serve"]).await;
+    assert!(said.contains(&format!(" WARN {file}\n")) && said.contains(&format!(" WARN {name}\n")), "{said}");
     world.finish().await;
 }
 
@@ -164,6 +218,35 @@ async fn a_port_that_is_taken_is_told_by_its_variable() {
         world.set("METRICS_PORT", if name == "PORT" { "" } else { &port });
         let (code, said, _) = run(&world, &["serve"]).await;
         assert!(code == 1 && said.contains(&format!("ERROR {name}: cannot listen on 127.0.0.1:{port}: ")), "{said}");
+        assert!(
+            said.contains(&format!("; stop the program that listens there, or set {name} to a free port")),
+            "{said}"
+        );
+    }
+    world.set("HOST", "192.0.2.1");
+    let (_, said, _) = run(&world, &["serve"]).await;
+    assert!(said.contains("ERROR HOST: ") && said.contains("; set HOST to an address of this machine"), "{said}");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn another_program_on_the_relays_port_is_not_taken_for_it() {
+    let (mut world, _) = past(&[]);
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    world.set("PORT", &other.local_addr().unwrap().port().to_string());
+    for (status, body) in [(404, "nothing here"), (200, "<!doctype html>"), (503, "busy")] {
+        let other = other.try_clone().unwrap();
+        let answered = std::thread::spawn(move || {
+            let (mut client, _) = other.accept().unwrap();
+            let length = body.len();
+            let _ = client.read(&mut [0; 4096]).unwrap();
+            write!(client, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+                .unwrap();
+        });
+        let (code, _, errors) = run(&world, &["healthcheck"]).await;
+        answered.join().unwrap();
+        assert!(code == 1 && errors.contains("but another program answers on port"), "{errors}");
+        assert!(errors.contains(&format!("(HTTP {status}): set PORT")), "{errors}");
     }
     world.finish().await;
 }
@@ -171,6 +254,8 @@ async fn a_port_that_is_taken_is_told_by_its_variable() {
 #[actix_web::test]
 async fn a_file_that_a_relay_serves_is_not_moved() {
     let mut world = World::start().await;
+    let relative = world.database().strip_prefix(world.folder.path()).unwrap().display().to_string();
+    world.set("DATABASE_URL", &format!("sqlite://{relative}"));
     let (code, _, errors) = run(&world, &["migrate", "--to", "postgres://127.0.0.1:1/x"]).await;
     let why = format!("error: another relay is serving the database {}: stop it first", world.database().display());
     assert!(code == 1 && errors.starts_with(&why), "{errors}");

@@ -143,8 +143,11 @@ async fn one_refused_order_holds_up_nobody_and_fails_in_the_end() {
     // Resent once the reason is gone.
     world.sink.clear_faults();
     let (status, answer) = world.post("/orders/resend?state=failed").await;
-    assert_eq!((status, &answer["resent"]), (202, &1.into()));
+    assert_eq!((status, &answer), (202, &serde_json::json!({ "resent": 1 })));
     world.settled(refused, "delivered").await;
+    let (status, answer) = world.post("/orders/999999/resend").await;
+    let note = "The relay has not seen order 999999 before: it is fetched, and sent if the store has it.";
+    assert_eq!((status, &answer), (202, &serde_json::json!({ "resent": 1, "note": note })));
     world.finish().await;
 }
 

@@ -140,10 +140,11 @@ fn a_fault_names_the_variable_that_was_set() {
     assert_eq!(faults(&[("METRICS_PORT", "8080")]), ["METRICS_PORT"]);
     assert_eq!(faults(&[("METRICS_PORT", "9090"), ("PORT", "9090")]), ["METRICS_PORT"]);
 
-    let secret = ("ADMIN_TOKEN".to_owned(), Value::OfFile(OsString::from("short")));
+    let secret = ("ADMIN_TOKEN".to_owned(), Value::OfFile(OsString::from("short"), "/run/secrets/x".into()));
     let required = REQUIRED.map(|(name, value)| (name.to_owned(), Value::from(value.to_owned())));
     let error = Config::from_vars(required.clone().into_iter().chain([secret])).unwrap_err();
     assert_eq!(error.0.iter().map(|fault| fault.variable).collect::<Vec<_>>(), ["ADMIN_TOKEN_FILE"]);
+    assert!(error.0[0].message.starts_with("the content of `/run/secrets/x`: must be at least 16"), "{error}");
 
     let unusable = Value::Unusable("BIGCOMMERCE_ACCESS_TOKEN_FILE", "names an empty file".to_owned());
     let others = required.into_iter().filter(|(name, _)| name != "BIGCOMMERCE_ACCESS_TOKEN");
@@ -162,6 +163,7 @@ fn a_rejected_value_is_shown_where_it_is_no_secret() {
         ("LOG_FORMAT", "a\u{1b}[31m\nb", "`a\\u{1b}[31m\\nb`"),
         ("BIGCOMMERCE_STORE_HASH", "stores/abcde", "`stores/abcde`"),
         ("PUBLIC_URL", "https://relay.example:8443", "`https://relay.example:8443`"),
+        ("BIGCOMMERCE_API_URL", "api.bigcommerce.com", "`api.bigcommerce.com`"),
         ("BIGCOMMERCE_SCOPES", "store/order/*,cart", "`cart`"),
         ("SKIP_ORDER_STATUSES", "0,Incomplete", "`Incomplete`"),
         ("RUST_LOG", "info,dbug", "`dbug`"),
@@ -171,4 +173,16 @@ fn a_rejected_value_is_shown_where_it_is_no_secret() {
         assert!(said.contains(shown), "{name}: {said}");
         assert!(!said.contains('\n') && !said.contains('\u{1b}'), "{said}");
     }
+}
+
+#[test]
+fn a_secret_in_the_wrong_variable_is_not_shown() {
+    const TOKEN: &str = "s2bl3m1ok9j5k7q8w4x6z0a1b2c3d4e";
+    for name in ["BIGCOMMERCE_STORE_HASH", "BIGCOMMERCE_SCOPES", "HOST", "LOG_FORMAT", "ALLOWED_PRIVATE_NETWORKS"] {
+        for value in [TOKEN.to_owned(), format!("https://example.com/{TOKEN}/"), format!("{TOKEN}-{TOKEN}")] {
+            let said = message(&[(name, &value)]);
+            assert!(!said.contains(TOKEN), "{name}: {said}");
+        }
+    }
+    assert!(message(&[("BIGCOMMERCE_STORE_HASH", TOKEN)]).contains("not shown, since it may hold a secret"));
 }
