@@ -178,7 +178,7 @@ impl Parts {
     }
 }
 
-/// Takes up changes that other processes have made to connections.
+/// Applies changes that other processes have made to connections.
 async fn follow(directory: Arc<Directory>, mut revision: tokio::sync::watch::Receiver<i64>, stop: CancellationToken) {
     loop {
         tokio::select! {

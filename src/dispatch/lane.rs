@@ -54,7 +54,7 @@ pub(super) struct Lane {
     pub(super) slots: Arc<Semaphore>,
     /// Objects under way in this lane. If a clock jump ends a lease early, the object is still not claimed twice.
     under_way: Mutex<HashSet<ObjectId>>,
-    /// The same for notifications to a callback.
+    /// The notifications to a callback that are under way here.
     notifying: Mutex<Notifying>,
     hints: Mutex<Hints>,
     deliveries: Mutex<JoinSet<()>>,

@@ -18,7 +18,7 @@ pub enum InboxError {
     /// A lasting fault: what is stored cannot be trusted any more.
     #[error("the database is damaged: {0}")]
     Damaged(#[source] Cause),
-    /// The database cannot be opened as it stands.
+    /// The database cannot be opened in its present state.
     #[error("{0}")]
     Unfit(String),
     /// A connection has changed since the revision that a change was decided on; nothing has been written.

@@ -26,7 +26,7 @@ impl Feed {
     }
 }
 
-/// The two sides that a connection lies between.
+/// The two sides of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
     /// The store's API.

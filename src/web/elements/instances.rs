@@ -210,7 +210,7 @@ async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Resul
         done => done?,
     };
     if drops_hooks && let Err(error) = services.registrar.remove(old).await {
-        // Their webhooks are still stored, and the instance no longer reports changes in any other way.
+        // Webhooks that these hooks still send are stored as before.
         tracing::warn!(connection = %old.id, %error, "connection {}: its hooks could not be removed: {error}", old.id);
     }
     if has_new_callback && changed.state == ConnectionState::Active {
