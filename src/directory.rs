@@ -372,7 +372,8 @@ impl Directory {
     }
 }
 
-/// The state after a change. A store of the app is active exactly while it has a payload URL.
+/// The state after a change. A store of the app cannot be active without a payload URL, and becomes active with its
+/// first.
 fn state_after(connection: &Connection, change: &Change) -> Option<(ConnectionState, Option<PauseReason>)> {
     if connection.origin != Origin::App {
         return change.state;

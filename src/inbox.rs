@@ -89,7 +89,7 @@ pub trait Inbox: KeyRequests + Send + Sync {
     ) -> Result<(), InboxError>;
 
     /// Stores the states of listed objects without reporting them, so that the same state seen again is not taken for
-    /// a change. Objects that are waiting or have failed are left alone.
+    /// a change. Of objects that have a row, only delivered ones are changed.
     async fn remember(
         &self,
         connection: ConnectionId,

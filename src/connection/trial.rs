@@ -19,8 +19,8 @@ impl Link {
     /// Asks the store for one row of every list that will be read: orders, or whatever an instance polls.
     ///
     /// # Errors
-    /// The first call's failure. A list that the store does not have says nothing about the credentials; if it has
-    /// none of the lists, orders are asked for instead.
+    /// The failure of a call, refused credentials first. A list that the store does not have says nothing about the
+    /// credentials; if it has none of the lists, orders are asked for instead.
     pub async fn can_read(&self) -> Result<(), CallError> {
         let resources: Vec<&Poller> = match &self.destination {
             Some(Destination::CloudElements(callback)) => self.polled(callback),

@@ -140,7 +140,7 @@ impl Row {
         row
     }
 
-    /// Remembers the state of an object that has a row. False, without a change, if the row is pending or failed.
+    /// Remembers the state of an object that has a row. False, without a change, unless it is delivered.
     pub fn remember(&mut self, digest: Digest, at: Timestamp) -> bool {
         let concerned = self.state == ObjectState::Delivered;
         if concerned {
