@@ -28,7 +28,7 @@ use crate::{
 pub use error::AppError;
 pub use listen::half_of_processors;
 
-/// The service: listening, not yet answering.
+/// The service, bound to its ports but not yet answering.
 pub struct Application {
     relay: Arc<Relay>,
     server: Server,
@@ -39,7 +39,8 @@ pub struct Application {
 }
 
 impl Application {
-    /// Opens the database and listens. Nothing is answered and no call made before [`Application::run_until_stopped`].
+    /// Opens the database and binds the ports. No request is answered and no call made before
+    /// [`Application::run_until_stopped`].
     ///
     /// # Errors
     /// [`AppError`]
@@ -63,21 +64,21 @@ impl Application {
         Ok(Self { relay, server, metrics_server, port, metrics_port, lock })
     }
 
-    /// The port that is listened on.
+    /// The port that the service listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The port of `/metrics`, if it is served.
+    /// The port of `/metrics`, if metrics are served.
     pub fn metrics_port(&self) -> Option<u16> {
         self.metrics_port
     }
 
-    /// Serves until told to stop; then takes no new work, finishes what is under way, and returns.
+    /// Serves until `stop` is cancelled; then accepts no new work, finishes what is under way, and returns.
     ///
     /// # Errors
-    /// [`AppError::Ended`] or [`AppError::Server`] when a part ends by itself, [`AppError::Superseded`] when the database
-    /// must not be used any more.
+    /// [`AppError::Ended`] or [`AppError::Server`] when a part ends by itself, [`AppError::Superseded`] when the
+    /// database must not be used any more.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), AppError> {
         let Self { relay, server, metrics_server, port, metrics_port, lock } = self;
         let services = &relay.services;
@@ -113,7 +114,7 @@ impl Application {
     }
 }
 
-/// What a process that died had claimed and not begun to forward goes out again at once.
+/// Frees the claims that a killed process left behind before it began to forward them: those orders are due at once.
 async fn free_claims(services: &Services) {
     match services.inbox.free_claims(crate::clock::Timestamp::now()).await {
         Ok(0) => {}
@@ -142,12 +143,12 @@ impl Parts {
         });
     }
 
-    /// Begins the work beside answering requests.
+    /// Starts the background tasks.
     fn begin_work(&mut self, relay: &Arc<Relay>, stop: &CancellationToken) -> Leader {
         let services = &relay.services;
         let Services { inbox, catalog, metrics, settings, registrar, directory, past_orders, .. } = services;
         let leader = Leader::new(inbox.clone());
-        // Nobody else sets it.
+        // The cell is set only here.
         let _ = relay.shards.set(leader.shards());
         let (shards, rows) = (leader.shards(), Arc::new(PolledRows::default()));
         let dispatch =
@@ -177,7 +178,7 @@ impl Parts {
     }
 }
 
-/// Takes up changes that other processes have made to connections.
+/// Applies changes that other processes have made to connections.
 async fn follow(directory: Arc<Directory>, mut revision: tokio::sync::watch::Receiver<i64>, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -213,7 +214,7 @@ fn log_start(services: &Services, port: u16, metrics_port: Option<u16>) {
     }
 }
 
-/// Why a part that should run for ever has ended.
+/// The error for a task that ended although it should run for as long as the relay does.
 fn why_ended(ended: Result<(&'static str, io::Result<()>), JoinError>) -> AppError {
     match ended {
         Ok((_, Err(error))) => error.into(),

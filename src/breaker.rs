@@ -1,35 +1,34 @@
-//! Whether a far side is taking calls: a circuit breaker, and what is known of something that may be in trouble. Pure:
-//! the clock and chance are arguments.
+//! Whether a far side is taking calls: a circuit breaker, and what is known of a thing that may be in trouble. Pure:
+//! the clock and the random factor are arguments.
 
 use std::time::{Duration, Instant};
 
 use crate::{http::Failure, retry::Backoff};
 
-/// Between probes with objects that have not been tried yet. Some objects can never be taken: a few of them in a row,
-/// each tried once, are soon passed.
+/// Between probes that use objects not tried yet. Some objects can never be taken: probing quickly with others gets
+/// past a few of them in a row.
 const QUICK_PROBE: Duration = Duration::from_millis(250);
-/// So many of an outage's probes may be quick.
+/// How many probes of one outage may be quick.
 const QUICK_PROBES: u32 = 12;
 /// Between all other probes of a far side that is down.
 const PROBE: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
-/// The wait after the `failures`-th failure in a row (from 1) that was no quick probe's.
+/// The wait after the `failures`-th failure in a row (from 1), quick probes not counted.
 fn probe_wait(failures: u32, chance: f64) -> Duration {
     let full = PROBE.wait(failures, 1.0);
     // Jitter only below the cap: at the cap there is one probe a minute, no more.
     if full < PROBE.cap { PROBE.wait(failures, chance) } else { full }
 }
 
-/// What is known of something that may be in trouble. Not having seen trouble is not the same as having seen that all
-/// is well.
+/// What is known of something that may be in trouble. Having seen no trouble is not the same as having seen it work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Health<T> {
-    /// Nothing has been seen since the start.
+    /// Nothing has been observed since the start.
     #[default]
     Unknown,
-    /// The last that was seen was as it should be.
+    /// The last observation was good.
     Well,
-    /// The last that was seen was not.
+    /// The last observation was bad.
     Trouble(T),
 }
 
@@ -39,17 +38,17 @@ impl<T> Health<T> {
         if let Self::Trouble(trouble) = self { Some(trouble) } else { None }
     }
 
-    /// Whether it is known to be well.
+    /// Whether it was last seen working.
     pub fn is_well(&self) -> bool {
         matches!(self, Self::Well)
     }
 
-    /// Whether nothing is known.
+    /// Whether nothing has been observed yet.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown)
     }
 
-    /// The same with another value for the trouble.
+    /// The same, with the trouble replaced by `change` of it.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Health<U> {
         match self {
             Self::Unknown => Health::Unknown,
@@ -63,7 +62,7 @@ impl<T> Health<T> {
 #[derive(Debug, Default)]
 pub struct Breaker {
     down: Option<Down>,
-    /// Set once a call has gone through.
+    /// Set once a call has succeeded.
     has_answered: bool,
     /// When the last outage ended.
     recovered_at: Option<Instant>,
@@ -72,7 +71,7 @@ pub struct Breaker {
 #[derive(Debug)]
 struct Down {
     since: Instant,
-    /// In a row, quick probes left out.
+    /// Failures in a row, quick probes not counted.
     failures: u32,
     quick_probes: u32,
     probe_at: Instant,
@@ -81,30 +80,30 @@ struct Down {
     reason: Failure,
 }
 
-/// The kind of a probe.
+/// Which objects a probe may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
-    /// With whatever waits.
+    /// Any waiting object.
     Regular,
-    /// With an object that has not been tried yet.
+    /// An object that has not been tried yet.
     Quick,
 }
 
 /// What a breaker lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
-    /// As many calls as wanted.
+    /// Any number of calls.
     Go,
-    /// One call, to find out.
+    /// One call, to find out whether the far side is back.
     Probe,
     /// None before this moment.
     Until(Instant),
-    /// None before the probe under way has come back.
+    /// None before the probe under way has ended.
     AfterProbe,
 }
 
 impl Breaker {
-    /// What may go out now. Asking changes nothing; see [`Breaker::begin_probe`].
+    /// What may go out now. Changes nothing; see [`Breaker::begin_probe`].
     pub fn permit(&self, now: Instant) -> Permit {
         match &self.down {
             None => Permit::Go,
@@ -114,7 +113,7 @@ impl Breaker {
         }
     }
 
-    /// The same for an object that has not been tried yet: it may go out sooner.
+    /// Like [`Breaker::permit`] for an object that has not been tried yet, which may go out sooner.
     pub fn permit_untried(&self, now: Instant) -> Permit {
         match (self.permit(now), &self.down) {
             (Permit::Until(_), Some(down)) if down.quick_probes < QUICK_PROBES => {
@@ -128,21 +127,21 @@ impl Breaker {
         }
     }
 
-    /// The probe that a permit allowed is going out.
+    /// Records that the probe that a permit allowed is going out.
     pub fn begin_probe(&mut self, now: Instant) {
         if let Some(down) = &mut self.down {
             down.probing = Some(if down.probe_at > now { Probe::Quick } else { Probe::Regular });
         }
     }
 
-    /// The probe came to nothing that says anything about the far side: another may go out.
+    /// Records that the probe ended without saying anything about the far side: another may go out.
     pub fn probe_undecided(&mut self) {
         if let Some(down) = &mut self.down {
             down.probing = None;
         }
     }
 
-    /// A call went through. True if the far side had been down: an outage is over.
+    /// Records that a call succeeded. True if that ended an outage.
     pub fn succeeded(&mut self, now: Instant) -> bool {
         self.has_answered = true;
         let has_recovered = self.down.take().is_some();
@@ -152,7 +151,8 @@ impl Breaker {
         has_recovered
     }
 
-    /// A call failed through the far side's fault. True if that opened the breaker.
+    /// Records a failure that was the far side's fault; `asked` is the wait it asked for. True if that opened the
+    /// breaker.
     pub fn failed(&mut self, now: Instant, reason: Failure, asked: Option<Duration>, chance: f64) -> bool {
         let opened = self.down.is_none();
         let down = self.down.get_or_insert(Down {
@@ -164,7 +164,7 @@ impl Breaker {
             probing: None,
             reason,
         });
-        // Of many calls that fail together, one counts.
+        // Calls that fail together count once.
         if let Some(probe) = down.probing.take().or(opened.then_some(Probe::Regular)) {
             match probe {
                 Probe::Quick => down.quick_probes += 1,
@@ -182,14 +182,14 @@ impl Breaker {
         opened
     }
 
-    /// No probe is left that could find out whether an outage is over: nothing is known of the far side then.
+    /// Forgets the outage: no object is left to probe with, so the state of the far side is unknown.
     pub fn forget_outage(&mut self) {
         if self.down.is_some() {
             *self = Self::default();
         }
     }
 
-    /// Since when the far side is down and what was last seen of it.
+    /// Since when the far side is down, and the last failure seen.
     pub fn outage(&self) -> Option<(Instant, Failure)> {
         self.down.as_ref().map(|down| (down.since, down.reason))
     }
@@ -199,7 +199,7 @@ impl Breaker {
         self.recovered_at
     }
 
-    /// The same as [`Breaker::outage`], and whether it is known to be up.
+    /// Like [`Breaker::outage`], but telling a side known to be up from one not called yet.
     pub fn health(&self) -> Health<(Instant, Failure)> {
         match self.outage() {
             Some(outage) => Health::Trouble(outage),

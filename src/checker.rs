@@ -1,6 +1,6 @@
-//! Reads the facts about a connection and runs its checks. What is to be thought of them, `health` says.
+//! Reads the facts about a connection and runs its checks. `health` judges them.
 //!
-//! `facts` reads what is known without a call; `probes` asks the store, the destination and the public address.
+//! `facts` reads what is known without a call; `probes` calls the store, the destination and the public address.
 
 mod facts;
 mod probes;
@@ -30,7 +30,7 @@ use crate::{
 pub use facts::disk_space;
 pub use public_address::{ECHO_PATH, proof};
 
-/// What the calls of checks have found of one connection.
+/// The results of one connection's checks.
 #[derive(Debug, Clone, Default)]
 struct Probed {
     revision: i64,
@@ -46,29 +46,29 @@ struct Probed {
     label: Option<StoreLabel>,
     shop: Option<ShopProblem>,
     checked_at: Option<Instant>,
-    /// The gravest that was seen when it was last looked at, and its title.
+    /// Severity and title of the gravest condition at the last judgment.
     trouble: Option<(Severity, String)>,
-    /// The sides that did not work then.
+    /// The sides that did not work at the last judgment.
     down: Vec<Side>,
-    /// How long what is known stands before it is asked again; `None` while nothing is broken.
+    /// How long the results are trusted before the checks run again; `None` while nothing is broken.
     recheck_after: Option<Duration>,
 }
 
-/// What is broken may be mended at any moment, and where no order waits nothing else would notice: it is asked again
-/// when it has lasted a quarter as long again, within these bounds.
+/// A fault may be mended at any moment, and where no order waits nothing else would notice: the checks run again
+/// after a quarter of the time that the fault has lasted, within these bounds.
 const RECHECK: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(900);
 
-/// Knows what checks have found, for as long as the process runs.
+/// Remembers the results of checks for as long as the process runs.
 #[derive(Debug, Default)]
 pub struct Checker {
     probed: Mutex<HashMap<ConnectionId, Probed>>,
 }
 
-/// Facts, and what is to be thought of them.
+/// The facts about a connection, and the judgment of them.
 pub struct Examined {
-    /// What is known.
+    /// What is known of the connection.
     pub facts: Facts,
-    /// What follows from it.
+    /// The conditions that follow from the facts.
     pub judgment: Judgment,
 }
 
@@ -77,13 +77,13 @@ impl Checker {
         self.ask(connection, Probed::clone).unwrap_or_default()
     }
 
-    /// Something of what was found of a connection since its last change.
+    /// Reads one of the results found since the connection's last change.
     fn ask<T>(&self, connection: &Connection, of: impl FnOnce(&Probed) -> T) -> Option<T> {
         let all = self.probed.lock();
         all.get(&connection.id).filter(|probed| probed.revision == connection.revision).map(of)
     }
 
-    /// What was found of a connection that has been changed since is forgotten.
+    /// Changes the stored results; those from before the connection's last change are dropped.
     fn note(&self, connection: &Connection, change: impl FnOnce(&mut Probed)) {
         let mut all = self.probed.lock();
         let probed = all.entry(connection.id).or_default();
@@ -93,7 +93,7 @@ impl Checker {
         change(probed);
     }
 
-    /// What is known of a connection now, without asking anything but the database, and what follows from it.
+    /// Facts and judgment as of now, read from the database and this process alone.
     pub async fn examine(&self, services: &Services, connection: &Connection) -> Examined {
         let facts = facts::read(services, connection, &self.probed(connection)).await;
         let judgment = health::judge(&facts);
@@ -110,25 +110,25 @@ impl Checker {
         Examined { facts, judgment }
     }
 
-    /// Runs all checks side by side, each within ten seconds, and judges. Sends no order anywhere.
+    /// Runs all checks in parallel, each limited to ten seconds, and judges the result. Sends no order anywhere.
     pub async fn check(&self, services: &Services, connection: &Connection) -> Examined {
         self.probe(services, connection, true).await;
         self.note(connection, |probed| probed.checked_at = Some(Instant::now()));
         self.examine(services, connection).await
     }
 
-    /// The same, but for the destination, to which nothing at all is sent.
+    /// Like [`Checker::check`] without the destination, to which nothing at all is sent.
     pub async fn check_source(&self, services: &Services, connection: &Connection) -> Examined {
         self.probe(services, connection, false).await;
         self.examine(services, connection).await
     }
 
-    /// Whether the checks have been run since the start, or the last change.
+    /// Whether the checks have run since the start and since the connection's last change.
     pub fn has_checked(&self, connection: &Connection) -> bool {
         self.ask(connection, |probed| probed.checked_at.is_some()).unwrap_or(false)
     }
 
-    /// Whether something was broken when it was last looked at, and the checks were run too long ago to still say so.
+    /// Whether something was broken at the last judgment and the checks are due again.
     pub fn is_recheck_due(&self, connection: &Connection) -> bool {
         let is_due = |probed: &Probed| {
             probed.checked_at.zip(probed.recheck_after).is_some_and(|(at, after)| at.elapsed() >= after)
@@ -136,17 +136,17 @@ impl Checker {
         self.ask(connection, is_due).unwrap_or(false)
     }
 
-    /// Whether a side did not work when it was last looked at.
+    /// Whether a side did not work at the last judgment.
     pub fn is_down(&self, connection: &Connection, side: Side) -> bool {
         self.ask(connection, |probed| probed.down.contains(&side)).unwrap_or(false)
     }
 
-    /// The gravest that was seen of a connection when it was last looked at: how grave it is, and its title.
+    /// Severity and title of the gravest condition at the last judgment.
     pub fn trouble(&self, connection: &Connection) -> Option<(Severity, String)> {
         self.ask(connection, |probed| probed.trouble.clone()).flatten()
     }
 
-    /// Whether there was any.
+    /// Whether the last judgment found any trouble.
     pub fn has_trouble(&self, connection: &Connection) -> bool {
         self.ask(connection, |probed| probed.trouble.is_some()).unwrap_or(false)
     }

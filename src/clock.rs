@@ -50,20 +50,21 @@ impl Timestamp {
     }
 }
 
-/// Another machine's clock, as its answers tell it. Between two answers it is carried on by what cannot be set: so a
-/// clock of this machine that jumps is noticed at once, and not only with the next answer.
+/// Another machine's clock, known from its answers. Between answers it is advanced by a monotonic clock, so a jump of
+/// this machine's clock is noticed at once, not only with the next answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FarClock {
     told: Option<(Instant, Timestamp)>,
 }
 
 impl FarClock {
-    /// An answer that came at `now` says that it is `time` there.
+    /// Records that an answer at `now` gave the other machine's time as `time`.
     pub fn learn(&mut self, now: Instant, time: Timestamp) {
         self.told = Some((now, time));
     }
 
-    /// How far it is ahead of this machine's, which shows `ours` at `now`, in milliseconds; 0 before the first answer.
+    /// How far the other clock is ahead of this machine's, which shows `ours` at `now`, in milliseconds; 0 before the
+    /// first answer.
     pub fn ahead_ms(&self, now: Instant, ours: Timestamp) -> i64 {
         self.told.map_or(0, |(at, time)| {
             time.after(now.saturating_duration_since(at)).millis().saturating_sub(ours.millis())
@@ -78,7 +79,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// RFC 3339 with milliseconds, UTC.
+/// Shown as RFC 3339 with milliseconds, in UTC.
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {

@@ -1,4 +1,4 @@
-//! A connection: one store, one destination, and how both stand, passed along as one value.
+//! A connection: one store, one destination, and the state of both, passed along as one value.
 
 pub mod catalog;
 pub mod environment;
@@ -40,69 +40,69 @@ pub type LiveCatalog = catalog::Catalog<Connection>;
 /// The route of the environment's own connection, relative to the public address.
 pub const ENVIRONMENT_HOOK_PATH: &str = "webhooks/bigcommerce";
 
-/// One store and its destination, as they are now. A change makes another value.
+/// One store and its destination as of one revision. A change makes a new value.
 #[derive(Debug)]
 pub struct Connection {
-    /// Its number.
+    /// The connection's number in the database and in the API.
     pub id: ConnectionId,
-    /// Where it came from.
+    /// Which way it was made: variables, API, app or instance.
     pub origin: Origin,
-    /// What happens with its events.
+    /// Whether its events are delivered, wait, or are dropped.
     pub state: ConnectionState,
-    /// Why it is paused, if it is.
+    /// Why it is paused; `None` unless it is.
     pub pause_reason: Option<PauseReason>,
-    /// What people call it.
+    /// The display name.
     pub name: String,
     /// The kind of store.
     pub source_kind: SourceKind,
     /// Which store: a BigCommerce hash, or a shop's address.
     pub store: String,
-    /// The unguessable part of its webhook address.
+    /// The unguessable part of its webhook URL.
     pub hook_key: String,
     /// The destination's kind and host, if there is one.
     pub destination_host: Option<(DestinationKind, String)>,
-    /// A digest of the destination, keyed with `hook_key`, which outlasts the credentials.
+    /// A digest of the destination, keyed with `hook_key`; kept after the credentials are wiped.
     destination_mark: Option<Vec<u8>>,
-    /// When it was made.
+    /// When the connection was made.
     pub created_at: Timestamp,
-    /// From when on changes count.
+    /// Changes before this time are not relayed.
     pub begins_at: Timestamp,
-    /// Which shard it belongs to.
+    /// The shard that its store belongs to.
     pub shard: u16,
-    /// Goes up with every change.
+    /// Raised by every change.
     pub revision: i64,
-    /// The store and the destination; none once it is disconnected.
+    /// The store and the destination; `None` once disconnected.
     pub link: Option<Link>,
 }
 
 /// The two sides of a connection.
 #[derive(Debug)]
 pub struct Link {
-    /// What it was asked for.
+    /// The validated description that both sides were built from.
     pub spec: ConnectionSpec,
-    /// The store.
+    /// The store's client.
     pub source: Source,
-    /// Where its objects go, if that is known yet.
+    /// The destination, if one is set yet.
     pub destination: Option<Destination>,
-    /// What proves its callbacks.
+    /// Verifies the store's webhooks.
     pub proof: Proof,
-    /// What its webhooks have shown.
+    /// What the webhooks so far say about secrets and missed events.
     pub webhooks: Mutex<WebhookEvidence>,
     store_breaker: Mutex<Breaker>,
     destination_breaker: Mutex<Breaker>,
 }
 
-/// What proves a connection's callbacks.
+/// What verifies a connection's webhooks.
 #[derive(Debug)]
 pub enum Proof {
-    /// Signatures and the relay's token.
+    /// Signatures and the relay's own token.
     BigCommerce(bigcommerce::webhook::Verifier),
     /// A signature of the whole body.
     WooCommerce(woocommerce::webhook::Verifier),
 }
 
 impl Link {
-    /// Whether a side takes calls.
+    /// The breaker of one side.
     pub fn breaker(&self, side: Side) -> MutexGuard<'_, Breaker> {
         match side {
             Side::Store => self.store_breaker.lock(),
@@ -110,20 +110,20 @@ impl Link {
         }
     }
 
-    /// Whether an object is not forwarded, since its status says so.
+    /// Whether an object's status excludes it from being forwarded.
     pub fn skips(&self, snapshot: &Snapshot) -> bool {
         let is_skipped = |status: &String| self.spec.skip_statuses.contains(status);
         snapshot.status.as_ref().is_some_and(is_skipped) || self.source.is_draft(snapshot)
     }
 
-    /// Forgets the outages of both sides: no object waits any more that could see the end of one.
+    /// Forgets the outages of both sides: no waiting object is left that could find out whether they are over.
     pub fn forget_outages(&self) {
         for side in Side::ALL {
             self.breaker(side).forget_outage();
         }
     }
 
-    /// Forgets whatever was seen of both sides, since another process may see, or has seen, more of them.
+    /// Forgets the state of both sides, once another process may know more of it.
     pub fn forget_sides(&self) {
         self.source.forget();
         for side in Side::ALL {
@@ -133,19 +133,19 @@ impl Link {
 }
 
 impl Connection {
-    /// Its link, if its objects may be delivered now.
+    /// Both sides, if objects may be delivered now.
     pub fn deliverable(&self) -> Option<(&Link, &Destination)> {
         let link = self.link.as_ref().filter(|_| self.state == ConnectionState::Active)?;
         Some((link, link.destination.as_ref()?))
     }
 
-    /// The resources under which an event of the store's own `orders`, `products` or `customers` is kept; none for what
-    /// is not worth reporting.
+    /// The resources under which an event of the store's topic (`orders`, `products`, `customers`) is kept; none if
+    /// the event is not reported.
     pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
         let Some(link) = &self.link else { return Vec::new() };
         match &link.destination {
             Some(Destination::CloudElements(callback)) => callback.resources_of(topic),
-            // An instance without events only answers its client.
+            // An instance without events only serves its client's calls.
             None if link.spec.instance.is_some() => Vec::new(),
             Some(Destination::OneTribe(_)) | None if topic == ResourceName::orders().as_str() => {
                 vec![ResourceName::orders()]
@@ -154,12 +154,12 @@ impl Connection {
         }
     }
 
-    /// Whether it is the one that the environment's variables describe.
+    /// Whether it is the connection that the environment's variables describe.
     pub fn is_environments(&self) -> bool {
         self.origin == Origin::Environment
     }
 
-    /// Whether this is (or was, before it ended) its destination.
+    /// Whether this is its destination, or was before it ended.
     pub fn has_destination(&self, destination: &DestinationSpec) -> bool {
         match &self.link {
             Some(link) => link.spec.destination.as_ref().is_some_and(|own| own.url() == destination.url()),
@@ -167,29 +167,29 @@ impl Connection {
         }
     }
 
-    /// Where its hooks point, relative to the public address.
+    /// The path of its webhooks, relative to the public address.
     pub fn hook_path(&self) -> String {
         if self.is_environments() { ENVIRONMENT_HOOK_PATH.to_owned() } else { format!("webhooks/{}", self.hook_key) }
     }
 }
 
-/// Makes live connections of records and their opened specs.
+/// Builds live connections from records and their opened specs.
 #[derive(Debug)]
 pub struct ConnectionBuilder {
-    /// What holds for the whole process.
+    /// The settings of the process.
     pub settings: Arc<Settings>,
-    /// The clients that all share.
+    /// The HTTP clients that all connections share.
     pub http: Arc<Http>,
     /// What all BigCommerce stores share.
     pub platform: Arc<Platform>,
     /// What all WooCommerce shops share.
     pub shops: Arc<Shops>,
-    /// The numbers.
+    /// The counters.
     pub metrics: Arc<Metrics>,
 }
 
 impl ConnectionBuilder {
-    /// A live connection. Makes no call. One whose spec cannot be used any more is without a link.
+    /// Builds a live connection. Makes no call. If the spec is missing or no longer usable, `link` is `None`.
     pub fn build(&self, record: &ConnectionRecord, spec: Option<ConnectionSpec>) -> Connection {
         let link = spec.and_then(|spec| match self.link(record.origin, &record.hook_key, spec) {
             Ok(link) => Some(link),
@@ -217,7 +217,7 @@ impl ConnectionBuilder {
         }
     }
 
-    /// A link to try credentials with, before a connection is made of them; none if the store's address cannot be used.
+    /// A link to try credentials with before the connection is made; `None` if the store's address cannot be used.
     pub fn try_link(&self, spec: &ConnectionSpec) -> Option<Link> {
         self.link(spec.origin, "", spec.clone()).ok()
     }
@@ -270,7 +270,7 @@ impl ConnectionBuilder {
         }
     }
 
-    /// What signs the callbacks of a BigCommerce store.
+    /// The secrets that may sign a BigCommerce store's webhooks.
     fn callback_secrets(&self, store: &spec::BigCommerceSpec) -> Vec<Secret> {
         match &self.settings.app {
             Some(app) if store.is_app => vec![app.client_secret.clone()],
@@ -278,8 +278,8 @@ impl ConnectionBuilder {
         }
     }
 
-    /// What the relay puts on a BigCommerce store's hooks as `x-relay-token`, one for each secret that it may be
-    /// derived from; the first is current.
+    /// The values of `x-relay-token` on a BigCommerce store's hooks, one for each secret it may be derived from; the
+    /// first is current.
     pub fn hook_tokens(&self, origin: Origin, hook_key: &str, store: &spec::BigCommerceSpec) -> Vec<Secret> {
         let subject = if origin == Origin::Environment { &store.store_hash } else { hook_key };
         let mut secrets = self.callback_secrets(store);
@@ -292,7 +292,7 @@ impl ConnectionBuilder {
         secrets.iter().map(|secret| signature::derive_token(secret, "hook", subject)).collect()
     }
 
-    /// The relay's own secrets that a connection's hooks may show.
+    /// The relay's own secrets that may appear on a connection's hooks.
     pub fn own_tokens(&self, connection: &Connection) -> Vec<Secret> {
         match connection.link.as_ref().map(|link| &link.spec.source) {
             Some(SourceSpec::BigCommerce(store)) => self.hook_tokens(connection.origin, &connection.hook_key, store),
@@ -300,7 +300,7 @@ impl ConnectionBuilder {
         }
     }
 
-    /// The hooks that a connection should have; none without a public address, or where none are wanted.
+    /// The hooks that a connection should have; none without a public address, or where no webhooks are wanted.
     pub fn wanted_hooks(&self, connection: &Connection) -> Vec<WantedHook> {
         let Some((public_url, link)) = self.settings.public_url.as_ref().zip(connection.link.as_ref()) else {
             return Vec::new();
@@ -332,7 +332,7 @@ impl ConnectionBuilder {
     }
 }
 
-/// The topics of a WooCommerce shop that a connection watches.
+/// The webhook topics that a connection to a WooCommerce shop watches.
 fn watched_topics(destination: Option<&Destination>) -> Vec<String> {
     match destination {
         Some(Destination::CloudElements(callback)) => {

@@ -1,5 +1,4 @@
-//! Making, changing and ending connections: the one way that the API, the app, the Elements API, the pages and the
-//! command line all go.
+//! Makes, changes and ends connections, for the API, the app, the Elements API, the pages and the command line alike.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::{
     },
 };
 
-/// Why a connection is not made, changed or ended.
+/// Why a connection was not made, changed or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// The same store and destination are connected already.
@@ -27,31 +26,31 @@ pub enum DirectoryError {
     /// The environment's own connection is changed by its variables.
     #[error("connection {0} is the environment's own: change its variables and restart the relay")]
     EnvironmentsOwn(ConnectionId),
-    /// There is none with this id.
+    /// There is no connection with this number.
     #[error("there is no connection {0}")]
     Unknown(ConnectionId),
     /// It has ended; its credentials are wiped.
     #[error("connection {0} is disconnected: make it anew")]
     Disconnected(ConnectionId),
-    /// It is not any more what the change was made of; nothing has changed.
+    /// It has changed since the change was decided on; nothing has been written.
     #[error("connection {0} is being changed by others at the same time")]
     Overtaken(ConnectionId),
-    /// A store of the app waits for its payload URL.
+    /// A store of the app has no payload URL yet.
     #[error("connection {0} has no payload URL yet: it is entered on the app's page in the store")]
     Incomplete(ConnectionId),
-    /// The store refuses the credentials, or does not know itself by this name.
+    /// The store refuses the credentials, or the store does not exist.
     #[error("the store refuses the credentials ({})", crate::humanize::failure(*.0))]
     Refused(Failure),
-    /// The store cannot be asked.
+    /// The store cannot be reached.
     #[error("the store cannot be asked ({})", crate::humanize::failure(*.0))]
     Unreachable(Failure),
-    /// The spec cannot be used.
+    /// The store's address cannot be used.
     #[error("the store's address cannot be used")]
     BadAddress,
     /// There is no key to seal credentials with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The database does not do as it should.
+    /// The database cannot be read or written.
     #[error(transparent)]
     Inbox(#[from] InboxError),
 }
@@ -65,38 +64,39 @@ impl From<CallError> for DirectoryError {
     }
 }
 
-/// What of a connection is to change.
+/// A change of a connection; `None` leaves a value as it is.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// The whole spec as it is to be.
+    /// The whole new spec.
     pub spec: Option<ConnectionSpec>,
-    /// The spec that it was derived from, if there was one. If the connection has another by now, the change is
-    /// overtaken.
+    /// The spec that the new one was derived from, if any. If the connection has another spec by now, the change
+    /// fails as [`DirectoryError::Overtaken`].
     pub former: Option<ConnectionSpec>,
-    /// What happens with its events.
+    /// The new state, and why it is paused, if it is.
     pub state: Option<(ConnectionState, Option<PauseReason>)>,
-    /// A digest of its Element token.
+    /// The digest of a new Element token.
     pub token_digest: Option<Vec<u8>>,
-    /// Whether changes count from now on only.
+    /// Whether only changes from now on are relayed.
     pub begins_anew: bool,
 }
 
-/// How often something is decided anew because another process was faster with a change.
+/// How often a decision is repeated because another process has changed a connection meanwhile.
 const TRIES: u32 = 100;
 
-/// All connections, to be made, changed and ended. Whatever is decided here is decided on what the catalog holds, and
-/// is written only if no other process has changed a connection since: else it is decided anew.
+/// Makes, changes and ends connections. Each decision is based on the catalog, and is written only if no other
+/// process has changed a connection since; otherwise it is made again.
 pub struct Directory {
     inbox: Arc<dyn Inbox>,
     catalog: Arc<LiveCatalog>,
     builder: Arc<ConnectionBuilder>,
     registrar: Arc<Registrar>,
-    /// One decision at a time: two new connections at once could be the same, two changes undo each other.
+    /// One decision at a time: two simultaneous requests could make the same connection twice, or undo each other's
+    /// change.
     deciding: Mutex<()>,
 }
 
 impl Directory {
-    /// Over the catalog and what it is made of.
+    /// A directory over the catalog, the inbox and the factory of connections.
     pub fn new(
         inbox: Arc<dyn Inbox>,
         catalog: Arc<LiveCatalog>,
@@ -115,7 +115,7 @@ impl Directory {
         self.catalog.keyring()
     }
 
-    /// Takes up what has changed in the database.
+    /// Applies to the catalog what has changed in the database.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -123,12 +123,12 @@ impl Directory {
         self.catalog.refresh(self.inbox.as_ref()).await
     }
 
-    /// Whether credentials can be kept at all.
+    /// Whether there is a key to seal credentials with.
     pub fn can_seal(&self) -> bool {
         !self.keyring().is_empty()
     }
 
-    /// Asks the store whether it takes the credentials. Nothing is kept.
+    /// Asks the store whether it takes the credentials. Nothing is stored.
     ///
     /// # Errors
     /// [`DirectoryError::Refused`], [`DirectoryError::Unreachable`] or [`DirectoryError::BadAddress`].
@@ -137,11 +137,11 @@ impl Directory {
         Ok(link.can_read().await?)
     }
 
-    /// Makes a connection, or takes up again the one that ended with the same store and destination. With `verifies`
-    /// the store is asked first whether it takes the credentials.
+    /// Makes a connection, or revives the one that ended with the same store and destination. With `verifies`, the
+    /// store is first asked whether it takes the credentials.
     ///
     /// # Errors
-    /// [`DirectoryError`]; nothing has been made then.
+    /// [`DirectoryError`]; nothing has been made.
     pub async fn create(
         &self,
         spec: ConnectionSpec,
@@ -176,7 +176,8 @@ impl Directory {
             if same.state != ConnectionState::Disconnected {
                 return Err(DirectoryError::Duplicate(same.id));
             }
-            // The environment's own row has no address of its own: who takes it up gets one, and keeps its history.
+            // The environment's own row has no webhook URL of its own: whoever revives it gets one, and its history
+            // stays.
             let identity = same.is_environments().then(|| (spec.origin, new_hook_key()));
             let hook_key = identity.as_ref().map_or(&same.hook_key, |(_, hook_key)| hook_key);
             let update = ConnectionUpdate {
@@ -197,8 +198,8 @@ impl Directory {
         self.current(id).await
     }
 
-    /// A connection, other than `except`, that the same request would make: of instances none, since a client may want
-    /// several.
+    /// A connection, other than `except`, that the same request would make. Never an instance: a client may want
+    /// several alike.
     fn same_as(&self, spec: &ConnectionSpec, except: Option<ConnectionId>) -> Option<Arc<Connection>> {
         if spec.origin == Origin::Instance {
             return None;
@@ -219,7 +220,7 @@ impl Directory {
         same.into_iter().next()
     }
 
-    /// What is to be kept of a spec.
+    /// The columns to be stored for a spec.
     fn update_of(&self, hook_key: &str, spec: &ConnectionSpec) -> Result<ConnectionUpdate, DirectoryError> {
         let destination = spec
             .destination
@@ -236,8 +237,8 @@ impl Directory {
     /// Changes a connection.
     ///
     /// # Errors
-    /// [`DirectoryError`]; nothing has changed then. [`DirectoryError::Overtaken`] asks for the change of what the
-    /// connection is by now.
+    /// [`DirectoryError`]; nothing has changed. After [`DirectoryError::Overtaken`] the caller decides again, on the
+    /// connection as it is by then.
     pub async fn change(&self, id: ConnectionId, change: Change) -> Result<Arc<Connection>, DirectoryError> {
         self.open(id)?;
         let _deciding = self.deciding.lock().await;
@@ -278,7 +279,7 @@ impl Directory {
         self.current(id).await
     }
 
-    /// Whether a destination that is another than before is not one that the store is connected to already.
+    /// Refuses a new destination that another connection already takes this store's objects to.
     fn check_destination(&self, connection: &Connection, spec: &ConnectionSpec) -> Result<(), DirectoryError> {
         let former = connection.link.as_ref().and_then(|link| link.spec.destination.as_ref());
         if spec.destination.as_ref() == former {
@@ -290,16 +291,16 @@ impl Directory {
         }
     }
 
-    /// Ends a connection: its hooks are removed at the store as far as that can be done, its credentials wiped.
+    /// Ends a connection: removes its hooks at the store as far as possible and wipes its credentials.
     ///
     /// # Errors
-    /// [`DirectoryError`]; it has not ended then.
+    /// [`DirectoryError`]; the connection has not ended.
     pub async fn end(&self, id: ConnectionId, removes_hooks: bool) -> Result<Arc<Connection>, DirectoryError> {
         let connection = self.changeable(id)?;
         if removes_hooks && connection.state != ConnectionState::Disconnected {
             match self.registrar.remove(&connection).await {
                 Ok(_) | Err(RegistrarError::NoPublicUrl | RegistrarError::Disconnected) => {}
-                // The store answers its callbacks with 200 from now on; the hook does no harm.
+                // A hook that is left behind does no harm: its webhooks are answered with 200 from now on.
                 Err(error) => {
                     tracing::warn!(connection = %id, %error, "connection {id}: its hooks could not be removed: {error}");
                 }
@@ -317,10 +318,10 @@ impl Directory {
         self.current(id).await
     }
 
-    /// Seals every connection anew under the newest key. Returns how many needed it.
+    /// Seals every connection's credentials again under the newest key. Returns how many needed it.
     ///
     /// # Errors
-    /// [`DirectoryError`]; those before it are sealed anew.
+    /// [`DirectoryError`]; the connections before the failing one are already resealed.
     pub async fn rekey(&self) -> Result<usize, DirectoryError> {
         let mut records: Vec<ConnectionRecord> = self.inbox.connections(0).await?;
         let mut known = records.last().map_or(0, |record| record.revision);
@@ -337,7 +338,7 @@ impl Directory {
                 Err(InboxError::Superseded) if superseded < TRIES => superseded += 1,
                 Err(error) => return Err(error.into()),
             }
-            // This change, or somebody else's: what is left is looked at as it is by now.
+            // Re-reads what this or another process has changed, so that the rest is decided on current records.
             let changed = self.inbox.connections(known).await?;
             known = changed.last().map_or(known, |record| record.revision);
             records.retain(|record| changed.iter().all(|newer| newer.id != record.id));
@@ -346,14 +347,14 @@ impl Directory {
         Ok(count)
     }
 
-    /// A connection that can be changed and has not ended.
+    /// A connection that may be changed and has not ended.
     fn open(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {
         let connection = self.changeable(id)?;
         let has_ended = connection.state == ConnectionState::Disconnected;
         if has_ended { Err(DirectoryError::Disconnected(id)) } else { Ok(connection) }
     }
 
-    /// Takes up what has changed; the revision that the catalog is at, at least.
+    /// Refreshes the catalog and returns its revision.
     async fn known_revision(&self) -> Result<i64, DirectoryError> {
         self.refresh().await?;
         Ok(self.catalog.revision().await)
@@ -364,14 +365,15 @@ impl Directory {
         if connection.is_environments() { Err(DirectoryError::EnvironmentsOwn(id)) } else { Ok(connection) }
     }
 
-    /// The connection as it is now.
+    /// The connection, after refreshing the catalog.
     async fn current(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {
         self.refresh().await?;
         self.catalog.get(id).ok_or(DirectoryError::Unknown(id))
     }
 }
 
-/// The state that a change leads to. A store of the app is active as soon as, and only while, it has a payload URL.
+/// The state after a change. A store of the app cannot be active without a payload URL, and becomes active with its
+/// first.
 fn state_after(connection: &Connection, change: &Change) -> Option<(ConnectionState, Option<PauseReason>)> {
     if connection.origin != Origin::App {
         return change.state;

@@ -1,8 +1,8 @@
 //! Dispatch: claim → fetch → forward → settle, for all connections.
 //!
-//! Here is the scheduler, which knows who has something due and gives turns; `lane` is one connection's turn,
-//! `delivery` takes a claim to its end, `blame` says what a failure comes to, `notify` takes claims to callbacks,
-//! `capacity` shares out the calls under way, `hints` is what was learned of both sides.
+//! This file is the scheduler, which knows who has something due and gives turns; `lane` is one connection's turn,
+//! `delivery` takes a claim to its end, `blame` decides the consequences of a failure, `notify` delivers to
+//! callbacks, `capacity` limits the calls under way, `hints` remembers what was learned about both sides.
 
 mod blame;
 mod capacity;
@@ -36,28 +36,28 @@ use capacity::Capacity;
 use lane::{Lane, Wait};
 use shared::Shared;
 
-/// Work is announced; this is only the net below (another process may have put an object in).
+/// Work is announced; this poll is only a safety net (another process may have added an object).
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// The pause after the inbox could not be used.
 const INBOX_PAUSE: Duration = Duration::from_secs(1);
 
-/// Delivers what the inbox holds, for every connection of the shards that this process holds.
+/// Delivers the objects in the inbox, for every connection of the shards that this process holds.
 pub struct Dispatch {
     shared: Arc<Shared>,
     catalog: Arc<LiveCatalog>,
     shards: watch::Receiver<HeldShards>,
 }
 
-/// Which connections have a turn, and when the others have theirs.
+/// Which connections have a turn now, and when the others have theirs.
 #[derive(Default)]
 struct Turns {
     lanes: HashMap<ConnectionId, Arc<Lane>>,
     running: HashSet<ConnectionId>,
-    /// Told of work while their turn was running.
+    /// Connections with new work announced while their turn was running.
     again: HashSet<ConnectionId>,
     timers: BTreeSet<(Instant, ConnectionId)>,
     timer_of: HashMap<ConnectionId, Instant>,
-    /// Lanes that get no more turns and still have something under way.
+    /// Lanes that get no more turns but still have deliveries under way.
     retired: Vec<Arc<Lane>>,
 }
 
@@ -104,11 +104,11 @@ impl Turns {
     }
 }
 
-/// How a turn ended.
+/// A connection whose turn has ended, and how.
 type Ended = (ConnectionId, Result<Wait, InboxError>);
 
 impl Dispatch {
-    /// Nothing runs yet. `shards` says which connections are this process's to deliver; `rows` are those that polls
+    /// Starts nothing yet. `shards` says which connections this process delivers for; `rows` are those that polls
     /// have just read.
     pub fn new(
         inbox: Arc<dyn Inbox>,
@@ -124,7 +124,7 @@ impl Dispatch {
         Self { shared, catalog, shards }
     }
 
-    /// Delivers until told to stop; then finishes what is under way and returns.
+    /// Delivers until `stop` is cancelled; then finishes what is under way and returns.
     pub async fn run(mut self, stop: CancellationToken) {
         let work = self.shared.inbox.work();
         let mut catalog_changes = self.catalog.changes();
@@ -166,7 +166,8 @@ impl Dispatch {
         }
     }
 
-    /// Every connection with waiting objects is asked about once more; those that are not due yet get a timer.
+    /// Looks at every connection with waiting objects: returns those with something due, and sets timers for the
+    /// others.
     async fn look(&self, turns: &mut Turns) -> Vec<ConnectionId> {
         let waiting = match self.shared.inbox.waiting().await {
             Ok(waiting) => waiting,
@@ -188,7 +189,7 @@ impl Dispatch {
         due
     }
 
-    /// Lanes without anything under way or due are forgotten: a connection without work costs nothing.
+    /// Drops lanes with nothing under way or due: a connection without work costs nothing.
     fn drop_idle(&self, turns: &mut Turns) {
         let idle: Vec<ConnectionId> = turns
             .lanes
@@ -201,7 +202,7 @@ impl Dispatch {
         }
     }
 
-    /// Shards have come or gone. What is under way for one that has gone is finished; nothing new is begun.
+    /// Handles shards gained or lost. Deliveries for a lost shard are finished; no new ones begin.
     async fn shards_changed(&mut self, turns: &mut Turns) -> Vec<ConnectionId> {
         let held = self.shards.borrow_and_update().clone();
         let lost: Vec<ConnectionId> =
@@ -216,7 +217,7 @@ impl Dispatch {
         self.look(turns).await
     }
 
-    /// Connections have been made, changed or ended: their lanes begin anew, and whatever waits may be deliverable now.
+    /// Handles connections made, changed or ended: their lanes start afresh, and what waits may now be deliverable.
     fn catalog_changed(&self, turns: &mut Turns) -> Vec<ConnectionId> {
         let is_current = |id: &ConnectionId, lane: &Arc<Lane>| {
             self.catalog.get(*id).is_some_and(|connection| Arc::ptr_eq(&connection, lane.connection()))
@@ -247,7 +248,7 @@ impl Dispatch {
     }
 }
 
-/// A turn has ended: when is the next? Those told of work meanwhile have theirs at once.
+/// Handles the end of a turn. Connections with new work announced meanwhile get another one at once.
 fn turn_ended(turns: &mut Turns, (id, wait): Ended) -> Vec<ConnectionId> {
     turns.running.remove(&id);
     let told = turns.again.remove(&id);
@@ -255,7 +256,7 @@ fn turn_ended(turns: &mut Turns, (id, wait): Ended) -> Vec<ConnectionId> {
     match wait {
         Ok(Wait::Until(at)) => turns.set_timer(id, at.into()),
         Ok(Wait::For(span)) => turns.set_timer(id, now + span),
-        // A delivery's end gives the next turn.
+        // The end of a delivery brings the next turn.
         Ok(Wait::Moved | Wait::Idle) => {}
         Err(error) => {
             tracing::error!(connection = %id, %error, "connection {id}: delivery pauses: {error}");
@@ -266,7 +267,7 @@ fn turn_ended(turns: &mut Turns, (id, wait): Ended) -> Vec<ConnectionId> {
     if told { vec![id] } else { Vec::new() }
 }
 
-/// Ends the whole dispatch with a turn that panicked: whatever it had under way would never be touched again.
+/// Ends the whole dispatch with a turn that panicked: its deliveries would otherwise never be finished.
 fn resume(error: tokio::task::JoinError) -> ! {
     std::panic::resume_unwind(error.into_panic())
 }

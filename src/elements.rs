@@ -1,5 +1,4 @@
-//! The Cloud Elements API without its routes: what requests, configurations and answers mean. Pure; nothing here calls
-//! anybody.
+//! The Cloud Elements API without its routes: what requests, configurations and answers mean. Pure; makes no calls.
 
 pub mod authorization;
 pub mod catalog;

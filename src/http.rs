@@ -1,4 +1,5 @@
-//! One way to call out: bounded in time and size, no redirects, and every failure named without the URL or the body.
+//! The clients for outgoing calls: limited in time and size, without redirects; failures are classified without URL
+//! or body.
 
 mod failure;
 mod guard;
@@ -19,20 +20,20 @@ pub use failure::{CallError, Failure, UnknownFailure};
 pub use guard::{AddressPolicy, LookupError, PrivateAddress};
 pub use timely::{Begun, TimelyBody, TooLate};
 
-/// What the relay calls itself.
+/// The `User-Agent` of every call.
 pub const USER_AGENT: &str = concat!("onetribe-relay/", env!("CARGO_PKG_VERSION"));
 
-/// A name that is slow to resolve or a host that swallows packets should not use up a whole call's time.
+/// Shorter than a whole call, so that slow DNS or a host that drops packets does not use up its time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Shorter than common server keep-alives, so that a call seldom meets a connection that was just closed.
+/// Shorter than common server keep-alives, so that a call seldom uses a connection that was just closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A far side's `Retry-After` counts up to this.
+/// A `Retry-After` beyond this is cut to it.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The clients that all connections share: one for addresses that the operator has set, one for URLs that came through
-/// an API or a page. Neither follows redirects nor uses a proxy; each call has a timeout of its own.
+/// The clients that all connections share: one for addresses that the operator has set, one for URLs that came
+/// through an API or a page. Neither follows redirects nor uses a proxy; each call has a timeout of its own.
 #[derive(Debug)]
 pub struct Http {
     operator: Client,
@@ -41,7 +42,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Clients that lead to what `policy` permits, where the URL is not the operator's own.
+    /// Builds the clients. `policy` applies to URLs that are not the operator's own.
     ///
     /// # Errors
     /// When the machine's TLS roots cannot be read.
@@ -49,21 +50,21 @@ impl Http {
         Ok(Self { operator: builder().build()?, guarded: OnceLock::new(), policy })
     }
 
-    /// Which addresses URLs may lead to that are not the operator's own.
+    /// The addresses that URLs may lead to, other than the operator's own.
     pub fn policy(&self) -> &AddressPolicy {
         &self.policy
     }
 
-    /// A call to an address that the operator has set, which takes at most `timeout`, body and all.
+    /// A call to an address that the operator has set; `timeout` covers the whole call, body included.
     pub fn operator(&self, method: Method, url: Url, timeout: Duration) -> RequestBuilder {
         self.operator.request(method, url).timeout(timeout)
     }
 
-    /// A call to a URL that came through an API or a page, likewise.
+    /// Like [`Self::operator`], for a URL that came through an API or a page.
     ///
     /// # Errors
-    /// [`Failure::PrivateAddress`] for a literal address that may not be called. A name that leads to one fails when the
-    /// call is made.
+    /// [`Failure::PrivateAddress`] for a literal address that may not be called. A name that resolves to one fails
+    /// when the call is made.
     pub fn guarded(&self, method: Method, url: Url, timeout: Duration) -> Result<RequestBuilder, CallError> {
         self.policy.check_literal(&url).map_err(|PrivateAddress| Failure::PrivateAddress)?;
         let client = match self.guarded.get() {
@@ -78,9 +79,9 @@ impl Http {
 }
 
 fn builder() -> ClientBuilder {
-    // Already installed is as good as installed now.
+    // Fails only if one is installed already, which is just as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Answers come as they are; one that is coded all the same is decoded (see `read_body`).
+    // Asks for answers without compression; a compressed one is decoded all the same (see `read_body`).
     let identity = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
     Client::builder()
         .user_agent(USER_AGENT)
@@ -104,7 +105,7 @@ impl From<&reqwest::Error> for CallError {
 }
 
 impl CallError {
-    /// From an answer whose status is no success.
+    /// The error for an answer with an unsuccessful status.
     pub fn of_status(response: &Response) -> Self {
         let status = response.status().as_u16();
         let failure = if is_html(response.headers()) { Failure::Html(status) } else { Failure::Status(status) };
@@ -112,13 +113,14 @@ impl CallError {
     }
 }
 
-/// Whether an answer says that it is a web page.
+/// Whether the headers say that an answer is a web page.
 pub fn is_html(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.trim_start().to_ascii_lowercase().starts_with("text/html")
 }
 
-/// Every cause of an error, from the outermost to the innermost. An `io::Error` hides what it wraps from `source`.
+/// Every cause of an error, from the outermost to the innermost. `io::Error` does not return what it wraps from
+/// `source`.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |inner| {
         let inner: &'a (dyn Error + 'static) = *inner;
@@ -143,12 +145,12 @@ fn transport_failure(error: &reqwest::Error) -> Failure {
     if error.is_connect() { Failure::Connect } else { Failure::Broken }
 }
 
-/// What the TLS library said, if it was the one to fail.
+/// The TLS library's error, if that is the cause.
 pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// What is wrong with a certificate, as far as the TLS library says it.
+/// What is wrong with a certificate, in the TLS library's terms.
 pub(crate) fn certificate_problem(error: &rustls::Error) -> &'static str {
     let rustls::Error::InvalidCertificate(problem) = error else {
         return "no secure connection could be agreed on";
@@ -160,11 +162,11 @@ pub(crate) fn certificate_problem(error: &rustls::Error) -> &'static str {
             "it was issued for another name"
         }
         CertificateError::Revoked => "it has been revoked",
-        // The latter when an authority of the same name has another key.
+        // The latter if an authority of the same name has another key.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "it was issued by nobody who is trusted (self-signed, or its chain is incomplete)"
         }
-        // The library has no name of its own for this one, which `openssl req -x509` makes.
+        // The library has no variant for this one, which `openssl req -x509` causes.
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "it is marked as an authority's (CA:TRUE), not as a server's"
         }
@@ -172,12 +174,12 @@ pub(crate) fn certificate_problem(error: &rustls::Error) -> &'static str {
     }
 }
 
-/// A header's whole number, if it is one.
+/// A header's value as a whole number, if it is one.
 pub fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// `Retry-After` in seconds or as a date, or BigCommerce's older `X-Retry-After`.
+/// Reads `Retry-After` in seconds or as a date, or BigCommerce's older `X-Retry-After`.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let date = || {
         let at = httpdate::parse_http_date(headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim()).ok()?;
@@ -188,10 +190,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     wait.map(|wait| wait.min(MAX_RETRY_AFTER))
 }
 
-/// Reads a body of at most `limit` bytes, decoded where it came coded, and exactly as it came otherwise.
+/// Reads a body of at most `limit` bytes: decoded if it came compressed, byte for byte otherwise.
 ///
 /// # Errors
-/// [`Failure::TooLarge`] beyond the limit; a failure of transport when the body does not come whole.
+/// [`Failure::TooLarge`] beyond the limit; a transport failure if the body is incomplete.
 pub async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, CallError> {
     let announced = response.content_length().unwrap_or(0);
     if announced > limit as u64 {
@@ -207,12 +209,13 @@ pub async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, Ca
     Ok(body.freeze())
 }
 
-/// What a body that should be JSON begins with: nothing but white space and a byte order mark may come before it.
+/// The beginning of a body that should be JSON, without leading white space or byte order mark.
 pub fn json_start(body: &[u8]) -> &[u8] {
     body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii_start()
 }
 
-/// Why a body under a success status is no JSON: a web page is the far side's trouble, anything else this answer's.
+/// The failure for a successful answer that is not JSON: a web page is the far side's fault, anything else this
+/// answer's.
 pub fn not_json(status: u16, body: &[u8]) -> Failure {
     if json_start(body).first() == Some(&b'<') { Failure::Html(status) } else { Failure::NotJson }
 }

@@ -1,9 +1,9 @@
 //! The inbox: one durable row per object, a receipt per event, leases on the objects under way, and the small tables
 //! that belong to a connection.
 //!
-//! Here are the trait and its types; `state` holds the rules of a row, `sqlite` and `postgres` carry them out. Nothing
-//! personal goes in: ids, times, states, digests, and sealed credentials. Every method takes the time as an argument,
-//! so that a test can say what time it is.
+//! This file has the trait and its types; `state` holds the rules for a row, `sqlite` and `postgres` carry them out.
+//! Nothing personal is stored: ids, times, states, digests, and sealed credentials. Methods take the time as an
+//! argument, so that tests can set it.
 
 mod backup;
 mod connections;
@@ -48,36 +48,37 @@ use crate::{
     object::{ConnectionId, Digest, Due, ObjectId, ResourceName},
 };
 
-/// A duplicate may be dropped if its object was fetched at least this long after the event's own second. Wide enough
-/// for the store's clock and ours to disagree.
+/// A duplicate may be dropped if its object was fetched at least this long after the event's own second: enough for
+/// the store's clock and ours to disagree.
 pub const WELL_AFTER: Duration = Duration::from_secs(60);
 
-/// Over how many shards connections are spread, by their store.
+/// How many shards connections are spread over, by their store.
 pub const SHARDS: u16 = 64;
 
-/// Which holder of a lock this is: another number than before means that another process may have held it in between.
+/// Identifies a holder of a lock: a different number than before means that another process may have held it in
+/// between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(pub(crate) i64);
 
-/// What a heartbeat returns.
+/// The result of a heartbeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// The shards that this process holds for the span it asked for, ascending.
+    /// The shards that this process now holds, ascending.
     pub shards: Vec<u16>,
     /// The revision of the newest change to any connection.
     pub revision: i64,
 }
 
-/// The inbox. All changes are durable when their future is done.
+/// The durable store of events, objects and connections. A change is durable once its future completes.
 #[async_trait]
 pub trait Inbox: KeyRequests + Send + Sync {
     // Events and objects.
 
-    /// Keeps an event. Done means synced to disk.
+    /// Stores an event. Returns once it is synced to disk.
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, InboxError>;
 
-    /// Makes objects wait to be looked at: fetched, and forwarded if they differ from what was forwarded last, or, with
-    /// `force`, in any case.
+    /// Makes objects due: to be fetched, and forwarded if they differ from what was forwarded last, or, with `force`,
+    /// in any case.
     async fn want(
         &self,
         connection: ConnectionId,
@@ -87,8 +88,8 @@ pub trait Inbox: KeyRequests + Send + Sync {
         now: Timestamp,
     ) -> Result<(), InboxError>;
 
-    /// Keeps which states of objects a list shows that nobody is to be told of: what is seen again unchanged is no
-    /// news. Objects that have work, or have failed, are left alone.
+    /// Stores the states of listed objects without reporting them, so that the same state seen again is not taken for
+    /// a change. Of objects that have a row, only delivered ones are changed.
     async fn remember(
         &self,
         connection: ConnectionId,
@@ -97,13 +98,13 @@ pub trait Inbox: KeyRequests + Send + Sync {
         now: Timestamp,
     ) -> Result<(), InboxError>;
 
-    /// Makes all objects of one settled state wait, forced. Returns how many.
+    /// Makes all objects in one settled state due, with `force`. Returns how many.
     async fn want_all(&self, connection: ConnectionId, state: ObjectState, now: Timestamp) -> Result<u64, InboxError>;
 
-    /// Objects that may be claimed now: those never tried first, then by how long they have been due.
+    /// Objects that may be claimed now: those never tried first, then those due longest.
     async fn due(&self, connection: ConnectionId, now: Timestamp, limit: u32) -> Result<Vec<Due>, InboxError>;
 
-    /// When the next object of the connection becomes due that is not due now.
+    /// When the connection's next object becomes due, of those that are not due yet.
     async fn next_due(&self, connection: ConnectionId, now: Timestamp) -> Result<Option<Timestamp>, InboxError>;
 
     /// Every connection with waiting objects, and when the first of them is (or was) due.
@@ -118,27 +119,27 @@ pub trait Inbox: KeyRequests + Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Claim>, InboxError>;
 
-    /// Ends a claim. False if it was no longer the owner's to end; nothing has changed then.
+    /// Ends a claim. False, and nothing has changed, if the claim was no longer its owner's.
     async fn settle(&self, settlement: Settlement) -> Result<bool, InboxError>;
 
-    /// An outage is over: what was deferred for it is due as it was before.
+    /// Ends an outage: objects deferred because of it are due as before. Returns how many.
     async fn recover(&self, connection: ConnectionId) -> Result<u64, InboxError>;
 
-    /// Makes due what waits for a deadline that was set in the future: the clock has been set back since. Returns how
-    /// many.
+    /// Makes due what waits for a deadline too far in the future, because the clock has been set back since. Returns
+    /// how many.
     async fn repair_deadlines(&self, now: Timestamp) -> Result<u64, InboxError>;
 
-    /// Frees the claims of processes that are gone, which only a process that serves its database alone may ask: all
-    /// claims but this process's own. Those whose forward had begun wait out their lease. Returns how many.
+    /// Frees the claims of processes that are gone: all claims but this process's own, so it is only for a process
+    /// that serves its database alone. Claims whose forward had begun keep their lease. Returns how many.
     async fn free_claims(&self, now: Timestamp) -> Result<u64, InboxError>;
 
-    /// Notes that the forwarding of these claims begins: they are not freed before their leases end.
+    /// Marks claims as being forwarded: they are not freed before their leases end.
     async fn begin_forward(&self, claims: Vec<Claim>) -> Result<(), InboxError>;
 
-    /// Rows by descending id.
+    /// Objects by descending id.
     async fn objects(&self, connection: ConnectionId, query: ObjectQuery) -> Result<Vec<ObjectRow>, InboxError>;
 
-    /// What is known of the snapshots last forwarded, for those of `ids` that have a row.
+    /// What was last forwarded of those of `ids` that have a row.
     async fn known(
         &self,
         connection: ConnectionId,
@@ -146,32 +147,32 @@ pub trait Inbox: KeyRequests + Send + Sync {
         ids: Vec<ObjectId>,
     ) -> Result<Vec<Known>, InboxError>;
 
-    /// A few numbers of one connection.
+    /// The counts and times of one connection.
     async fn summary(&self, connection: ConnectionId) -> Result<Summary, InboxError>;
 
-    /// The numbers of every connection that has waiting, failed or gone objects; the others have none.
+    /// The summaries of all connections with waiting, failed or gone objects.
     async fn summaries(&self) -> Result<HashMap<ConnectionId, Summary>, InboxError>;
 
-    /// Removes at most `limit` objects settled since before `before`, each with its receipts, and what is as old of
-    /// notifications. Returns how many objects.
+    /// Removes at most `limit` objects settled before `before`, with their receipts, and notifications as old.
+    /// Returns how many objects.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, InboxError>;
 
-    /// Notes how many objects of each connection wait now, for [`Inbox::history`], and drops hours older than
+    /// Records how many objects of each connection wait now, for [`Inbox::history`], and drops hours older than
     /// [`HISTORY`].
     async fn sample(&self, now: Timestamp) -> Result<(), InboxError>;
 
-    /// The hours from `since` on in which there was anything to note, the oldest first.
+    /// The hours from `since` on that have something recorded, the oldest first.
     async fn history(&self, connection: ConnectionId, since: Timestamp) -> Result<Vec<Hour>, InboxError>;
 
     // Connections.
 
-    /// Every connection changed after `revision`, by revision; all of them for 0.
+    /// Every connection changed after `revision`, by revision; all connections for 0.
     async fn connections(&self, revision: i64) -> Result<Vec<ConnectionRecord>, InboxError>;
 
-    /// Keeps a new connection; see [`NewConnection::known_revision`].
+    /// Stores a new connection; see [`NewConnection::known_revision`].
     async fn create_connection(&self, connection: NewConnection, now: Timestamp) -> Result<ConnectionId, InboxError>;
 
-    /// Changes a connection; see [`ConnectionUpdate::known_revision`]. False if there is none with this id.
+    /// Changes a connection; see [`ConnectionUpdate::known_revision`]. False if there is none with this number.
     async fn update_connection(&self, id: ConnectionId, update: ConnectionUpdate) -> Result<bool, InboxError>;
 
     // Feeds, hooks, outages, alerts.
@@ -182,37 +183,37 @@ pub trait Inbox: KeyRequests + Send + Sync {
     /// Every feed of the connection.
     async fn feeds(&self, connection: ConnectionId) -> Result<Vec<Feed>, InboxError>;
 
-    /// Keeps a feed; replaces the one of its name.
+    /// Stores a feed; replaces the one with its name.
     async fn save_feed(&self, connection: ConnectionId, feed: Feed) -> Result<(), InboxError>;
 
-    /// Forgets a feed.
+    /// Removes a feed.
     async fn remove_feed(&self, connection: ConnectionId, name: &str) -> Result<(), InboxError>;
 
-    /// The hooks that the relay has made or taken for its own.
+    /// The hooks that the relay has made or adopted.
     async fn hooks(&self, connection: ConnectionId) -> Result<Vec<HookRow>, InboxError>;
 
-    /// Keeps a hook; replaces the one of its topic.
+    /// Stores a hook; replaces the one for its topic.
     async fn save_hook(&self, connection: ConnectionId, hook: HookRow) -> Result<(), InboxError>;
 
-    /// Forgets a hook.
+    /// Removes a hook from the table.
     async fn remove_hook(&self, connection: ConnectionId, topic: &str) -> Result<(), InboxError>;
 
-    /// Which sides are down, as whoever delivers has noted it.
+    /// Which sides are down, as noted by the process that delivers.
     async fn outages(&self, connection: ConnectionId) -> Result<Vec<Outage>, InboxError>;
 
-    /// Notes that a side is down, or with `None` that it is not.
+    /// Stores that a side is down, or with `None` that it is not.
     async fn save_outage(&self, connection: ConnectionId, side: Side, outage: Option<Outage>)
     -> Result<(), InboxError>;
 
-    /// The conditions that have been alerted of and are not over, by their codes.
+    /// The conditions with an open alert, by their codes.
     async fn alerts(&self) -> Result<Vec<(ConnectionId, String)>, InboxError>;
 
-    /// Notes that a condition has been alerted of, or (`is_open` false) that its end has.
+    /// Stores that a condition's alert has been sent, or (`is_open` false) that its end has.
     async fn save_alert(&self, connection: ConnectionId, code: &str, is_open: bool) -> Result<(), InboxError>;
 
     // Notifications to Cloud Elements callbacks.
 
-    /// Keeps a notification; replaces the one of its id.
+    /// Stores a notification; replaces the one with its id.
     async fn save_notification(&self, notification: Notification) -> Result<(), InboxError>;
 
     /// One notification of a connection.
@@ -226,36 +227,37 @@ pub trait Inbox: KeyRequests + Send + Sync {
 
     // The process and its peers.
 
-    /// What tells this database from every other: random bytes, the same for all processes that share it.
+    /// Identifies this database: random bytes, the same for all processes that share it.
     async fn identity(&self) -> Result<Vec<u8>, InboxError>;
 
-    /// Proves that the database can be written.
+    /// Checks that the database can be written.
     async fn probe(&self, now: Timestamp) -> Result<(), InboxError>;
 
-    /// Which connections may have got work.
+    /// Signals which connections may have new work.
     fn work(&self) -> WorkSignal;
 
-    /// Holds (or takes) this process's even share of the shards for `span`, in one statement, and tells the newest
+    /// Keeps or takes this process's even share of the shards for `span`, in one statement, and returns the newest
     /// revision. A process that serves its database alone holds all of them.
     async fn heartbeat(&self, span: Duration) -> Result<Heartbeat, InboxError>;
 
-    /// Gives all shards back: others take them at once.
+    /// Gives all shards back: other processes can take them at once.
     async fn release_shards(&self) -> Result<(), InboxError>;
 
-    /// Whether another process holds shards now, that is, serves this database. Takes nothing.
+    /// Whether another process holds shards now, that is, serves this database. Takes no shard.
     async fn is_served(&self) -> Result<bool, InboxError>;
 
-    /// Takes the lock on changing a connection's hooks, or keeps it, for `span` from the beginning of this call. `None`
-    /// while another process has it. The epoch stays the same for as long as no other has had it in between.
+    /// Takes or keeps the lock on changing a connection's hooks, for `span` from the beginning of this call. `None`
+    /// while another process has it. The epoch stays the same as long as no other process has had the lock in
+    /// between.
     async fn lock_hooks(&self, connection: ConnectionId, span: Duration) -> Result<Option<Epoch>, InboxError>;
 
-    /// Gives the lock back, if it is this process's.
+    /// Releases the lock, if this process has it.
     async fn unlock_hooks(&self, connection: ConnectionId) -> Result<(), InboxError>;
 
-    /// Returns, with the reason, once this database must not be used any more: a newer relay has altered the tables, or
-    /// the file is no longer the one that was opened. Nothing is kept any more by then.
+    /// Completes, with the reason, once this database must not be used any more: a newer relay has altered the
+    /// tables, or the file is no longer the one that was opened. Nothing is stored from then on.
     async fn superseded(&self) -> InboxError;
 
-    /// Finishes what was handed in, then closes.
+    /// Completes the writes already handed in, then closes.
     async fn close(&self);
 }

@@ -1,7 +1,8 @@
-//! Which shards of connections this process works at, of all that share its database: kept by a heartbeat.
+//! Which shards of connections this process works on, of all processes that share its database. Kept up by a heartbeat.
 //!
-//! That an object is never under way twice rests on claims alone, which also refuse whoever has lost a shard without
-//! knowing it yet; that hooks are not made twice, on the registrar's locks. Shards keep calls within one quota.
+//! Safety does not depend on shards: claims alone ensure that an object is never under way twice, and refuse a
+//! process that has lost a shard without knowing it yet; the registrar's locks ensure that hooks are not made twice.
+//! Shards keep calls within one quota.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::inbox::{Heartbeat, Inbox};
 
-/// Between heartbeats.
+/// The time between heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
-/// How long shards outlast the last heartbeat: those of a process that dies are taken over within this and one beat.
+/// How long shards stay held after the last heartbeat: those of a process that dies are taken over within this and
+/// one beat.
 const SPAN: Duration = Duration::from_secs(5);
 
 /// The shards that this process holds now.
@@ -20,12 +22,12 @@ const SPAN: Duration = Duration::from_secs(5);
 pub struct HeldShards(Arc<[u16]>);
 
 impl HeldShards {
-    /// Whether a shard is among them.
+    /// Whether a shard is held.
     pub fn holds(&self, shard: u16) -> bool {
         self.0.binary_search(&shard).is_ok()
     }
 
-    /// How many there are.
+    /// How many shards are held.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -39,12 +41,12 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// Nothing is asked for yet.
+    /// Sends no heartbeat yet.
     pub fn new(inbox: Arc<dyn Inbox>) -> Self {
         Self { inbox, held: watch::Sender::default(), revision: watch::Sender::default() }
     }
 
-    /// The shards that are held, as they come and go.
+    /// The shards held, updated as they come and go.
     pub fn shards(&self) -> watch::Receiver<HeldShards> {
         self.held.subscribe()
     }
@@ -54,7 +56,8 @@ impl Leader {
         self.revision.subscribe()
     }
 
-    /// Beats until told to stop, then gives the shards back once `finished` says that their work has ended.
+    /// Sends heartbeats until `finished` is cancelled, then gives the shards back. Once `stop` is cancelled, no more
+    /// shards are taken up.
     pub async fn run(self, stop: CancellationToken, finished: CancellationToken) {
         let mut until = Instant::now();
         while !finished.is_cancelled() {
@@ -62,7 +65,7 @@ impl Leader {
             match tokio::time::timeout(BEAT, self.inbox.heartbeat(SPAN)).await {
                 Ok(Ok(Heartbeat { shards, revision })) => {
                     until = asked + SPAN;
-                    // What was held while this process stood still may be another process's by now.
+                    // If this process was suspended for too long, another one may hold these shards by now.
                     if Instant::now() < until && !stop.is_cancelled() {
                         self.hold(HeldShards(shards.into()));
                     }

@@ -1,5 +1,5 @@
-//! onetribe-relay: takes the order webhooks of online stores, keeps them, fetches each order and forwards it, byte for
-//! byte, to the merchant's destination.
+//! onetribe-relay: accepts the order webhooks of online stores, stores the events, fetches each order and forwards
+//! it, byte for byte, to the merchant's destination.
 
 pub mod app;
 pub mod breaker;

@@ -1,4 +1,4 @@
-//! The numbers, in the Prometheus text format: names with units, labels from closed sets, nothing of any order.
+//! Metrics in the Prometheus text format: names with units, labels from closed sets, no data of any order.
 //! `docs/metrics.md` describes each.
 
 use std::time::Duration;
@@ -10,24 +10,24 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// What became of one webhook.
+/// How a webhook was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookResult {
-    /// Kept, first time.
+    /// Stored; not seen before.
     Accepted,
-    /// Kept, seen before, looked at again.
+    /// Stored; seen before, and its order is fetched again.
     PossibleDuplicate,
-    /// Seen before, nothing to do.
+    /// Seen before; nothing to do.
     Duplicate,
-    /// Not about orders.
+    /// Not about anything that is relayed.
     Ignored,
-    /// An order scope in no known shape.
+    /// About orders, in an unknown format.
     Unreadable,
     /// Not genuine (401).
     Unauthentic,
     /// Malformed (400).
     Malformed,
-    /// Another store's; dropped.
+    /// Of another store; dropped.
     ForeignStore,
     /// Too large (413) or too slow (408).
     TooLarge,
@@ -52,7 +52,7 @@ impl WebhookResult {
         Self::Disconnected,
     ];
 
-    /// The label in metrics.
+    /// The value of the label `result`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -92,11 +92,11 @@ struct StatusLabel {
     status: String,
 }
 
-/// How an order can be settled, as `dispatch` names it.
+/// The outcomes of an order, as `dispatch` names them.
 const OUTCOMES: [&str; 9] =
     ["delivered", "unchanged", "skipped", "refused", "missing", "deferred", "released", "failed", "gone"];
 
-/// Everything that is counted.
+/// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -108,7 +108,7 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
 }
 
-/// What every name begins with.
+/// The prefix of every name.
 pub const PREFIX: &str = "onetribe_relay";
 
 impl Default for Metrics {
@@ -143,7 +143,7 @@ impl Default for Metrics {
             "Calls to stores, by kind of store, operation and status",
             metrics.calls.clone(),
         );
-        // Counters that begin at nought have a rate from their first event on.
+        // Counters that start at zero have a rate from their first event on.
         for result in WebhookResult::ALL {
             drop(metrics.webhooks.get_or_create(&ResultLabel { result: result.label() }));
         }
@@ -155,7 +155,7 @@ impl Default for Metrics {
     }
 }
 
-/// The label of a call to the destination that was a success, whatever 2xx it was.
+/// The label of a successful call to the destination, whichever 2xx it was.
 const TAKEN: &str = "2xx";
 
 /// `200`, or the failure's code.
@@ -167,25 +167,25 @@ fn status_label(outcome: Result<u16, Failure>) -> String {
 }
 
 impl Metrics {
-    /// A webhook was answered.
+    /// Counts an answered webhook.
     pub fn webhook(&self, result: WebhookResult, took: Duration) {
         self.webhooks.get_or_create(&ResultLabel { result: result.label() }).inc();
         self.acknowledgement.observe(took.as_secs_f64());
     }
 
-    /// A call to a store ended.
+    /// Counts a call to a store.
     pub fn store_call(&self, kind: &'static str, operation: &'static str, outcome: Result<u16, Failure>) {
         let labels = CallLabels { kind, operation, status: status_label(outcome) };
         self.calls.get_or_create(&labels).inc();
     }
 
-    /// A call to the destination ended.
+    /// Counts a call to the destination.
     pub fn forwarded(&self, failure: Option<Failure>) {
         let status = failure.map_or_else(|| TAKEN.to_owned(), |failure| status_label(Err(failure)));
         self.forwards.get_or_create(&StatusLabel { status }).inc();
     }
 
-    /// An order was settled. `lag` for one that arrived.
+    /// Counts a settled order. `lag` is given for one that arrived.
     pub fn settled(&self, outcome: &'static str, lag: Option<Duration>) {
         self.deliveries.get_or_create(&OutcomeLabel { outcome }).inc();
         if let Some(lag) = lag {
@@ -193,7 +193,7 @@ impl Metrics {
         }
     }
 
-    /// What has been counted, in the OpenMetrics text format, without the mark of its end.
+    /// Appends all metrics in the OpenMetrics text format, without the `# EOF` at its end.
     pub fn encode(&self, text: &mut String) {
         encode_registry(text, &self.registry).expect("a String takes whatever is written to it");
     }

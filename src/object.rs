@@ -1,4 +1,4 @@
-//! What the relay moves: objects of a connection's resources, their ids, states and digests. Pure.
+//! What the relay moves: objects, with their ids, kinds of change and digests. Pure.
 
 use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc};
 
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timestamp;
 
-/// Which connection (one source and its destination) something belongs to. Positive, never used twice.
+/// The number of a connection (one source and its destination). Positive, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConnectionId(pub i64);
@@ -43,13 +43,13 @@ impl ResourceName {
         ORDERS.clone()
     }
 
-    /// From one to 128 printable characters.
+    /// `None` unless the text has 1 to 128 printable characters.
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= 128 && !text.chars().any(char::is_control);
         fits.then(|| Self(text.into()))
     }
 
-    /// The name itself.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -64,28 +64,28 @@ impl fmt::Display for ResourceName {
 /// An object's id within its resource: a positive number up to 2⁶³−1 in its usual spelling, or any other text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ObjectId {
-    /// A number.
+    /// A positive number.
     Number(i64),
-    /// Anything else.
+    /// Any other text.
     Text(Arc<str>),
 }
 
-/// Said of a text that cannot be an id.
+/// The text cannot be an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is a positive whole number")]
 pub struct NotAnId;
 
-/// Longest id that is kept.
+/// Longest id, in bytes.
 const MAX_ID: usize = 255;
 
 impl ObjectId {
-    /// `None` unless positive.
+    /// The id with this number; `None` unless it is positive.
     pub fn from_number(id: i64) -> Option<Self> {
         (id > 0).then_some(Self::Number(id))
     }
 
-    /// A text; one that is a positive number in its usual spelling is that number. `None` for an empty, overlong or
-    /// unprintable one.
+    /// The id with this text; a positive number in its usual spelling becomes a number. `None` if the text is empty,
+    /// too long or unprintable.
     pub fn from_text(text: &str) -> Option<Self> {
         let canonical = !text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if canonical && let Ok(number) = text.parse() {
@@ -95,7 +95,7 @@ impl ObjectId {
         fits.then(|| Self::Text(text.into()))
     }
 
-    /// From a JSON number or text.
+    /// The id in a JSON number or string.
     pub fn from_json(value: &serde_json::Value) -> Option<Self> {
         match value {
             serde_json::Value::Number(number) => match number.as_i64() {
@@ -107,7 +107,7 @@ impl ObjectId {
         }
     }
 
-    /// The number, if it is one.
+    /// The number, if the id is one.
     pub fn number(&self) -> Option<i64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -115,12 +115,12 @@ impl ObjectId {
         }
     }
 
-    /// A text that sorts as ids do (numbers by value, then texts), byte by byte: `c218` is 218, `~abc` is `abc`.
+    /// A text that sorts byte by byte as ids do (numbers by value, then texts): `c218` is 218, `~abc` is `abc`.
     pub fn sort_key(&self) -> String {
         match self {
             Self::Number(number) => {
                 let digits = number.to_string();
-                // From 'a' for one digit to 's' for nineteen.
+                // From `a` for one digit to `s` for nineteen.
                 let length = b'a' + u8::try_from(digits.len()).unwrap_or(1) - 1;
                 format!("{}{digits}", char::from(length))
             }
@@ -128,7 +128,7 @@ impl ObjectId {
         }
     }
 
-    /// Reads [`ObjectId::sort_key`] back.
+    /// The id with this [`ObjectId::sort_key`].
     pub fn from_sort_key(key: &str) -> Option<Self> {
         match key.strip_prefix('~') {
             Some(text) => Some(Self::Text(text.into())),
@@ -187,32 +187,32 @@ impl<'de> Deserialize<'de> for ObjectId {
     }
 }
 
-/// One object of one connection.
+/// Identifies an object across all connections.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
-    /// Whose it is.
+    /// The connection it belongs to.
     pub connection: ConnectionId,
-    /// Of which resource.
+    /// Its resource.
     pub resource: ResourceName,
-    /// Which one.
+    /// Its id at the store.
     pub id: ObjectId,
 }
 
-/// What kind of change an event announces, and what kind of change waits.
+/// The kind of change that an event announces, or that waits to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChangeKind {
-    /// It was changed, or the kind of change is unknown.
+    /// The object was changed, or the kind of change is unknown.
     Updated,
-    /// It is new.
+    /// The object is new.
     Created,
-    /// It is gone, or put away.
+    /// The object was deleted or archived.
     Deleted,
 }
 
 impl ChangeKind {
-    /// What waits after one more change: created + updated = created; anything + deleted = deleted; a deleted object
-    /// that is told of again is back.
+    /// What waits after one more change: created + updated = created; anything + deleted = deleted; an event after a
+    /// deletion means that the object is back.
     pub fn merged(self, next: Self) -> Self {
         match (self, next) {
             (Self::Created, Self::Updated) => Self::Created,
@@ -220,7 +220,7 @@ impl ChangeKind {
         }
     }
 
-    /// As the database keeps it.
+    /// The number that the database stores.
     pub fn code(self) -> i16 {
         match self {
             Self::Updated => 0,
@@ -229,7 +229,7 @@ impl ChangeKind {
         }
     }
 
-    /// Reads [`ChangeKind::code`] back; what is unknown is an update.
+    /// The kind with this number; an unknown number is an update.
     pub fn from_code(code: i16) -> Self {
         match code {
             1 => Self::Created,
@@ -239,12 +239,12 @@ impl ChangeKind {
     }
 }
 
-/// Tells one snapshot of an object from another, whatever white space lies between its JSON's tokens.
+/// A digest that distinguishes the snapshots of an object, whatever the white space between JSON tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
-    /// Of an object's bytes. A list and a single answer may space the same object differently.
+    /// The digest of an object's bytes. A list and a single answer may space the same object differently.
     pub fn of(body: &[u8]) -> Self {
         let mut hasher = Sha256::new();
         let (mut in_text, mut escaped, mut from) = (false, false, 0);
@@ -266,14 +266,14 @@ impl Digest {
         Self(digest)
     }
 
-    /// The key under which the destination may recognise the same snapshot of the same object sent again. `store` is
-    /// the store's own name (a BigCommerce hash, a shop's address).
+    /// The key by which the destination can recognise a repeated snapshot of an object. `store` is the store's own
+    /// name (a BigCommerce hash, a shop's address).
     pub fn idempotency_key(self, store: &str, id: &ObjectId) -> String {
         format!("{store}-{id}-{}", URL_SAFE_NO_PAD.encode(self.0))
     }
 }
 
-/// One object as the store sent it.
+/// One object, byte for byte as the store sent it.
 #[derive(Clone)]
 pub struct Snapshot {
     /// Its id, read from the bytes.
@@ -284,9 +284,9 @@ pub struct Snapshot {
     pub created: Option<Timestamp>,
     /// When the store last changed it, if it says so.
     pub modified: Option<Timestamp>,
-    /// Whether the row says that the object is deleted or put away.
+    /// Whether the row says that the object was deleted or archived.
     pub is_deleted: bool,
-    /// The bytes as they came. They hold personal data: never logged, never stored.
+    /// The bytes as they came. They contain personal data: never logged, never stored.
     pub body: Bytes,
 }
 
@@ -299,15 +299,15 @@ impl fmt::Debug for Snapshot {
 /// An object that may be claimed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// Of which resource.
+    /// Its resource.
     pub resource: ResourceName,
-    /// Which one.
+    /// Its id at the store.
     pub id: ObjectId,
-    /// Since when it is due.
+    /// Since when it has been due.
     pub at: Timestamp,
-    /// Whether it has failed before, for whatever reason: it goes after those never tried.
+    /// Whether it has failed before, for whatever reason: objects never tried go first.
     pub has_failed: bool,
-    /// What kind of change waits.
+    /// The kind of change that waits.
     pub change: ChangeKind,
 }
 

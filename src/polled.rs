@@ -1,5 +1,5 @@
-//! Rows that polls have just read, until they are notified: a notification that follows at once costs no call. In
-//! memory only, bounded; a row that is not here is fetched.
+//! Rows that polls have just read, kept until they are notified: a notification that follows at once then costs no
+//! call. In memory only, and limited; a row that is not here is fetched.
 
 use std::{
     collections::HashMap,
@@ -11,21 +11,21 @@ use parking_lot::Mutex;
 
 use crate::{clock::Timestamp, object::ObjectKey};
 
-/// What all rows together may take.
+/// Memory for all rows together, in bytes.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// Rows that have not been asked for by then make room for others.
+/// Rows older than this are dropped when others need the room.
 const STALE: Duration = Duration::from_secs(300);
 
 /// A row, and when it was read.
 #[derive(Debug, Clone)]
 pub struct PolledRow {
-    /// The row as the store sent it. Personal data.
+    /// The row as the store sent it; contains personal data.
     pub row: Bytes,
-    /// When its call began.
+    /// When the call that read it began.
     pub read_at: Timestamp,
 }
 
-/// Rows by object, the latest of each.
+/// The latest row of each object.
 #[derive(Debug, Default)]
 pub struct PolledRows(Mutex<Rows>);
 
@@ -44,7 +44,7 @@ impl Rows {
 }
 
 impl PolledRows {
-    /// Keeps a row, if there is room; an older state of the object goes in any case.
+    /// Keeps a row, if there is room; an older row of the object is dropped in any case.
     pub fn put(&self, key: ObjectKey, row: &[u8], read_at: Timestamp) {
         let now = Instant::now();
         let mut rows = self.0.lock();
@@ -59,17 +59,17 @@ impl PolledRows {
         }
         if rows.bytes + row.len() <= MOST_BYTES {
             rows.bytes += row.len();
-            // A copy: the row would keep the whole page that it was read in.
+            // Copied: a slice would keep the whole page in memory.
             rows.rows.insert(key, (PolledRow { row: Bytes::copy_from_slice(row), read_at }, now));
         }
     }
 
-    /// Whether a row is here.
+    /// Whether the object's row is kept.
     pub fn has(&self, key: &ObjectKey) -> bool {
         self.0.lock().rows.contains_key(key)
     }
 
-    /// Takes a row out.
+    /// Removes and returns the object's row.
     pub fn take(&self, key: &ObjectKey) -> Option<PolledRow> {
         self.0.lock().remove(key)
     }

@@ -1,8 +1,8 @@
-//! Reconciliation: polls a store's orders for what changed, and hands on what webhooks did not bring.
+//! Reconciliation: polls a store's lists for changes, and hands on what no webhook brought.
 //!
-//! `poll` walks the list; `standing` says how each state of an order stands in the inbox; `orders` and `backfill` are
-//! the two walks there are: what changed lately, and a span of the past; `requested` is such a span that a merchant has
-//! asked for. `resource` polls any list of a Cloud Elements instance.
+//! `poll` walks a list of orders; `standing` compares each order with the inbox; `orders` and `backfill` are the two
+//! kinds of walk: recent changes, and a span of the past; `requested` is a backfill that a merchant has asked for.
+//! `resource` polls any list of a Cloud Elements instance.
 
 pub mod backfill;
 mod orders;

@@ -1,8 +1,8 @@
-//! The relay's own hooks: made, looked after, never a second one for a topic, and no others touched.
+//! The relay's own hooks: creates and repairs them, keeps one per topic, and touches no others.
 //!
-//! A hook is the relay's if it points here, or if the relay made it (its number is kept in the inbox). Here is what is
-//! asked of hooks; `change` does what is to be done, `lock` keeps all who do so from doing it at once, `report` says
-//! how they stand.
+//! A hook is the relay's if it points here, or if the relay made it (its id is stored in the inbox). This file has
+//! the operations; `change` makes the changes, `lock` ensures that only one process makes them at a time, `report`
+//! describes the state.
 
 mod change;
 mod error;
@@ -34,12 +34,12 @@ use crate::{
 use lock::{HookLock, Unsettled};
 pub use report::{Done, HookReport};
 
-/// Why hooks could not be looked after the last time.
+/// Why hooks could not be checked or changed the last time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HookTrouble {
-    /// Since when.
+    /// Since when that has failed.
     pub since: Instant,
-    /// What was seen; a 429 is the quota.
+    /// The last failure; a 429 stands for the quota.
     pub failure: Failure,
 }
 
@@ -47,21 +47,21 @@ pub struct HookTrouble {
 #[derive(Default)]
 struct Care {
     health: Mutex<Health<HookTrouble>>,
-    /// Hooks that carry the relay's present secret, since this process has put it there: some stores do not show it.
+    /// Hooks that carry the relay's current secret because this process wrote it: some stores do not show it.
     written: Mutex<HashSet<i64>>,
-    /// Hooks that have shown a secret: this store shows it, and one that shows none any more has lost it.
+    /// Hooks that have shown a secret: this store does show it, so a hook that no longer shows one has lost it.
     shown: Mutex<HashSet<i64>>,
     unsettled: Unsettled,
 }
 
-/// Looks after the hooks of all connections.
+/// Creates, checks and repairs the hooks of all connections.
 pub struct Registrar {
     inbox: Arc<dyn Inbox>,
     builder: Arc<ConnectionBuilder>,
     care: Mutex<HashMap<ConnectionId, Arc<Care>>>,
 }
 
-/// One connection's hooks, as they are to be.
+/// The hooks that a connection should have.
 struct Wish<'a> {
     connection: &'a Connection,
     link: &'a Link,
@@ -71,7 +71,7 @@ struct Wish<'a> {
 }
 
 impl Registrar {
-    /// Makes no call yet.
+    /// Makes no call.
     pub fn new(inbox: Arc<dyn Inbox>, builder: Arc<ConnectionBuilder>) -> Self {
         Self { inbox, builder, care: Mutex::default() }
     }
@@ -80,12 +80,12 @@ impl Registrar {
         self.care.lock().entry(id).or_default().clone()
     }
 
-    /// Whether a connection's hooks can be looked after, or since when they cannot, and why.
+    /// Whether a connection's hooks can be checked and changed, or since when not, and why.
     pub fn health(&self, id: ConnectionId) -> Health<HookTrouble> {
         self.care.lock().get(&id).map(|care| *care.health.lock()).unwrap_or_default()
     }
 
-    /// Forgets what was seen of a connection's hooks: another process may see more of them from now on.
+    /// Forgets what was seen of a connection's hooks, once another process may know more of them.
     pub fn forget(&self, id: ConnectionId) {
         self.care.lock().remove(&id);
     }
@@ -100,11 +100,11 @@ impl Registrar {
         Ok(Wish { connection, link, hooks, tokens: self.builder.own_tokens(connection), kept })
     }
 
-    /// Whether the store has put the relay's domain on its blocklist, and for how many seconds more. WooCommerce has
-    /// none.
+    /// Whether the relay's domain is on the store's blocklist, and for how many seconds more. WooCommerce has no
+    /// blocklist.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn blocked(&self, connection: &Connection) -> Result<Option<i64>, CallError> {
         let host = self.builder.settings.public_url.as_ref().and_then(|url| url.host_str());
         let (Some(host), Some(link)) = (host, &connection.link) else { return Ok(None) };
@@ -120,10 +120,10 @@ impl Registrar {
         Ok(ours.map(|domain| domain.time_left.unwrap_or_default()))
     }
 
-    /// Compares the store's hooks with what they should be, and changes nothing there.
+    /// Compares the store's hooks with what they should be. Changes nothing at the store.
     ///
     /// # Errors
-    /// [`RegistrarError`]
+    /// [`RegistrarError`] if the hooks cannot be read.
     pub async fn inspect(&self, connection: &Connection) -> Result<Vec<HookReport>, RegistrarError> {
         let wish = self.wish(connection).await?;
         let care = self.care(connection.id);
@@ -140,11 +140,10 @@ impl Registrar {
         Ok(reports)
     }
 
-    /// Makes missing hooks, mends altered ones, keeps the rest, and removes the relay's own for topics no longer
-    /// wanted.
+    /// Creates missing hooks, repairs altered ones, and removes the relay's own for topics no longer wanted.
     ///
     /// # Errors
-    /// [`RegistrarError`]; what was done before it stays done.
+    /// [`RegistrarError`]; changes made before it stay.
     pub async fn ensure(&self, connection: &Connection) -> Result<Vec<(HookReport, Done)>, RegistrarError> {
         let care = self.care(connection.id);
         let done = async {
@@ -162,8 +161,7 @@ impl Registrar {
             }
             Err(RegistrarError::Quota) => Failure::Status(429),
             Err(RegistrarError::Call(error)) => error.failure,
-            // Somebody else sees to it; there is nothing to see to; or it is the inbox that is in trouble, not the
-            // hooks.
+            // Another process is changing them, there is nothing to change, or the inbox is at fault and not the hooks.
             Err(_) => return done,
         };
         let mut health = care.health.lock();
@@ -173,10 +171,10 @@ impl Registrar {
         done
     }
 
-    /// Removes every hook of the relay's. Returns how many.
+    /// Removes all of the relay's hooks. Returns how many.
     ///
     /// # Errors
-    /// [`RegistrarError`]; what was removed before it stays removed.
+    /// [`RegistrarError`]; hooks removed before it stay removed.
     pub async fn remove(&self, connection: &Connection) -> Result<usize, RegistrarError> {
         let wish = self.wish(connection).await?;
         let care = self.care(connection.id);
@@ -186,10 +184,10 @@ impl Registrar {
         removed
     }
 
-    /// All hooks that the credentials can see, and which of them are the relay's.
+    /// All hooks that the credentials can see, each with whether it is the relay's.
     ///
     /// # Errors
-    /// [`RegistrarError`]
+    /// [`RegistrarError`] if the hooks cannot be read.
     pub async fn list(&self, connection: &Connection) -> Result<Vec<(Hook, bool)>, RegistrarError> {
         let wish = self.wish(connection).await?;
         let hooks = wish.link.source.hooks(&wish.tokens).await?;
@@ -200,7 +198,7 @@ impl Registrar {
         Ok(hooks.into_iter().map(|hook| (ours.contains(&hook.id), hook)).map(|(ours, hook)| (hook, ours)).collect())
     }
 
-    /// Keeps how a hook stands, if that is news.
+    /// Stores the state of a hook, if it has changed.
     async fn keep(
         &self,
         id: ConnectionId,
@@ -215,8 +213,9 @@ impl Registrar {
 }
 
 impl Wish<'_> {
-    /// The relay's hooks for a topic, the one to keep first: of those that point here the lowest number, on which all
-    /// agree who find several, else the one it made. Any more are only those that carry its secret.
+    /// The relay's hooks for a topic, the one to keep first: of those that point here the one with the lowest id, so
+    /// that all processes choose the same; if none points here, the one that the relay made. The rest are those that
+    /// point here with the relay's secret.
     fn ours<'h>(&self, hooks: &'h [Hook], wanted: &WantedHook) -> Vec<&'h Hook> {
         let here = |hook: &&Hook| hook.topic == wanted.topic && hook.points_to(&wanted.destination);
         let Some(first) = hooks.iter().filter(here).min_by_key(|hook| hook.id) else {
@@ -238,12 +237,13 @@ impl Wish<'_> {
         hooks.iter().filter(|hook| !is_wanted(hook) && is_ours(hook)).collect()
     }
 
-    /// The number of the hook that the relay made, or took for its own, for a topic.
+    /// The id of the hook that the relay made, or adopted, for a topic.
     fn made_for(&self, topic: &str) -> Option<i64> {
         self.kept.iter().find(|row| row.topic == topic)?.hook_id
     }
 
-    /// How the relay's hooks for a topic stand. One that shows no secret is trusted if the secret was put there.
+    /// The state of the relay's hooks for a topic. A hook that shows no secret is trusted if the relay has written
+    /// the secret to it.
     fn report(&self, wanted: &WantedHook, ours: &[&Hook], care: &Care) -> HookReport {
         let has_secret = |hook: &Hook| match hook.token {
             HookToken::Right => {

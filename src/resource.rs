@@ -1,4 +1,4 @@
-//! One polled resource: where its rows come from, which field is the id, which are the dates; and a GET for its rows.
+//! A polled resource: where its rows come from, and which fields are the id and the dates; and a GET for its rows.
 //! Pure.
 //!
 //! Source: Cloud Elements, "Polling configuration" (`event.poller.configuration`).
@@ -11,59 +11,59 @@ use crate::object::{ObjectId, ResourceName};
 /// One resource of an instance's `event.poller.configuration`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolledResource {
-    /// The name under which it is told of.
+    /// The name that notifications give it.
     pub name: ResourceName,
-    /// The url template as it was given, macros and all.
+    /// The url template as it was given, macros included.
     pub url: String,
     /// The path of the id within a row, such as `id` or `user.id`.
     pub id_field: String,
-    /// The field that says when a row changed, if there is one.
+    /// The field with the time of the last change, if there is one.
     #[serde(default)]
     pub updated: Option<DateField>,
-    /// The field that says when a row was made.
+    /// The field with the time of creation, if there is one.
     #[serde(default)]
     pub created: Option<DateField>,
-    /// Whether rows that are not newer than the last poll are dropped.
+    /// Whether rows not newer than the last poll are dropped.
     pub filters_by_updated: bool,
     /// Whether rows that changed after the poll began are left for the next one.
     pub filters_by_current: bool,
-    /// How far apart both dates may lie for a row to count as new, in seconds.
+    /// How far apart both dates may be for a row to count as new, in seconds.
     pub created_tolerance: u32,
-    /// Rows a page, where it is given.
+    /// Rows per page, if a number was given.
     #[serde(default)]
     pub page_size: Option<u32>,
-    /// Taken off the last poll's time, in seconds.
+    /// Seconds to subtract from the time of the last poll.
     pub delay: u32,
 }
 
-/// A date within a row.
+/// A date field of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DateField {
-    /// Its path, such as `date_modified`.
+    /// The path of the field, such as `date_modified`.
     pub path: String,
-    /// A field that says the same in UTC and is read instead where a row has it: WooCommerce's dates are the shop's
-    /// local time, and `date_modified_gmt` stands beside `date_modified`. None where a zone was given.
+    /// A field with the same date in UTC, which is read instead where a row has it: WooCommerce's dates are in the
+    /// shop's local time, with `date_modified_gmt` beside `date_modified`. `None` where a zone was given.
     #[serde(default)]
     pub utc_path: Option<String>,
-    /// Java's date letters, or `milliseconds`.
+    /// The format: a pattern of Java's date letters, or `milliseconds`.
     pub format: String,
-    /// The zone of dates that carry none.
+    /// The zone of dates without one.
     pub zone: String,
 }
 
-/// Which of a store's interfaces is called.
+/// The API of a store that is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreApi {
     /// BigCommerce `/v2`.
     BigCommerceV2,
-    /// BigCommerce `/v3`: rows come within `{"data":…,"meta":…}`.
+    /// BigCommerce `/v3`: rows are wrapped in `{"data":…,"meta":…}`.
     BigCommerceV3,
     /// WooCommerce `/wc/v3`.
     WooCommerceV3,
 }
 
 impl StoreApi {
-    /// Most rows that a page may have (BigCommerce: 250; WooCommerce: 100).
+    /// Most rows per page (BigCommerce: 250; WooCommerce: 100).
     pub fn max_page_size(self) -> u32 {
         match self {
             Self::BigCommerceV2 | Self::BigCommerceV3 => 250,
@@ -71,7 +71,7 @@ impl StoreApi {
         }
     }
 
-    /// Whether rows come within an envelope.
+    /// Whether rows are wrapped in an envelope.
     pub fn is_enveloped(self) -> bool {
         self == Self::BigCommerceV3
     }
@@ -80,18 +80,17 @@ impl StoreApi {
 /// A GET to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreRequest {
-    /// Which interface.
+    /// The API that is called.
     pub api: StoreApi,
-    /// The path below the interface's root, without a leading slash: `orders/12/products`. Letters, digits and `_.~-`
-    /// only, or what has been escaped.
+    /// The path below the API's root, without a leading slash: `orders/12/products`. Only letters, digits and `_.~-`,
+    /// or escaped.
     pub path: String,
-    /// The query, not yet escaped.
+    /// The query parameters, not yet escaped.
     pub query: Vec<(String, String)>,
 }
 
 impl StoreRequest {
-    /// A GET of one object of a list, as far as it is one that the store knows by this id: BigCommerce's v3 customers
-    /// have no route of their own.
+    /// A GET of one object of the list, if the store has a route for it: BigCommerce's v3 customers have none.
     pub fn of_one(&self, id: &ObjectId) -> Self {
         let id = id.to_string();
         if self.api == StoreApi::BigCommerceV3 && self.path == "customers" {
@@ -101,7 +100,7 @@ impl StoreRequest {
         Self { path: format!("{}/{}", self.path, escaped.replace('+', "%20")), api: self.api, query: Vec::new() }
     }
 
-    /// The path with its escaped query, without the interface's root.
+    /// The path with its escaped query, relative to the API's root.
     pub fn path_and_query(&self) -> String {
         if self.query.is_empty() {
             return self.path.clone();

@@ -1,10 +1,10 @@
-//! Whose fault a failure is, and how long to wait. Pure: the clock and chance are arguments.
+//! Whose fault a failure is, and how long to wait. Pure: the clock and the random factor are arguments.
 
 use std::time::Duration;
 
 use crate::http::Failure;
 
-/// Who has to change before fetching again makes sense.
+/// Whose fault a failed fetch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchBlame {
     /// The store's API is down.
@@ -19,9 +19,9 @@ pub enum FetchBlame {
     Missing,
 }
 
-/// Reads a failed fetch. Codes: BigCommerce, "API status codes"; a 404 for an order comes too early or for a deleted
-/// one. A web page under any status is a gateway's, a firewall's or a maintenance page: it says nothing of the object,
-/// nor of the credentials.
+/// Whose fault a failed fetch is. Codes: BigCommerce, "API status codes"; a 404 for an order means that the call came
+/// too early or that the order is deleted. A web page under any status comes from a gateway, a firewall or
+/// maintenance: it says nothing about the object or the credentials.
 pub fn blame_fetch(failure: Failure) -> FetchBlame {
     match failure {
         Failure::Status(404 | 410) => FetchBlame::Missing,
@@ -35,16 +35,16 @@ pub fn blame_fetch(failure: Failure) -> FetchBlame {
     }
 }
 
-/// Who has to change before forwarding again makes sense.
+/// Whose fault a failed forward is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardBlame {
-    /// The destination takes no objects now.
+    /// The destination is taking no objects at the moment.
     Destination,
     /// This one object is refused.
     Object,
 }
 
-/// Reads a failed forward: only statuses that speak of the object's own content are the object's fault.
+/// Whose fault a failed forward is: the object's only for statuses that are about its own content.
 pub fn blame_forward(failure: Failure) -> ForwardBlame {
     match failure {
         Failure::Status(400 | 402 | 406 | 409 | 411..=418 | 422..=424 | 428 | 431 | 451) => ForwardBlame::Object,
@@ -52,45 +52,45 @@ pub fn blame_forward(failure: Failure) -> ForwardBlame {
     }
 }
 
-/// An exponential wait with jitter: between half of and the whole of `base · 2^(attempt−1)`, never above `cap`.
+/// An exponential wait with jitter: between half and the whole of `base · 2^(attempt−1)`, never above `cap`.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    /// The first wait, at most.
+    /// Upper limit of the first wait.
     pub base: Duration,
-    /// The longest wait.
+    /// Upper limit of every wait.
     pub cap: Duration,
 }
 
 impl Backoff {
-    /// The wait after the `attempt`-th failure (from 1). `chance` lies in [0, 1).
+    /// The wait after the `attempt`-th failure (from 1). `chance` is in [0, 1).
     pub fn wait(self, attempt: u32, chance: f64) -> Duration {
         let full = self.base.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1))).min(self.cap);
         full.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 }
 
-/// Between tries of one refused object.
+/// Between tries of an object that is refused.
 pub const REFUSED: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(3600) };
-/// Between looks for an object that the store does not know.
+/// Between fetches of an object that the store does not know.
 pub const MISSING: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(150) };
-/// How long the store is asked for an object that it does not know.
+/// How long an object that the store does not know is looked for.
 pub const MISSING_MAX_AGE: Duration = Duration::from_secs(600);
-/// Between tries of an object that fails alone where others succeed.
+/// Between tries of an object that fails while others succeed.
 pub const SUSPECT: Backoff = Backoff { base: Duration::from_secs(4), cap: Duration::from_secs(600) };
-/// Own failures before an object may be given up, however old its trouble is.
+/// How many failures of its own an object must have before it is given up, however long it has been in trouble.
 pub const MIN_TRIES: u32 = 3;
 
-/// What comes after a failure that is the object's own.
+/// What follows a failure that is the object's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try again after this wait.
+    /// It is tried again after this wait.
     Retry(Duration),
-    /// It has been tried long enough.
+    /// It has been tried for long enough.
     GiveUp,
 }
 
-/// The next try of one object that has been in trouble for `age` (as far as it could be tried), after its `attempt`-th
-/// failure (from 1). The last try falls on `max_age` itself.
+/// What follows the `attempt`-th failure (from 1) of an object that has been in trouble for `age`, counting only time
+/// in which it could be tried. The last try is made when `max_age` is reached.
 pub fn next_try(
     backoff: Backoff,
     attempt: u32,

@@ -1,4 +1,4 @@
-//! A text that is never shown: not in `Debug`, not in errors. It leaves through [`Secret::expose`] only, or sealed.
+//! A text that is never shown: not in `Debug`, not in errors. It is read through [`Secret::expose`] only, or sealed.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use sha2::Sha256;
 
 /// A credential, or a URL that holds one. Wiped from memory when dropped.
 ///
-/// It serialises as plain text, for what is then sealed (see `spec::keyring`). Nothing that leaves the relay may
-/// hold one.
+/// Serialises as plain text, to be sealed (see `spec::keyring`). No type that leaves the relay unsealed may contain
+/// one.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
@@ -64,7 +64,7 @@ pub fn same_secret(a: &str, b: &str) -> bool {
     let mac = |text: &str| {
         Hmac::<Sha256>::new_from_slice(b"compare").expect("HMAC takes keys of any length").chain_update(text)
     };
-    // Both sides are hashed under one key, so neither content nor length shows in the time taken.
+    // Both are hashed under one key, so the time taken reveals neither content nor length.
     let digest = mac(a).finalize().into_bytes();
     mac(b).verify_slice(&digest).is_ok()
 }

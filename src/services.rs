@@ -1,4 +1,4 @@
-//! What service and commands share: the database, the clients, the live connections.
+//! What the service and the commands share: the database, the clients, the live connections.
 
 use std::sync::Arc;
 
@@ -26,64 +26,64 @@ use crate::{
     storage::Storage,
 };
 
-/// Why the relay cannot do anything.
+/// Why the shared parts cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
     /// The database cannot be opened.
     #[error("DATABASE_URL: {0}")]
     Open(#[source] InboxError),
-    /// The database cannot be used.
+    /// The database cannot be read or written.
     #[error(transparent)]
     Inbox(#[from] InboxError),
-    /// Connections in the database cannot be taken up.
+    /// Connections in the database cannot be loaded.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The environment's own connection is one of the database's as well.
+    /// The environment's own connection is also in the database.
     #[error(
         "BIGCOMMERCE_STORE_HASH: connection {0} connects this store and this destination already, and every order would go \
          there twice: end it (`onetribe-relay connections remove {0}`), or leave the environment's four variables out"
     )]
     Doubled(ConnectionId),
-    /// TLS roots cannot be read.
+    /// The machine's TLS roots cannot be read.
     #[error("no calls can be made: {0}")]
     Client(#[from] reqwest::Error),
 }
 
-/// Everything that service and commands share.
+/// Everything that the service and the commands share.
 #[derive(Clone)]
 pub struct Services {
-    /// What holds for the whole process.
+    /// The settings of the process.
     pub settings: Arc<Settings>,
-    /// The clients for calls to far sides.
+    /// The HTTP clients for outgoing calls.
     pub http: Arc<Http>,
-    /// Where events are kept.
+    /// The durable store of events, objects and connections.
     pub inbox: Arc<dyn Inbox>,
-    /// The numbers.
+    /// The counters.
     pub metrics: Arc<Metrics>,
     /// The live connections.
     pub catalog: Arc<LiveCatalog>,
-    /// Makes connections of records.
+    /// Builds live connections from records.
     pub builder: Arc<ConnectionBuilder>,
-    /// Looks after hooks.
+    /// Creates, checks and repairs hooks.
     pub registrar: Arc<Registrar>,
-    /// Whether events can be kept.
+    /// Whether events can be stored.
     pub storage: Arc<Storage>,
     /// Makes, changes and ends connections.
     pub directory: Arc<Directory>,
-    /// How far this process has come with past orders that merchants asked for.
+    /// This process's progress with past orders that merchants asked for.
     pub past_orders: Arc<requested::Progress>,
 }
 
 impl Services {
-    /// Opens the database and takes up its connections. Calls no store and no destination. Only whoever `serves` makes
-    /// the rows of the environment agree with what it describes: a command started with other variables must not end
-    /// the connection that a relay serves.
+    /// Opens the database and loads its connections. Calls no store and no destination. Only with `serves` are the
+    /// rows of the environment brought in line with its variables: a command started with other variables must not
+    /// end the connection that a relay serves.
     ///
     /// # Errors
-    /// [`ServicesError`]
+    /// [`ServicesError`] if the database, the connections or the clients cannot be used.
     pub async fn open(config: Config, serves: bool) -> Result<Self, ServicesError> {
         let Config { settings, environment } = config;
-        // The machine's TLS roots are read meanwhile.
+        // The machine's TLS roots are read at the same time.
         let policy = AddressPolicy::new(settings.allowed_private_networks.clone());
         let http = tokio::task::spawn_blocking(move || Http::new(policy));
         let inbox = inbox::open(&settings.database).await.map_err(ServicesError::Open)?;
@@ -128,26 +128,26 @@ impl Services {
         Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, storage, directory, past_orders })
     }
 
-    /// The connection that a command or a route without an id stands for: the environment's own, or the only one there
-    /// is.
+    /// The connection to use when a command or a route names none: the environment's own, or the only one that has
+    /// not ended.
     ///
     /// # Errors
-    /// [`NoSoleConnection`]
+    /// [`NoSoleConnection`] if there is none, or more than one.
     pub fn sole_connection(&self) -> Result<Arc<Connection>, NoSoleConnection> {
         self.catalog.sole()
     }
 
-    /// What a request for a connection may name.
+    /// What a request for a connection may contain.
     pub fn request_rules(&self) -> RequestRules {
         RequestRules::of(&self.settings)
     }
 
-    /// One connection by its id.
+    /// The connection with this number.
     pub fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
         self.catalog.get(id)
     }
 
-    /// Whether the database is a file of this machine.
+    /// Whether the database is a local file.
     pub fn is_file(&self) -> bool {
         matches!(self.settings.database, Database::Sqlite(_))
     }

@@ -1,7 +1,7 @@
 //! Standard Webhooks signatures, and the relay's own tokens derived from the client secret. Pure.
 //!
-//! Scheme: <https://www.standardwebhooks.com>. BigCommerce's use of it: the key is the raw bytes of the API
-//! account's client secret (BigCommerce, "Webhooks overview", callback verification).
+//! Scheme: <https://www.standardwebhooks.com>. As BigCommerce uses it, the key is the raw bytes of the API account's
+//! client secret (BigCommerce, "Webhooks overview", callback verification).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,26 +14,26 @@ use crate::secret::Secret;
 /// How far ahead of the relay's clock a signed timestamp may be.
 pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
-/// No header is longer than this in what BigCommerce documents (values up to 8 KB).
+/// Longest header that is read; BigCommerce documents values up to 8 KB.
 const MAX_HEADER: usize = 8 * 1024;
-/// No sender lists more signatures than this: one for each secret that is being rotated.
+/// Most signatures that are read: senders list one for each secret that is being rotated.
 const MAX_SIGNATURES: usize = 16;
-/// 32 bytes in base64.
+/// The length of 32 bytes in base64.
 const ENCODED: usize = 44;
 
-/// What is wrong with a signature.
+/// Why a signature is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// `webhook-signature` is there, `webhook-id` or `webhook-timestamp` is not (or not readable).
+    /// `webhook-signature` is present, but `webhook-id` or `webhook-timestamp` is missing or unreadable.
     #[error("webhook-id or webhook-timestamp is missing or malformed")]
     Malformed,
-    /// The timestamp lies outside the tolerance.
+    /// The timestamp is older than the tolerance.
     #[error("the webhook-timestamp is too old")]
     TooOld,
-    /// The timestamp lies more than five minutes ahead.
+    /// The timestamp is more than five minutes ahead.
     #[error("the webhook-timestamp is in the future")]
     TooNew,
-    /// No listed `v1` signature fits any configured secret.
+    /// None of the `v1` signatures matches any configured secret.
     #[error("no signature fits")]
     Mismatch,
 }
@@ -46,28 +46,29 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     mac
 }
 
-/// Signs `body` as BigCommerce does: the value of one `webhook-signature` header, `v1,<base64>`.
+/// Signs `body` as BigCommerce does. Returns the value of a `webhook-signature` header, `v1,<base64>`.
 pub fn sign(secret: &str, webhook_id: &str, timestamp: i64, body: &[u8]) -> String {
     let timestamp = timestamp.to_string();
     let mac = mac(secret.as_bytes(), &[webhook_id.as_bytes(), b".", timestamp.as_bytes(), b".", body]);
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// The three headers of the scheme, as they came.
+/// The three headers of the scheme, as received.
 #[derive(Debug, Clone, Copy)]
 pub struct SignatureHeaders<'a> {
-    /// `webhook-id`
+    /// The value of `webhook-id`.
     pub id: Option<&'a str>,
-    /// `webhook-timestamp`, unix seconds
+    /// The value of `webhook-timestamp`, in Unix seconds.
     pub timestamp: Option<&'a str>,
-    /// `webhook-signature`, a list separated by spaces
+    /// The value of `webhook-signature`, a list separated by spaces.
     pub signature: &'a str,
 }
 
-/// Checks `body` against the headers: any listed `v1` signature under any of `secrets`, in constant time for each.
+/// Checks `body` against the headers: any listed `v1` signature under any of `secrets` is enough. Each comparison
+/// takes constant time.
 ///
 /// # Errors
-/// Says what is wrong, and nothing of the secrets or the expected value.
+/// [`SignatureError`], which contains neither the secrets nor the expected value.
 pub fn verify(
     secrets: &[Secret],
     headers: SignatureHeaders<'_>,
@@ -97,8 +98,8 @@ pub fn verify(
     if genuine { Ok(()) } else { Err(SignatureError::Mismatch) }
 }
 
-/// The listed `v1` signatures that may be right. Proxies join repeated headers with commas, and a comma also stands
-/// within each entry (`v1,<base64>`): so every piece that decodes to 32 bytes counts that follows a `v1`.
+/// The listed `v1` signatures that may be right. Proxies join repeated headers with commas, and entries contain a
+/// comma themselves (`v1,<base64>`): so every piece after a `v1` that decodes to 32 bytes counts.
 fn listed(list: &str) -> Vec<[u8; 32]> {
     let list = list.get(..MAX_HEADER).unwrap_or(list);
     let mut follows_version = false;
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_specifications_own_example_holds_for_its_raw_key() {
-        // The example of the Standard Webhooks libraries, `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`: a key that is no
+        // The example of the Standard Webhooks libraries, `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`: its key is not
         // text.
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         let parts: [&[u8]; 5] =

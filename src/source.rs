@@ -1,5 +1,5 @@
-//! Sources: the kinds of store, and the questions that are asked of each. A closed set: the compiler lists every place
-//! that another kind has to touch.
+//! Sources: the kinds of store, and the calls made to each. A closed set, so the compiler lists every place that a
+//! new kind has to touch.
 
 pub mod bigcommerce;
 pub mod cut;
@@ -36,16 +36,16 @@ use hooks::{Hook, WantedHook};
 use plan::{Call, PageHints};
 use reach::Reach;
 
-/// A store's clock that disagrees with this machine's by less than this is left alone: what is known of it is as old as
-/// a call, and in whole seconds.
+/// A difference between a store's clock and this machine's below this is ignored: the store's time is known only in
+/// whole seconds, and as of its last answer.
 const MIN_SKEW: Duration = Duration::from_secs(5);
 
-/// The right to make one call. Dropped unused, it goes back.
+/// A permit for one call. Returned if dropped unused.
 #[derive(Debug)]
 pub enum CallPermit {
-    /// On a BigCommerce store.
+    /// For a call to a BigCommerce store.
     BigCommerce(bigcommerce::Permit),
-    /// On a WooCommerce shop.
+    /// For a call to a WooCommerce shop.
     WooCommerce(woocommerce::Permit),
 }
 
@@ -58,7 +58,7 @@ pub enum Source {
     WooCommerce(Arc<woocommerce::Shop>),
 }
 
-/// A permit is used on the source that gave it; anything else is a mistake in the program.
+/// A permit is used only on the source that gave it; anything else is a bug.
 const FOREIGN_PERMIT: &str = "a permit is used on the source that gave it";
 
 impl Source {
@@ -70,10 +70,10 @@ impl Source {
         }
     }
 
-    /// Takes up to `want` calls at once for a backlog, or says from when there will be one.
+    /// Takes up to `want` permits at once, for a backlog.
     ///
     /// # Errors
-    /// The moment from which there may be a call.
+    /// The time from which there may be a permit.
     pub fn try_take(&self, want: u32) -> Result<Vec<CallPermit>, Instant> {
         match self {
             Self::BigCommerce(store) => Ok(store.try_take(want)?.into_iter().map(CallPermit::BigCommerce).collect()),
@@ -81,7 +81,7 @@ impl Source {
         }
     }
 
-    /// How long one call may take.
+    /// The time limit of one call.
     pub fn timeout(&self) -> Duration {
         match self {
             Self::BigCommerce(store) => store.timeout(),
@@ -89,7 +89,7 @@ impl Source {
         }
     }
 
-    /// Waits until one call may be made in its turn: for work that can wait, such as polling.
+    /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> CallPermit {
         match self {
             Self::BigCommerce(store) => CallPermit::BigCommerce(store.take().await),
@@ -97,7 +97,7 @@ impl Source {
         }
     }
 
-    /// Until when no call may be made, since the store has said so.
+    /// Until when the store has asked for no calls.
     pub fn pause(&self, now: Instant) -> Option<Instant> {
         match self {
             Self::BigCommerce(store) => store.quota().pause(now),
@@ -105,7 +105,7 @@ impl Source {
         }
     }
 
-    /// Which calls bring which of the waiting orders: at most `calls` calls for at most `room` orders.
+    /// Plans which calls fetch which of the due orders: at most `calls` calls for at most `room` orders.
     pub fn plan(&self, due: &[Due], hints: &PageHints, calls: usize, room: usize) -> Vec<Call> {
         match self {
             Self::BigCommerce(_) => plan::windows(due, hints, calls, room),
@@ -113,10 +113,10 @@ impl Source {
         }
     }
 
-    /// Fetches one order. What comes back is the order asked for, or an error.
+    /// Fetches one order. Returns the order asked for, or an error.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is not this order.
+    /// The call's failure, or why the answer is not that order.
     pub async fn order(&self, permit: CallPermit, id: &ObjectId) -> Result<Snapshot, CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.order(permit, id).await,
@@ -125,10 +125,10 @@ impl Source {
         }
     }
 
-    /// Fetches many orders with one call, as [`Source::plan`] put them together. Some may be lacking.
+    /// Fetches many orders with one call, as grouped by [`Source::plan`]. Some may be missing.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list of orders.
+    /// The call's failure, or why the answer is not a list of orders.
     pub async fn orders(&self, permit: CallPermit, ids: &[ObjectId]) -> Result<Vec<Snapshot>, CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => {
@@ -142,10 +142,10 @@ impl Source {
         }
     }
 
-    /// One page of the orders that changed.
+    /// Fetches one page of changed orders.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list of orders.
+    /// The call's failure, or why the answer is not a list of orders.
     pub async fn changes(&self, permit: CallPermit, request: &ChangesRequest) -> Result<Vec<Snapshot>, CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => {
@@ -157,7 +157,7 @@ impl Source {
         }
     }
 
-    /// Who has to change before fetching again makes sense.
+    /// Whose fault a failed fetch is.
     pub fn blame(&self, failure: Failure) -> FetchBlame {
         match self {
             Self::BigCommerce(_) => retry::blame_fetch(failure),
@@ -165,7 +165,7 @@ impl Source {
         }
     }
 
-    /// Whether an object is not yet anything that a destination should hear of: a cart at the checkout.
+    /// Whether an object is only a cart at checkout, which no destination should receive.
     pub fn is_draft(&self, snapshot: &Snapshot) -> bool {
         match self {
             Self::BigCommerce(_) => false,
@@ -173,7 +173,7 @@ impl Source {
         }
     }
 
-    /// The widest page that is ever asked for.
+    /// The largest page that is ever asked for.
     pub fn widest_page(&self) -> u32 {
         match self {
             Self::BigCommerce(_) => PAGE,
@@ -181,10 +181,10 @@ impl Source {
         }
     }
 
-    /// Asks for one order, any: proves that the credentials are right and may read orders.
+    /// Asks for one order, any: a success proves that the credentials are right and may read orders.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn can_read(&self) -> Result<(), CallError> {
         match self {
             Self::BigCommerce(store) => store.can_read().await,
@@ -192,7 +192,7 @@ impl Source {
         }
     }
 
-    /// Whether the store takes the credentials.
+    /// Whether the store accepts the credentials.
     pub fn credentials(&self) -> Health<RefusedCredentials> {
         match self {
             Self::BigCommerce(store) => store.credentials(),
@@ -200,7 +200,7 @@ impl Source {
         }
     }
 
-    /// Whether the store answers, by the calls of this connection.
+    /// Whether the store answers this connection's calls.
     pub fn reach(&self) -> Reach {
         match self {
             Self::BigCommerce(store) => store.reach(),
@@ -208,7 +208,7 @@ impl Source {
         }
     }
 
-    /// Forgets what was seen of the store: whether it answers, and takes the credentials.
+    /// Forgets whether the store answers and accepts the credentials.
     pub fn forget(&self) {
         match self {
             Self::BigCommerce(store) => store.forget(),
@@ -224,10 +224,10 @@ impl Source {
         }
     }
 
-    /// Reads whatever a hub call or a poll asks for.
+    /// Fetches whatever a hub call or a poll asks for.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no JSON.
+    /// The call's failure, or why the answer is not JSON.
     pub async fn read(&self, permit: CallPermit, request: &StoreRequest) -> Result<Answer, CallError> {
         let path = request.path_and_query();
         match (self, permit, request.api) {
@@ -241,24 +241,24 @@ impl Source {
                 let answer = shop.get(permit, &request.path, &request.query).await?;
                 Ok(Answer { body: answer.body, total: answer.total, pages: answer.pages })
             }
-            // Requests are made for the kind of store that they go to.
+            // A request is always built for the kind of store that it goes to.
             (Self::BigCommerce(_), CallPermit::BigCommerce(_), _)
             | (Self::WooCommerce(_), CallPermit::WooCommerce(_), _) => Err(Failure::Status(404).into()),
             _ => unreachable!("{FOREIGN_PERMIT}"),
         }
     }
 
-    /// A moment of this machine's by the store's clock, where that is known to be another.
+    /// Converts a time of this machine to the store's clock, if that is known to differ.
     pub fn stores_time(&self, at: Timestamp) -> Timestamp {
         let ahead = self.ahead_ms();
         let is_skewed = Duration::from_millis(ahead.unsigned_abs()) >= MIN_SKEW;
         if is_skewed { Timestamp::from_millis(at.millis().saturating_add(ahead)) } else { at }
     }
 
-    /// All hooks that the credentials can see; `tokens` are the relay's own, of which any is right.
+    /// All hooks that the credentials can see; `tokens` are the relay's own, and any of them counts as right.
     ///
     /// # Errors
-    /// Whatever went wrong with a call.
+    /// The failure of a call.
     pub async fn hooks(&self, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
         match self {
             Self::BigCommerce(store) => store.hooks(tokens).await,
@@ -266,10 +266,10 @@ impl Source {
         }
     }
 
-    /// Waits only while the store itself would refuse: for rare calls that somebody waits for.
+    /// Waits for a permit only while the store itself would refuse the call: for rare calls that a person waits for.
     ///
     /// # Errors
-    /// What the store would answer, when that lasts for longer than anybody would wait.
+    /// The store's likely answer (a 429), if that would last longer than a person waits.
     pub async fn take_urgent(&self) -> Result<CallPermit, CallError> {
         match self {
             Self::BigCommerce(store) => Ok(CallPermit::BigCommerce(store.take_urgent().await?)),
@@ -277,10 +277,10 @@ impl Source {
         }
     }
 
-    /// Makes a hook; returns its number.
+    /// Creates a hook and returns its id.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn create_hook(&self, permit: CallPermit, wanted: &WantedHook) -> Result<i64, CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.create_hook(permit, wanted).await,
@@ -289,10 +289,10 @@ impl Source {
         }
     }
 
-    /// Mends a hook.
+    /// Updates a hook to what is wanted.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn update_hook(&self, permit: CallPermit, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.update_hook(permit, id, wanted).await,
@@ -301,10 +301,10 @@ impl Source {
         }
     }
 
-    /// Removes a hook. One that is gone already counts as removed.
+    /// Removes a hook. One that is already gone counts as removed.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn remove_hook(&self, permit: CallPermit, id: i64) -> Result<(), CallError> {
         match (self, permit) {
             (Self::BigCommerce(store), CallPermit::BigCommerce(permit)) => store.remove_hook(permit, id).await,
@@ -314,13 +314,13 @@ impl Source {
     }
 }
 
-/// An answer of the store's API that is passed on as it is.
+/// An answer of the store's API, to be passed on unchanged.
 #[derive(Clone)]
 pub struct Answer {
-    /// The body. Personal data.
+    /// The body; contains personal data.
     pub body: Bytes,
     /// How many rows there are in all, if the store says so.
     pub total: Option<u64>,
-    /// How many pages, likewise.
+    /// How many pages there are, if the store says so.
     pub pages: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Whether events can be kept, as those see it who keep them.
+//! Whether events can be stored, as the webhook handlers see it.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use parking_lot::Mutex;
 
 use crate::{clock::Timestamp, inbox::InboxError};
 
-/// Between two lines about a database that cannot be written.
+/// The pause between two log lines about a database that cannot be written.
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 
-/// Whether events could be kept lately. A small write may still fit on a disk that has no room for an event.
+/// Whether events could be stored recently. A small write may still succeed on a disk without room for an event.
 #[derive(Debug, Default)]
 pub struct Storage(Mutex<StorageState>);
 
@@ -21,11 +21,11 @@ struct StorageState {
     failures: u64,
 }
 
-/// After a failure so lately nobody is told that all is well, unless an event has been kept since.
+/// For this long after a failure, storage is not reported as working unless an event has been stored since.
 const LATELY: Duration = Duration::from_secs(10);
 
 impl Storage {
-    /// An event was kept.
+    /// Records that an event was stored.
     pub fn worked(&self) {
         let mut state = self.0.lock();
         if state.failing_since.is_none() {
@@ -35,7 +35,7 @@ impl Storage {
         *state = StorageState::default();
     }
 
-    /// An event could not be kept. One line a minute says so.
+    /// Records that an event could not be stored. Logs it at most once a minute.
     pub fn failed(&self, error: &InboxError) {
         let mut state = self.0.lock();
         state.failing_since.get_or_insert_with(Timestamp::now);
@@ -47,12 +47,12 @@ impl Storage {
         }
     }
 
-    /// Since when events cannot be kept, if that is so.
+    /// Since when events cannot be stored; `None` if they can.
     pub fn failing_since(&self) -> Option<Timestamp> {
         self.0.lock().failing_since
     }
 
-    /// Whether an event could not be kept lately, and none has been since.
+    /// Whether storing an event has failed recently, and none has been stored since.
     pub fn has_failed_lately(&self) -> bool {
         self.0.lock().failed_at.is_some_and(|at| at.elapsed() < LATELY)
     }

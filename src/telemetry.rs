@@ -1,7 +1,7 @@
-//! Logs: one line per thing that happened, for people or as JSON. `docs/logging.md` names the fields.
+//! Logs: one line per event, for people or as JSON. `docs/logging.md` lists the fields.
 //!
-//! Lines are handed to a thread of their own that writes them: whoever reads the log and stops reading holds up
-//! nothing. What the buffer cannot hold meanwhile is dropped and counted.
+//! A separate thread writes the lines, so that a reader of the log that stops reading does not block the relay. Lines
+//! that do not fit into the buffer are dropped and counted.
 
 mod escape;
 mod facts;
@@ -20,14 +20,14 @@ use crate::config::LogFormat;
 use escape::Escaping;
 use facts::OnceOnly;
 
-/// Lines that wait to be written: some megabytes at most.
+/// Most lines waiting to be written: a few megabytes.
 const BUFFERED: usize = 8192;
-/// How often the count of dropped lines is told while lines go on being dropped.
+/// How often the number of dropped lines is logged while lines are being dropped.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long the last lines may take to be written at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Parts of other projects that say more at these levels than anybody asks for who asks for the relay's own lines. What
-/// `actix_http` calls errors are strangers' requests that are none: anybody could fill the log with them.
+/// Libraries that log more at these levels than is useful with the relay's own lines. `actix_http` logs malformed
+/// requests as errors, so anybody could fill the log with them.
 const QUIET: [(&str, LevelFilter); 9] = [
     ("actix_http", LevelFilter::OFF),
     ("actix_server", LevelFilter::WARN),
@@ -42,16 +42,16 @@ const QUIET: [(&str, LevelFilter); 9] = [
 
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Where log lines go.
+/// The stream that log lines are written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// The service's own output.
+    /// Standard output, for the service.
     Stdout,
-    /// Beside the output of a command.
+    /// Standard error, for commands, whose output goes to standard output.
     Stderr,
 }
 
-/// Writes what is left when it is dropped, which the end of the process has to wait for.
+/// Writes the remaining lines when dropped; must be kept until the end of the process.
 #[derive(Debug)]
 #[must_use = "the last lines are lost without it"]
 pub struct Guard(Option<WorkerGuard>);
@@ -59,8 +59,8 @@ pub struct Guard(Option<WorkerGuard>);
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(guard) = self.0.take() else { return };
-        // The appender complains on an output of its own when it runs out of time, and that output may be the one that
-        // nobody reads.
+        // The appender prints a complaint when it runs out of time, and may block on that if its stream is not read;
+        // so it is dropped on a thread of its own.
         let (done, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             drop(guard);
@@ -82,9 +82,9 @@ pub fn init(format: LogFormat, filter: &str, output: Output) -> Guard {
     let _ = DROPPED.set(lines.error_counter());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives(filter)))
-        // Where no line can be written, none can say so either; telling of it would panic.
+        // If no line can be written, logging that fails too, and would panic.
         .log_internal_errors(false);
-    // Already started (by a test) is as good as started now.
+    // A test may have started logging already.
     let _ = match format {
         LogFormat::Pretty => {
             let writer = move || Escaping::new(lines.clone(), LogFormat::Pretty);
@@ -93,7 +93,7 @@ pub fn init(format: LogFormat, filter: &str, output: Output) -> Guard {
         LogFormat::Json => {
             let writer = move || Escaping::new(lines.clone(), LogFormat::Json);
             let builder = builder.with_writer(writer).json();
-            // The one span there is, a request, lends its id to each line.
+            // The only span is that of a request; its id is added to each line.
             builder.flatten_event(true).with_current_span(true).with_span_list(false).try_init()
         }
     };
@@ -101,7 +101,7 @@ pub fn init(format: LogFormat, filter: &str, output: Output) -> Guard {
     Guard(Some(guard))
 }
 
-/// Lines of this process that were dropped because whoever reads the log did not keep up.
+/// How many lines this process has dropped because the log was not read fast enough.
 pub fn dropped_lines() -> u64 {
     DROPPED.get().map_or(0, |counter| counter.dropped_lines() as u64)
 }
@@ -114,17 +114,17 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(thread, place, "this is a bug in the relay, please report it: {said}");
 }
 
-/// What `RUST_LOG` asks for, with other projects' parts held back where they are only asked for along with everything
-/// else.
+/// The filter of `RUST_LOG`, preceded by limits for the libraries in [`QUIET`], unless it names them itself.
 fn directives(filter: &str) -> String {
     let general = filter.split(',').filter_map(|directive| directive.trim().parse::<LevelFilter>().ok()).next_back();
-    // Of two directives for one part the later counts, and a directive for a part counts more than one for everything.
+    // Of two directives for the same target the later one counts, and a specific directive takes precedence over a
+    // general one.
     let quiet = QUIET.iter().filter(|(_, level)| general.is_some_and(|general| general > *level));
     let quiet: String = quiet.map(|(part, level)| format!("{part}={level},")).collect();
     quiet + filter
 }
 
-/// Tells how many lines were dropped, once it goes on.
+/// Logs how many lines were dropped, once lines can be written again.
 struct Accounted<W> {
     writer: W,
     told: u64,
@@ -152,7 +152,7 @@ impl<W: Write> Write for Accounted<W> {
         written
     }
 
-    /// Called when no more lines wait.
+    /// Called when no more lines are waiting.
     fn flush(&mut self) -> io::Result<()> {
         self.tell();
         self.writer.flush()

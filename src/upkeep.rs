@@ -1,7 +1,7 @@
-//! What is done for connections again and again: polling, looking after hooks, and clearing out what is old.
+//! The recurring chores of connections: polling, checking hooks, and continuing past orders.
 //!
-//! One task knows when each is due. Times are spread out, so that thousands of stores are not all asked in one second;
-//! a connection in between costs nothing.
+//! One task knows when each is due. Times are spread, so that thousands of stores are not called in the same second;
+//! between its chores a connection costs nothing.
 
 mod housekeeping;
 mod pace;
@@ -33,14 +33,14 @@ use crate::{
 use pace::{spread, until_next};
 use polls::StorePoll;
 
-/// Polls, and looks at hooks, under way at once.
+/// Most polls and hook checks at a time.
 const SIDE_BY_SIDE: usize = 32;
-/// Between tries while a store's hooks cannot be looked after.
+/// The wait before a store's hooks are checked again after a failure.
 const HOOKS_RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
-/// How long what is under way may go on when the relay stops.
+/// How long running chores may take to end when the relay stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// What is due for a connection.
+/// A kind of recurring work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Chore {
     Hooks,
@@ -48,7 +48,7 @@ enum Chore {
     PastOrders,
 }
 
-/// A connection's chores, and what they keep in mind between two times.
+/// A connection, and what its chores remember from one time to the next.
 struct Keeper {
     connection: Arc<Connection>,
     poll: Option<StorePoll>,
@@ -61,13 +61,13 @@ impl Keeper {
         Self { connection, poll: None, hook_failures: 0, past_order_failures: 0 }
     }
 
-    /// The app alone offers them.
+    /// Only the app offers past orders.
     fn may_want_past_orders(&self) -> bool {
         self.connection.origin == Origin::App && self.connection.destination_host.is_some()
     }
 }
 
-/// How a chore ended: what it kept in mind goes back, with the time of the next.
+/// A chore that has ended: the state that it returns, and the time until the next.
 struct Ended {
     id: ConnectionId,
     chore: Chore,
@@ -76,7 +76,7 @@ struct Ended {
     next: Option<Duration>,
 }
 
-/// Polls the stores and looks after the hooks of every connection of the shards that this process holds.
+/// Polls the stores and checks the hooks of every connection in the shards that this process holds.
 pub struct Upkeep {
     catalog: Arc<LiveCatalog>,
     registrar: Arc<Registrar>,
@@ -87,14 +87,14 @@ pub struct Upkeep {
     past_orders: Arc<Progress>,
 }
 
-/// Who has what due when.
+/// Which chores are due when, and for whom.
 struct Plan {
     began: Instant,
     keepers: HashMap<ConnectionId, Keeper>,
     due: BTreeSet<(Instant, ConnectionId, Chore)>,
     due_at: HashMap<(ConnectionId, Chore), Instant>,
     running: HashSet<(ConnectionId, Chore)>,
-    /// Past orders that were to be looked at while that was under way.
+    /// Connections whose past orders were due again while a walk was running.
     again: HashSet<ConnectionId>,
 }
 
@@ -142,8 +142,8 @@ impl Plan {
 }
 
 impl Upkeep {
-    /// Nothing runs yet. `shards` says which connections are this process's; `past_orders` is told how far walks have
-    /// come.
+    /// Starts nothing yet. `shards` says which connections belong to this process; `past_orders` receives the
+    /// progress of walks.
     pub fn new(
         tools: PollTools,
         catalog: Arc<LiveCatalog>,
@@ -156,7 +156,7 @@ impl Upkeep {
         Self { catalog, registrar, settings, shards, tools, side_by_side, past_orders }
     }
 
-    /// Runs until it is asked to stop. A store that is down delays its own chores and nothing else.
+    /// Runs until `stop` is cancelled. A store that is down delays only its own chores.
     pub async fn run(mut self, stop: CancellationToken) {
         let (mut changes, mut touched) = (self.catalog.changes(), self.catalog.touched());
         let mut plan = Plan::new();
@@ -183,12 +183,12 @@ impl Upkeep {
                 }
             }
         }
-        // A hook just made is kept before the end; a turn at the quota is not waited for.
+        // A hook that was just created is stored before the end; a poll that waits for the quota is dropped.
         let rest = async { while running.join_next().await.is_some() {} };
         drop(tokio::time::timeout(LAST_WORDS, rest).await);
     }
 
-    /// Takes up what is new or has changed, and lets go of what is not this process's any more.
+    /// Adds new and changed connections, and removes those that no longer belong to this process.
     fn adopt(&mut self, plan: &mut Plan) {
         let held = self.shards.borrow_and_update().clone();
         let is_mine = |connection: &Connection| held.holds(connection.shard) && is_kept_up(connection);
@@ -201,7 +201,7 @@ impl Upkeep {
             known += usize::from(keeper.is_some());
             keeper.is_none_or(|keeper| !Arc::ptr_eq(&keeper.connection, connection))
         });
-        // Of many thousands, hardly ever any is gone.
+        // Among many thousands, hardly ever is one gone.
         if known < plan.keepers.len() {
             let is_gone = |id: &&ConnectionId| self.catalog.get(**id).is_none_or(|connection| !is_mine(&connection));
             let gone: Vec<ConnectionId> = plan.keepers.keys().filter(is_gone).copied().collect();
@@ -230,7 +230,7 @@ impl Upkeep {
         }
     }
 
-    /// Looks at what belongs to connections that are the same as before: past orders may have been asked for.
+    /// Re-checks connections that have not changed themselves: past orders may have been asked for.
     fn look_again(&self, plan: &mut Plan) {
         for id in self.catalog.take_touched() {
             if plan.keepers.get(&id).is_some_and(|keeper| keeper.may_want_past_orders()) {
@@ -241,7 +241,7 @@ impl Upkeep {
 
     fn interval(&self, connection: &Connection) -> Option<Duration> {
         let spec = &connection.link.as_ref()?.spec;
-        // An instance without events only answers its client.
+        // An instance without events only serves its client's calls.
         if spec.instance.as_ref().is_some_and(|instance| !instance.has_events) {
             return None;
         }
@@ -255,7 +255,7 @@ impl Upkeep {
         (id, chore): (ConnectionId, Chore),
         stop: &CancellationToken,
     ) {
-        // One that is still under way sets its own next time when it ends.
+        // A running chore sets its own next time when it ends.
         if !plan.running.insert((id, chore)) {
             if chore == Chore::PastOrders {
                 plan.again.insert(id);
@@ -293,7 +293,7 @@ impl Upkeep {
                     Ended { id, chore, poll: None, has_failed, next }
                 });
             }
-            // Takes as long as there are orders, and so none of the turns.
+            // May take as long as there are orders, so it does not take one of the turns.
             Chore::PastOrders => {
                 let (tools, progress, failures) =
                     (self.tools.clone(), self.past_orders.clone(), keeper.past_order_failures);
@@ -312,7 +312,7 @@ impl Upkeep {
     }
 }
 
-/// Whether anything is done for a connection: ended ones are left alone.
+/// Whether a connection has chores: those that have ended have none.
 fn is_kept_up(connection: &Connection) -> bool {
     connection.state != ConnectionState::Disconnected && connection.link.is_some()
 }
@@ -321,7 +321,7 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended)
     plan.running.remove(&(id, chore));
     let Some(keeper) = plan.keepers.get_mut(&id) else { return };
     match (chore, poll) {
-        // What was kept in mind belongs to the connection as it was.
+        // The poll's state is only valid for the connection it began with.
         (Chore::Poll, Some(poll)) if Arc::ptr_eq(poll.connection(), &keeper.connection) => {
             keeper.poll = Some(poll);
         }
@@ -343,7 +343,7 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended)
     }
 }
 
-/// Looks after one connection's hooks. False if that failed.
+/// Checks and repairs one connection's hooks. False if that failed.
 async fn look_after(registrar: &Registrar, connection: &Connection) -> bool {
     let id = connection.id;
     let known = registrar.health(id).trouble().map(|trouble| trouble.failure);
@@ -351,7 +351,7 @@ async fn look_after(registrar: &Registrar, connection: &Connection) -> bool {
         Ok(_) => {}
         Err(RegistrarError::NoPublicUrl | RegistrarError::Disconnected) => return true,
         Err(error) => {
-            // Logged when it begins, or becomes another.
+            // Logged when it begins and when the failure changes.
             if known.is_some() && registrar.health(id).trouble().map(|trouble| trouble.failure) == known {
                 tracing::debug!(connection = %id, %error, "connection {id}: hooks still cannot be looked after: {error}");
             } else {
@@ -369,7 +369,7 @@ async fn look_after(registrar: &Registrar, connection: &Connection) -> bool {
             tracing::warn!(connection = %id, seconds, "connection {id}: BigCommerce has this relay's domain on its blocklist");
         }
         Ok(None) => {}
-        // Not every account may ask this.
+        // Not every account may read the blocklist.
         Err(error) => tracing::debug!(connection = %id, %error, "the blocklist cannot be read: {error}"),
     }
     true

@@ -1,6 +1,5 @@
-//! Looks again and again at how every connection stands: the operator's list shows what was seen, and what needs a
-//! person is logged and posted to `ALERT_URL`, once when it begins and once when it is over. What is thought of it,
-//! `health` says.
+//! Watches the state of every connection: the operator's list shows what was seen, and what needs a person is logged
+//! and posted to `ALERT_URL`, once when it begins and once when it is over. `health` judges the state.
 
 use std::{
     cmp::Reverse,
@@ -30,35 +29,35 @@ use crate::{
     services::Services,
 };
 
-/// Between rounds, and the least time that each connection gives the others within one.
+/// The pause between rounds, and the pause after each connection within a round.
 const LOOK: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(5);
-/// Of the connections that show no trouble, so many are looked at in one round: ten thousand of them within ten
-/// minutes.
+/// Connections without trouble that are looked at per round: ten thousand of them within ten minutes.
 const LOOKS: usize = 100;
-/// Where there are more than that, so many of those that have not been checked since the start are checked in one
-/// round, and of those in trouble so many are checked again: a check calls both sides. So many are checked side by side.
+/// A check calls both sides, so in each round at most this many connections in trouble are checked again; and if
+/// there are more than [`LOOKS`] others, at most this many that have not been checked since the start. As many are
+/// checked side by side.
 const CHECKS: usize = 5;
-/// Between tries of an `ALERT_URL` that does not answer.
+/// The wait before an alert is posted again after a failure.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
-/// How long one message may take.
+/// How long posting one alert may take.
 const POST_TIME: Duration = Duration::from_secs(10);
-/// How long a message that is under way may take when the relay stops.
+/// How long an alert under way may take when the relay stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// Looks after the connections of the shards that this process holds.
+/// Watches the connections of the shards that this process holds.
 pub struct Watcher {
     services: Services,
     checker: Arc<Checker>,
     shards: watch::Receiver<HeldShards>,
-    /// What this process has logged.
+    /// The conditions that this process has logged.
     logged: Ledger,
     alerts: Option<Alerts>,
-    /// Where the turn of those that show no trouble has come to.
+    /// The last connection without trouble that was looked at in turn.
     last: ConnectionId,
 }
 
-/// Where alerts are posted, and what has been sent.
+/// Posts alerts, and remembers what has been sent.
 struct Alerts {
     url: Url,
     ledger: Option<Ledger>,
@@ -79,10 +78,10 @@ impl Watcher {
         Self { services, checker, shards, logged: Ledger::default(), alerts, last: ConnectionId(0) }
     }
 
-    /// Runs until it is asked to stop.
+    /// Runs until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            // A message that has been taken is noted before the end.
+            // An alert that was accepted is recorded before the end.
             tokio::select! {
                 () = self.round(&stop) => {}
                 () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
@@ -95,7 +94,8 @@ impl Watcher {
         }
     }
 
-    /// Whoever looked after other connections until now has told what it has told.
+    /// Forgets which alerts have been sent: the process that held the new shards until now has sent others, which are
+    /// read from the inbox again.
     fn forget_told(&mut self) {
         if let Some(alerts) = &mut self.alerts {
             alerts.ledger = None;
@@ -103,12 +103,12 @@ impl Watcher {
     }
 
     async fn round(&mut self, stop: &CancellationToken) {
-        // Without it the others are looked at in turn all the same.
+        // Without the inbox, connections are still looked at in turn.
         let waiting = self.services.inbox.waiting().await.unwrap_or_default();
         let waiting: HashSet<ConnectionId> = waiting.into_iter().map(|(id, _)| id).collect();
         let mut rechecks = CHECKS;
         for some in self.chosen(&waiting).chunks(CHECKS) {
-            // A page of a relay that has just started would otherwise know nothing. Some take as long as a call may.
+            // Otherwise the pages of a relay that has just started would show nothing. A check may take as long as a call.
             let due = some.iter().filter(|connection| {
                 let is_due_again = rechecks > 0 && self.checker.is_recheck_due(connection);
                 rechecks -= usize::from(is_due_again);
@@ -125,8 +125,8 @@ impl Watcher {
         }
     }
 
-    /// The connections of this round: those that may be in trouble, those that have not been checked yet, the latest
-    /// changed first, and of the others whose turn it is.
+    /// The connections of this round: those that may be in trouble; those that have not been checked yet, the latest
+    /// changed first; and the next of the others in turn.
     fn chosen(&mut self, waiting: &HashSet<ConnectionId>) -> Vec<Arc<Connection>> {
         let held = self.shards.borrow().clone();
         let mine = self
@@ -150,7 +150,7 @@ impl Watcher {
         chosen
     }
 
-    /// Whether a connection was in trouble when it was last looked at, or has met any since.
+    /// Whether a connection was in trouble when last looked at, or has had any failure since.
     fn shows_trouble(&self, connection: &Connection) -> bool {
         let is_troubled = |link: &Link| {
             let is_down = |side| link.breaker(side).health().trouble().is_some();
@@ -170,13 +170,13 @@ impl Watcher {
         if let Some(alerts) = &mut self.alerts
             && let Err(error) = alerts.tell(&self.services, connection, &examined).await
         {
-            // The inbox says so itself, wherever it matters more.
+            // The inbox's fault is reported elsewhere, where it matters more.
             tracing::debug!(%error, "alerts wait for the inbox: {error}");
         }
     }
 }
 
-/// At most `most` of `all`, which ascend, beginning after `last` and going on at the front.
+/// At most `most` of the ascending list `all`, beginning after `last` and wrapping around.
 fn in_turn<T: Clone, K: Ord>(all: &[T], key: impl Fn(&T) -> K, last: K, most: usize) -> Vec<T> {
     let (before, after) = all.split_at(all.partition_point(|one| key(one) <= last));
     after.iter().chain(before).take(most).cloned().collect()
@@ -222,17 +222,18 @@ impl Alerts {
     }
 }
 
-/// Says in the log what the page says: cause, consequence and cure.
+/// Logs what the page shows: cause, consequence and cure.
 fn log(connection: &Connection, message: &Message) {
     let (id, name, line) = (connection.id, &connection.name, &message.line);
     let condition = message.code.name();
     match (message.code, message.is_over, message.severity) {
-        // Whoever keeps events has logged it, with what the system says.
+        // The webhook handler has logged this already, with the system's error.
         (Code::StorageFailing, ..) => {}
         (Code::DiskLow, false, _) => tracing::warn!(condition, "{line}"),
         (Code::DiskLow, true, _) => tracing::info!(condition, "{line}"),
         (_, true, _) => tracing::info!(connection = %id, condition, "connection {id} ({name}): {line}"),
-        // The others are in order; this one waits for a person, as its own line said with the same weight.
+        // One failed order is no fault of the connection, but needs a person, so it is logged with the same severity
+        // as an error.
         (Code::OrderFailed, false, _) | (_, false, Severity::Error) => {
             tracing::error!(connection = %id, condition, "connection {id} ({name}): {line}")
         }
@@ -243,7 +244,7 @@ fn log(connection: &Connection, message: &Message) {
 /// Posts one message to `ALERT_URL`.
 ///
 /// # Errors
-/// Whatever kept it from being taken.
+/// Why the alert was not accepted.
 pub async fn post_alert(http: &Http, url: Url, text: &str) -> Result<(), CallError> {
     let body = serde_json::to_vec(&Body { text }).expect("a struct of one text becomes JSON");
     let request = http.operator(Method::POST, url, POST_TIME);
@@ -251,7 +252,7 @@ pub async fn post_alert(http: &Http, url: Url, text: &str) -> Result<(), CallErr
     if sent.status().is_success() { Ok(()) } else { Err(CallError::of_status(&sent)) }
 }
 
-/// The address of a connection's status page, where one can be reached.
+/// The URL of a connection's status page, if there is a public address.
 fn page_of(services: &Services, connection: &Connection) -> Option<String> {
     let base = services.settings.public_url.as_ref()?.as_str().trim_end_matches('/').to_owned();
     Some(match connection.is_environments() {

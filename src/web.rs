@@ -1,4 +1,4 @@
-//! The HTTP side: routes, and what they share. Each module below is one group of routes.
+//! The HTTP side: the routes, and what they share. Each module below is one group of routes.
 
 pub mod admin;
 mod app;
@@ -31,28 +31,28 @@ use tokio::sync::watch;
 
 use crate::{checker::Checker, connection::Connection, inbox::InboxError, leader::HeldShards, services::Services};
 
-/// What the routes work with.
+/// What the routes share.
 pub struct Relay {
-    /// What service and commands share.
+    /// What the service and the commands share.
     pub services: Services,
-    /// Knows what checks have found.
+    /// The results of checks.
     pub checker: Arc<Checker>,
-    /// Which shards this process holds; empty before the service runs.
+    /// The shards that this process holds; not set before the service runs.
     pub shards: OnceLock<watch::Receiver<HeldShards>>,
-    /// Slows down wrong passwords.
+    /// Limits guesses of the password.
     pub guesses: admin::Guesses,
-    /// Bounds what is read of bodies that are not proven yet.
+    /// Limits the memory for bodies that are not proven yet.
     bodies: bodies::Unproven,
-    /// What forms have done and no page has shown yet.
+    /// Results of forms that no page has shown yet.
     notices: notices::Notices,
-    /// The single-click app, if it is served.
+    /// The single-click app, if it is configured.
     app: Option<app::App>,
-    /// Work that outlasts the request that began it.
+    /// Work that outlasts the request that started it.
     jobs: jobs::Jobs,
 }
 
 impl Relay {
-    /// Over what service and commands share. To be called within the runtime that work beyond requests is to run on.
+    /// Must be called within the runtime that such work is to run on.
     pub fn new(services: Services) -> Self {
         Self {
             app: app::App::new(&services.settings),
@@ -66,13 +66,13 @@ impl Relay {
         }
     }
 
-    /// Ends the work that requests have begun: what can be gone on with later is broken off, the rest waited for.
+    /// Ends the work that requests have started: interrupts what can be continued later, and waits for the rest.
     pub async fn stop_jobs(&self) {
         self.jobs.stop().await;
     }
 }
 
-/// All routes of the relay's port.
+/// All routes of the main port.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/webhooks/bigcommerce").route(web::post().to(webhook::environments)))
@@ -95,18 +95,18 @@ fn not_found() -> HttpResponse {
     refuse(StatusCode::NOT_FOUND, "there is nothing at this address")
 }
 
-/// The one route of the metrics port.
+/// The only route of the metrics port.
 pub fn metrics_routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/metrics").route(web::get().to(metrics::metrics)));
 }
 
-/// What a request's query says. Read in a route's body, where the admin is known: an extractor beside [`admin::Admin`]
-/// would refuse before the password is looked at.
+/// Parses a request's query. Called in the body of a route, after authentication: an extractor beside
+/// [`admin::Admin`] would refuse the request before the password is checked.
 fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, QueryPayloadError> {
     web::Query::from_query(request.query_string()).map(web::Query::into_inner)
 }
 
-/// A JSON answer, which is not cached and not sniffed for another type.
+/// A JSON answer with headers against caching and content sniffing.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -128,26 +128,26 @@ fn refuse(status: StatusCode, error: impl std::fmt::Display) -> HttpResponse {
     response
 }
 
-/// The database cannot be used now. The details are for the log.
+/// The answer while the database cannot be used. The details go to the log.
 fn unavailable(error: &InboxError) -> HttpResponse {
     tracing::error!(%error, "a request could not be answered: {error}");
     not_now("the database cannot be used at the moment")
 }
 
-/// 503: whoever asks again a little later may be answered.
+/// A 503 with `Retry-After`.
 fn not_now(why: &str) -> HttpResponse {
     let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, why);
     response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     response
 }
 
-/// Seconds. BigCommerce's own first retry comes after a minute.
+/// In seconds. BigCommerce's own first retry comes after a minute.
 const RETRY_AFTER: header::HeaderValue = header::HeaderValue::from_static("30");
 
-/// The connection that a route without an id stands for.
+/// The connection for a route without an id.
 ///
 /// # Errors
-/// 409 with several connections and none of the environment's own.
+/// 409 if there is no connection, or if there are several and none is the environment's own.
 fn default_connection(relay: &Relay) -> Result<Arc<Connection>, HttpResponse> {
     relay.services.sole_connection().map_err(|error| {
         let cure = "use /connections/{id}/… instead (GET /connections lists them)";
@@ -158,7 +158,7 @@ fn default_connection(relay: &Relay) -> Result<Arc<Connection>, HttpResponse> {
 /// The connection that a path names.
 ///
 /// # Errors
-/// 404 when there is none.
+/// 404 if there is none.
 fn connection_of(relay: &Relay, id: &str) -> Result<Arc<Connection>, HttpResponse> {
     let connection = id.parse().ok().and_then(|id| relay.services.connection(id));
     connection.ok_or_else(|| refuse(StatusCode::NOT_FOUND, format_args!("there is no connection with this id")))

@@ -7,29 +7,29 @@ use crate::{inbox::InboxError, services::ServicesError};
 /// Why the relay cannot start, or has to end.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// Another process serves the database, or its lock cannot be had.
+    /// Another process serves the database, or its lock cannot be taken.
     #[error("DATABASE_URL: {0}")]
     Lock(#[source] InboxError),
-    /// What service and commands share cannot be had.
+    /// The database or the clients that the service and the commands share cannot be set up.
     #[error(transparent)]
     Services(#[from] ServicesError),
-    /// The database must not be used any more.
+    /// A newer relay has altered the tables, or the database file has been replaced.
     #[error(transparent)]
     Superseded(InboxError),
     /// A port cannot be listened on.
     #[error("{variable}: cannot listen on {address}: {source}{}", listen_cure(.variable, .source))]
     Listen {
-        /// The variable that names the port or the address.
+        /// The variable that sets the port or the address.
         variable: &'static str,
-        /// The address.
+        /// The address that could not be bound.
         address: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The HTTP server gave up.
+    /// The HTTP server ended with an error.
     #[error("the HTTP server failed: {0}")]
     Server(#[from] io::Error),
-    /// A part that should run for ever has ended.
+    /// A task that should run for as long as the relay does has ended.
     #[error("{0} has ended unexpectedly")]
     Ended(&'static str),
 }

@@ -26,22 +26,22 @@ use crate::web::{Relay, requests};
 const DRAIN_SECONDS: u64 = 20;
 /// Longer than the idle times of common proxies, so that none of them meets a connection that was just closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long the head of a request may take to come.
+/// How long a client may take to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// How long the end of a connection may take.
+/// How long closing a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// New connections that the system keeps for the relay, if its own bound allows: whom it turns away comes again after a
-/// second.
+/// The length of the system's accept queue, if the system's own limit allows it. A client that is turned away retries
+/// after a second.
 const BACKLOG: i32 = 4096;
-/// An answer that the client does not read ends its connection after this. The system looks at it only when it probes
-/// the client, less and less often: it may take twice as long and a little more.
+/// A client that does not acknowledge an answer for this long is disconnected. The system checks only when it probes
+/// the client, at growing intervals, so it may take a little more than twice as long.
 const UNREAD_TIME: Duration = Duration::from_secs(10);
-/// Files and sockets that are kept for the relay's own database and calls.
+/// File descriptors reserved for the relay's own database and calls.
 const RESERVED_FILES: u64 = 400;
-/// Connections at once, however many files there may be.
+/// Upper limit on client connections, however many files may be opened.
 const MOST_CONNECTIONS: u64 = 25_000;
 
-/// Listens and makes the server; it answers once it is polled. Returns the port that was chosen.
+/// Binds the ports and builds the server, which answers once it is polled. Returns the port that was chosen.
 pub(super) fn listen(
     variable: &'static str,
     address: SocketAddr,
@@ -85,12 +85,12 @@ pub(super) fn listen(
     Ok((server, port))
 }
 
-/// A listener that takes in a burst of new connections before they are looked at. Connections that it takes in inherit
-/// the bound on what their clients do not acknowledge.
+/// A listener whose queue holds a burst of new connections. Accepted connections inherit the limit on unacknowledged
+/// data.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    // A relay that starts again takes its port back at once.
+    // A restarted relay can bind its port at once.
     socket.set_reuse_address(true)?;
     socket.set_tcp_user_timeout(Some(UNREAD_TIME))?;
     socket.bind(&address.into())?;
@@ -99,7 +99,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The soft limit on open files is raised to the hard one: a few thousand connections are nothing unusual.
+/// Raises the soft limit on open files to the hard one: a few thousand connections are nothing unusual.
 pub(super) fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -110,15 +110,15 @@ pub(super) fn raise_file_limit() {
     }
 }
 
-/// How many connections each worker takes, so that all of them leave enough files for the relay's own.
+/// How many connections each worker accepts, so that together they leave enough files for the relay's own.
 fn connections_each(workers: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = files.saturating_sub(RESERVED_FILES.min(files / 2)).clamp(16, MOST_CONNECTIONS);
     usize::try_from(most).unwrap_or(usize::MAX).div_ceil(workers.max(1))
 }
 
-/// Half of the processors answer; so many threads keep what was told, fetch and forward it. More of them would only
-/// wake each other.
+/// Half of the processors, rounded up: so many threads answer requests, and as many others store events and deliver.
+/// More threads would only contend with each other.
 pub fn half_of_processors() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

@@ -1,5 +1,5 @@
-//! A client's connection, bounded where the HTTP server underneath is not: in what is read of it, at once and after its
-//! last answer, and in how long it may leave its answers unread.
+//! A client's connection with the limits that the HTTP server lacks: on how much is read of it, at once and after its
+//! last answer, and on how long it may leave its answers unread.
 
 use std::{
     cell::Cell,
@@ -16,34 +16,33 @@ use tokio::{
     time::Sleep,
 };
 
-/// So much is read before what was read is looked at, in bytes: the server parses, and keeps, all requests that have
-/// been sent one behind the other.
+/// Bytes read before the server handles them: it parses, and keeps, all requests that a client has pipelined.
 const READ_AT_ONCE: usize = 8 * 1024;
 
-/// The connection.
+/// A client's connection with limits on reading and writing.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     io: TcpStream,
     unread_time: Duration,
     read: usize,
     is_closing: Rc<Cell<bool>>,
-    /// Runs while the client takes nothing of what is written.
+    /// Runs while the client reads nothing of what is written.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
-    /// A client that is given up when it has read nothing for `unread_time`.
+    /// Wraps a connection that is closed when the client has read nothing for `unread_time`.
     pub fn new(io: TcpStream, unread_time: Duration) -> Self {
         Self { io, unread_time, read: 0, is_closing: Rc::default(), blocked: None }
     }
 
-    /// Set once the client is being answered for the last time: whatever comes then is dropped. Left unread, it would
-    /// have the system reset the connection, and with it the answer.
+    /// Set once the last answer is being sent: whatever the client sends after that is read and dropped. Left unread,
+    /// it would make the system reset the connection, and lose the answer.
     pub fn is_closing(&self) -> Rc<Cell<bool>> {
         self.is_closing.clone()
     }
 
-    /// What came of writing; the connection's end if nothing could be written for too long.
+    /// Passes on the result of a write; an error if nothing could be written for too long.
     fn written<T>(&mut self, outcome: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.blocked = None;

@@ -22,12 +22,12 @@ use crate::{
     telemetry,
 };
 
-/// The facts do not wait longer than this for the database.
+/// Time limit for reading the facts from the database.
 const READ_TIME: Duration = Duration::from_secs(3);
-/// Orders that are read of each group.
+/// Most orders read of each group.
 const SHOWN: u32 = 20;
 
-/// Reads everything once.
+/// Reads all facts once.
 pub(super) async fn read(services: &Services, connection: &Connection, probed: &Probed) -> Facts {
     let at = Timestamp::now();
     let mut facts = Facts::new(at, connection_facts(services, connection, probed));
@@ -67,7 +67,7 @@ pub(super) async fn read(services: &Services, connection: &Connection, probed: &
     facts
 }
 
-/// What the database holds of a connection.
+/// What the database holds about a connection.
 struct Kept {
     orders: OrderFacts,
     outages: Vec<Outage>,
@@ -140,7 +140,7 @@ fn relay_facts(services: &Services, probed: &Probed, is_readable: bool, at: Time
     }
 }
 
-/// Room on the disk that a database file lies on; `None` where the database is no file of this machine's.
+/// Free space on the disk that holds the database file; `None` for a database that is no local file.
 pub fn disk_space(database: &Database) -> Option<DiskSpace> {
     let Database::Sqlite(path) = database else { return None };
     let folder = std::path::absolute(path).ok()?;
@@ -151,7 +151,7 @@ pub fn disk_space(database: &Database) -> Option<DiskSpace> {
     })
 }
 
-/// Whether a side is down: as this process sees it, or as whoever delivers has noted it.
+/// Whether a side is down: as this process sees it, or as the delivering process has noted it.
 fn outage(link: &Link, side: Side, outages: &[Outage], at: Timestamp) -> Health<Trouble> {
     let health = link.breaker(side).health();
     let noted = outages.iter().find(|outage| outage.side == side);
@@ -167,7 +167,7 @@ fn outage(link: &Link, side: Side, outages: &[Outage], at: Timestamp) -> Health<
     }
 }
 
-/// When the last outage of a side ended that this process has seen.
+/// When this process last saw an outage of a side end.
 fn recovered_at(link: &Link, side: Side, at: Timestamp) -> Option<Timestamp> {
     link.breaker(side).recovered_at().map(|recovered| at.before(recovered.elapsed()))
 }
@@ -179,7 +179,7 @@ fn store_facts(
     delivered_at: Option<Timestamp>,
     at: Timestamp,
 ) -> StoreFacts {
-    // The evidence has been weighed where it was seen: twice at least, ten seconds apart.
+    // Only a refusal seen at least twice, ten seconds apart, is reported here.
     let credentials = link.source.credentials().map(|refused| Refusal {
         failure: Failure::Status(refused.status),
         first_at: refused.since,
@@ -251,7 +251,7 @@ fn callback(connection: &Connection) -> CallbackFacts {
     CallbackFacts { is_plain_http, ..CallbackFacts::default() }
 }
 
-/// What is wrong at a WooCommerce shop: what its last check found, and what its answers and webhooks have shown.
+/// Problems of a WooCommerce shop: what the last check found, and what its answers and webhooks have shown.
 fn shop_problems(connection: &Connection, hooks: &HookFacts, probed: &Probed) -> Vec<ShopProblem> {
     let Some(link) = &connection.link else { return Vec::new() };
     let Source::WooCommerce(shop) = &link.source else { return Vec::new() };

@@ -20,7 +20,7 @@ use crate::{
     spec::DestinationSpec,
 };
 
-/// The outcome of a call, with the time it took; what takes longer than a check may is a timeout.
+/// The result of a call and the time it took; a call longer than a check may take is a timeout.
 async fn timed<T>(call: impl Future<Output = Result<T, Failure>>) -> Probe<Result<T, Failure>> {
     let began = Instant::now();
     let outcome = tokio::time::timeout(LIMIT, call).await.unwrap_or(Err(Failure::Timeout));
@@ -33,7 +33,7 @@ fn fails_since<T>(before: Option<Timestamp>, probe: &Probe<Result<T, Failure>>) 
 }
 
 impl Checker {
-    /// Asks everybody, side by side; the destination only if `asks_destination`.
+    /// Runs the probes in parallel; the destination's only if `asks_destination`.
     pub(super) async fn probe(&self, services: &Services, connection: &Connection, asks_destination: bool) {
         let id = connection.id;
         let database = async {
@@ -108,7 +108,7 @@ async fn reach(services: &Services, link: &Link, destination: &Destination) -> R
     reached.map_err(|error| error.failure)
 }
 
-/// What the store calls itself, where it may be asked.
+/// The name that the store gives itself, where the API may be asked for it.
 async fn label(link: &Link) -> Option<StoreLabel> {
     match &link.source {
         Source::BigCommerce(store) => {
@@ -132,7 +132,7 @@ async fn label(link: &Link) -> Option<StoreLabel> {
     }
 }
 
-/// Why a WooCommerce shop cannot be read, where its answers show a cause that has a cure of its own.
+/// Why a WooCommerce shop cannot be read, where its answers show a cause with a cure of its own.
 async fn diagnosis(link: &Link) -> Option<ShopProblem> {
     let Source::WooCommerce(shop) = &link.source else { return None };
     match tokio::time::timeout(LIMIT, shop.diagnose()).await.ok()?.err()? {
@@ -142,7 +142,7 @@ async fn diagnosis(link: &Link) -> Option<ShopProblem> {
         problem::ShopProblem::RightsMissing => Some(ShopProblem::MayNotRead),
         problem::ShopProblem::Firewall(status) => Some(ShopProblem::Challenge(status)),
         problem::ShopProblem::RestSwitchedOff | problem::ShopProblem::NoApi => Some(ShopProblem::RestOff),
-        // What the call's failure says already.
+        // The call's own failure already says this.
         problem::ShopProblem::UnknownKey
         | problem::ShopProblem::Moved
         | problem::ShopProblem::SpoiltAnswers

@@ -1,8 +1,8 @@
 //! The check that goes out and comes back in: does the public address lead to this relay, over a certificate that
 //! stores will take?
 //!
-//! Whoever answers there proves with a digest that it shares this relay's database. Nothing can be learnt from it: the
-//! database's identity is random and opens nothing.
+//! The answer proves with a digest that the responder shares this relay's database. It discloses nothing: the
+//! database's identity is random and gives no access.
 
 use std::time::{Duration, Instant};
 
@@ -18,20 +18,20 @@ use crate::{
     services::Services,
 };
 
-/// The path at which a relay proves who it is, relative to its public address.
+/// The path at which a relay proves its identity, relative to its public address.
 pub const ECHO_PATH: &str = "/integration/echo";
-/// Less than the limit of a check, so that a silent address is told from a slow check.
+/// Shorter than the limit of a check, so that an address that does not answer is told from a slow check.
 const ECHO_TIME: Duration = Duration::from_secs(8);
-/// What a gateway answers while there is nothing behind it.
+/// The statuses of a gateway with nothing behind it.
 const NOBODY_BEHIND: [u16; 3] = [502, 503, 504];
 
-/// What a relay over a database with this identity answers to `nonce`.
+/// The answer to `nonce` of a relay whose database has this identity.
 pub fn proof(identity: &[u8], nonce: &str) -> String {
     let digest = Sha256::new().chain_update(b"onetribe-relay echo\0").chain_update(identity).chain_update(nonce);
     URL_SAFE_NO_PAD.encode(digest.finalize())
 }
 
-/// Asks the public address to prove that it is this relay.
+/// Asks the public address for proof that it leads to this relay.
 pub(super) async fn probe(services: &Services, base: &Url) -> Probe<Result<(), AddressFault>> {
     let began = Instant::now();
     let nonce = format!("{:032x}", rand::random::<u128>());

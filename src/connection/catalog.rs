@@ -1,5 +1,5 @@
-//! The live connections, by number, by hook key and by Element token: read by every webhook, brought up to date from
-//! the inbox whenever a replica, the command line or this process itself has changed one.
+//! The live connections, by number, by hook key and by Element token: read by every webhook, refreshed from the inbox
+//! whenever a replica, a command or this process has changed one.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,22 +22,21 @@ use crate::{
     },
 };
 
-/// Makes the live value of a record and its spec; none where its credentials are wiped or not described any more.
+/// Builds the live value of a record and its spec; no spec where the credentials are wiped or no longer configured.
 type Build<T> = dyn Fn(&ConnectionRecord, Option<ConnectionSpec>) -> Arc<T> + Send + Sync;
 
-/// The live connections. A connection keeps its value for as long as nothing about it has changed; a change makes
-/// another.
+/// The live connections. A connection keeps its value until something about it changes; a change makes a new value.
 pub struct Catalog<T> {
     keyring: Keyring,
     environment: Option<ConnectionSpec>,
     build: Box<Build<T>>,
     live: RwLock<Live<T>>,
     changes: watch::Sender<u64>,
-    /// Connections of which only the revision is another: something that belongs to them has changed.
+    /// Connections of which only the revision has changed: something that belongs to them has.
     touched: watch::Sender<HashSet<ConnectionId>>,
-    /// Held while the inbox is read and its answer taken, so that no older answer comes after a newer one.
+    /// Held from reading the inbox until the result is applied, so that no older result replaces a newer one.
     reading: Mutex<Reading>,
-    /// Keys the digests by which equal specs are recognised; of this process only.
+    /// Keys the digests that equal specs are recognised by; random for each process.
     digest_key: [u8; 32],
 }
 
@@ -45,7 +44,7 @@ pub struct Catalog<T> {
 #[derive(Default)]
 struct Reading {
     revision: i64,
-    /// What no key opens, and has been logged.
+    /// Connections whose credentials no key opens, already logged.
     closed: HashSet<ConnectionId>,
 }
 
@@ -58,7 +57,7 @@ struct Live<T> {
 
 struct Entry<T> {
     value: Arc<T>,
-    /// The record without what is sealed and without what changes all the time.
+    /// The record without its sealed part and without what changes all the time.
     record: ConnectionRecord,
     spec: Option<[u8; 16]>,
 }
@@ -69,14 +68,14 @@ struct Opened {
     spec: Option<ConnectionSpec>,
 }
 
-/// Credentials that no key opens.
+/// A connection whose credentials no key opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosedConnection {
-    /// The connection.
+    /// The connection's number.
     pub id: ConnectionId,
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// Why not.
+    /// Why they cannot be opened.
     pub error: KeyringError,
 }
 
@@ -91,7 +90,7 @@ pub enum CatalogError {
     Closed(Vec<ClosedConnection>),
 }
 
-/// The first few of them, and how many there are.
+/// Shows the first few of them, and the total.
 struct Closed<'a>(&'a [ClosedConnection]);
 
 impl fmt::Display for Closed<'_> {
@@ -116,10 +115,10 @@ impl fmt::Display for Closed<'_> {
     }
 }
 
-/// Why no connection is the one that is meant where none is named.
+/// Why a default connection cannot be chosen when none is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSoleConnection {
-    /// There is none yet.
+    /// There is no connection yet.
     #[error("there is no connection yet")]
     None,
     /// There are several, and none is the environment's.
@@ -128,7 +127,7 @@ pub enum NoSoleConnection {
 }
 
 impl<T> Catalog<T> {
-    /// An empty catalog. `environment` is the spec of the environment's own connection, which no database holds.
+    /// An empty catalog. `environment` is the spec of the environment's own connection, which is never stored.
     pub fn new(
         keyring: Keyring,
         environment: Option<ConnectionSpec>,
@@ -153,10 +152,10 @@ impl<T> Catalog<T> {
         &self.keyring
     }
 
-    /// Takes up every connection of the inbox, at the start.
+    /// Loads every connection of the inbox, at the start.
     ///
     /// # Errors
-    /// When the inbox cannot be read, and when the credentials of a connection cannot be opened. Nothing is taken up then.
+    /// When the inbox cannot be read, or the credentials of a connection cannot be opened; nothing is loaded then.
     pub async fn load(&self, inbox: &dyn Inbox) -> Result<(), CatalogError> {
         let mut reading = self.reading.lock().await;
         let records = inbox.connections(0).await?;
@@ -174,8 +173,9 @@ impl<T> Catalog<T> {
         Ok(())
     }
 
-    /// Takes up what has changed since. A connection whose credentials cannot be opened stays as it was, which is
-    /// logged once. Whoever changes a connection calls this afterwards; so does whoever learns of a newer revision.
+    /// Applies what has changed in the inbox since. A connection whose credentials cannot be opened stays as it was,
+    /// and this is logged once. To be called after every change of a connection, and whenever a newer revision is
+    /// seen.
     ///
     /// # Errors
     /// When the inbox cannot be read; nothing has changed then.
@@ -201,12 +201,12 @@ impl<T> Catalog<T> {
         reading.revision = revision;
     }
 
-    /// The newest revision that has been taken up.
+    /// The newest revision that has been applied.
     pub async fn revision(&self) -> i64 {
         self.reading.lock().await.revision
     }
 
-    /// Pairs records with their specs, as far as those can be opened.
+    /// Opens the records' sealed specs, and separates those that cannot be opened.
     fn open(&self, records: Vec<ConnectionRecord>) -> (Vec<Opened>, Vec<ClosedConnection>) {
         let (mut opened, mut closed) = (Vec::with_capacity(records.len()), Vec::new());
         for record in records {
@@ -223,14 +223,14 @@ impl<T> Catalog<T> {
         (opened, closed)
     }
 
-    /// Whether a record stands for the store that the environment describes now.
+    /// Whether a record is that of the store that the environment describes now.
     fn is_environments(&self, record: &ConnectionRecord) -> bool {
         let describes =
             |spec: &ConnectionSpec| spec.source.kind() == record.source_kind && spec.source.store() == record.store;
         record.origin == Origin::Environment && self.environment.as_ref().is_some_and(describes)
     }
 
-    /// Builds what has changed, and only then keeps readers waiting.
+    /// Builds the changed values first, and blocks readers only to put them in place.
     fn take(&self, opened: Vec<Opened>) {
         let (mut changed, mut touched) = (Vec::new(), Vec::new());
         for Opened { mut record, spec } in opened {
@@ -264,7 +264,7 @@ impl<T> Catalog<T> {
         self.live.read().by_id.get(&record.id).is_some_and(|entry| entry.record == record && entry.spec == spec)
     }
 
-    /// Tells whether a spec is the same as before without keeping it twice.
+    /// A keyed digest to compare specs by, without keeping a second copy of them.
     fn digest(&self, spec: &ConnectionSpec) -> [u8; 16] {
         let plain = Zeroizing::new(serde_json::to_vec(spec).expect("a spec is written as JSON whenever it is sealed"));
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.digest_key).expect("HMAC takes any key");
@@ -274,12 +274,12 @@ impl<T> Catalog<T> {
         digest
     }
 
-    /// One connection.
+    /// The connection with this number.
     pub fn get(&self, id: ConnectionId) -> Option<Arc<T>> {
         self.live.read().by_id.get(&id).map(|entry| entry.value.clone())
     }
 
-    /// The connection with this webhook address.
+    /// The connection whose webhook URL has this key.
     pub fn by_hook_key(&self, hook_key: &str) -> Option<Arc<T>> {
         self.live.read().by_hook_key.get(hook_key).cloned()
     }
@@ -295,10 +295,10 @@ impl<T> Catalog<T> {
         live.environment.and_then(|id| live.by_id.get(&id)).map(|entry| entry.value.clone())
     }
 
-    /// The connection that is meant where none is named: the environment's, or the only one that has not ended.
+    /// The connection to use when none is named: the environment's own, or the only one that has not ended.
     ///
     /// # Errors
-    /// [`NoSoleConnection`] where that is none, or not one.
+    /// [`NoSoleConnection`] if there is none, or more than one.
     pub fn sole(&self) -> Result<Arc<T>, NoSoleConnection> {
         if let Some(environments) = self.environments() {
             return Ok(environments);
@@ -309,38 +309,38 @@ impl<T> Catalog<T> {
         if going.next().is_some() { Err(NoSoleConnection::Several) } else { Ok(only.value.clone()) }
     }
 
-    /// All connections, ended ones too, by number.
+    /// All connections, ended ones included, by number.
     pub fn all(&self) -> Vec<Arc<T>> {
         self.live.read().by_id.values().map(|entry| entry.value.clone()).collect()
     }
 
-    /// Those of all connections that `keep` is true of, by number. Webhooks may wait for it.
+    /// The connections for which `keep` is true, by number. `keep` blocks webhooks if it is slow.
     pub fn select(&self, mut keep: impl FnMut(&Arc<T>) -> bool) -> Vec<Arc<T>> {
         let live = self.live.read();
         live.by_id.values().map(|entry| &entry.value).filter(|value| keep(value)).cloned().collect()
     }
 
-    /// How many there are, ended ones too.
+    /// How many connections there are, ended ones included.
     pub fn len(&self) -> usize {
         self.live.read().by_id.len()
     }
 
-    /// Whether there is none at all.
+    /// Whether there is no connection at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Tells of every change: its number goes up after the change can be seen.
+    /// A counter that goes up after each change has become visible.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Tells that [`Catalog::take_touched`] has something to give.
+    /// Notifies when [`Catalog::take_touched`] has something to return.
     pub fn touched(&self) -> watch::Receiver<HashSet<ConnectionId>> {
         self.touched.subscribe()
     }
 
-    /// The connections whose revision alone has changed since this was last asked.
+    /// Takes the connections of which only the revision has changed since the last call.
     pub fn take_touched(&self) -> HashSet<ConnectionId> {
         let mut taken = HashSet::new();
         self.touched.send_if_modified(|known| {
@@ -361,7 +361,7 @@ impl<T> Live<T> {
     fn replace(&mut self, entry: Entry<T>, is_environments: bool) {
         let id = entry.record.id;
         if let Some(old) = self.by_id.remove(&id) {
-            // A token may be another's by now.
+            // The token may belong to another connection by now.
             let is_old = |found: &Arc<T>| Arc::ptr_eq(found, &old.value);
             if self.by_hook_key.get(&old.record.hook_key).is_some_and(is_old) {
                 self.by_hook_key.remove(&old.record.hook_key);
@@ -375,7 +375,7 @@ impl<T> Live<T> {
         if is_environments {
             self.environment = Some(id);
         }
-        // The environment's own has an address of its own, and a key that could be guessed.
+        // The environment's own connection has a fixed webhook URL, and its key could be guessed.
         if entry.record.origin != Origin::Environment {
             self.by_hook_key.insert(entry.record.hook_key.clone(), entry.value.clone());
         }
@@ -386,7 +386,8 @@ impl<T> Live<T> {
     }
 }
 
-/// Takes away what makes no other connection of it: a new seal around the same spec, the times of its last events.
+/// Removes what does not make the connection a different one: a new seal around the same spec, the times of its last
+/// events.
 fn strip(record: &mut ConnectionRecord) {
     record.sealed = None;
     record.last_event_at = None;

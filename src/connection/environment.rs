@@ -1,5 +1,5 @@
-//! The row of the environment's own connection: what is no secret of it, so that its objects have a number to belong
-//! to. Its credentials stay in the environment and are never written down.
+//! The database row of the environment's own connection: everything that is not secret, so that its objects have a
+//! connection to belong to. Its credentials stay in the environment and are never stored.
 
 use crate::{
     clock::Timestamp,
@@ -8,9 +8,9 @@ use crate::{
     spec::{ConnectionSpec, DestinationKind, Origin, keyring::destination_mark},
 };
 
-/// Makes the rows of the environment agree with what it describes now: the store's row is there and active, and that of
-/// a store which it does not describe any more is disconnected (what it holds stays, and counts again when the store is
-/// back). To be called by whoever serves, before the catalog is loaded.
+/// Brings the rows of the environment in line with what it describes now: the store's row exists and is active, and
+/// that of a store no longer described is disconnected (its objects stay, and are used again when the store is back).
+/// The serving process calls this before it loads the catalog.
 ///
 /// # Errors
 /// When the inbox cannot be read or written.
@@ -24,7 +24,7 @@ pub async fn record_environment(
     if let Some(new) = plan.create.take()
         && let Err(error) = inbox.create_connection(new, now).await
     {
-        // Another replica that starts at the same time may have been first: its row has the same hook key.
+        // Another replica that starts at the same time may have made the row, with the same hook key.
         let records = inbox.connections(0).await?;
         plan = Plan::of(&records, spec);
         if plan.create.is_some() {
@@ -37,8 +37,8 @@ pub async fn record_environment(
     Ok(())
 }
 
-/// A connection of the API's that takes the same store's orders to the same destination: with the environment's own
-/// beside it, every order would go there twice.
+/// A connection made through the API that takes the same store's orders to the same destination: beside the
+/// environment's own, every order would go there twice.
 pub fn doubled(records: &[ConnectionRecord], spec: &ConnectionSpec) -> Option<ConnectionId> {
     let (kind, store) = (spec.source.kind(), spec.source.store());
     let destination = spec.destination.as_ref()?;
@@ -52,7 +52,7 @@ pub fn doubled(records: &[ConnectionRecord], spec: &ConnectionSpec) -> Option<Co
     records.iter().find(is_same).map(|record| record.id)
 }
 
-/// What has to be written.
+/// The rows to create or change.
 #[derive(Default)]
 struct Plan {
     create: Option<NewConnection>,
@@ -80,8 +80,8 @@ impl Plan {
     }
 }
 
-/// One for each store, so that two replicas cannot make two rows of it. No webhook is addressed by it: the
-/// environment's own come to `/webhooks/bigcommerce`.
+/// The same for each store, so that two replicas cannot create two rows for it. No webhook uses it: those of the
+/// environment's own connection come to `/webhooks/bigcommerce`.
 fn hook_key(spec: &ConnectionSpec) -> String {
     format!("environment-{}-{}", spec.source.kind(), spec.source.store())
 }
@@ -95,7 +95,7 @@ fn new(spec: &ConnectionSpec) -> NewConnection {
     NewConnection::of(spec, ConnectionState::Active, hook_key(spec), None)
 }
 
-/// What of a row differs from what the environment says now.
+/// The update that brings a row in line with the environment; `None` if they agree.
 fn difference(record: &ConnectionRecord, spec: &ConnectionSpec) -> Option<ConnectionUpdate> {
     let destination = destination(spec);
     let kept = record

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
 
-/// Where signed webhooks have come this lately, an unsigned one proves little.
+/// While signed webhooks have come within this time, an unsigned one proves little.
 const LATELY: Duration = Duration::from_secs(24 * 3600);
-/// So many unsigned webhooks where signed ones are usual are worth a warning.
+/// This many unsigned webhooks, where signed ones are usual, raise a warning.
 const MANY_UNSIGNED: u64 = 10;
-/// So many refused webhooks within the last hour are worth a warning.
+/// This many refused webhooks within an hour raise a warning.
 const MANY_REFUSED: u64 = 20;
-/// So many polls that found something are remembered.
+/// How many polls that found something are remembered.
 const MOST_FINDS: usize = 64;
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -27,7 +27,7 @@ pub struct WebhookEvidence {
     missed: Vec<(Timestamp, u64)>,
 }
 
-/// Something that has just come to be worth telling, once.
+/// A warning that has just become due; each is raised once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remark {
     /// The right token and a signature under another secret: the configured secret is wrong.
@@ -39,7 +39,7 @@ pub enum Remark {
 }
 
 impl WebhookEvidence {
-    /// A genuine webhook came. True if it proves too little to make the relay forward an unchanged object: it is
+    /// Records a genuine webhook. True if it proves too little to have an unchanged object forwarded again: it is
     /// unsigned, where signed ones are usual.
     pub fn genuine(&mut self, is_signed: bool, now: Instant) -> (bool, Option<Remark>) {
         if is_signed {
@@ -56,7 +56,7 @@ impl WebhookEvidence {
         (true, (self.unsigned == MANY_UNSIGNED).then_some(Remark::Unsigned(self.unsigned)))
     }
 
-    /// Polling has found orders that no webhook had told of.
+    /// Records that polling has found orders without a webhook.
     pub fn missed(&mut self, orders: u64, at: Timestamp) {
         if self.missed.len() >= MOST_FINDS {
             self.missed.remove(0);
@@ -64,21 +64,21 @@ impl WebhookEvidence {
         self.missed.push((at, orders));
     }
 
-    /// How many orders polling has found since the last webhook, which came at `last` as far as the database knows:
-    /// other processes take webhooks too.
+    /// How many orders polling has found since the last webhook. `last` is when that came according to the database:
+    /// other processes receive webhooks too.
     pub fn missed_since(&mut self, last: Option<Timestamp>) -> u64 {
         self.missed.retain(|(at, _)| last.is_none_or(|last| last < *at));
         self.missed.iter().map(|(_, orders)| orders).sum()
     }
 
-    /// A webhook had the right token and a signature under another secret.
+    /// Records a webhook with the right token and a signature under another secret.
     pub fn wrong_secret(&mut self, at: Timestamp) -> Option<Remark> {
         let is_news = self.wrong_secret_since.is_none();
         self.wrong_secret_since.get_or_insert(at);
         is_news.then_some(Remark::WrongSecret)
     }
 
-    /// A webhook was not genuine.
+    /// Records a webhook that was not genuine.
     pub fn refused(&mut self, now: Instant) -> Option<Remark> {
         if self.refused_from.is_none_or(|from| now.saturating_duration_since(from) >= HOUR) {
             self.refused_from = Some(now);
@@ -88,27 +88,27 @@ impl WebhookEvidence {
         (self.refused == MANY_REFUSED).then_some(Remark::Refused(self.refused))
     }
 
-    /// The latest webhook came so long after the change that it tells of, where that is worth telling.
+    /// Records how long after the change the latest webhook came; `None` if that is not worth reporting.
     pub fn came_late(&mut self, by: Option<Duration>) {
         self.late_by = by;
     }
 
-    /// How late the latest webhook was, if it was late.
+    /// How late the latest webhook was, if it was late enough to report.
     pub fn late_by(&self) -> Option<Duration> {
         self.late_by
     }
 
-    /// Since when the configured secret is known to be wrong, if it is.
+    /// Since when the configured secret is known to be wrong; `None` if it is not.
     pub fn wrong_secret_since(&self) -> Option<Timestamp> {
         self.wrong_secret_since
     }
 
-    /// How many unsigned webhooks have come since the last signed one, where that is worth telling.
+    /// How many unsigned webhooks have come since the last signed one, if enough to report.
     pub fn many_unsigned(&self) -> Option<u64> {
         (self.unsigned >= MANY_UNSIGNED).then_some(self.unsigned)
     }
 
-    /// How many webhooks have been refused within the hour, where that is worth telling.
+    /// How many webhooks have been refused within the hour, if enough to report.
     pub fn many_refused(&self, now: Instant) -> Option<u64> {
         let is_recent = self.refused_from.is_some_and(|from| now.saturating_duration_since(from) < HOUR);
         (is_recent && self.refused >= MANY_REFUSED).then_some(self.refused)

@@ -1,6 +1,5 @@
-//! What `POST /connections`, `PATCH /connections/{id}`, the operator's form and the file of `connections add` ask for,
-//! as a spec that is fit to be kept. Nothing is called here: whether a store takes the credentials, the caller finds
-//! out.
+//! Turns what `POST /connections`, `PATCH /connections/{id}`, the operator's form and the file of `connections add`
+//! ask for into a validated spec. No call is made here: the caller checks whether the store takes the credentials.
 
 mod object;
 
@@ -26,29 +25,29 @@ use crate::{
 pub use object::FieldProblem;
 use object::{Object, Read};
 
-/// Characters of a webhook secret that the relay makes: 285 bits. WooCommerce decodes entities in the secret before it
-/// signs, so letters and digits alone are safe (`wp_specialchars_decode`).
+/// Length of a generated webhook secret: 285 bits. WooCommerce decodes HTML entities in the secret before it signs
+/// (`wp_specialchars_decode`), so only letters and digits are safe.
 const WEBHOOK_SECRET: usize = 48;
 
-/// How long a name is looked up before the connection is made all the same: each connect checks its address again.
+/// How long a DNS lookup may take before the connection is made without it: each connect checks its address again.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Most statuses that one connection may leave out.
+/// Most entries of `skip_order_statuses`.
 const MAX_STATUSES: usize = 100;
 
-/// What a request may name, from the settings of the process.
+/// What a request may contain, according to the settings of the process.
 #[derive(Debug, Clone)]
 pub struct RequestRules {
-    /// Where URLs may lead.
+    /// Which addresses URLs may lead to.
     pub policy: AddressPolicy,
-    /// Which hosts a payload URL may name.
+    /// Which hosts a payload URL may use.
     pub one_tribe_hosts: OneTribeHosts,
     /// The scopes that hooks of BigCommerce stores are registered for.
     pub scopes: Vec<String>,
 }
 
 impl RequestRules {
-    /// As the operator has set them.
+    /// The rules that follow from the operator's settings.
     pub fn of(settings: &Settings) -> Self {
         Self {
             policy: AddressPolicy::new(settings.allowed_private_networks.clone()),
@@ -58,15 +57,15 @@ impl RequestRules {
     }
 }
 
-/// Why a request is not taken.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestProblem {
-    /// It is no JSON (400).
+    /// The body is not JSON (400).
     #[error("the body is not JSON (line {line}, column {column}): send an object as in the README")]
     NotJson {
-        /// Where reading stopped, from 1.
+        /// The line at which parsing stopped, from 1.
         line: usize,
-        /// Where in the line.
+        /// The column within that line.
         column: usize,
     },
     /// A field is wrong, missing or unknown (422).
@@ -74,21 +73,21 @@ pub enum RequestProblem {
     Field(#[from] FieldProblem),
 }
 
-/// A connection that is asked for.
+/// A validated request for a new connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionRequest {
-    /// What is to be kept.
+    /// The spec to be stored.
     pub spec: ConnectionSpec,
-    /// `Active` or `Paused`.
+    /// The initial state: `Active` or `Paused`.
     pub state: ConnectionState,
 }
 
-/// What a connection is to become.
+/// A validated change of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionChange {
-    /// The whole spec with the change in it; equal to the former where only the state changes.
+    /// The whole spec after the change; equal to the former one if only the state changes.
     pub spec: ConnectionSpec,
-    /// `Active` or `Paused`, where it is asked for.
+    /// The new state, `Active` or `Paused`, if one was given.
     pub state: Option<ConnectionState>,
     /// Whether the store's address or credentials change: they are tried first.
     pub is_source_changed: bool,
@@ -102,15 +101,15 @@ impl ConnectionRequest {
     /// Reads the body of `POST /connections`.
     ///
     /// # Errors
-    /// [`RequestProblem`] names the first field that is not right.
+    /// [`RequestProblem`] names the first field that is wrong.
     pub fn from_json(body: &[u8], rules: &RequestRules) -> Result<Self, RequestProblem> {
         Ok(Self::from_value(&parse(body)?, rules)?)
     }
 
-    /// The same of JSON that is read already, such as the operator's form as an object.
+    /// Like [`Self::from_json`] for a parsed value, such as the operator's form turned into an object.
     ///
     /// # Errors
-    /// [`FieldProblem`] names the first field that is not right.
+    /// [`FieldProblem`] names the first field that is wrong.
     pub fn from_value(value: &Value, rules: &RequestRules) -> Result<Self, FieldProblem> {
         let whole = Object::whole(value)?;
         whole.only(&["name", "source", "destination", "skip_order_statuses", "state"])?;
@@ -137,11 +136,11 @@ impl ConnectionRequest {
 }
 
 impl ConnectionChange {
-    /// Reads the body of `PATCH /connections/{id}` onto the spec of that connection. Of `source` the given fields
-    /// change; a `destination` replaces the former whole.
+    /// Applies the body of `PATCH /connections/{id}` to the spec of that connection. Fields of `source` change one by
+    /// one; a `destination` replaces the former one whole.
     ///
     /// # Errors
-    /// [`RequestProblem`] names the first field that is not right, or that cannot be changed.
+    /// [`RequestProblem`] names the first field that is wrong, or that cannot be changed.
     pub fn from_json(body: &[u8], former: &ConnectionSpec, rules: &RequestRules) -> Result<Self, RequestProblem> {
         let value = parse(body)?;
         let whole = Object::whole(&value)?;
@@ -171,7 +170,7 @@ impl ConnectionChange {
     }
 }
 
-/// What another way than this one keeps up.
+/// Refuses fields that are managed another way than by this request.
 fn check_changeable(whole: &Object<'_>, name: &str, origin: Origin) -> Read<()> {
     match origin {
         Origin::Api => Ok(()),
@@ -272,7 +271,7 @@ fn read_destination(given: &Object<'_>, rules: &RequestRules) -> Read<Destinatio
     }))
 }
 
-/// `skip_order_statuses`, in the terms of the store. BigCommerce's ids may be numbers or texts.
+/// Reads `skip_order_statuses`, in the store's own terms. BigCommerce's ids may be numbers or strings.
 fn statuses(whole: &Object<'_>, kind: SourceKind) -> Read<Option<Vec<String>>> {
     let Some(items) = whole.list("skip_order_statuses")? else { return Ok(None) };
     if items.len() > MAX_STATUSES {
@@ -303,17 +302,17 @@ fn state(whole: &Object<'_>) -> Read<Option<ConnectionState>> {
     })
 }
 
-/// A new secret under which a WooCommerce shop signs its webhooks.
+/// Generates the secret under which a WooCommerce shop signs its webhooks.
 pub fn new_webhook_secret() -> Secret {
     let secret: String = rand::rng().sample_iter(Alphanumeric).take(WEBHOOK_SECRET).map(char::from).collect();
     secret.into()
 }
 
-/// Looks up the hosts of a spec's URLs: none may lead to a private address. A name that does not resolve now is left to
-/// the first call, which tells of it and checks every address again.
+/// Looks up the hosts of a spec's URLs: none may lead to a private address. A name that does not resolve now is left
+/// to the first call, which reports it; every call checks the address again.
 ///
 /// # Errors
-/// [`FieldProblem`] names the URL that leads inside.
+/// [`FieldProblem`] names the URL that leads to a private address.
 pub async fn check_addresses(spec: &ConnectionSpec, policy: &AddressPolicy) -> Result<(), FieldProblem> {
     let source = match &spec.source {
         SourceSpec::WooCommerce(shop) => Some(("source.url", shop.url.as_str())),

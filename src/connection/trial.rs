@@ -1,4 +1,4 @@
-//! Whether a store takes a connection's credentials for what the connection is going to ask.
+//! Tries whether a store takes a connection's credentials for every list that the connection will read.
 
 use futures_util::future::join_all;
 
@@ -16,11 +16,11 @@ use crate::{
 };
 
 impl Link {
-    /// Asks the store for one row of everything that is going to be asked for: orders, or whatever an instance polls.
+    /// Asks the store for one row of every list that will be read: orders, or whatever an instance polls.
     ///
     /// # Errors
-    /// Whatever went wrong with a call. A list that the store does not have says nothing of the credentials; where it has none
-    /// of them, orders do.
+    /// The failure of a call, refused credentials first. A list that the store does not have says nothing about the
+    /// credentials; if it has none of the lists, orders are asked for instead.
     pub async fn can_read(&self) -> Result<(), CallError> {
         let resources: Vec<&Poller> = match &self.destination {
             Some(Destination::CloudElements(callback)) => self.polled(callback),

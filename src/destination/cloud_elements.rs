@@ -1,5 +1,5 @@
-//! The client of a Cloud Elements callback: one notification a call, signed, with the headers that the instance asks
-//! for. What a notification says is `envelope`'s business, when it is tried again `schedule`'s.
+//! The client of a Cloud Elements callback: one notification per call, signed, with the headers that the instance
+//! asks for. `envelope` builds the body, `schedule` says when to retry.
 //!
 //! Source: Cloud Elements, "Event management: security" and its API test suite.
 

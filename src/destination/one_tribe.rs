@@ -1,4 +1,4 @@
-//! The client of one merchant's One Tribe destination. Its URL is a secret whole, and so is what is sent there.
+//! The client of one merchant's destination at One Tribe. The whole URL is a secret, and so is what is sent there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,22 +14,22 @@ use crate::{
     secret::Secret,
 };
 
-/// One merchant's destination.
+/// One merchant's payload URL, and the client to call it.
 #[derive(Debug)]
 pub struct OneTribe {
     http: Arc<Http>,
     url: Secret,
-    /// Whether the URL is the operator's own, which may lead anywhere.
+    /// Whether the operator set the URL; it may then lead to any address.
     is_operators: bool,
     store: String,
     timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
-/// Why a snapshot has not been taken.
+/// Why a snapshot was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
-    /// The time to send it passed first: nothing was sent.
+    /// The deadline passed before it could be sent: nothing was sent.
     #[error("{TooLate}")]
     TooLate,
     /// The call failed.
@@ -37,7 +37,7 @@ pub enum Undelivered {
     Failed(#[from] CallError),
 }
 
-/// What is read of an answer to keep the connection usable; the answer itself means nothing to us.
+/// How much of an answer is read to keep the connection usable; its content is ignored.
 const DRAINED: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
@@ -66,11 +66,11 @@ impl OneTribe {
         Url::parse(self.url.expose()).map_err(|_| Failure::Dns.into())
     }
 
-    /// Forwards one snapshot, unless `until` passes before it can be sent. Taken means any 2xx; what the answer says
-    /// beside it does not matter.
+    /// Forwards one snapshot, unless `until` passes before it can be sent. Any 2xx counts as taken; the body of the
+    /// answer is ignored.
     ///
     /// # Errors
-    /// What was seen instead of a 2xx.
+    /// What happened instead of a 2xx.
     pub async fn deliver(
         &self,
         id: &ObjectId,
@@ -96,20 +96,20 @@ impl OneTribe {
             .send()
             .await?;
         if !response.status().is_success() {
-            // A destination's web page says no less than its status does.
+            // If the answer is a web page, only its status is reported.
             return Err(CallError {
                 failure: Failure::Status(response.status().as_u16()),
                 ..CallError::of_status(&response)
             });
         }
-        // Taken as soon as the status is there; a body that drips or breaks changes nothing.
+        // The status alone decides; a body that is slow or breaks off changes nothing.
         let _ = tokio::time::timeout(DRAIN_TIME, http::read_body(response, DRAINED)).await;
         Ok(())
     }
 
-    /// Finds out whether the destination can be reached (name, connection, TLS) without sending it anything that could
-    /// be taken for an order: a HEAD of its host's root. Returns the status, which says little: nothing has to live
-    /// there.
+    /// Checks whether the destination can be reached (DNS, connection, TLS) without sending it anything that could be
+    /// taken for an order: a HEAD of its host's root. Returns the status, which says little: there need be nothing at
+    /// that path.
     ///
     /// # Errors
     /// Why no answer came.

@@ -1,4 +1,5 @@
-//! What a failed call comes to: for its object, and for the side that failed. Whose fault a failure is, `retry` says.
+//! The consequences of a failed call for its object, and for the side that failed. `retry` says whose fault a failure
+//! is.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use crate::{
     retry::{self, FetchBlame, Verdict},
 };
 
-/// No object's own wait is shorter. Its age grows by what it was made to wait, less the moment that settling takes: at
-/// the end of its time a wait of no more than that would let it grow no more, and the object be tried without end.
+/// The shortest wait of an object after its own failure. Its age is the sum of its waits, less the moment that
+/// settling takes: with waits no longer than that, the age would stop growing and the object be tried for ever.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 fn own_retry_at(wait: Duration) -> Timestamp {
@@ -46,7 +47,7 @@ impl Lane {
         match link.source.blame(error.failure) {
             FetchBlame::Quota => Outcome::Released,
             FetchBlame::Missing => {
-                // It answers, and it judged the object: it is up.
+                // It answered, and rejected only this object: it is up.
                 self.store_answered().await;
                 self.missing(claim, failed)
             }
@@ -61,7 +62,7 @@ impl Lane {
         }
     }
 
-    /// Whether an answer that is of no use is what the store answers whatever it is asked for.
+    /// Whether the store gives this unusable answer whatever it is asked for.
     fn is_stores_fault(&self, claim: &Claim, failure: Failure) -> bool {
         let is_streak = self.hints().is_streak(&claim.key.id, failure);
         let is_down_with_it = self
@@ -89,8 +90,9 @@ impl Lane {
         }
     }
 
-    /// One side is down: its breaker opens, and the object waits for its recovery. An object that fails where others
-    /// succeed is what the side cannot take: it gets a backoff of its own and does not hold up others.
+    /// Records that a side is down: its breaker opens, and the object waits for its recovery. An object that fails
+    /// while others succeed is one that the side cannot take: it gets a backoff of its own and does not hold up
+    /// others.
     pub(super) fn outage(&self, side: Side, claim: Option<&Claim>, error: CallError) -> Outcome {
         let now = Instant::now();
         let failed = Failed { side, failure: error.failure };
@@ -118,7 +120,7 @@ impl Lane {
         Outcome::Deferred { retry_at: Timestamp::now().after(wait), failed, until_recovery: true }
     }
 
-    /// 401, 403 and 404 are mistakes in the settings: once that is certain, the watch logs the cure.
+    /// 401, 403 and 404 point to wrong settings: once that is certain, `watch` logs the cure.
     fn log_outage(&self, side: Side, failure: Failure) {
         let connection = self.connection.id;
         let (name, side, seen) = (&self.connection.name, side.code(), crate::humanize::failure(failure));

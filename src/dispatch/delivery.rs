@@ -1,4 +1,4 @@
-//! One claim taken to its end: fetched, forwarded, settled. Whose fault a failure is, `retry` says.
+//! Takes one claim to its end: fetch, forward, settle. `retry` says whose fault a failure is.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,13 +23,13 @@ use crate::{
     },
 };
 
-/// The pause before a settling that could not be stored is tried again.
+/// The pause before another try to store how a claim ended.
 pub(super) const SETTLE_PAUSE: Duration = Duration::from_millis(500);
-/// So many objects of a list are noted at once as being forwarded.
+/// How many objects of a list are marked as being forwarded in one go.
 const FORWARDED_TOGETHER: usize = 64;
 
 impl Lane {
-    /// Fetches one object and takes it to its end, all under one slot.
+    /// Fetches one object and takes it to its end, in one slot.
     pub(super) async fn deliver_single(&self, slot: Slot, permit: CallPermit, claim: Claim, is_probe: bool) {
         let Some((link, _)) = self.link() else { return };
         let id = claim.key.id.clone();
@@ -49,7 +49,7 @@ impl Lane {
             }
             Err(error) => self.fetch_failed(&claim, error).await,
         };
-        // Nothing is under way to the far sides any more: while this is stored, the next object may go out.
+        // No call is under way any more: the next object may go out while this one is being settled.
         drop(slot);
         self.settle(claim, outcome).await;
         if is_probe {
@@ -60,8 +60,8 @@ impl Lane {
         self.under_way().remove(&id);
     }
 
-    /// Fetches many objects with one call and takes each to its end, each under a slot of its own.
-    /// Once the relay is stopping, those that have not begun are given back.
+    /// Fetches many objects with one call and takes each to its end, each in a slot of its own. Once the relay is
+    /// stopping, those that have not begun are released.
     pub(super) async fn deliver_list(
         &self,
         slot: Slot,
@@ -82,7 +82,7 @@ impl Lane {
         };
         self.store_answered().await;
         self.learn_from_list(&rows, &ids);
-        // What is too large for an order is refused where it is fetched by itself.
+        // A row that is too large for an order is fetched again by itself, and refused there.
         let (taken, large): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.body.len() <= MAX_ORDER);
         self.hints().pages.note_individually(large.into_iter().map(|row| row.id));
         let mut rows: HashMap<ObjectId, Snapshot> = taken.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -117,7 +117,7 @@ impl Lane {
                 drop(slot);
                 self.settle(claim, outcome).await;
                 self.under_way().remove(&id);
-                // While others of the list take every slot that comes free, there is no turn to be had.
+                // While others of the list take every slot that comes free, a turn would find none.
                 if self.slots.available_permits() > 0 {
                     self.shared.moved.add([self.connection.id]);
                 }
@@ -125,8 +125,8 @@ impl Lane {
             .await;
     }
 
-    /// Notes that these are about to be forwarded: should the process die, nobody else forwards them before their
-    /// leases end. False if that cannot be noted.
+    /// Marks claims as about to be forwarded: should this process die, nobody else forwards them before their leases
+    /// end. False if the mark cannot be stored.
     async fn begin_forward(&self, claims: &[Claim]) -> bool {
         match self.shared.inbox.begin_forward(claims.to_vec()).await {
             Ok(()) => true,
@@ -156,8 +156,9 @@ impl Lane {
         hints.pages.note_individually(lacking.into_iter().cloned());
     }
 
-    /// A list that is refused or unusable says nothing of its objects: narrower ones are tried, and in the end each by
-    /// itself. A store that is down for a list alone gets narrower ones once a single call has shown that it is up.
+    /// A list that is refused or unusable says nothing about its objects: narrower lists are tried, and in the end
+    /// each object by itself. If only lists make the store fail, they are narrowed once a single call has shown that
+    /// it is up.
     async fn list_failed(&self, claims: Vec<Claim>, error: CallError) {
         let ids: Vec<ObjectId> = claims.iter().map(|claim| claim.key.id.clone()).collect();
         self.blame_list(&ids, error);
@@ -180,7 +181,7 @@ impl Lane {
         }
     }
 
-    /// Gives claims back: their objects are due as before.
+    /// Releases claims: their objects are due as before.
     pub(super) async fn release(&self, claims: Vec<Claim>) {
         stream::iter(claims)
             .for_each_concurrent(None, |claim| async move {
@@ -192,7 +193,7 @@ impl Lane {
     }
 
     async fn forward(&self, claim: &Claim, snapshot: Snapshot, fetched_at: Timestamp, is_probe: bool) -> Outcome {
-        // What goes to callbacks is `notify`'s.
+        // Objects for callbacks are delivered by `notify`.
         let Some((link, Destination::OneTribe(one_tribe))) = self.link() else { return Outcome::Released };
         if link.skips(&snapshot) {
             return Outcome::Skipped { fetched_at };
@@ -202,7 +203,7 @@ impl Lane {
             return Outcome::Delivered { digest: Some(digest), fetched_at, forwarded: false };
         }
         let is_permitted = is_probe || link.breaker(Side::Destination).permit(Instant::now()) == Permit::Go;
-        // Nothing may still be on its way when the lease ends: somebody else may send a newer state from then on.
+        // No call may outlast the lease: another process may send a newer state from then on.
         let is_in_time = Timestamp::now().after(self.shared.settings.forward_timeout) <= claim.lease_until;
         if !is_permitted || !is_in_time {
             return Outcome::Released;
@@ -218,7 +219,7 @@ impl Lane {
             Err(Undelivered::TooLate) => Outcome::Released,
             Err(Undelivered::Failed(error)) => match retry::blame_forward(error.failure) {
                 ForwardBlame::Object => {
-                    // It answers, and it judged the object: it is up.
+                    // It answered, and rejected only this object: it is up.
                     let has_recovered = link.breaker(Side::Destination).succeeded(Instant::now());
                     self.recover(has_recovered, Side::Destination).await;
                     let failed = Failed { side: Side::Destination, failure: error.failure };
@@ -229,8 +230,8 @@ impl Lane {
         }
     }
 
-    /// Stores how a claim ended. While the inbox cannot be written it tries again: a forward that is not settled is
-    /// forwarded once more.
+    /// Stores how a claim ended, and retries while the inbox cannot be written: an unsettled forward would be
+    /// forwarded again.
     pub(super) async fn settle(&self, claim: Claim, outcome: Outcome) {
         let id = claim.key.id.clone();
         let lease_until = claim.lease_until;
@@ -260,8 +261,8 @@ impl Lane {
         self.shared.metrics.settled(label, has_arrived.then_some(waited));
     }
 
-    /// What was forwarded under a lease that had ended may have arrived after somebody else's newer state, as from a
-    /// process that was stopped in between: the newest state is sent once more, so that it is the last.
+    /// What was forwarded under an expired lease (by a process that was suspended, for example) may have arrived
+    /// after another process's newer state: the newest state is sent once more, so that it arrives last.
     async fn send_newest(&self, late: &Settlement) {
         if !may_have_arrived(&late.outcome) {
             return;
@@ -274,7 +275,7 @@ impl Lane {
     }
 }
 
-/// Whether the destination may have got what was forwarded.
+/// Whether the destination may have received what was forwarded.
 fn may_have_arrived(outcome: &Outcome) -> bool {
     match *outcome {
         Outcome::Delivered { forwarded, .. } => forwarded,
@@ -283,7 +284,7 @@ fn may_have_arrived(outcome: &Outcome) -> bool {
     }
 }
 
-/// Logs how a claim ended, and names it for the metrics.
+/// Logs how a claim ended, and returns the label for the metrics.
 fn log_outcome(claim: &Claim, outcome: &Outcome, waited: Duration) -> &'static str {
     let (connection, id) = (claim.key.connection, &claim.key.id);
     let lag_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! What has been learned of the two sides of one connection since its lane began. Losing it costs a few calls.
+//! What has been learned about the two sides of one connection since its lane began. Losing it costs a few calls.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,22 +7,22 @@ use std::{
 
 use crate::{http::Failure, object::ObjectId, source::plan::PageHints};
 
-/// More than this many notes on single objects are not worth keeping.
+/// Notes on single objects are cleared beyond this many.
 const MOST_NOTES: usize = 10_000;
-/// The same bad answer for so many different objects in a row is the store's trouble, not theirs.
+/// The same bad answer for this many different objects in a row is the store's fault, not theirs.
 const STREAK: usize = 3;
 
-/// What is kept in mind.
+/// What one lane remembers.
 #[derive(Debug)]
 pub(super) struct Hints {
     pub pages: PageHints,
-    /// Set while the store is down since a list, and nothing but lists, has failed.
+    /// Set while the store is down because of lists alone.
     list_failed: bool,
     /// Objects that have failed by a side's fault: how many forwards had succeeded by then, and how often they have
-    /// failed since while others succeeded.
+    /// failed again while others succeeded.
     suspects: HashMap<ObjectId, Suspect>,
     successes: u64,
-    /// Objects in a row of which the store has answered the same that is of no use.
+    /// An unusable answer, and the objects in a row for which the store has given it.
     streak: Option<(Failure, HashSet<ObjectId>)>,
     forward_time: Duration,
     order_bytes: u64,
@@ -47,30 +47,31 @@ impl Hints {
         }
     }
 
-    /// The store has failed. `by_list` if it was a list that began it, `None` if it goes on for whatever else.
+    /// Records that the store failed. `by_list` says whether a list started the outage; `None` if the outage goes on
+    /// and the failure was not a list's.
     pub fn store_failed(&mut self, by_list: Option<bool>) {
         self.list_failed = by_list.unwrap_or(false);
     }
 
-    /// The store is back. If nothing but a list had failed, lists are too much for it.
+    /// Records that the store is back. If only lists had failed, they are narrowed.
     pub fn store_is_back(&mut self) {
         if std::mem::take(&mut self.list_failed) {
             self.pages.narrow();
         }
     }
 
-    /// The store gave a usable answer.
+    /// Records a usable answer of this size.
     pub fn fetched(&mut self, bytes: usize) {
         self.streak = None;
         self.order_bytes = (self.order_bytes * 7 + bytes as u64) / 8;
     }
 
-    /// How large a list of so many rows may be.
+    /// The expected size of a list with this many rows.
     pub fn list_bytes(&self, rows: usize) -> u64 {
         self.order_bytes.saturating_mul(rows as u64)
     }
 
-    /// The store gave an answer for an object that is of no use. True if it does so for one after another.
+    /// Records an unusable answer for an object. True if different objects in a row have got the same one.
     pub fn is_streak(&mut self, id: &ObjectId, failure: Failure) -> bool {
         let (known, ids) = self.streak.get_or_insert_with(|| (failure, HashSet::new()));
         if *known != failure {
@@ -83,7 +84,7 @@ impl Hints {
         ids.len() >= STREAK
     }
 
-    /// One forward has succeeded and took this long.
+    /// Records a successful forward and how long it took.
     pub fn forwarded(&mut self, id: &ObjectId, took: Duration) {
         self.forward_time = self.forward_time.mul_f64(0.9) + took.mul_f64(0.1);
         self.successes += 1;
@@ -91,13 +92,13 @@ impl Hints {
         self.pages.forget(id);
     }
 
-    /// How long one forward takes of late.
+    /// The recent average time of a forward.
     pub fn forward_time(&self) -> Duration {
         self.forward_time
     }
 
-    /// An object has failed by a side's fault. How often it has done so by now while others have succeeded: an object
-    /// that fails where others do not is what the side cannot take.
+    /// Records that an object failed by a side's fault. Returns how often it has done so while others succeeded: such
+    /// an object is one that the side cannot take.
     pub fn suspect(&mut self, id: &ObjectId) -> u32 {
         if self.suspects.len() > MOST_NOTES {
             self.suspects.clear();

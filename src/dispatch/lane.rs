@@ -1,4 +1,4 @@
-//! One connection's turn: what may be called now is planned, claimed and begun.
+//! One connection's turn: plans, claims and begins the calls that may go out now.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,11 +26,11 @@ use crate::{
     source::{CallPermit, plan::Call},
 };
 
-/// How many waiting objects are looked at to plan the next calls, at most.
+/// Most waiting objects read to plan the next calls.
 const LOOKED_AT: u32 = 2000;
-/// And for each of these calls: enough to find neighbours for one list.
+/// Objects read for each of these calls: enough to find neighbours for one list.
 const LOOKED_AT_EACH: u32 = 500;
-/// The pause after nothing of what is due could be claimed: others are at it.
+/// The pause after nothing that is due could be claimed: other processes have it.
 pub(super) const OTHERS_PAUSE: Duration = Duration::from_millis(50);
 /// A lease outlasts the timeouts of what is done under it by this much.
 pub(super) const LEASE_SLACK: Duration = Duration::from_secs(2);
@@ -41,9 +41,9 @@ const LIST_DRAIN: Duration = Duration::from_secs(10);
 pub(super) enum Wait {
     For(Duration),
     Until(Instant),
-    /// When a delivery ends.
+    /// Until a delivery ends.
     Moved,
-    /// When there is work again.
+    /// Until there is work again.
     Idle,
 }
 
@@ -52,18 +52,17 @@ pub(super) struct Lane {
     pub(super) connection: Arc<Connection>,
     pub(super) shared: Arc<Shared>,
     pub(super) slots: Arc<Semaphore>,
-    /// Objects under way here. A clock that jumps may end a lease early; the object is not claimed a second time for
-    /// that.
+    /// Objects under way in this lane. If a clock jump ends a lease early, the object is still not claimed twice.
     under_way: Mutex<HashSet<ObjectId>>,
-    /// The same for notifications to a callback.
+    /// The notifications to a callback that are under way here.
     notifying: Mutex<Notifying>,
     hints: Mutex<Hints>,
     deliveries: Mutex<JoinSet<()>>,
-    /// What is noted of each side's outages; nothing is known of that before the first turn.
+    /// The outages last stored for each side; `None` before the first turn.
     noted: Mutex<Option<[Option<Failure>; 2]>>,
 }
 
-/// A lane's slot together with the right to a call of the whole relay's.
+/// A slot of the lane together with a permit for one of the relay's calls.
 pub(super) struct Slot {
     _lane: OwnedSemaphorePermit,
     _call: OwnedSemaphorePermit,
@@ -142,7 +141,7 @@ impl Lane {
         }
     }
 
-    /// What waits for an outage waits for the breaker that saw it: this lane's have seen nothing yet.
+    /// Releases objects that wait for an outage seen by an earlier lane: this lane's breakers know nothing of it.
     async fn begin_lane(&self) -> Result<(), InboxError> {
         let outages = self.shared.inbox.outages(self.connection.id).await?;
         if !outages.is_empty() {
@@ -153,7 +152,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Notes in the inbox which side is down, so that whoever checks elsewhere (a command, another relay) knows it too.
+    /// Stores which side is down, so that other processes (a command, another replica) know it too.
     async fn note_outages(&self) {
         let Some((link, _)) = self.link() else { return };
         for (at, side) in Side::ALL.into_iter().enumerate() {
@@ -185,18 +184,18 @@ impl Lane {
             None => return Ok(Some(Wait::Idle)),
         };
         let wall = Timestamp::now();
-        // One call at a time until both sides are known to answer, unless there is room for many who may hang: whoever
-        // does ties up no more than that.
+        // One call at a time until both sides are known to answer, unless there is room for many that may hang: a
+        // hanging side then ties up one call.
         let one_at_a_time = self.is_doubtful() && !self.shared.capacity.has_room_for_doubtful();
         let free = if one_at_a_time { 1 } else { self.slots.available_permits() };
         if free == 0 || (one_at_a_time && !self.under_way().is_empty()) {
             return Ok(Some(Wait::Moved));
         }
-        // Nothing is read while not even an object that has not been tried yet could find out whether a side is back.
+        // Nothing is read while not even an untried object may probe whether a side is back.
         if let Gate::Closed(wait) = self.gate(link, true, &Side::ALL) {
             return Ok(Some(wait));
         }
-        // Nor while the store's quota has none left. What is taken and not needed goes back.
+        // Nor while the store's quota is used up. Permits that are not needed are returned.
         let mut permits = match link.source.try_take(u32::try_from(free).unwrap_or(u32::MAX)) {
             Ok(permits) => permits,
             Err(until) => return Ok(Some(Wait::Until(until))),
@@ -232,7 +231,8 @@ impl Lane {
         if claims.iter().all(Vec::is_empty) {
             return Ok(Some(Wait::For(OTHERS_PAUSE)));
         }
-        // What was refused meanwhile may be among them, and these permits are older than the pause that it brought.
+        // The plan may contain what has just been refused, and the permits were taken before the pause that this
+        // brought.
         if let Some(until) = link.source.pause(Instant::now()) {
             self.release(claims.into_iter().flatten().collect()).await;
             return Ok(Some(Wait::Until(until)));
@@ -249,14 +249,14 @@ impl Lane {
     pub(super) async fn nothing_due(&self, link: &Link, wall: Timestamp) -> Result<Wait, InboxError> {
         let next = self.shared.inbox.next_due(self.connection.id, wall).await?;
         if next.is_none() && self.under_way().is_empty() && self.notifying().is_idle() {
-            // No object is left that could find out whether an outage is over: the next one is simply tried.
+            // No object is left to probe with: the next one is simply tried.
             link.forget_outages();
             self.note_outages().await;
         }
         Ok(next.map_or(Wait::Idle, |at| Wait::For(at.since(wall))))
     }
 
-    /// Whether calls may go out. Objects that have not been tried yet may find out sooner whether a side is back.
+    /// Whether calls may go out. Untried objects may probe sooner whether a side is back.
     pub(super) fn gate(&self, link: &Link, has_untried: bool, sides: &[Side]) -> Gate {
         let now = Instant::now();
         let permit = |side: &Side| {
@@ -273,7 +273,7 @@ impl Lane {
         }
         match permits.contains(&Permit::Probe) {
             false => Gate::Open,
-            // What is still under way will tell as much as a probe would.
+            // What is under way will tell as much as a probe would.
             true if !self.under_way().is_empty() || !self.notifying().is_idle() => Gate::Closed(Wait::Moved),
             true => Gate::Probe,
         }
@@ -288,7 +288,7 @@ impl Lane {
         stop: &CancellationToken,
     ) {
         for ((mut claims, permit), slot) in claims.into_iter().zip(permits).zip(slots) {
-            // A claim that is not there belongs to another process now.
+            // An object without a claim has been claimed by another process.
             let Some(last) = claims.pop() else { continue };
             self.under_way().extend(claims.iter().chain([&last]).map(|claim| claim.key.id.clone()));
             let (this, stop) = (self.clone(), stop.clone());
@@ -311,7 +311,7 @@ impl Lane {
         !self.connection.link.as_ref().is_some_and(is_well)
     }
 
-    /// Waits for a slot of the lane and a call of the whole relay's.
+    /// Waits for a slot of the lane and a permit for a call.
     pub(super) async fn slot(&self) -> Slot {
         let lane = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         Slot { _lane: lane, _call: self.shared.capacity.call(self.is_doubtful()).await }
@@ -329,7 +329,8 @@ impl Lane {
         slots
     }
 
-    /// Claims what the calls are made for, in two groups: the objects of a list wait for each other, and get more time.
+    /// Claims the objects of the planned calls, in two groups: the objects of a list wait for each other, and get
+    /// longer leases.
     async fn claim(&self, planned: &[Call], now: Timestamp) -> Result<Vec<Vec<Claim>>, InboxError> {
         let settings = &self.shared.settings;
         let single = settings.fetch_timeout + settings.forward_timeout + LEASE_SLACK;
@@ -360,14 +361,14 @@ impl Lane {
         Ok(planned.iter().map(of_call).collect())
     }
 
-    /// Gives claims back as far as the inbox takes them now. The leases of the others run out.
+    /// Releases claims as far as the inbox allows now. The leases of the others run out.
     pub(super) async fn give_back(&self, claims: Vec<Claim>) {
         let released = |claim| Settlement { claim, outcome: Outcome::Released, at: Timestamp::now() };
         join_all(claims.into_iter().map(|claim| self.shared.inbox.settle(released(claim)))).await;
     }
 
-    /// How many more objects may be under way: what the destination takes, at its present speed, within the time that
-    /// the objects of one list may wait.
+    /// How many more objects may be under way: as many as the destination takes, at its recent speed, within the time
+    /// that the objects of one list may wait.
     fn room(&self) -> usize {
         let each = self.hints().forward_time().max(Duration::from_millis(1));
         let slots = self.shared.settings.delivery_concurrency as f64;
@@ -383,7 +384,7 @@ pub(super) enum Gate {
     Closed(Wait),
 }
 
-/// Ends the whole dispatch with a delivery that panicked: whatever it had under way would never be touched again.
+/// Ends the whole dispatch with a delivery that panicked: its objects would otherwise stay under way for ever.
 fn end_with(ended: Result<(), JoinError>) {
     if let Err(panicked) = ended
         && panicked.is_panic()

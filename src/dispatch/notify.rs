@@ -1,8 +1,8 @@
 //! Delivery to a Cloud Elements callback: objects of one resource go out together, as one notification.
 //!
-//! Here is what goes out when; `rows` fetches what a notification carries, `judge` says what a claim comes to, `send`
-//! sends and settles. A notification that has failed has its own times for the next tries; until it has arrived,
-//! whatever comes later waits behind it.
+//! This file decides what goes out when; `rows` fetches what a notification carries, `judge` decides what to report
+//! of each claim, `send` sends and settles. A failed notification is retried on a schedule of its own; until it has
+//! arrived, later ones wait behind it.
 
 mod judge;
 mod rows;
@@ -29,25 +29,25 @@ use crate::{
     source::{CallPermit, plan::Call},
 };
 
-/// How many waiting objects are looked at to put notifications together.
+/// Most waiting objects read to put notifications together.
 const LOOKED_AT: u32 = 500;
-/// Between looks at objects of an outstanding notification that another process still holds.
+/// The pause while another process still holds objects of an outstanding notification.
 const HELD_PAUSE: Duration = Duration::from_secs(1);
 
 /// One notification to be made.
 struct Batch {
     resource: ResourceName,
     due: Vec<Due>,
-    /// Calls for objects whose rows are not here.
+    /// Calls for objects whose rows were not read by a poll.
     calls: Vec<Call>,
 }
 
-/// A notification with the right to make it.
+/// A notification with its objects claimed.
 struct Work {
     resource: ResourceName,
     claims: Vec<Claim>,
     calls: Vec<(Call, Option<CallPermit>)>,
-    /// The notification as it was, if it has been made before.
+    /// The stored notification, if this is a retry.
     retried: Option<Notification>,
     is_probe: bool,
 }
@@ -87,14 +87,14 @@ impl Lane {
                 () => self.begin_retry(link, callback, failed, wall).await,
             };
         }
-        // What a process that died had begun to send goes out again under its own id.
+        // A notification that a killed process had begun to send goes out again under its own id.
         if let Some(begun) = begun.filter(|begun| retry_at(begun, wall) <= wall) {
             return self.begin_retry(link, callback, begun, wall).await;
         }
         self.begin_new(link, callback, &outstanding, wall).await
     }
 
-    /// Notifications of what is due.
+    /// Begins new notifications for the objects that are due.
     async fn begin_new(
         self: &Arc<Self>,
         link: &Link,
@@ -144,13 +144,13 @@ impl Lane {
         self.begin_batches(link, planned, permits, is_probe, wall).await
     }
 
-    /// Whether an object's row is here, read by the poll that found it.
+    /// Whether the poll that found an object has left its row here.
     fn has_row(&self, callback: &Callback, due: &Due) -> bool {
         let key = ObjectKey { connection: self.connection.id, resource: due.resource.clone(), id: due.id.clone() };
         callback.takes_polled_rows() && self.shared.rows.has(&key)
     }
 
-    /// Notifications whose rows have to be fetched, as far as the store's quota goes.
+    /// Plans the calls for notifications whose rows have to be fetched, as far as the store's quota allows.
     fn plan_calls(
         &self,
         link: &Link,
@@ -184,7 +184,7 @@ impl Lane {
         Ok((planned, permits))
     }
 
-    /// The calls that bring these objects; none for what cannot be asked for by its id.
+    /// The calls that fetch these objects; none for objects that cannot be asked for by id.
     fn calls_for(&self, link: &Link, watched: Option<&Watched>, due: &[Due]) -> Vec<Call> {
         match watched {
             Some(watched) if watched.is_orders() => link.source.plan(due, &self.hints().pages, due.len(), due.len()),
@@ -224,7 +224,7 @@ impl Lane {
         if claims.iter().all(Vec::is_empty) {
             return Ok(Some(Wait::For(OTHERS_PAUSE)));
         }
-        // These permits are older than a pause that the store has asked for meanwhile.
+        // The permits were taken before a pause that the store has asked for meanwhile.
         let has_calls = planned.iter().any(|batch| !batch.calls.is_empty());
         if let Some(until) = link.source.pause(Instant::now()).filter(|_| has_calls) {
             self.give_back(claims.into_iter().flatten().collect()).await;
@@ -271,7 +271,7 @@ impl Lane {
             return known.map(|_| Some(Wait::For(HELD_PAUSE)));
         }
         if claims.is_empty() {
-            // It has arrived, and been settled; only that was not kept.
+            // It has arrived and its objects are settled; only its own row was not updated.
             self.save_arrived(notification.clone()).await?;
             return Ok(None);
         }
@@ -307,20 +307,19 @@ impl Lane {
         });
     }
 
-    /// How long objects are held to be fetched, by calls that may wait their turn one `fetch_timeout` after the other,
-    /// and told of.
+    /// How long claims are held: for fetches one after the other, each up to `fetch_timeout`, and for sending.
     fn notification_lease(&self, fetches: u32) -> Duration {
         let settings = &self.shared.settings;
         settings.fetch_timeout * fetches + settings.forward_timeout + LEASE_SLACK
     }
 
-    /// Settles claims one beside the other: the inbox keeps them together.
+    /// Settles claims concurrently: the inbox writes them together.
     async fn settle_all(&self, outcomes: Vec<(Claim, Outcome)>) {
         join_all(outcomes.into_iter().map(|(claim, outcome)| self.settle(claim, outcome))).await;
     }
 }
 
-/// When a notification is tried next. One that waited for its release, or for a connection that goes on, is due.
+/// When a notification is tried next. One that was queued, or whose connection has been resumed, is due now.
 fn retry_at(notification: &Notification, now: Timestamp) -> Timestamp {
     match notification.status {
         NotificationStatus::Retry => notification.retry_at.unwrap_or(now),
@@ -328,7 +327,7 @@ fn retry_at(notification: &Notification, now: Timestamp) -> Timestamp {
     }
 }
 
-/// What waited in the queue begins its schedule anew.
+/// A queued notification starts its retry schedule anew.
 fn restarted(mut notification: Notification) -> Notification {
     if notification.status == NotificationStatus::Queued {
         (notification.status, notification.attempts) = (NotificationStatus::Retry, 0);
@@ -342,7 +341,7 @@ fn batches_of(due: Vec<Due>, limit: usize) -> Vec<Batch> {
     batches.into_iter().map(|(resource, due)| Batch { resource, due, calls: Vec::new() }).collect()
 }
 
-/// Claims as what waits, to plan calls for them.
+/// Claims in the form of waiting objects, to plan calls for them.
 fn waiting(claims: &[Claim]) -> Vec<Due> {
     let due = |claim: &Claim| Due {
         resource: claim.key.resource.clone(),

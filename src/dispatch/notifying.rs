@@ -1,17 +1,17 @@
-//! What of one connection is on its way to its callback.
+//! What one connection has on its way to its callback.
 
 use std::collections::HashSet;
 
 use crate::object::{ObjectId, ResourceName};
 
-/// What of one connection is on its way to its callback.
+/// Notifications of one connection that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Notifying {
     pub objects: HashSet<(ResourceName, ObjectId)>,
     pub notifications: HashSet<String>,
-    /// Set while the oldest notification that has failed is tried again: nothing else goes out meanwhile.
+    /// Set while the oldest failed notification is retried: nothing else goes out meanwhile.
     pub is_retrying: bool,
-    /// Notifications that the callback has just not taken, until that is kept: nothing else begins meanwhile.
+    /// Notifications whose failure has not been stored yet: nothing else begins meanwhile.
     pub failing: usize,
 }
 
@@ -20,7 +20,7 @@ impl Notifying {
         self.objects.is_empty() && !self.is_retrying
     }
 
-    /// Whether nothing may begin before something has ended.
+    /// Whether nothing may begin before something under way has ended.
     pub fn is_closed(&self) -> bool {
         self.is_retrying || self.failing > 0
     }

@@ -1,4 +1,4 @@
-//! What all lanes share.
+//! What the lanes of all connections share.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     polled::PolledRows,
 };
 
-/// What all lanes share.
+/// What the lanes of all connections share.
 pub(super) struct Shared {
     pub inbox: Arc<dyn Inbox>,
     pub metrics: Arc<Metrics>,
@@ -19,6 +19,6 @@ pub(super) struct Shared {
     pub catalog: Arc<LiveCatalog>,
     pub rows: Arc<PolledRows>,
     pub capacity: Capacity,
-    /// Lanes whose deliveries have ended.
+    /// Connections whose deliveries have ended.
     pub moved: WorkSignal,
 }

@@ -9,23 +9,23 @@ use sha2::{Digest, Sha256};
 use super::error::ApiError;
 use crate::secret::{Secret, same_secret};
 
-/// Longer headers are none.
+/// Longer headers are refused.
 const MAX_HEADER: usize = 4096;
 
-/// What a header says, in whatever order it says it.
+/// The parts of a header, which may come in any order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Authorization {
-    /// After `User`.
+    /// The user's secret, after `User`.
     pub user: Option<Secret>,
-    /// After `Organization`.
+    /// The organisation's secret, after `Organization`.
     pub organization: Option<Secret>,
-    /// After `Element`: which instance is meant.
+    /// The token after `Element`, which names the instance.
     pub element: Option<Secret>,
 }
 
 impl Authorization {
-    /// Reads a header: parts separated by commas, each a word, a blank and a secret. `None` for anything else, also
-    /// where one part comes twice.
+    /// Reads a header: parts separated by commas, each a word, a space and a secret. `None` for anything else,
+    /// including a part given twice.
     pub fn parse(header: &str) -> Option<Self> {
         if header.len() > MAX_HEADER {
             return None;
@@ -47,11 +47,11 @@ impl Authorization {
         Some(authorization)
     }
 
-    /// Checks the secrets in constant time: the user's must be right, the organisation's too, unless there is an
-    /// `Element` token and no word of the organisation. Returns the token, which is still to be looked up.
+    /// Checks the secrets in constant time: the user's must be right, and the organisation's too, unless there is an
+    /// `Element` token and no `Organization` part. Returns the token, which is still to be looked up.
     ///
     /// # Errors
-    /// 401.
+    /// 401 if a secret is missing or wrong.
     pub fn check(&self, user: &Secret, organization: &Secret) -> Result<Option<&Secret>, ApiError> {
         let fits = |given: &Option<Secret>, expected: &Secret| {
             given.as_ref().map(|given| same_secret(given.expose(), expected.expose()))
@@ -62,12 +62,12 @@ impl Authorization {
     }
 }
 
-/// A new `Element` token: 256 random bits in base64, as the vendor's look.
+/// A new `Element` token: 256 random bits in base64, the vendor's format.
 pub fn new_token() -> Secret {
     STANDARD.encode(rand::random::<[u8; 32]>()).into()
 }
 
-/// What is kept of a token, and what it is looked up by.
+/// The digest that a token is stored and looked up by.
 pub fn token_digest(token: &Secret) -> Vec<u8> {
     Sha256::digest(token.expose().as_bytes()).to_vec()
 }

@@ -1,4 +1,4 @@
-//! The elements that are served, as `GET /elements` and instances show them. Pure.
+//! The elements that are offered, as `GET /elements` and instances show them. Pure.
 //!
 //! Source: Cloud Elements, "Example response for an authenticated element instance" and the element pages (ids, keys,
 //! authentication).
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::spec::SourceKind;
 
-/// One element.
+/// One element: the API's name for a kind of store.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Element {
-    /// Its number.
+    /// The vendor's number for it.
     pub id: u32,
-    /// Its key.
+    /// The vendor's key for it.
     pub key: &'static str,
     /// The kind of store behind it.
     pub kind: SourceKind,
@@ -55,7 +55,7 @@ pub static ELEMENTS: [Element; 2] = [
 ];
 
 impl Element {
-    /// The element of this key or id.
+    /// The element with this key or number.
     pub fn find(key_or_id: &str) -> Option<&'static Self> {
         let key_or_id = key_or_id.trim();
         ELEMENTS.iter().find(|element| element.key == key_or_id || element.id.to_string() == key_or_id)
@@ -70,7 +70,7 @@ impl Element {
         }
     }
 
-    /// As instances show it.
+    /// The element as instances show it.
     pub fn within_instance(&self) -> Value {
         json!({
             "id": self.id,
@@ -99,7 +99,8 @@ impl Element {
         })
     }
 
-    /// As `GET /elements` and `GET /elements/{keyOrId}` show it: the same, with what it can tell of.
+    /// The element as `GET /elements` and `GET /elements/{keyOrId}` show it: as in instances, with what it offers
+    /// besides.
     pub fn listed(&self) -> Value {
         let mut element = self.within_instance();
         let resources: Vec<String> =

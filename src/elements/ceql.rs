@@ -1,13 +1,13 @@
-//! CEQL, the query language of `where`: comparisons joined by `AND` and `OR`. Parsed here; what a store makes of them
-//! is `hub`'s business. Pure.
+//! CEQL, the query language of `where`: comparisons joined by `AND` and `OR`. This file only parses; `hub` translates
+//! a clause for the store. Pure.
 //!
 //! Source: Cloud Elements, "CEQL reference".
 
 use std::{fmt, ops::Range};
 
-/// No clause in use is longer than this.
+/// Longest clause that is parsed; those in use are shorter.
 const MAX_LENGTH: usize = 4096;
-/// Parentheses within parentheses.
+/// Deepest nesting of parentheses.
 const MAX_DEPTH: usize = 16;
 
 /// A parsed clause.
@@ -24,17 +24,17 @@ pub enum Expression {
 /// One comparison of a field with values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// The field, such as `date_modified`.
+    /// The field's name, such as `date_modified`.
     pub field: String,
-    /// How it is compared.
+    /// The comparison.
     pub operator: Operator,
-    /// With what: one value, several for `IN`, none for `IS NULL`.
+    /// The operands: one value, several for `IN`, none for `IS NULL`.
     pub values: Vec<String>,
-    /// Where the values lie within the clause, in bytes.
+    /// Byte range of the values within the clause.
     pub values_at: Range<usize>,
 }
 
-/// How a field is compared.
+/// A comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     /// `=`
@@ -58,7 +58,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Whether it asks for what lies on one side of a value.
+    /// Whether it selects what lies on one side of a value.
     pub fn is_range(self) -> bool {
         matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
     }
@@ -80,28 +80,28 @@ impl fmt::Display for Operator {
     }
 }
 
-/// Why a text is no CEQL.
+/// Why a text is not valid CEQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CeqlError {
-    /// Longer than 4,096 bytes.
+    /// The clause is longer than 4,096 bytes.
     #[error("`where` is longer than 4,096 bytes")]
     TooLong,
-    /// Too many parentheses within each other.
+    /// Parentheses are nested too deeply.
     #[error("`where` has too many parentheses within each other")]
     TooDeep,
-    /// A quote without its end.
+    /// A quote is not closed.
     #[error("`where` has a quote at byte {0} that is not closed")]
     OpenQuote(usize),
-    /// Something else is needed at this place.
+    /// Something else is expected at this byte.
     #[error("`where` is no CEQL: {0} is expected at byte {1}")]
     Expected(&'static str, usize),
 }
 
 impl Expression {
-    /// Reads a clause. Values may stand in single quotes, in double quotes, or bare.
+    /// Parses a clause. Values may be in single quotes, in double quotes, or bare.
     ///
     /// # Errors
-    /// Says what is wrong, and where.
+    /// [`CeqlError`] says what is wrong, and where.
     pub fn parse(text: &str) -> Result<Self, CeqlError> {
         if text.len() > MAX_LENGTH {
             return Err(CeqlError::TooLong);
@@ -134,7 +134,7 @@ struct Parser<'a> {
     at: usize,
 }
 
-/// Longest first.
+/// Longest first, so that `<=` is not read as `<`.
 const SYMBOLS: [(&str, Operator); 8] = [
     ("!=", Operator::NotEqual),
     ("<>", Operator::NotEqual),
@@ -164,7 +164,7 @@ impl<'a> Parser<'a> {
         is_there
     }
 
-    /// A word in any case, not followed by more of a word.
+    /// Consumes a word, whatever its case, unless more word characters follow.
     fn keyword(&mut self, word: &str) -> bool {
         self.skip_blanks();
         let rest = self.rest();
@@ -257,7 +257,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A quote within quotes is doubled, or follows a backslash.
+    /// A quote within quotes is doubled, or preceded by a backslash.
     fn quoted(&mut self, quote: char) -> Result<String, CeqlError> {
         let opened = self.at;
         let mut value = String::new();
@@ -292,7 +292,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// What the name of a field is made of.
+/// Whether a character may be part of a field's name.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || "_.:-[]".contains(c)
 }

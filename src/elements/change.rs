@@ -1,7 +1,7 @@
-//! What a polled row means: which object, what happened to it, and whether it is notified. Pure.
+//! What a polled row means: which object it is, what happened to it, and whether to notify the callback. Pure.
 //!
-//! Source: Cloud Elements, "Polling: advanced filtering". Overlap, and what is told twice, as the relay's contract
-//! says.
+//! Source: Cloud Elements, "Polling: advanced filtering". The overlap and the rule against reporting a state twice
+//! are the relay's own contract.
 
 use std::{fmt, time::Duration};
 
@@ -19,11 +19,11 @@ use crate::{
     spec::SourceKind,
 };
 
-/// Every poll asks from this much earlier than its macros say: rows of equal seconds, and rows that a store shows late,
-/// are not lost. What has been notified already is recognised by its digest.
+/// Every poll asks from this much earlier than its macros say, so that rows of the same second, and rows that a store
+/// shows late, are not missed. What has been reported already is recognised by its digest.
 pub const OVERLAP: Duration = Duration::from_secs(120);
 
-/// A resource ready to be polled.
+/// A resource compiled for polling.
 #[derive(Debug, Clone)]
 pub struct Poller {
     kind: SourceKind,
@@ -34,13 +34,13 @@ pub struct Poller {
     created: Option<DateReader>,
 }
 
-/// Which field of a resource is wrong, and why.
+/// Which field of a resource's configuration is wrong, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct ResourceError {
-    /// As the configuration names it: `url`, `idField`, `datesConfiguration.updatedDateFormat`.
+    /// The field's key: `url`, `idField`, `datesConfiguration.updatedDateFormat`.
     pub field: String,
-    /// What is wrong.
+    /// What is wrong with it.
     pub problem: String,
 }
 
@@ -97,70 +97,70 @@ impl ReadDate {
     }
 }
 
-/// What was read of a row.
+/// The facts read from a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowFacts {
-    /// Which object.
+    /// The object's id.
     pub id: ObjectId,
     /// Its status in the store's own terms (`11`, `processing`), if it has one.
     pub status: Option<String>,
-    /// When it was last changed, as far as the row says so.
+    /// When the object last changed, if the row says so.
     pub updated: Option<Timestamp>,
-    /// When it was made, as far as the row says so.
+    /// When the object was created, if the row says so.
     pub created: Option<Timestamp>,
-    /// What the row by itself says of the change. A first-time object is for the inbox to tell.
+    /// The kind of change by the row's own dates. Whether the object is new to the relay, only the inbox knows.
     pub change: ChangeKind,
-    /// Whether a date was there that the configured format does not read: the configuration should be looked at.
+    /// Whether the configured format does not fit a date that is there: the configuration needs a look.
     pub has_unreadable_date: bool,
 }
 
 impl RowFacts {
-    /// The moment that counts as the change: the updated date, or the created one where there is no other.
+    /// When the change happened: the updated date, or the created one where there is no other.
     pub fn changed_at(&self) -> Option<Timestamp> {
         self.updated.or(self.created)
     }
 }
 
-/// Why a row says nothing.
+/// Why a row cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// Not a JSON object.
+    /// The row is not a JSON object.
     #[error("a row is no JSON object")]
     NotAnObject,
-    /// Nothing usable at the id's path.
+    /// There is no usable id at the configured path.
     #[error("a row has no usable id at the configured idField")]
     NoId,
 }
 
-/// One poll.
+/// The times that one poll goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollWindow {
-    /// From when on changes count: when the instance was made.
+    /// Changes before this time do not count: when the instance was made.
     pub begins_at: Timestamp,
-    /// When the last complete poll began; none before the first.
+    /// When the last complete poll began; `None` before the first.
     pub last_poll: Option<Timestamp>,
     /// When this poll began.
     pub began: Timestamp,
 }
 
-/// What happens with a row.
+/// What to do with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Tell of it, unless the same state of it was told of last: polls overlap, and may be repeated after a crash.
+    /// Report it, unless the same state was the last one reported: polls overlap, and may be repeated after a crash.
     Tell,
-    /// The first poll, and the row has no date: remember its state without telling of it.
+    /// Remember its state without reporting it: this is the first poll, and the row has no date.
     Remember,
     /// It changed too long ago.
     TooOld,
-    /// It changed after this poll began: the next one tells of it.
+    /// Leave it to the next poll: it changed after this one began.
     Later,
 }
 
 impl Poller {
-    /// Compiles a resource.
+    /// Compiles a resource's url, paths, formats and zones.
     ///
     /// # Errors
-    /// Names the field that is wrong.
+    /// [`ResourceError`] names the field that is wrong.
     pub fn new(kind: SourceKind, resource: &PolledResource) -> Result<Self, ResourceError> {
         let template = UrlTemplate::parse(&resource.url).map_err(|error| ResourceError::new("url", error))?;
         let id = FieldPath::parse(&resource.id_field)
@@ -177,23 +177,23 @@ impl Poller {
         })
     }
 
-    /// The resource.
+    /// The resource as it was configured.
     pub fn resource(&self) -> &PolledResource {
         &self.resource
     }
 
-    /// From when on a poll asks: the last one's beginning (or the instance's), less the configured delay and the
-    /// overlap.
+    /// The time from which a poll asks: the beginning of the last one (or the instance's), less the configured delay
+    /// and the overlap.
     pub fn asks_since(&self, window: &PollWindow) -> Timestamp {
         let delay = Duration::from_secs(self.resource.delay.into());
         window.last_poll.unwrap_or(window.begins_at).before(delay + OVERLAP)
     }
 
-    /// What the store is asked for everything since `since`, pages apart (see `paging`). Where the url itself does not
-    /// filter by date and the store can, that filter is added: a poll that finds nothing costs one call.
+    /// The request for everything since `since`, without paging (see `paging`). If the url itself has no date filter
+    /// and the store supports one, it is added: a poll that finds nothing then costs one call.
     ///
     /// # Errors
-    /// 400 naming what the store cannot be asked.
+    /// 400 naming what cannot be asked of the store.
     pub fn request(&self, since: Timestamp) -> Result<StoreRequest, ApiError> {
         let mut request = hub::store_request(self.kind, &self.template.expand(since), true)?;
         if let Some((name, value)) = self.own_filter(&request, since) {
@@ -217,25 +217,25 @@ impl Poller {
         let name = match request.api {
             StoreApi::BigCommerceV2 => "min_date_modified",
             StoreApi::BigCommerceV3 => "date_modified:min",
-            // A time with `Z` and without `dates_are_gmt` is right in every zone (seen from WooCommerce 8.0 to 11.0).
+            // With `Z` and without `dates_are_gmt`, a time is right in every zone (seen from WooCommerce 8.0 to 11.0).
             StoreApi::WooCommerceV3 => "modified_after",
         };
         Some((name, format.format(since, &TimeZone::UTC)))
     }
 
-    /// Reads a row.
+    /// Reads the facts from a row.
     ///
     /// # Errors
-    /// [`RowError`]
+    /// [`RowError`] if it is not an object or has no usable id.
     pub fn read(&self, row: &[u8]) -> Result<RowFacts, RowError> {
         let row: Value = serde_json::from_slice(row).map_err(|_| RowError::NotAnObject)?;
         self.read_value(&row)
     }
 
-    /// The same, of a row that has been parsed.
+    /// Like [`Self::read`] for a parsed row.
     ///
     /// # Errors
-    /// [`RowError`]
+    /// [`RowError`] if it is not an object or has no usable id.
     pub fn read_value(&self, row: &Value) -> Result<RowFacts, RowError> {
         if !row.is_object() {
             return Err(RowError::NotAnObject);
@@ -261,7 +261,8 @@ impl Poller {
         })
     }
 
-    /// New if both dates lie within the tolerance of each other. A row that was never updated is new.
+    /// Created if both dates lie within the tolerance of each other, or if only a creation date is there; updated
+    /// otherwise.
     fn change(&self, updated: Option<Timestamp>, created: Option<Timestamp>) -> ChangeKind {
         let tolerance = Duration::from_secs(self.resource.created_tolerance.into());
         match (updated, created) {
@@ -271,8 +272,8 @@ impl Poller {
         }
     }
 
-    /// What happens with a row in this poll. Nothing that changed before the instance was made is told of; a row of the
-    /// very second counts as later.
+    /// What to do with a row in this poll. Changes before the instance was made are not reported; one in the very
+    /// second counts as after it.
     pub fn decide(&self, facts: &RowFacts, window: &PollWindow) -> Decision {
         let Some(at) = facts.changed_at() else {
             return if window.last_poll.is_none() { Decision::Remember } else { Decision::Tell };
@@ -287,7 +288,7 @@ impl Poller {
         Decision::Tell
     }
 
-    /// The way through the pages of a poll's request.
+    /// A cursor through the pages of a poll's request.
     pub fn cursor(&self, request: &StoreRequest) -> Cursor {
         Cursor::new(request, self.resource.page_size, self.resource.id_field == "id")
     }

@@ -1,6 +1,6 @@
-//! Java's date letters, as poller configurations are written in them: dates formatted and read. Pure.
+//! Java's date patterns, as poller configurations use them: formatting and parsing dates. Pure.
 //!
-//! Source: `java.text.SimpleDateFormat`, English names. Where this differs, it is said at the place.
+//! Source: `java.text.SimpleDateFormat`, English names. Differences are noted where they occur.
 
 mod letters;
 mod read;
@@ -18,15 +18,15 @@ use serde_json::Value;
 use super::zone;
 use crate::clock::Timestamp;
 
-/// No format in use is longer than this.
+/// Longest pattern that is parsed; those in use are shorter.
 const MAX_PATTERN: usize = 256;
-/// The word that stands for milliseconds since 1970 instead of a pattern.
+/// The word that, in place of a pattern, stands for milliseconds since 1970.
 const MILLISECONDS: &str = "milliseconds";
 
-/// Java's date letters, those apart that count weeks.
+/// Java's pattern letters, except those that count weeks.
 const LETTERS: &str = "GyYMLDdEuaHkKhmsSzZX";
 
-/// A date format, checked once.
+/// A date format, parsed and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateFormat(Kind);
 
@@ -42,35 +42,35 @@ enum Item {
     Field { letter: char, width: usize },
 }
 
-/// Why a text is no date format.
+/// Why a text is not a date format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// Nothing there.
+    /// The pattern is empty.
     #[error("the date format is empty")]
     Empty,
-    /// Longer than 256 bytes.
+    /// The pattern is longer than 256 bytes.
     #[error("the date format is too long")]
     TooLong,
-    /// A letter that means nothing to Java.
+    /// The letter has no meaning in Java.
     #[error("`{0}` is no date letter (literal text goes between single quotes)")]
     UnknownLetter(char),
-    /// A letter of Java's that tells no date by itself: weeks of the year or month.
+    /// The letter counts weeks of the year or month, which does not give a date by itself.
     #[error("the date letter `{0}` (a count of weeks) is not supported")]
     Unsupported(char),
-    /// A quote that is not closed before the end.
+    /// A quote is not closed.
     #[error("a single quote is opened and not closed")]
     Unbalanced,
-    /// `X` comes one to three times.
+    /// `X` is repeated more than three times.
     #[error("`X` may come one to three times in a row")]
     TooManyX,
 }
 
 impl DateFormat {
-    /// Reads a format: a pattern, or the word `milliseconds`. A lone quote at the very end is passed over, since the
-    /// vendor's own example has one (`yyyy-MM-dd'T'HH:mm:ss'`).
+    /// Parses a pattern, or the word `milliseconds`. A lone quote at the very end is ignored, since the vendor's own
+    /// example has one (`yyyy-MM-dd'T'HH:mm:ss'`).
     ///
     /// # Errors
-    /// Says why it is none.
+    /// [`FormatError`] says what is wrong.
     pub fn parse(pattern: &str) -> Result<Self, FormatError> {
         if pattern.trim().is_empty() {
             return Err(FormatError::Empty);
@@ -99,7 +99,7 @@ impl DateFormat {
         if items.is_empty() { Err(FormatError::Empty) } else { Ok(Self(Kind::Pattern(items))) }
     }
 
-    /// Writes a moment down, as clocks in `zone` show it.
+    /// Formats a time, as clocks in `zone` show it.
     pub fn format(&self, at: Timestamp, zone: &TimeZone) -> String {
         let items = match &self.0 {
             Kind::Milliseconds => return at.millis().to_string(),
@@ -116,8 +116,8 @@ impl DateFormat {
         text
     }
 
-    /// Reads a moment. What stands behind the end of the pattern is passed over, as Java does. A date without a zone of
-    /// its own is one of `zone`. `None` for what does not fit, or is no date (the 31st of June).
+    /// Parses a date. Text after the end of the pattern is ignored, as in Java. A date without a zone of its own is
+    /// read in `zone`. `None` if the text does not fit, or names no date (31 June).
     pub fn read(&self, text: &str, zone: &TimeZone) -> Option<Timestamp> {
         let items = match &self.0 {
             Kind::Milliseconds => return text.trim().parse().ok().map(Timestamp::from_millis),
@@ -138,13 +138,13 @@ impl DateFormat {
         parts.moment(zone)
     }
 
-    /// The same, from a JSON text or number.
+    /// Like [`Self::read`], from a JSON string or number.
     pub fn read_json(&self, value: &Value, zone: &TimeZone) -> Option<Timestamp> {
         match (value, &self.0) {
             (Value::String(text), _) => self.read(text, zone),
             (Value::Number(number), Kind::Milliseconds) => match number.as_i64() {
                 Some(millis) => Some(Timestamp::from_millis(millis)),
-                // Truncated: a fraction of a millisecond decides nothing. The cast saturates.
+                // Truncated: fractions of a millisecond do not matter. The cast saturates.
                 None => number.as_f64().map(|millis| Timestamp::from_millis(millis as i64)),
             },
             (Value::Number(number), Kind::Pattern(_)) => self.read(&number.to_string(), zone),
@@ -153,7 +153,7 @@ impl DateFormat {
     }
 }
 
-/// A moment that the calendar reaches; the ones beyond are its first and last.
+/// The time for the calendar; times beyond its range become its first or last.
 pub(super) fn moment(at: Timestamp) -> jiff::Timestamp {
     let edge = if at.millis() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     jiff::Timestamp::from_millisecond(at.millis()).unwrap_or(edge)
@@ -167,7 +167,7 @@ fn push_literal(items: &mut Vec<Item>, text: &str) {
     }
 }
 
-/// Text after an opening quote, up to the closing one; `''` is one quote, within quotes and outside.
+/// Reads the text after an opening quote, up to the closing one; `''` is one quote, within quotes and outside.
 fn quoted(chars: &mut Peekable<std::str::Chars<'_>>) -> Result<String, FormatError> {
     if chars.next_if_eq(&'\'').is_some() {
         return Ok("'".to_owned());
@@ -179,7 +179,7 @@ fn quoted(chars: &mut Peekable<std::str::Chars<'_>>) -> Result<String, FormatErr
             Some('\'') if chars.next_if_eq(&'\'').is_some() => text.push('\''),
             Some('\'') => return Ok(text),
             Some(other) => text.push(other),
-            // A lone quote at the end.
+            // A lone quote at the end of the pattern.
             None if is_first => return Ok(text),
             None => return Err(FormatError::Unbalanced),
         }
@@ -203,7 +203,7 @@ fn formatted(letter: char, width: usize, at: &jiff::Zoned) -> String {
     let hour = i64::from(at.hour());
     match letter {
         'G' => if at.year() > 0 { "AD" } else { "BC" }.to_owned(),
-        // `Y`, the year of the week, is what people write who mean the year: it is taken for that.
+        // `Y`, the year that weeks are counted in, is usually written by mistake for the year, and read as that.
         'y' | 'Y' if width == 2 => format!("{:02}", at.year().rem_euclid(100)),
         'y' | 'Y' => number(i64::from(at.year().unsigned_abs())),
         'M' | 'L' if width < 3 => number(at.month().into()),
@@ -219,7 +219,7 @@ fn formatted(letter: char, width: usize, at: &jiff::Zoned) -> String {
         'h' => number(if hour % 12 == 0 { 12 } else { hour % 12 }),
         'm' => number(at.minute().into()),
         's' => number(at.second().into()),
-        // More than three digits are read by stores as a fraction: zeros go behind, not before (Java puts them before).
+        // With more than three digits, stores read a fraction: zeros are appended (Java puts them in front).
         'S' if width > 3 => format!("{:03}{}", at.millisecond(), "0".repeat(width - 3)),
         'S' => number(at.millisecond().into()),
         'z' => zone::abbreviation(at),

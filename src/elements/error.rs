@@ -1,23 +1,23 @@
 //! Error answers of the Cloud Elements API. Pure.
 //!
-//! Source: Cloud Elements, "Error codes", and the vendor's test suite, which asks for exactly these keys.
+//! Source: Cloud Elements, "Error codes", and the vendor's test suite, which requires exactly these keys.
 
 use serde_json::{Value, json};
 
-/// A refusal, as the client gets it. Its message names the key that is wrong and quotes no secret.
+/// An error answer. The message names the key that is wrong and quotes no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong and what to do.
+    /// What is wrong and what to do, for the client.
     pub message: String,
-    /// What the store said, where it was the store that refused.
+    /// The store's own message, if it was the store that refused.
     pub provider_message: Option<String>,
 }
 
 impl ApiError {
-    /// A refusal with this status.
+    /// An error with this status and message.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), provider_message: None }
     }
@@ -32,7 +32,7 @@ impl ApiError {
         Self::new(400, format!("{key} is missing"))
     }
 
-    /// 401: the caller has not proven who it is.
+    /// 401: the caller's secrets are missing or wrong.
     pub fn unauthorized() -> Self {
         Self::new(
             401,
@@ -45,12 +45,12 @@ impl ApiError {
         Self { status: 401, message: message.into(), provider_message: Some(provider_message.into()) }
     }
 
-    /// 404: there is nothing here.
+    /// 404: nothing is at this path.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(404, message)
     }
 
-    /// The body. `request_id` is also the answer's `Elements-Request-Id`.
+    /// The answer's body. `request_id` is also its `Elements-Request-Id`.
     pub fn body(&self, request_id: &str) -> Value {
         let mut body = json!({ "requestId": request_id, "message": self.message });
         if let (Some(provider), Some(body)) = (&self.provider_message, body.as_object_mut()) {

@@ -1,4 +1,5 @@
-//! Hub calls: what clients ask of `/hubs/{any}/{resource}`, and what the store is asked then. Reads only. Pure.
+//! Hub calls: what clients ask of `/hubs/{any}/{resource}`, and the request to the store that follows. Reads only.
+//! Pure.
 //!
 //! Sources: Cloud Elements, "CEQL reference" and its API test suite; BigCommerce, "Orders v2" and "Catalog v3";
 //! WooCommerce, `wc/v3`.
@@ -19,37 +20,37 @@ use crate::{
     spec::SourceKind,
 };
 
-/// Rows a page where the client does not say.
+/// Rows per page where the client does not say.
 const DEFAULT_PAGE_SIZE: u32 = 100;
-/// No client asks for pages beyond this.
+/// Highest page number that is taken.
 const MAX_PAGE: u32 = 1_000_000;
 
-/// Sorted by one field.
+/// A sort order by one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// The field.
+    /// The field to sort by.
     pub field: String,
     /// Whether the largest comes first.
     pub is_descending: bool,
 }
 
-/// A client's read.
+/// A client's read of a hub resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubRead {
     /// The resource and its filter.
     pub query: HubQuery,
-    /// The page, from 1.
+    /// The page number, from 1.
     pub page: u32,
-    /// Rows a page, if the client said so.
+    /// Rows per page, if the client gave a size.
     pub page_size: Option<u32>,
-    /// The order, if the client said so.
+    /// The sort order, if the client gave one.
     pub order: Option<Order>,
-    /// Only these fields; all of them if empty.
+    /// The fields to return; all if empty.
     pub fields: Vec<FieldPath>,
 }
 
 impl HubRead {
-    /// Reads path and query of a GET.
+    /// Reads the path and query of a GET.
     ///
     /// # Errors
     /// 400 with the parameter's name; 404 for a path that names nothing.
@@ -78,10 +79,10 @@ impl HubRead {
         Ok(read)
     }
 
-    /// What the store is asked.
+    /// The request to the store.
     ///
     /// # Errors
-    /// 400 naming what the store cannot be asked; 404 for a resource that is not served.
+    /// 400 naming what cannot be asked of the store; 404 for a resource that is not offered.
     pub fn store_request(&self, kind: SourceKind) -> Result<StoreRequest, ApiError> {
         let mut request = store_request(kind, &self.query, false)?;
         let is_one = self.query.path.segments().last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
@@ -103,7 +104,7 @@ impl HubRead {
         }
     }
 
-    /// The body of the answer: a bare list, or the object that was asked for.
+    /// The body of the answer: a bare list, or the object asked for.
     pub fn answer(&self, page: &RowPage, drops_nulls: bool) -> Vec<u8> {
         let shown = |row: &bytes::Bytes| {
             let row = if self.fields.is_empty() { row.to_vec() } else { with_fields(row, &self.fields) };
@@ -116,8 +117,9 @@ impl HubRead {
         }
     }
 
-    /// `Elements-Next-Page-Token`, while there may be more. `total` is what the store says of the whole list (in the
-    /// body, or WooCommerce's `X-WP-Total`); where it says nothing, only an empty page is the last.
+    /// The value of `Elements-Next-Page-Token`, while there may be more pages. `total` is the number of rows in the
+    /// whole list as the store gives it (in the body, or WooCommerce's `X-WP-Total`); if it gives none, only an empty
+    /// page is the last.
     pub fn next_page(&self, api: StoreApi, page: &RowPage, total: Option<u64>) -> Option<String> {
         let size = self.size(api).ok()?;
         let is_last = match total.or(page.total) {
@@ -129,11 +131,12 @@ impl HubRead {
     }
 }
 
-/// What a store is asked for a hub call, pages and order apart. When polling (`is_poll`), a comparison with a macro's
-/// time that the store cannot be asked is left out: rows are compared with the last poll's time once they are here.
+/// The request to the store for a hub call, without paging and sort order. When polling (`is_poll`), a comparison
+/// with a macro's time is left out if the store has no such filter: the rows are compared with the last poll's time
+/// afterwards.
 ///
 /// # Errors
-/// 400 naming what the store cannot be asked; 404 for a resource that is not served.
+/// 400 naming what cannot be asked of the store; 404 for a resource that is not offered.
 pub fn store_request(kind: SourceKind, query: &HubQuery, is_poll: bool) -> Result<StoreRequest, ApiError> {
     let (api, path) = store_path(kind, &query.path)?;
     let mut request = StoreRequest { api, path, query: Vec::new() };
@@ -164,10 +167,10 @@ pub fn store_request(kind: SourceKind, query: &HubQuery, is_poll: bool) -> Resul
     Ok(request)
 }
 
-/// Resources that would show the relay's own webhook addresses and tokens.
+/// Resources not offered, because they would show the relay's own webhook URLs and tokens.
 const WITHHELD: [&str; 2] = ["hooks", "webhooks"];
 
-/// The hub's names of resources, where they are not the store's own.
+/// The store's path for a resource; some have another name at the hub.
 fn store_path(kind: SourceKind, path: &ResourcePath) -> Result<(StoreApi, String), ApiError> {
     let mut segments: Vec<&str> = path.segments().iter().map(String::as_str).collect();
     let api = match (kind, segments[0]) {

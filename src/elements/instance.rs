@@ -1,5 +1,5 @@
-//! Instances: requests that make or change them, and what they become. Pure; whether a store takes the credentials, and
-//! where names lead, is the caller's to find out (see [`Draft`]).
+//! Requests that make or change instances, and the specs that result. Pure: the caller checks whether a store takes
+//! the credentials and where hosts resolve to (see [`Draft`]).
 //!
 //! Source: Cloud Elements, "Post instances", and its API test suite. An instance is a connection.
 
@@ -25,10 +25,10 @@ use crate::{
     spec::{ConnectionSpec, InstanceSpec, Origin, SourceKind, SourceSpec, WooCommerceSpec},
 };
 
-/// What stands for a secret in answers, and for "unchanged" in requests.
+/// Replaces a secret in answers, and stands for "unchanged" in requests.
 pub const MASK: &str = "********";
 
-/// The body of POST, PUT or PATCH, read and not yet judged.
+/// The body of POST, PUT or PATCH, parsed but not yet validated.
 #[derive(Clone, Default)]
 pub struct InstanceRequest {
     /// The element, if the body or the path names one.
@@ -37,13 +37,13 @@ pub struct InstanceRequest {
     pub name: Option<String>,
     /// The tags, without HTML.
     pub tags: Option<Vec<String>>,
-    /// The configuration as far as it was given.
+    /// The configuration, as far as it was given.
     pub configuration: Option<Configuration>,
-    /// What BigCommerce has sent a browser back with; never kept.
+    /// The parameters that BigCommerce redirected a browser with; never stored.
     pub provider_data: Option<ProviderData>,
 }
 
-/// The configuration's keys alone: its values hold secrets.
+/// Shows only the configuration's keys: its values hold secrets.
 impl fmt::Debug for InstanceRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InstanceRequest")
@@ -54,30 +54,30 @@ impl fmt::Debug for InstanceRequest {
     }
 }
 
-/// What the relay knows that judging needs.
+/// The settings of the relay that validation needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// `BIGCOMMERCE_API_URL`
+    /// The value of `BIGCOMMERCE_API_URL`.
     pub api_url: &'a Url,
     /// Which addresses URLs may lead to.
     pub policy: &'a AddressPolicy,
 }
 
-/// An instance that is sound as far as can be judged without a call.
+/// An instance that has been validated as far as is possible without a call.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// What it becomes. While `exchange` is there, its token is empty: see [`Draft::set_token`].
+    /// The spec to be stored. If `exchange` is set, its token is still empty: see [`Draft::set_token`].
     pub spec: ConnectionSpec,
-    /// A code that is to be exchanged for the token first.
+    /// A code to be exchanged for the token first.
     pub exchange: Option<CodeExchange>,
-    /// URLs whose names are to be resolved before anything is kept.
+    /// URLs whose hosts are to be resolved and checked before anything is stored.
     pub checks: Vec<UrlCheck>,
-    /// Whether the store has to be asked if it takes the credentials: they are new or differ from those before.
+    /// Whether the store has to be asked if it takes the credentials: they are new or have changed.
     pub has_new_credentials: bool,
 }
 
 impl InstanceRequest {
-    /// Reads a body. `element` is what the path names (`/elements/{keyOrId}/instances`).
+    /// Parses a body. `element` is the one that the path names (`/elements/{keyOrId}/instances`).
     ///
     /// # Errors
     /// 400 naming the key; 404 for an unknown element.
@@ -106,7 +106,7 @@ impl InstanceRequest {
         })
     }
 
-    /// A new instance.
+    /// Validates a new instance.
     ///
     /// # Errors
     /// 400 naming the key that is missing, wrong or contradicts another.
@@ -121,8 +121,8 @@ impl InstanceRequest {
         given.draft(self.provider_data.as_ref(), None, surroundings)
     }
 
-    /// PUT: name, tags and configuration take the place of the old ones, as far as they are given. Credentials that the
-    /// configuration says nothing of stay, and so does whatever comes as `********`.
+    /// PUT: name, tags and configuration, as far as given, replace the old ones. Credentials that the configuration
+    /// does not mention stay, and so does any value given as `********`.
     ///
     /// # Errors
     /// As [`InstanceRequest::create`].
@@ -138,7 +138,7 @@ impl InstanceRequest {
         })
     }
 
-    /// PATCH: single configuration keys are merged; null removes one.
+    /// PATCH: configuration keys are merged one by one; null removes a key.
     ///
     /// # Errors
     /// As [`InstanceRequest::create`].
@@ -185,7 +185,7 @@ impl InstanceRequest {
     }
 }
 
-/// `********` stands for the value that was shown so.
+/// Replaces `********` with the value that it stands for.
 fn restore_masked(before: &Configuration, given: &mut Configuration) -> Result<(), ApiError> {
     for (key, value) in given.iter_mut() {
         match before.get(key) {
@@ -199,7 +199,7 @@ fn restore_masked(before: &Configuration, given: &mut Configuration) -> Result<(
     Ok(())
 }
 
-/// Everything that makes an instance.
+/// All parts that an instance is made of.
 struct Given {
     element: &'static Element,
     name: String,
@@ -257,11 +257,11 @@ impl Given {
 }
 
 impl Draft {
-    /// Puts in the token that the code was exchanged for. It is kept as `oauth.user.token` and `store.hash`, so that a
-    /// later change finds it. `hash` is the store of the login server's answer.
+    /// Stores the token that the code was exchanged for, under `oauth.user.token` and `store.hash`, so that a later
+    /// change finds it. `hash` is the store that the login server's answer names.
     ///
     /// # Errors
-    /// 400 where that is another store than the one that was to be connected.
+    /// 400 if that is not the store that was to be connected.
     pub fn set_token(&mut self, hash: &str, token: Secret) -> Result<(), ApiError> {
         if let SourceSpec::BigCommerce(store) = &mut self.spec.source {
             if store.store_hash != hash {
@@ -279,7 +279,7 @@ impl Draft {
     }
 }
 
-/// A shop's webhooks are signed with a secret that the relay makes once.
+/// Keeps the secret that signs a shop's webhooks, or generates it once.
 fn keep_webhook_secret(source: &mut SourceSpec, old: Option<&SourceSpec>) {
     let SourceSpec::WooCommerce(WooCommerceSpec { webhook_secret, .. }) = source else {
         return;
@@ -298,12 +298,12 @@ fn new_webhook_secret() -> Secret {
     letters.collect::<String>().into()
 }
 
-/// A configuration that is asked for its keys.
+/// A configuration, read key by key.
 #[derive(Clone, Copy)]
 struct Keys<'a>(&'a Configuration);
 
 impl<'a> Keys<'a> {
-    /// What was said under a key; null and blanks say nothing.
+    /// The value of a key; null and blank count as missing.
     fn get(self, key: &str) -> Option<&'a Value> {
         self.0.get(key).filter(|value| !values::is_blank(value))
     }

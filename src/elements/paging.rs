@@ -1,18 +1,18 @@
-//! The way through a list's pages while the list changes: no row that stays in it is skipped. Pure.
+//! Walks through a list's pages while the list changes, without skipping a row that stays in it. Pure.
 //!
-//! BigCommerce v2's main lists are sorted by id and take `min_id`: each page begins behind the last row of the one
-//! before. Elsewhere pages have numbers, and a row that leaves the list moves all later ones forward: when the list's
-//! total has shrunk on the way, reading begins again. Rows that are read twice do no harm.
+//! BigCommerce v2's main lists are sorted by id and take `min_id`: each page begins after the last row of the one
+//! before. Other lists have numbered pages, and a row that leaves the list moves all later ones forward: if the
+//! list's total has shrunk meanwhile, reading starts over. Rows read twice do no harm.
 
 use crate::object::ObjectId;
 use crate::resource::{StoreApi, StoreRequest};
 
-/// Times that one poll begins again before it takes what it gets.
+/// How often one poll starts over before it accepts what it gets.
 const MAX_RESTARTS: u8 = 3;
-/// No list is read beyond this page.
+/// Highest page number that is read.
 const MAX_PAGE: u32 = 100_000;
 
-/// Where reading stands.
+/// The position of reading within a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     size: u32,
@@ -20,7 +20,7 @@ pub struct Cursor {
     total: Option<u64>,
     restarts: u8,
     limit: &'static str,
-    /// The ids of the page before.
+    /// The ids of the previous page.
     before: Vec<ObjectId>,
 }
 
@@ -28,22 +28,22 @@ pub struct Cursor {
 enum Place {
     /// The page with this number, from 1.
     Page(u32),
-    /// Behind this id.
+    /// The page after this id.
     Behind(i64),
 }
 
-/// What comes next.
+/// What to do after a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Another page.
+    /// Read another page.
     Next,
     /// The list has been read to its end.
     Done,
 }
 
 impl Cursor {
-    /// The beginning of a list. `page_size` is cut to what the store takes; `has_id` says that rows are known by the
-    /// store's own `id`.
+    /// Starts at the beginning of a list. `page_size` is limited to what the store allows; `has_id` says that rows
+    /// are identified by the store's own `id`.
     pub fn new(request: &StoreRequest, page_size: Option<u32>, has_id: bool) -> Self {
         let most = request.api.max_page_size();
         let is_by_id = has_id
@@ -60,7 +60,7 @@ impl Cursor {
         }
     }
 
-    /// The request for the page at hand.
+    /// The request for the current page.
     pub fn page_of(&self, request: &StoreRequest) -> StoreRequest {
         let mut request = request.clone();
         match self.place {
@@ -72,20 +72,20 @@ impl Cursor {
         request
     }
 
-    /// The page at hand has come with these ids. `total` is how many rows the whole list has, where the store says so
-    /// (`meta.pagination.total`, `X-WP-Total`); where it does not, an empty page is the last.
+    /// Moves on after the current page, which held these ids. `total` is how many rows the whole list has, if the
+    /// store says so (`meta.pagination.total`, `X-WP-Total`); if it does not, an empty page is the last.
     pub fn advance(&mut self, ids: &[ObjectId], total: Option<u64>) -> Step {
         match self.place {
             _ if ids.is_empty() && self.has_shrunk(total) => self.restart(total),
             _ if ids.is_empty() => Step::Done,
             Place::Behind(last) => {
                 let greatest = ids.iter().filter_map(ObjectId::number).max().unwrap_or(0);
-                // A store that passes over `min_id` would send the first page for ever.
+                // A store that ignores `min_id` would return the first page for ever.
                 self.place = if greatest > last { Place::Behind(greatest) } else { Place::Page(2) };
                 Step::Next
             }
             Place::Page(_) if self.has_shrunk(total) => self.restart(total),
-            // A list without pages (BigCommerce's order statuses, for one) is the same under every number.
+            // A list without pages (BigCommerce's order statuses, for one) is the same under every page number.
             Place::Page(page) if page > 1 && self.before == ids => Step::Done,
             Place::Page(page) => {
                 self.before = ids.to_vec();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     proptest! {
-        /// Rows leave the list and come to its end while it is read; those that stay are all seen.
+        /// Rows leave the list and are added at its end while it is read; those that stay are all read.
         #[test]
         fn rows_that_stay_are_seen(
             rows in prop::collection::btree_set(1_i64..60, 0..40),

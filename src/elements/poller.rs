@@ -1,5 +1,5 @@
-//! `event.poller.configuration`: which resources an instance polls, how often, and what of a row is id and date. Pure.
-//! What a row then means is `change`'s business.
+//! `event.poller.configuration`: which resources an instance polls, how often, and which fields of a row are its id
+//! and dates. Pure. `change` then decides what a row means.
 //!
 //! Source: Cloud Elements, "Polling configuration", and the BigCommerce and WooCommerce element guides.
 
@@ -16,33 +16,32 @@ use crate::{
     spec::{ConnectionSpec, SourceKind},
 };
 
-/// The key of the resources.
+/// The configuration key for the resources.
 pub const CONFIGURATION: &str = "event.poller.configuration";
-/// The older key of the same: lines of `resource|url|…`, or names joined by `|`.
+/// The older key for them: lines of `resource|url|…`, or names joined by `|`.
 pub const URLS: &str = "event.poller.urls";
-/// Names of resources, joined by commas (other elements use it).
+/// A third key, used by other elements: names joined by commas.
 pub const OBJECTS: &str = "event.objects";
-/// The key of the interval.
+/// The configuration key for the interval.
 pub const INTERVAL: &str = "event.poller.refresh_interval";
 
-/// Minutes between polls where nothing is said.
+/// Time between polls if none is given.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15 * 60);
-/// No client polls less often than once a year.
+/// Longest interval: a year.
 const MAX_INTERVAL_MINUTES: f64 = 366.0 * 24.0 * 60.0;
-/// Resources of one instance.
+/// Most resources of one instance.
 const MAX_RESOURCES: usize = 50;
-/// What the vendor's platform takes where nothing is said.
+/// Seconds between creation and update within which a row counts as new; the vendor's default.
 const DEFAULT_TOLERANCE: u32 = 10;
 
-/// RFC 2822, as BigCommerce v2 writes dates.
+/// The format of dates in BigCommerce v2: RFC 2822.
 const V2_FORMAT: &str = "EEE, dd MMM yyyy HH:mm:ss Z";
-/// ISO 8601, as BigCommerce v3 writes dates.
+/// The format of dates in BigCommerce v3: ISO 8601.
 const V3_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ssXXX";
-/// As WooCommerce writes dates; without a zone.
+/// The format of dates in WooCommerce; without a zone.
 const WOO_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ss";
 
-/// How often an instance polls: minutes as a number or a text, fractions allowed, at least 0.02; 15 where nothing is
-/// said.
+/// Time between polls: minutes as a number or a string, fractions allowed, at least 0.02; 15 if nothing is given.
 ///
 /// # Errors
 /// 400 naming the key.
@@ -55,8 +54,8 @@ pub fn interval(value: Option<&Value>) -> Result<Duration, ApiError> {
     Ok(Duration::from_secs_f64(minutes * 60.0))
 }
 
-/// The resources that a configuration names, in its own order as far as JSON objects have one (by name), or the
-/// element's own where it names none. `get` looks a configuration key up.
+/// The resources that a configuration names, sorted by name if it is a JSON object, or the element's defaults if it
+/// names none. `get` looks up a configuration key.
 ///
 /// # Errors
 /// 400 naming the key.
@@ -82,8 +81,8 @@ pub fn resources<'a>(
     Ok(defaults(kind))
 }
 
-/// The resources whose changes a connection notifies: its own, or orders where it names none. An instance without
-/// events has none.
+/// The resources whose changes a connection reports: its own, or orders if it names none. An instance without events
+/// has none.
 pub fn watched(spec: &ConnectionSpec) -> Vec<PolledResource> {
     let has_events = spec.instance.as_ref().is_none_or(|instance| instance.has_events);
     match spec.resources.as_slice() {
@@ -93,7 +92,7 @@ pub fn watched(spec: &ConnectionSpec) -> Vec<PolledResource> {
     }
 }
 
-/// The element's own resources.
+/// The resources that an element polls by default.
 pub fn defaults(kind: SourceKind) -> Vec<PolledResource> {
     let names: &[&str] = match kind {
         SourceKind::BigCommerce => &["orders", "products", "customers"],
@@ -102,7 +101,7 @@ pub fn defaults(kind: SourceKind) -> Vec<PolledResource> {
     names.iter().filter_map(|name| ResourceName::new(name)).map(|name| default_of(kind, name)).collect()
 }
 
-/// A resource of which nothing but its name is known.
+/// The default configuration of a resource of which only the name is given.
 fn default_of(kind: SourceKind, name: ResourceName) -> PolledResource {
     let url = match kind {
         SourceKind::BigCommerce => {
@@ -125,7 +124,7 @@ fn default_of(kind: SourceKind, name: ResourceName) -> PolledResource {
     }
 }
 
-/// The dates that the store's rows have by themselves: updated, created.
+/// The default date fields of the store's rows: updated, created.
 fn default_dates(kind: SourceKind, is_v3: bool) -> (DateField, DateField) {
     let (suffix, format) = match kind {
         SourceKind::BigCommerce if is_v3 => ("", V3_FORMAT),
@@ -148,7 +147,7 @@ fn of_object(kind: SourceKind, configuration: &Map<String, Value>) -> Result<Vec
     configuration.iter().map(|(name, value)| read::resource(kind, name, value)).collect()
 }
 
-/// The older spelling: one line for each resource, or its resources' names joined by `|`.
+/// Reads the older key: one line for each resource, or the resources' names joined by `|`.
 fn of_lines(kind: SourceKind, text: &str) -> Result<Vec<PolledResource>, ApiError> {
     let is_lines = text.split('|').nth(1).is_some_and(|second| second.contains('/'));
     if !is_lines {

@@ -1,5 +1,5 @@
-//! Rows as stores send them: lists taken apart, nulls and fields left out, values found by path. Bytes stay as they
-//! came wherever nothing is to be left out. Pure.
+//! Rows as stores send them: splitting lists, dropping nulls and fields, finding values by path. Unless something is
+//! dropped, the bytes stay as they came. Pure.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::http::json_start;
 
-/// Segments of a field's path.
+/// Most segments of a path.
 const MAX_PATH: usize = 16;
 
 /// The path of a field within a row: `id`, `user.id`, `$.items[0].id`.
@@ -23,7 +23,7 @@ pub struct FieldPath {
 }
 
 impl FieldPath {
-    /// Reads a path; `None` for an empty, overlong or unprintable one.
+    /// Parses a path; `None` if it is empty, too long or unprintable.
     pub fn parse(path: &str) -> Option<Self> {
         let whole = path.trim();
         let path = whole.strip_prefix("$.").unwrap_or(whole).replace('[', ".").replace(']', "");
@@ -36,7 +36,7 @@ impl FieldPath {
         fits.then(|| Self { whole: whole.to_owned(), segments })
     }
 
-    /// What lies there. A field whose name is the whole path comes first.
+    /// The value at this path. A field whose name is the whole path takes precedence.
     pub fn find<'a>(&self, row: &'a Value) -> Option<&'a Value> {
         if let Some(found) = row.get(&self.whole) {
             return Some(found);
@@ -51,24 +51,24 @@ impl FieldPath {
 /// One page of a list, or one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPage {
-    /// The rows as they came.
+    /// The rows, byte for byte.
     pub rows: Vec<Bytes>,
     /// Whether the answer was a list.
     pub is_list: bool,
-    /// How many rows the whole list has, where the body says so (BigCommerce v3, `meta.pagination.total`).
+    /// The number of rows in the whole list, if the body says so (BigCommerce v3, `meta.pagination.total`).
     pub total: Option<u64>,
 }
 
-/// Said of a body that is neither a list nor an object in JSON.
+/// The body is neither a list nor an object in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body is no JSON list or object")]
 pub struct NotRows;
 
-/// Takes an answer apart: a bare list or object (BigCommerce v2, WooCommerce), or `data` within an envelope
+/// Splits an answer into rows: a bare list or object (BigCommerce v2, WooCommerce), or `data` within an envelope
 /// (BigCommerce v3, `is_enveloped`). An empty body is an empty list: BigCommerce v2 answers 204 then.
 ///
 /// # Errors
-/// [`NotRows`]
+/// [`NotRows`] if the body has none of these forms.
 pub fn take_apart(body: &Bytes, is_enveloped: bool) -> Result<RowPage, NotRows> {
     let json = json_start(body);
     if json.trim_ascii().is_empty() {
@@ -89,7 +89,7 @@ struct Envelope<'a> {
     meta: Option<Value>,
 }
 
-/// `json` lies within `body`.
+/// Splits `json`, which lies within `body`.
 fn split(body: &Bytes, json: &[u8], total: Option<u64>) -> Result<RowPage, NotRows> {
     if json.first() == Some(&b'[') {
         let rows: Vec<&RawValue> = serde_json::from_slice(json).map_err(|_| NotRows)?;
@@ -103,8 +103,8 @@ fn split(body: &Bytes, json: &[u8], total: Option<u64>) -> Result<RowPage, NotRo
     Ok(RowPage { rows: vec![body.slice_ref(row.get().as_bytes())], is_list: false, total })
 }
 
-/// A row without the members that are null, at any depth; nulls in lists stay. Everything else keeps its bytes and its
-/// order, white space between tokens apart. Of what is no JSON the result is none either.
+/// Removes members that are null, at any depth; nulls in lists stay. Everything else keeps its bytes and order,
+/// except white space between tokens. Invalid JSON gives invalid JSON.
 pub fn without_nulls(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     // For each open object or list: whether it is an object, and where its current member begins in `out`.
@@ -132,7 +132,7 @@ pub fn without_nulls(json: &[u8]) -> Vec<u8> {
                 if let Some((_, member)) = open.last_mut() {
                     *member = out.len();
                 }
-                // After a member that was left out at the beginning there is nothing to separate from.
+                // If the members before this one were all dropped, there is nothing to separate it from.
                 if !matches!(out.last(), Some(b'{')) || open.is_empty() {
                     out.push(b',');
                 }
@@ -155,7 +155,7 @@ pub fn without_nulls(json: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The length of the token that `json` begins with, at least one byte.
+/// The length of the token at the beginning of `json`, at least one byte.
 fn token_length(json: &[u8]) -> usize {
     match json[0] {
         b'"' => {
@@ -172,7 +172,8 @@ fn token_length(json: &[u8]) -> usize {
     }
 }
 
-/// A row with the named fields only, in its own order. A path keeps its first segment whole. What is no object stays.
+/// A row reduced to the named fields, in its own order. A path keeps its whole first segment. Anything but an object
+/// stays as it is.
 pub fn with_fields(row: &[u8], fields: &[FieldPath]) -> Vec<u8> {
     let Ok(RawObject(members)) = serde_json::from_slice::<RawObject<'_>>(row) else {
         return row.to_vec();
@@ -191,7 +192,7 @@ pub fn with_fields(row: &[u8], fields: &[FieldPath]) -> Vec<u8> {
     out
 }
 
-/// An object's members in their order, the values unparsed.
+/// An object's members in order, their values unparsed.
 struct RawObject<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for RawObject<'de> {
@@ -221,7 +222,7 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
     }
 }
 
-/// Rows as one JSON list.
+/// Joins rows into one JSON list.
 pub fn list<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = vec![b'['];
     for row in rows {

@@ -1,5 +1,5 @@
-//! The url of a polled resource: a hub path, a `where` and other parameters, with macros for the time of the last poll.
-//! Pure.
+//! The url of a polled resource: a hub path, a `where` and other parameters, with macros for the time of the last
+//! poll. Pure.
 //!
 //! Source: Cloud Elements, "Polling: macros" (`${date:FMT}`, `${gmtDate:FMT}`, `${dateTimeZone:{zone}:FMT}`,
 //! `${epoch}`).
@@ -14,56 +14,56 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// No url in use is longer than this.
+/// Longest url that is parsed; those in use are shorter.
 const MAX_URL: usize = 4096;
-/// Segments of a path.
+/// Most segments of a path.
 const MAX_SEGMENTS: usize = 8;
-/// Bytes of one segment.
+/// Longest segment, in bytes.
 const MAX_SEGMENT: usize = 128;
 
-/// Why a url cannot be polled.
+/// Why a url cannot be used for polling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// Longer than 4,096 bytes, or with control characters.
+    /// The url is longer than 4,096 bytes, or has control characters.
     #[error("the url is longer than 4,096 bytes or holds control characters")]
     Malformed,
-    /// Another host, or a way out of the store's API.
+    /// The url names another host, or leaves the store's API.
     #[error("the url leaves the store's host; give a path such as /hubs/ecommerce/orders")]
     LeavesHost,
-    /// No resource, or one with characters that no resource has.
+    /// The url names no resource, or one with characters that no resource has.
     #[error("the url names no resource; give a path such as /hubs/ecommerce/orders")]
     NoResource,
-    /// A macro where it means nothing.
+    /// A macro stands outside the values of the query.
     #[error("macros may stand in the values of the url's query only")]
     MisplacedMacro,
-    /// `${` without `}`.
+    /// A macro is not closed.
     #[error("a macro is not closed by `}}`")]
     OpenMacro,
-    /// A macro of another name.
+    /// A macro's name is unknown.
     #[error("`${{{0}}}` is no macro (date, gmtDate, dateTimeZone and epoch are)")]
     UnknownMacro(String),
-    /// A format that cannot be.
+    /// A macro's date format is invalid.
     #[error("in a macro, {0}")]
     Format(#[from] FormatError),
-    /// A zone that cannot be.
+    /// A macro's time zone is unknown.
     #[error("in a macro, {0}")]
     Zone(#[from] UnknownZone),
-    /// `where` twice.
+    /// The url has more than one `where`.
     #[error("the url has more than one `where`")]
     SecondWhere,
 }
 
-/// Where a resource's rows are, without hub and host: `orders`, `orders/12/products`, `v3/catalog/products`.
+/// The path of a resource, without hub and host: `orders`, `orders/12/products`, `v3/catalog/products`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ResourcePath(Vec<String>);
 
 impl ResourcePath {
-    /// Reads the path of a hub call. The name of the hub does not matter, and `/orders` is what
-    /// `/hubs/ecommerce/orders` is.
+    /// Parses the path of a hub call. The hub's name does not matter, and `/orders` is the same as
+    /// `/hubs/ecommerce/orders`.
     ///
     /// # Errors
-    /// [`TemplateError::LeavesHost`] for anything that could lead elsewhere, [`TemplateError::NoResource`] for what
-    /// names nothing.
+    /// [`TemplateError::LeavesHost`] for anything that could lead elsewhere, [`TemplateError::NoResource`] for a path
+    /// that names nothing.
     pub fn parse(path: &str) -> Result<Self, TemplateError> {
         let leaves = path.starts_with("//") || path.contains([':', '\\', '@', '#', '%']);
         let mut segments: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -86,7 +86,7 @@ impl ResourcePath {
         Ok(Self(segments.into_iter().map(str::to_owned).collect()))
     }
 
-    /// Its segments, at least one.
+    /// The path's segments, at least one.
     pub fn segments(&self) -> &[String] {
         &self.0
     }
@@ -95,24 +95,24 @@ impl ResourcePath {
 /// A `where` whose macros have been filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// The clause.
+    /// The text of the clause.
     pub text: String,
-    /// The bytes of it that came from macros.
+    /// The byte ranges of the text that came from macros.
     pub macros: Vec<Range<usize>>,
 }
 
-/// A hub call: which resource, and which of its rows.
+/// A hub call: a resource, and a filter on its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubQuery {
-    /// The resource.
+    /// The path of the resource.
     pub path: ResourcePath,
     /// The clause, if there is one.
     pub filter: Option<Filter>,
-    /// Parameters beside `where`.
+    /// Query parameters other than `where`.
     pub parameters: Vec<(String, String)>,
 }
 
-/// A checked url template.
+/// A url template, parsed and checked.
 #[derive(Debug, Clone)]
 pub struct UrlTemplate {
     path: ResourcePath,
@@ -124,15 +124,15 @@ pub struct UrlTemplate {
 enum Part {
     Literal(String),
     Date(DateFormat, TimeZone),
-    /// How many of the unit a second has.
+    /// Seconds times this number.
     Epoch(i64),
 }
 
 impl UrlTemplate {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// [`TemplateError`] says what is wrong.
     pub fn parse(url: &str) -> Result<Self, TemplateError> {
         let url = url.trim();
         if url.len() > MAX_URL || url.chars().any(char::is_control) {
@@ -153,12 +153,12 @@ impl UrlTemplate {
         Ok(template)
     }
 
-    /// The resource.
+    /// The path of the resource.
     pub fn path(&self) -> &ResourcePath {
         &self.path
     }
 
-    /// The call that it stands for when everything since `at` is asked for.
+    /// The call for everything since `at`: the template with its macros filled in.
     pub fn expand(&self, at: Timestamp) -> HubQuery {
         let filter =
             self.filter.as_ref().map(|parts| filled(parts, at)).filter(|filter| !filter.text.trim().is_empty());
@@ -186,7 +186,7 @@ fn filled(parts: &[Part], at: Timestamp) -> Filter {
     filter
 }
 
-/// The query's names and values. `&` and `=` within macros separate nothing.
+/// Splits a query into names and values. `&` and `=` within macros do not separate.
 fn pairs(query: &str) -> Result<Vec<(String, Vec<Part>)>, TemplateError> {
     let mut pairs = Vec::new();
     let (mut name, mut value): (Option<String>, Vec<Part>) = (None, Vec::new());
@@ -228,7 +228,7 @@ fn pairs(query: &str) -> Result<Vec<(String, Vec<Part>)>, TemplateError> {
     }
 }
 
-/// The length of a macro's inside. The zone of `dateTimeZone` may stand in braces of its own.
+/// The length of a macro's content. The zone of `dateTimeZone` may be in braces of its own.
 fn macro_length(body: &str) -> Option<usize> {
     let zone = match body.strip_prefix("dateTimeZone:{") {
         Some(after) => "dateTimeZone:{".len() + after.find('}')? + 1,
@@ -238,7 +238,7 @@ fn macro_length(body: &str) -> Option<usize> {
 }
 
 fn read_macro(body: &str) -> Result<Part, TemplateError> {
-    /// What bare `${date}` means: ISO 8601 in UTC.
+    /// The format of `${date}` without an argument: ISO 8601 in UTC.
     const ISO: &str = "yyyy-MM-dd'T'HH:mm:ss'Z'";
     let unknown = || TemplateError::UnknownMacro(body.chars().take(64).collect());
     let (name, argument) = body.split_once(':').map_or((body, None), |(name, argument)| (name, Some(argument)));
@@ -255,7 +255,7 @@ fn read_macro(body: &str) -> Result<Part, TemplateError> {
     }
 }
 
-/// `{MST}:FMT`, or `MST:FMT`, or `-6:00:FMT`.
+/// Splits `{MST}:FMT`, `MST:FMT` or `-6:00:FMT` into zone and format.
 fn split_zone(argument: &str) -> Option<(&str, &str)> {
     if let Some(after) = argument.strip_prefix('{') {
         let (zone, format) = after.split_once('}')?;
@@ -267,7 +267,7 @@ fn split_zone(argument: &str) -> Option<(&str, &str)> {
     Some((&argument[..end], &argument[end + 1..]))
 }
 
-/// Percent escapes resolved. `+` stays, since dates have it (`+0000`).
+/// Decodes percent escapes. `+` stays as it is, since dates contain it (`+0000`).
 fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

@@ -1,8 +1,8 @@
-//! Loosely typed configuration values: booleans and numbers as texts, objects as JSON in a text. Pure.
+//! Loosely typed configuration values: booleans and numbers as strings, objects as JSON in a string. Pure.
 
 use serde_json::{Map, Value};
 
-/// Whether nothing was said: null, or a text of blanks.
+/// Whether no value is given: null, or a blank string.
 pub fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -11,7 +11,7 @@ pub fn is_blank(value: &Value) -> bool {
     }
 }
 
-/// `true`, `"true"`, `"TRUE"`.
+/// A boolean, also as a string: `true`, `"true"`, `"TRUE"`.
 pub fn boolean(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(flag) => Some(*flag),
@@ -21,7 +21,7 @@ pub fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// A finite number, or a text of one.
+/// A finite number, also as a string.
 pub fn number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -31,20 +31,20 @@ pub fn number(value: &Value) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
-/// A whole number from 0 on, or a text of one.
+/// A whole number from 0 on, also as a string.
 pub fn whole(value: &Value) -> Option<u32> {
     let number =
         number(value).filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number))?;
-    // In range and whole, as just checked.
+    // The check above makes this cast exact.
     Some(number as u32)
 }
 
-/// A text.
+/// The value if it is a string.
 pub fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// A text, or a number or boolean as one.
+/// The value as a string, if it is a string, a number or a boolean.
 pub fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -53,7 +53,7 @@ pub fn as_text(value: &Value) -> Option<String> {
     }
 }
 
-/// An object, or the same as JSON in a text.
+/// An object, also as JSON in a string.
 pub fn object(value: &Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(object) => Some(object.clone()),

@@ -1,16 +1,16 @@
-//! Time zones as poller configurations and dates name them: `GMT`, `MST`, `-6:00`, `GMT+2`, `America/Chicago`. Pure.
+//! Time zones as poller configurations and dates write them: `GMT`, `MST`, `-6:00`, `GMT+2`, `America/Chicago`. Pure.
 
 use jiff::{
     Zoned,
     tz::{Offset, TimeZone},
 };
 
-/// Said of a text that names no time zone.
+/// The text names no time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no such time zone (`GMT`, `-6:00` and names such as `America/Chicago` are)")]
 pub struct UnknownZone;
 
-/// Names that stand for one offset in dates, with the offset in hours (RFC 822, section 5.1).
+/// Zone names that stand for a fixed offset in dates, in hours (RFC 822, section 5.1).
 const FIXED: [(&str, i8); 13] = [
     ("GMT", 0),
     ("UTC", 0),
@@ -27,7 +27,7 @@ const FIXED: [(&str, i8); 13] = [
     ("Z", 0),
 ];
 
-/// Java's short ids that stand for a place, daylight saving included (`java.time.ZoneId.SHORT_IDS`).
+/// Java's short ids that stand for a place, with daylight saving time (`java.time.ZoneId.SHORT_IDS`).
 const PLACES: [(&str, &str); 9] = [
     ("PST", "America/Los_Angeles"),
     ("CST", "America/Chicago"),
@@ -40,10 +40,10 @@ const PLACES: [(&str, &str); 9] = [
     ("CTT", "Asia/Shanghai"),
 ];
 
-/// The zone of this name.
+/// The zone with this name.
 ///
 /// # Errors
-/// [`UnknownZone`]. (Java takes UTC then, without a word.)
+/// [`UnknownZone`]. (Java falls back to UTC silently.)
 pub fn parse(name: &str) -> Result<TimeZone, UnknownZone> {
     let name = name.trim();
     if let Some((_, place)) = PLACES.iter().find(|(short, _)| name.eq_ignore_ascii_case(short)) {
@@ -61,8 +61,8 @@ pub fn parse(name: &str) -> Result<TimeZone, UnknownZone> {
     TimeZone::get(name).map_err(|_| UnknownZone)
 }
 
-/// Reads an offset or a name of one off the beginning of `text` and returns the rest: `+0000`, `+00:00`, `-6:00`,
-/// `+02`, `Z`, `GMT`, `GMT-06:00`, `PDT`.
+/// Reads an offset, or a name that stands for one, from the beginning of `text` and returns the rest: `+0000`,
+/// `+00:00`, `-6:00`, `+02`, `Z`, `GMT`, `GMT-06:00`, `PDT`.
 pub fn read_offset(text: &str) -> Option<(Offset, &str)> {
     let word = text.bytes().take_while(u8::is_ascii_alphabetic).count();
     if word == 0 {
@@ -77,7 +77,7 @@ pub fn read_offset(text: &str) -> Option<(Offset, &str)> {
     }
 }
 
-/// A sign, one or two digits of hours, and minutes with or without a colon.
+/// Reads a sign, one or two digits of hours, and minutes with or without a colon.
 fn numeric(text: &str) -> Option<(Offset, &str)> {
     let sign = match text.bytes().next()? {
         b'+' => 1,
@@ -107,7 +107,7 @@ fn numeric(text: &str) -> Option<(Offset, &str)> {
     Some((Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()?, rest))
 }
 
-/// `+0200`, or `+02:00` with a colon.
+/// Formats an offset as `+0200`, or `+02:00` with a colon.
 pub fn offset_text(offset: Offset, has_colon: bool) -> String {
     let seconds = offset.seconds();
     let sign = if seconds < 0 { '-' } else { '+' };
@@ -116,7 +116,7 @@ pub fn offset_text(offset: Offset, has_colon: bool) -> String {
     format!("{sign}{:02}{colon}{:02}", minutes / 60, minutes % 60)
 }
 
-/// What Java's `z` writes: `GMT`, `PST`, or `GMT-06:00` where the zone has no name.
+/// What Java's `z` prints: `GMT`, `PST`, or `GMT-06:00` where the zone has no name.
 pub fn abbreviation(at: &Zoned) -> String {
     if at.time_zone() == &TimeZone::UTC {
         return "GMT".to_owned();

@@ -1,11 +1,11 @@
-//! Failures of calls as values: named once at the boundary, kept as they are, and turned into a sentence only where a
+//! Failures of calls as values: classified once, where the call is made, and turned into a sentence only where a
 //! person reads them (`humanize::failure`).
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// What came of a call that was not a success.
+/// Why a call did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Failure {
@@ -17,19 +17,19 @@ pub enum Failure {
     Dns,
     /// The address is not one that the relay may call (private, loopback, link-local).
     PrivateAddress,
-    /// The connection is refused there.
+    /// The connection was refused.
     Connect,
-    /// The certificate or the handshake is not acceptable.
+    /// The certificate or the handshake was not acceptable.
     Tls,
-    /// No whole answer in time.
+    /// There was no complete answer in time.
     Timeout,
-    /// The connection broke before the answer was whole.
+    /// The connection broke before the answer was complete.
     Broken,
-    /// Not the JSON that was asked for.
+    /// The answer was not JSON.
     NotJson,
-    /// Another object than the one asked for.
+    /// The answer was about another object than the one asked for.
     AnotherObject,
-    /// Larger than the limit.
+    /// The answer was larger than the limit.
     TooLarge,
 }
 
@@ -46,7 +46,7 @@ impl Failure {
         (Self::TooLarge, "too_large"),
     ];
 
-    /// The status of the answer, if there was one that counts.
+    /// The status of the answer, if there was a meaningful one.
     pub fn status(self) -> Option<u16> {
         match self {
             Self::Status(status) | Self::Html(status) => Some(status),
@@ -55,7 +55,7 @@ impl Failure {
     }
 }
 
-/// The stable code of the failure, as databases, metrics and logs have it: `http_401`, `html_403`, `timeout`.
+/// The stable code of the failure in databases, metrics and logs: `http_401`, `html_403`, `timeout`.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,7 +69,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Said of a text that is no failure's code.
+/// The text is not the code of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the code of a failure")]
 pub struct UnknownFailure;
@@ -101,11 +101,11 @@ impl TryFrom<String> for Failure {
     }
 }
 
-/// A failed call: what was seen, and the wait the far side asked for.
+/// A failed call: the failure, and how long the far side asked to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{failure}")]
 pub struct CallError {
-    /// What was seen.
+    /// Why the call failed.
     pub failure: Failure,
     /// `Retry-After` (or BigCommerce's `X-Retry-After`), at most an hour.
     pub retry_after: Option<Duration>,

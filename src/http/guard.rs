@@ -1,6 +1,6 @@
 //! Which addresses a URL that came through an API or a page may lead to: public ones, and networks that the operator
-//! has opened (`ALLOWED_PRIVATE_NETWORKS`). Checked for literal addresses before a call, and for names on every
-//! connect, on the very addresses that are then used: neither a redirect nor DNS can lead inside.
+//! has opened (`ALLOWED_PRIVATE_NETWORKS`). Literal addresses are checked before a call, names on every connect,
+//! using the very addresses that are then connected to: neither a redirect nor DNS can lead to a private address.
 
 use std::{
     error::Error,
@@ -32,7 +32,7 @@ impl fmt::Display for PrivateAddress {
 impl Error for PrivateAddress {}
 
 impl AddressPolicy {
-    /// Public addresses, and those of these networks.
+    /// Permits public addresses, and those of these networks.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed: allowed.into() }
     }
@@ -48,7 +48,7 @@ impl AddressPolicy {
         self.is_opened(address) || is_public(address)
     }
 
-    /// The address that a host stands for by itself, without DNS: a literal one, or `localhost`.
+    /// The address of a host that needs no DNS: a literal one, or `localhost`.
     pub fn literal(url: &Url) -> Option<IpAddr> {
         match url.host()? {
             Host::Ipv4(address) => Some(address.into()),
@@ -62,7 +62,7 @@ impl AddressPolicy {
         }
     }
 
-    /// What is known of a URL's host without DNS.
+    /// Checks a URL's host as far as is possible without DNS.
     ///
     /// # Errors
     /// [`PrivateAddress`] for a literal address that may not be called.
@@ -73,7 +73,7 @@ impl AddressPolicy {
         }
     }
 
-    /// All addresses of a URL's host, resolved now.
+    /// Resolves a URL's host to all its addresses.
     ///
     /// # Errors
     /// [`LookupError`]: the name does not resolve, or one of its addresses may not be called.
@@ -92,18 +92,18 @@ impl AddressPolicy {
     }
 }
 
-/// Why a host's addresses cannot be had.
+/// Why a host's addresses may not or cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The name does not resolve.
     #[error("the host's name does not exist")]
     NoAddress,
-    /// It leads inside.
+    /// The host resolves to an address that may not be called.
     #[error("the host leads to a private, loopback or link-local address")]
     Private,
 }
 
-/// Resolves names to permitted addresses only.
+/// Resolves names, and refuses those with an address that may not be called.
 impl Resolve for AddressPolicy {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = self.clone();
@@ -119,7 +119,7 @@ impl Resolve for AddressPolicy {
     }
 }
 
-/// Whether an address is a public one on the internet (IANA special-purpose registries, RFC 6890).
+/// Whether an address is public (IANA special-purpose registries, RFC 6890).
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
@@ -144,7 +144,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
-    // Addresses that carry an IPv4 address within them lead wherever that one does.
+    // An IPv6 address that embeds an IPv4 address is as public as that one.
     let embedded = |high: u16, low: u16| {
         let [a, b] = high.to_be_bytes();
         let [c, d] = low.to_be_bytes();

@@ -1,4 +1,4 @@
-//! A request's body that is not sent any more after a deadline, however long the process was stopped in between.
+//! A request body that is not sent after a deadline, even if the process was suspended meanwhile.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::clock::Timestamp;
 
-/// The body; taken whole, in one piece, as soon as the connection can be written.
+/// The body, handed over in one piece as soon as the connection can be written.
 #[derive(Debug)]
 pub struct TimelyBody {
     bytes: Option<Bytes>,
@@ -23,16 +23,16 @@ pub struct TimelyBody {
     is_begun: Arc<AtomicBool>,
 }
 
-/// Whether a body has been handed to its connection.
+/// Tells whether a body has been handed to its connection.
 #[derive(Debug, Clone)]
 pub struct Begun(Arc<AtomicBool>);
 
-/// The deadline had passed before the body could be sent: nothing has arrived.
+/// The deadline passed before the body could be sent: nothing has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLate;
 
 impl TimelyBody {
-    /// A body that may be sent until `until`.
+    /// A body that may be sent until `until`, and the handle that tells whether it was.
     pub fn new(bytes: Bytes, until: Timestamp) -> (Self, Begun) {
         let is_begun = Arc::new(AtomicBool::new(false));
         (Self { bytes: Some(bytes), until, is_begun: is_begun.clone() }, Begun(is_begun))
@@ -40,7 +40,7 @@ impl TimelyBody {
 }
 
 impl Begun {
-    /// Whether it has been.
+    /// Whether the body has been handed over.
     pub fn is_begun(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::http::{AddressPolicy, Http};
 
-    /// What a server reads of a request whose body may be sent until `until`, and what came of the call.
+    /// What a server reads of a request whose body may be sent until `until`, and the result of the call.
     async fn sent(until: Timestamp) -> (String, reqwest::Result<reqwest::Response>, bool) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
@@ -103,7 +103,7 @@ mod tests {
                     _ => break,
                 }
             }
-            // Whoever is too late has gone.
+            // The client may have given up already.
             let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             String::from_utf8(read).expect("text")
         });

@@ -1,4 +1,4 @@
-//! A copy of a SQLite file that is whole, made while a relay may be serving it.
+//! Backs up a SQLite file while a relay may be serving it.
 
 use std::{
     fs, io,
@@ -8,15 +8,15 @@ use std::{
 
 use super::{InboxError, sqlite};
 
-/// What a copy's name ends with until it is whole.
+/// The suffix of a copy's name until it is complete.
 const PARTIAL: &str = ".partial";
 
-/// Copies the inbox at `from` into a new file at `to`, as it is at one moment, readable for its owner alone, and syncs
-/// it. Returns its size in bytes. What earlier copies to the same name left behind when they were killed is removed.
+/// Copies the inbox at `from`, as of one moment, into a new file at `to` that only its owner can read, and syncs it.
+/// Returns its size in bytes. Removes what killed copies to the same name have left behind.
 ///
 /// # Errors
-/// [`InboxError::Unfit`] when there is no inbox, or the new file is there already or cannot be made; otherwise as the
-/// database says. There is no new file then.
+/// [`InboxError::Unfit`] when there is no inbox, or the new file already exists or cannot be created; otherwise the
+/// database's error. No new file is left then.
 pub async fn back_up(from: &Path, to: &Path) -> Result<u64, InboxError> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let copied = tokio::task::spawn_blocking(move || copy(&from, &to));
@@ -35,12 +35,12 @@ fn copy(from: &Path, to: &Path) -> Result<u64, InboxError> {
         return Err(taken());
     }
     remove_left_overs(&path);
-    // A copy that was broken off never bears the name of a whole one.
+    // An interrupted copy never has the name of a complete one.
     let mut partial = path.clone().into_os_string();
     partial.push(format!(".{:08x}{PARTIAL}", rand::random::<u32>()));
     let partial = PathBuf::from(partial);
     let text = partial.to_str().ok_or_else(|| InboxError::Unfit("the new file's path is no text".into()))?;
-    // SQLite takes an empty file as well, and what is made here is nobody else's.
+    // SQLite accepts an empty file as well, and this one is created with the owner's access alone.
     let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&partial).map_err(unfit)?;
     let source = sqlite::connect(from)?;
     let copied = source.execute("VACUUM INTO ?1", [text]).map_err(|error| {
@@ -56,7 +56,8 @@ fn copy(from: &Path, to: &Path) -> Result<u64, InboxError> {
     kept
 }
 
-/// Copies to this name that were killed on their way. One that is still under way makes its own name anew.
+/// Removes the files of interrupted copies to this name. A copy to it that is still under way loses its file too, and
+/// fails.
 fn remove_left_overs(path: &Path) {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
     let is_left_over = |entry: &fs::DirEntry| {
@@ -70,7 +71,7 @@ fn remove_left_overs(path: &Path) {
     }
 }
 
-/// Gives a file its name, and syncs that. Returns the file's size.
+/// Gives a file its final name and syncs the directory. Returns the file's size.
 fn named(file: &Path, path: &Path) -> io::Result<u64> {
     fs::rename(file, path)?;
     let folder = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);

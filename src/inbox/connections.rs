@@ -1,4 +1,4 @@
-//! Connections as the database keeps them: what is not secret in plain columns, everything else sealed.
+//! Connections as stored: what is not secret in plain columns, everything else sealed.
 
 use serde::Serialize;
 
@@ -11,24 +11,24 @@ use crate::{
     },
 };
 
-/// What happens with a connection's events.
+/// Whether a connection's events are delivered, wait, or are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionState {
-    /// They are kept and delivered.
+    /// Events are stored and delivered.
     Active,
-    /// They are kept and wait.
+    /// Events are stored and wait.
     Paused,
-    /// They are kept and wait for a payload URL.
+    /// Events are stored and wait for a payload URL.
     Incomplete,
-    /// They are answered and dropped; the credentials are wiped.
+    /// Webhooks are answered and dropped; the credentials are wiped.
     Disconnected,
 }
 
 /// Why a connection is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PauseReason {
-    /// A person or a client has asked for it.
+    /// A person or a client has paused it.
     Asked,
     /// The callback answered 410: it is gone for good.
     CallbackGone,
@@ -39,28 +39,27 @@ pub enum PauseReason {
 codes!(ConnectionState { Active 0 "active" Paused 1 "paused" Incomplete 2 "incomplete" Disconnected 3 "disconnected" });
 codes!(PauseReason { Asked 0 "asked" CallbackGone 1 "callback_gone" RetriesExhausted 2 "retries_exhausted" });
 
-/// The shard of a store's connections: two connections of one store share one, and so one quota. The same in every
-/// build.
+/// The shard of a store: two connections of one store share it, and so one quota. Stable across builds.
 pub fn shard_of(kind: SourceKind, store: &str) -> u16 {
-    // FNV-1a, 64 bits.
+    // The offset basis of FNV-1a, 64 bits.
     let seed = 0xcbf2_9ce4_8422_2325u64;
     let bytes = [kind.code().to_le_bytes()[0]].into_iter().chain(store.bytes());
     let hash = bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     u16::try_from(hash % u64::from(super::SHARDS)).unwrap_or(0)
 }
 
-/// A connection as the database has it.
+/// A connection as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionRecord {
-    /// Its number.
+    /// The connection's number.
     pub id: ConnectionId,
-    /// Where it came from.
+    /// Which way it was made: variables, API, app or instance.
     pub origin: Origin,
-    /// What happens with its events.
+    /// Whether its events are delivered, wait, or are dropped.
     pub state: ConnectionState,
-    /// Why it is paused, if it is.
+    /// Why it is paused; `None` unless it is.
     pub pause_reason: Option<PauseReason>,
-    /// What people call it.
+    /// The display name.
     pub name: String,
     /// The kind of store.
     pub source_kind: SourceKind,
@@ -70,38 +69,38 @@ pub struct ConnectionRecord {
     pub destination_kind: Option<DestinationKind>,
     /// The destination's host, without the rest of its URL.
     pub destination_host: Option<String>,
-    /// A keyed digest of the destination, by which the same one is recognised later.
+    /// A keyed digest of the destination, to recognise the same one later.
     pub destination_mark: Option<Vec<u8>>,
-    /// The unguessable part of its webhook address.
+    /// The unguessable part of its webhook URL.
     pub hook_key: String,
     /// A digest of its Element token, if it is an instance.
     pub token_digest: Option<Vec<u8>>,
-    /// The whole [`crate::spec::ConnectionSpec`], sealed; none for the environment's and for ended ones.
+    /// The whole [`crate::spec::ConnectionSpec`], sealed; `None` for the environment's own and for ended ones.
     pub sealed: Option<Sealed>,
-    /// When it was made.
+    /// When the connection was made.
     pub created_at: Timestamp,
-    /// From when on changes count: when it was made, or taken up again after its end.
+    /// Changes before this time are not relayed: when it was made, or revived after its end.
     pub begins_at: Timestamp,
     /// When the last event came.
     pub last_event_at: Option<Timestamp>,
     /// When the last object was forwarded.
     pub last_delivered_at: Option<Timestamp>,
-    /// Goes up with each change to any connection.
+    /// Raised with each change; the highest of all connections is the catalog's revision.
     pub revision: i64,
 }
 
-/// A connection to be kept.
+/// A connection to be stored.
 #[derive(Debug, Clone)]
 pub struct NewConnection {
-    /// Where it came from.
+    /// Which way it was made.
     pub origin: Origin,
-    /// What happens with its events.
+    /// Whether its events are delivered, wait, or are dropped.
     pub state: ConnectionState,
-    /// What people call it.
+    /// The display name.
     pub name: String,
     /// The kind of store.
     pub source_kind: SourceKind,
-    /// Which store.
+    /// Which store; see [`ConnectionRecord::store`].
     pub store: String,
     /// The kind of destination, if there is one.
     pub destination_kind: Option<DestinationKind>,
@@ -109,18 +108,18 @@ pub struct NewConnection {
     pub destination_host: Option<String>,
     /// See [`ConnectionRecord::destination_mark`].
     pub destination_mark: Option<Vec<u8>>,
-    /// The unguessable part of its webhook address.
+    /// The unguessable part of its webhook URL.
     pub hook_key: String,
-    /// A digest of its Element token.
+    /// A digest of its Element token, if it is an instance.
     pub token_digest: Option<Vec<u8>>,
-    /// The spec; none for the environment's.
+    /// The sealed spec; `None` for the environment's own.
     pub sealed: Option<Sealed>,
     /// See [`ConnectionUpdate::known_revision`].
     pub known_revision: Option<i64>,
 }
 
 impl NewConnection {
-    /// A connection by its spec, as far as columns of their own keep it; the spec itself in `sealed`.
+    /// A new connection with the plain columns of `spec`; `sealed` is the whole spec.
     pub fn of(spec: &ConnectionSpec, state: ConnectionState, hook_key: String, sealed: Option<Sealed>) -> Self {
         let destination = spec.destination.as_ref();
         Self {
@@ -140,24 +139,24 @@ impl NewConnection {
     }
 }
 
-/// What of a connection is to change; `None` leaves as it is.
+/// A change of a connection; `None` leaves a value as it is.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionUpdate {
-    /// What happens with its events, and why it is paused, if it is.
+    /// The new state, and why it is paused, if it is.
     pub state: Option<(ConnectionState, Option<PauseReason>)>,
-    /// What people call it.
+    /// The display name.
     pub name: Option<String>,
-    /// Kind, host and mark of the destination.
+    /// Kind, host and mark of the destination; `Some(None)` removes them.
     pub destination: Option<Option<(DestinationKind, String, Vec<u8>)>>,
     /// The sealed spec; `Some(None)` wipes it.
     pub sealed: Option<Option<Sealed>>,
     /// A digest of its Element token; `Some(None)` removes it.
     pub token_digest: Option<Option<Vec<u8>>>,
-    /// From when on changes count.
+    /// Changes before this time are not relayed.
     pub begins_at: Option<Timestamp>,
-    /// Where it comes from now, and its hook key: of a row of the environment's that is taken up by others.
+    /// A new origin and hook key, when a row of the environment is revived through another way.
     pub identity: Option<(Origin, String)>,
-    /// The newest revision of any connection that this was decided on. If one has changed since, nothing is written,
-    /// and the answer is [`super::InboxError::Superseded`].
+    /// The newest revision of any connection when this change was decided on. If a connection has changed since,
+    /// nothing is written and the result is [`super::InboxError::Superseded`].
     pub known_revision: Option<i64>,
 }

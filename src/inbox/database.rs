@@ -1,19 +1,19 @@
-//! Where an inbox lives.
+//! The address of an inbox's database.
 
 use std::{fmt, path::PathBuf};
 
 use crate::secret::Secret;
 
-/// Where the inbox lives.
+/// Where an inbox is stored.
 #[derive(Clone)]
 pub enum Database {
-    /// A file beside the relay.
+    /// A SQLite file.
     Sqlite(PathBuf),
-    /// A server; the URL holds a password.
+    /// A PostgreSQL server; the URL holds a password.
     Postgres(Secret),
 }
 
-/// Only the kind: the address may hold a password.
+/// Shows only the kind: the URL may hold a password.
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,4 +1,4 @@
-//! Why an inbox operation failed, read once from what the databases say. No URL and no password is in any of it.
+//! Why an inbox operation failed, classified once from the databases' errors. Never contains a URL or a password.
 
 use std::{error::Error, sync::Arc};
 
@@ -6,19 +6,19 @@ use sqlx::postgres::PgDatabaseError;
 
 use crate::http;
 
-/// What a database said.
+/// The database's own error.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// Why an inbox operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InboxError {
-    /// For now: the disk is full, the database is locked, away or read-only.
+    /// A passing fault: the disk is full, or the database is locked, unreachable or read-only.
     #[error("the database cannot be used: {0}")]
     Unavailable(#[source] Cause),
-    /// For good: what is stored cannot be trusted any more.
+    /// A lasting fault: what is stored cannot be trusted any more.
     #[error("the database is damaged: {0}")]
     Damaged(#[source] Cause),
-    /// The database cannot be opened as it stands.
+    /// The database cannot be opened in its present state.
     #[error("{0}")]
     Unfit(String),
     /// A connection has changed since the revision that a change was decided on; nothing has been written.
@@ -31,7 +31,7 @@ pub enum InboxError {
 
 impl From<sqlx::Error> for InboxError {
     fn from(error: sqlx::Error) -> Self {
-        // What a URL held may be repeated in the error about it.
+        // The error may quote parts of the URL.
         if let sqlx::Error::Configuration(_) = error {
             return Self::Unfit("the URL cannot be used as it stands".into());
         }
@@ -55,7 +55,7 @@ impl From<sqlx::Error> for InboxError {
     }
 }
 
-/// Why there is no TLS with the server, if that is what failed.
+/// The TLS problem with the server, if that is the cause.
 fn tls_problem(error: &sqlx::Error) -> Option<String> {
     match (http::tls_error(error), error) {
         (Some(problem @ rustls::Error::InvalidCertificate(_)), _) => {

@@ -1,4 +1,4 @@
-//! Notifications to Cloud Elements callbacks: ids, kinds and times only; the rows themselves are fetched afresh.
+//! Notifications to Cloud Elements callbacks: ids, kinds and times only; the rows themselves are fetched again.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,18 +11,18 @@ use crate::{
 /// One object within a notification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotifiedObject {
-    /// Which one.
+    /// The object's id at the store.
     pub id: ObjectId,
-    /// What happened to it.
+    /// Whether it was created, updated or deleted.
     pub change: ChangeKind,
-    /// When, in milliseconds since 1970.
+    /// When it changed, in milliseconds since 1970.
     pub at: i64,
 }
 
-/// Where a notification stands.
+/// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotificationStatus {
-    /// It has failed and will be tried again.
+    /// It has failed and is to be tried again.
     Retry,
     /// It waits until the queue is released.
     Queued,
@@ -31,7 +31,7 @@ pub enum NotificationStatus {
 }
 
 impl NotificationStatus {
-    /// As the database keeps it.
+    /// The number that the database stores.
     pub fn code(self) -> i16 {
         match self {
             Self::Retry => 0,
@@ -40,35 +40,35 @@ impl NotificationStatus {
         }
     }
 
-    /// Reads the code back.
+    /// The status with this number.
     pub fn from_code(code: i16) -> Option<Self> {
         [Self::Retry, Self::Queued, Self::Notified].into_iter().find(|status| status.code() == code)
     }
 }
 
-/// One notification.
+/// A notification as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Its id, the same on every retry.
+    /// The id sent to the callback, the same on every retry.
     pub id: String,
-    /// Whose it is.
+    /// The connection it belongs to.
     pub connection: ConnectionId,
-    /// Of which resource.
+    /// The resource it is about.
     pub resource: ResourceName,
-    /// Its objects.
+    /// The objects it reports.
     pub objects: Vec<NotifiedObject>,
-    /// Where it stands.
+    /// Whether it has arrived, waits for a retry, or is queued.
     pub status: NotificationStatus,
-    /// Tries that have failed.
+    /// How many tries have failed.
     pub attempts: u32,
-    /// When it failed first, in the schedule that counts from there.
+    /// When it first failed; the retry schedule counts from here.
     pub failed_at: Option<Timestamp>,
-    /// The next try, while there is one.
+    /// When it is tried next, if it is.
     pub retry_at: Option<Timestamp>,
-    /// What was seen last.
+    /// The last failure.
     pub last_failure: Option<Failure>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it was taken.
+    /// When the callback took it.
     pub notified_at: Option<Timestamp>,
 }

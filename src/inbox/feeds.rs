@@ -1,32 +1,32 @@
-//! The small tables of a connection: how far lists have been read, hooks, outages.
+//! The small tables of a connection: feeds (how far lists have been read), hooks, outages.
 
 use serde::Serialize;
 
 use crate::{clock::Timestamp, http::Failure};
 
-/// How far one list has been read, and how reading goes.
+/// How far one list has been read, and whether reading works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feed {
-    /// Its name within the connection: a resource, or one run of `backfill`.
+    /// The name within the connection: a resource, or one run of `backfill`.
     pub name: String,
-    /// Everything that changed up to here has been handed on.
+    /// All changes up to this time have been handed on.
     pub watermark: Option<Timestamp>,
-    /// How many rows a page asks for, where that is less than usual.
+    /// The page size, where it is smaller than usual.
     pub page_size: Option<u32>,
-    /// Since when reading does not work, and what was seen last.
+    /// Since when reading fails, and the last failure.
     pub trouble: Option<(Timestamp, Failure)>,
-    /// When it was last read to its end.
+    /// When the list was last read to its end.
     pub polled_at: Option<Timestamp>,
 }
 
 impl Feed {
-    /// One that has not been read yet.
+    /// A feed of a list that has not been read yet.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), watermark: None, page_size: None, trouble: None, polled_at: None }
     }
 }
 
-/// The two sides that a connection lies between.
+/// The two sides of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
     /// The store's API.
@@ -36,10 +36,10 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both.
+    /// Both sides.
     pub const ALL: [Self; 2] = [Self::Store, Self::Destination];
 
-    /// As databases, metrics and logs name it.
+    /// The name in databases, metrics and logs.
     pub fn code(self) -> &'static str {
         match self {
             Self::Store => "store",
@@ -47,38 +47,38 @@ impl Side {
         }
     }
 
-    /// Reads [`Side::code`] back.
+    /// The side with this code.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|side| side.code() == code)
     }
 }
 
-/// One side is down.
+/// An outage of one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outage {
-    /// Which.
+    /// The side that is down.
     pub side: Side,
-    /// Since when.
+    /// When the outage began.
     pub since: Timestamp,
-    /// What was seen last.
+    /// The last failure.
     pub failure: Failure,
 }
 
-/// How the hook of one topic stands.
+/// The state of the hook for one topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookState {
-    /// As it should be.
+    /// It is registered as it should be.
     Healthy,
-    /// There is none.
+    /// There is no hook.
     Missing,
     /// The store has switched it off.
     Inactive,
-    /// It points elsewhere.
+    /// Its URL is not the relay's.
     Elsewhere,
-    /// It does not carry the relay's present token.
+    /// It does not carry the relay's current token.
     WithoutToken,
-    /// There is more than one.
+    /// There is more than one hook.
     Doubled,
 }
 
@@ -86,7 +86,7 @@ impl HookState {
     const ALL: [Self; 6] =
         [Self::Healthy, Self::Missing, Self::Inactive, Self::Elsewhere, Self::WithoutToken, Self::Doubled];
 
-    /// As JSON, databases and logs name it.
+    /// The name in JSON, databases and logs.
     pub fn code(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -98,19 +98,19 @@ impl HookState {
         }
     }
 
-    /// Reads [`HookState::code`] back.
+    /// The state with this code.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.code() == code)
     }
 }
 
-/// The hook of one topic (BigCommerce: scope), as it was last seen.
+/// The hook for one topic (BigCommerce: scope), as last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookRow {
-    /// What it fires for.
+    /// The topic that it fires for.
     pub topic: String,
-    /// Its number at the store, once there is one.
+    /// Its id at the store, once there is one.
     pub hook_id: Option<i64>,
-    /// How it stood when last checked.
+    /// Its state when last checked.
     pub state: HookState,
 }

@@ -1,29 +1,29 @@
-//! Shops that have been asked for their keys. Kept in the database: the shop's server and the merchant's browser may
-//! each reach another process than the one that asked.
+//! Requests for a shop's keys that are still pending. They are in the database because the shop's server and the
+//! merchant's browser may each reach another process than the one that asked.
 
 use async_trait::async_trait;
 
 use super::InboxError;
 use crate::{clock::Timestamp, spec::keyring::Sealed};
 
-/// So many requests are pending at once, at most: the oldest make room.
+/// Most requests pending at once; the oldest are dropped for new ones.
 pub const MOST_KEY_REQUESTS: u32 = 1000;
 
-/// A request for a shop's keys.
+/// A request for the keys of a shop.
 #[derive(Debug, Clone)]
 pub struct KeyRequest {
-    /// A digest of what names it: whoever reads the database cannot answer it.
+    /// A digest of the request's secret name: reading the database is not enough to answer the request.
     pub id: Vec<u8>,
-    /// The connection that is to be made.
+    /// The connection to be made, sealed.
     pub sealed: Sealed,
-    /// How long keys are taken for it.
+    /// When the request expires.
     pub until: Timestamp,
 }
 
-/// What became of a request for keys.
+/// The state of a request for keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyRequestState {
-    /// The shop has sent no keys that work yet; why the last ones did not, in a sentence.
+    /// The shop has sent no keys that work yet; why the last ones did not, as a sentence.
     Waiting(Option<String>),
     /// Keys are being tried.
     Trying,
@@ -31,13 +31,14 @@ pub enum KeyRequestState {
     Connected,
 }
 
-/// Requests for keys. All changes are durable when their future is done.
+/// Stores requests for keys. A change is durable once its future completes.
 #[async_trait]
 pub trait KeyRequests: Send + Sync {
-    /// Keeps a request. Those that have run out are dropped, and the oldest of more than [`MOST_KEY_REQUESTS`].
+    /// Stores a request. Drops expired ones, and the oldest beyond [`MOST_KEY_REQUESTS`].
     async fn begin_key_request(&self, request: KeyRequest, now: Timestamp) -> Result<(), InboxError>;
 
-    /// What is to be made of a request that waits for keys; until `until`, or its end, no others are taken for it.
+    /// The connection to be made for a request that waits for keys. No other keys are accepted for it until `until`,
+    /// or until the trial ends.
     async fn try_key_request(
         &self,
         id: Vec<u8>,
@@ -45,18 +46,18 @@ pub trait KeyRequests: Send + Sync {
         until: Timestamp,
     ) -> Result<Option<Sealed>, InboxError>;
 
-    /// Ends a trial: with a connection, or with why there is none.
+    /// Ends a trial: `failure` says why no connection was made, `None` that one was.
     async fn end_key_request(&self, id: Vec<u8>, failure: Option<String>) -> Result<(), InboxError>;
 
-    /// What became of a request that has not run out.
+    /// The state of a request that has not expired.
     async fn key_request(&self, id: Vec<u8>, now: Timestamp) -> Result<Option<KeyRequestState>, InboxError>;
 
-    /// Drops what has run out. Returns how many.
+    /// Drops expired requests. Returns how many.
     async fn drop_key_requests(&self, now: Timestamp) -> Result<u64, InboxError>;
 }
 
 impl KeyRequestState {
-    /// As a row has it.
+    /// The state that a row's columns stand for.
     pub(super) fn of(is_made: bool, is_tried: bool, failure: Option<String>) -> Self {
         match (is_made, is_tried) {
             (true, _) => Self::Connected,

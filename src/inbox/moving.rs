@@ -1,5 +1,5 @@
-//! Moving an inbox from a SQLite file into an empty PostgreSQL database: every table, in one transaction, or nothing.
-//! What is to be copied is read from both databases as they are. Only locks and shards stay behind, which end by
+//! Moves an inbox from a SQLite file into an empty PostgreSQL database: every table, in one transaction, or nothing.
+//! What to copy is read from both databases' schemas. Only locks and shards are left behind; they expire by
 //! themselves.
 
 use std::{
@@ -16,28 +16,28 @@ use super::{Inbox, InboxError, postgres, shard_of};
 use crate::secret::Secret;
 use crate::spec::SourceKind;
 
-/// Rows in one step.
+/// Rows copied in one step.
 const STEP: usize = 2000;
-/// Who holds what, and which version made the tables: each database has its own.
+/// Tables of locks, shards and schema versions, which each database has for itself.
 const LEFT_BEHIND: [&str; 6] = ["hook_locks", "relays", "shards", "schema_floor", "migrations", "_sqlx_migrations"];
-/// The one table that a new database does not begin without a row.
+/// The one table that has a row even in a new database.
 const CATALOG: &str = "catalog";
 
-/// How far the move has come within one table.
+/// Progress of the move within one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// Which table.
+    /// The table's name.
     pub table: String,
-    /// Rows that are over.
+    /// Rows copied so far.
     pub rows: u64,
-    /// Rows it has.
+    /// Rows in all.
     pub of: u64,
 }
 
-/// The columns of a table, by name, with PostgreSQL's type for each.
+/// The columns of a table: names with their PostgreSQL types.
 type Columns = BTreeMap<String, String>;
 
-/// One table of the file.
+/// A table of the SQLite file.
 #[derive(Debug, Clone)]
 struct Table {
     name: String,
@@ -46,23 +46,23 @@ struct Table {
     rows: u64,
 }
 
-/// What the reading thread sends, in this order: the tables, then rows of each as they come.
+/// What the reading thread sends: first the tables, then the rows of each.
 enum Read {
     Tables { tables: Vec<Table>, last_id: i64 },
     Rows { table: usize, rows: Vec<Map<String, Value>> },
 }
 
-/// Moves the inbox at `from` into the database at `to`, telling `progress` of each step. The file stays as it is.
+/// Moves the inbox at `from` into the database at `to` and reports each step to `progress`. The file is not changed.
 /// No relay may serve it meanwhile.
 ///
 /// # Errors
-/// [`InboxError::Unfit`] when there is no such file, a newer relay has added to its tables, or the target is not empty;
-/// otherwise as the databases say. Nothing has been moved then.
+/// [`InboxError::Unfit`] when there is no such file, a newer relay has added to its tables, or the target is not
+/// empty; otherwise the databases' errors. Nothing has been moved then.
 pub async fn move_inbox(from: &Path, to: &Secret, mut progress: impl FnMut(Moved) + Send) -> Result<(), InboxError> {
     if !from.is_file() {
         return Err(InboxError::Unfit("there is no inbox where DATABASE_URL says".into()));
     }
-    // Opening it checks it and brings its tables up to date.
+    // Opening the target checks it and brings its tables up to date.
     postgres::PostgresInbox::open(to).await?.close().await;
     let mut target = postgres::connection(to).await?;
     let target_tables = tables_of(&mut target).await?;
@@ -70,17 +70,17 @@ pub async fn move_inbox(from: &Path, to: &Secret, mut progress: impl FnMut(Moved
     let path = from.to_owned();
     let reader = tokio::task::spawn_blocking(move || read_all(path, &target_tables, &sender));
     let written = write_all(&mut target, &mut reads, &mut progress).await;
-    // A reader that nobody listens to any more ends with its next step.
+    // Without a receiver, the reading thread ends at its next step.
     drop(reads);
     let read = reader.await.map_err(|_| InboxError::Unfit("the file could not be read to its end".into()))?;
-    // What was read first is the cause of what could not be written.
+    // If reading failed, that is also why writing failed.
     read.and(written)?;
     drop(target.close().await);
     Ok(())
 }
 
 fn unread(error: rusqlite::Error) -> InboxError {
-    // The message of a file that does not open holds its path, which is a secret.
+    // The message for a file that does not open contains its path, which is a secret.
     match error.sqlite_error() {
         Some(code) => InboxError::Unfit(format!("the file cannot be read: {code}")),
         None => InboxError::Unfit(format!("the file cannot be read: {error}")),
@@ -91,7 +91,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Reads every table, as they are at one moment.
+/// Reads every table, all as of one moment.
 fn read_all(path: PathBuf, target: &BTreeMap<String, Columns>, sender: &mpsc::Sender<Read>) -> Result<(), InboxError> {
     let mut file = rusqlite::Connection::open(path).map_err(unread)?;
     let file = file.transaction().map_err(unread)?;
@@ -123,7 +123,7 @@ fn read_all(path: PathBuf, target: &BTreeMap<String, Columns>, sender: &mpsc::Se
     Ok(())
 }
 
-/// The tables to be moved. Whatever has no place in the target would be lost, so there must be nothing of that kind.
+/// The tables to be moved. Tables or columns without a place in the target would be lost, so they are an error.
 fn source_tables(file: &rusqlite::Connection, target: &BTreeMap<String, Columns>) -> Result<Vec<Table>, InboxError> {
     let newer = || InboxError::Unfit("a newer relay has added to the file's tables: move it with that version".into());
     let texts =
@@ -149,7 +149,7 @@ fn source_tables(file: &rusqlite::Connection, target: &BTreeMap<String, Columns>
     Ok(tables)
 }
 
-/// One row as JSON, by PostgreSQL's types. Bytes travel as hexadecimal text.
+/// One row as JSON, by PostgreSQL's types; bytes as hexadecimal text.
 fn cells(table: &Table, row: &rusqlite::Row<'_>) -> Result<Map<String, Value>, InboxError> {
     let mut cells = Map::new();
     for (number, (name, kind)) in table.columns.iter().enumerate() {
@@ -158,7 +158,7 @@ fn cells(table: &Table, row: &rusqlite::Row<'_>) -> Result<Map<String, Value>, I
             ValueRef::Integer(number) if kind == "boolean" => (number != 0).into(),
             ValueRef::Integer(number) => number.into(),
             ValueRef::Real(number) => number.into(),
-            // PostgreSQL has no such character.
+            // PostgreSQL text cannot contain this character.
             ValueRef::Text(text) => String::from_utf8_lossy(text).replace('\0', "").into(),
             ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
         };
@@ -175,7 +175,7 @@ fn cells(table: &Table, row: &rusqlite::Row<'_>) -> Result<Map<String, Value>, I
     Ok(cells)
 }
 
-/// The tables of the target.
+/// The tables of the target database.
 async fn tables_of(target: &mut PgConnection) -> Result<BTreeMap<String, Columns>, InboxError> {
     let sql = "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
                FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
@@ -190,7 +190,7 @@ async fn tables_of(target: &mut PgConnection) -> Result<BTreeMap<String, Columns
     Ok(tables)
 }
 
-/// Writes what is read, in one transaction.
+/// Writes everything that is read, in one transaction.
 async fn write_all(
     target: &mut PgConnection,
     reads: &mut mpsc::Receiver<Read>,
@@ -214,7 +214,7 @@ async fn write_all(
     if tables.iter().zip(&done).any(|(table, done)| table.rows != *done) {
         return Err(unread());
     }
-    // Never again a number that there was, whether or not its connection is still there.
+    // A number that was ever used is not used again, even if its connection is gone.
     let next =
         "SELECT setval(pg_get_serial_sequence('connections', 'id'), greatest($1, coalesce(max(id), 0)) + 1, false)
                 FROM connections";
@@ -223,7 +223,7 @@ async fn write_all(
     Ok(())
 }
 
-/// Locks the tables and makes certain that nothing is in them.
+/// Locks the tables and checks that they are empty.
 async fn empty(writing: &mut PgConnection, tables: &[Table]) -> Result<(), InboxError> {
     let names: Vec<String> = tables.iter().map(|table| quoted(&table.name)).collect();
     let lock = format!("LOCK TABLE {}", names.join(", "));
@@ -238,7 +238,7 @@ async fn empty(writing: &mut PgConnection, tables: &[Table]) -> Result<(), Inbox
     Ok(())
 }
 
-/// Returns how many rows were written.
+/// Inserts rows. Returns how many were written.
 async fn insert(writing: &mut PgConnection, table: &Table, rows: &[Map<String, Value>]) -> Result<u64, InboxError> {
     let mut columns = table.columns.clone();
     if table.name == "connections" {

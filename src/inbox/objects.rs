@@ -1,4 +1,4 @@
-//! Objects on their way through the inbox, and as they are shown to people.
+//! Objects as the inbox handles them: events, claims, outcomes, and rows for people to read.
 
 use std::fmt;
 
@@ -12,47 +12,47 @@ use crate::{
     retry::{FetchBlame, ForwardBlame, blame_fetch, blame_forward},
 };
 
-/// An event on its way in: what it says, and by what it is recognised when it comes again.
+/// An event to be accepted: what it says, and what identifies a repetition of it.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// Which object.
+    /// The object that the event is about.
     pub key: ObjectKey,
-    /// What kind of change.
+    /// The kind of change that it announces.
     pub change: ChangeKind,
-    /// The sender's own name for the event, the same on every retry, if it has one.
+    /// The sender's own id for the event, the same on every retry, if it has one.
     pub event_id: Option<String>,
-    /// What the event's content is recognised by (BigCommerce's `hash`), if there is anything.
+    /// Identifies the event's content (BigCommerce's `hash`), if it has anything of the kind.
     pub content: Option<String>,
-    /// The event's own second, unix time, if it says so.
+    /// The event's own time in Unix seconds, if it gives one.
     pub created_at: Option<i64>,
-    /// Look only: forward the object if it differs from what was forwarded last. For events that prove little.
+    /// Forward the object only if it differs from what was forwarded last: for events that prove little.
     pub look_only: bool,
-    /// When it came.
+    /// When the event came.
     pub at: Timestamp,
 }
 
-/// What became of an event. In each case it is on disk.
+/// How an event was classified. In each case it is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// Never seen before.
+    /// Not seen before.
     First,
-    /// Seen before, yet its object may have changed since: it will be fetched, and forwarded if it differs.
+    /// Seen before, but its object may have changed since: it will be fetched, and forwarded if it differs.
     PossibleDuplicate,
-    /// Seen before, and its object was fetched well after: nothing more to do.
+    /// Seen before, and its object was fetched well after it: nothing more to do.
     Duplicate,
 }
 
-/// An object that polling, a backfill or a person wants looked at.
+/// An object that polling, a backfill or a person wants fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Which one.
+    /// The object's id at the store.
     pub id: ObjectId,
-    /// What kind of change it is wanted for.
+    /// The kind of change that it is wanted for.
     pub change: ChangeKind,
 }
 
 impl Wanted {
-    /// Without knowing what changed.
+    /// An object of which the kind of change is not known.
     pub fn updated(id: ObjectId) -> Self {
         Self { id, change: ChangeKind::Updated }
     }
@@ -61,42 +61,43 @@ impl Wanted {
 /// The right to fetch and forward one object, until the lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Which object.
+    /// The object that is claimed.
     pub key: ObjectKey,
-    /// Fences the settling: only the latest claim's owner can settle.
+    /// The claim's owner number: only the latest claim of an object can settle it.
     pub owner: i64,
-    /// The version before the fetch; a success delivers up to it and no further.
+    /// The object's version before the fetch; a success counts as delivered up to this version only.
     pub claimed_version: i64,
-    /// A person has asked for it: forward even an unchanged snapshot.
+    /// Set if a person has asked for it: even an unchanged snapshot is forwarded.
     pub force: bool,
-    /// Whether a first-time event is behind it. Callbacks are notified of it even if the snapshot is unchanged.
+    /// Whether a new event is behind it: a callback is then notified even if the snapshot is unchanged.
     pub is_event: bool,
-    /// What kind of change waits.
+    /// The kind of change that waits.
     pub change: ChangeKind,
     /// Whether the destination has been notified of this object before.
     pub was_told: bool,
-    /// When the relay first heard of the object.
+    /// When the relay first learned of the object.
     pub first_event_at: Timestamp,
-    /// Of the snapshot last forwarded.
+    /// The digest of the snapshot last forwarded.
     pub digest: Option<Digest>,
-    /// Tries of its own that have failed so far.
+    /// How many of its own tries have failed so far.
     pub attempts: u32,
-    /// For how long it has been refused, as far as it could be tried (milliseconds); 0 if it is not.
+    /// For how long it has been refused, counting only time in which it could be tried, in milliseconds; 0 if it is
+    /// not refused.
     pub refused_ms: i64,
-    /// For how long the store has not known it, likewise.
+    /// For how long the store has not known it, counted likewise; 0 if it does.
     pub missing_ms: i64,
-    /// When the event came that made it wait.
+    /// When the event came that it waits for.
     pub waiting_since: Timestamp,
-    /// When the right ends.
+    /// When the lease ends.
     pub lease_until: Timestamp,
 }
 
 /// A failure and the side on which it was seen: `destination:http_422`, `store:timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed {
-    /// Where.
+    /// The side that failed.
     pub side: Side,
-    /// What.
+    /// The failure.
     pub failure: Failure,
 }
 
@@ -122,7 +123,7 @@ impl fmt::Display for Failed {
 }
 
 impl Failed {
-    /// Reads what `Display` wrote.
+    /// Parses what `Display` prints.
     pub fn from_code(code: &str) -> Option<Self> {
         let (side, failure) = code.split_once(':')?;
         Some(Self { side: Side::from_code(side)?, failure: failure.parse().ok()? })
@@ -140,87 +141,87 @@ impl Serialize for Failed {
 pub enum Outcome {
     /// The destination has the state: sent now, or already there.
     Delivered {
-        /// Of the snapshot; `None` when no snapshot was needed (a deletion).
+        /// The digest of the snapshot; `None` when no snapshot was needed (a deletion).
         digest: Option<Digest>,
-        /// When its fetch began.
+        /// When the fetch began.
         fetched_at: Timestamp,
-        /// False when nothing was sent, since the destination has just this snapshot.
+        /// False if nothing was sent, because the destination already has exactly this snapshot.
         forwarded: bool,
     },
-    /// Its status is one that is not forwarded.
+    /// Its status excludes it from being forwarded.
     Skipped {
-        /// When its fetch began.
+        /// When the fetch began.
         fetched_at: Timestamp,
     },
-    /// Refused; it has its own time for the next try.
+    /// It was refused, and is tried again on a schedule of its own.
     Refused {
-        /// The next try.
+        /// When it is tried again.
         retry_at: Timestamp,
-        /// What was seen.
+        /// The failure, and the side.
         failed: Failed,
     },
-    /// The store does not know it; it will be looked for again.
+    /// The store does not know it; it will be asked for again.
     Missing {
-        /// The next look.
+        /// When it is asked for again.
         retry_at: Timestamp,
-        /// What was seen.
+        /// The failure, and the side.
         failed: Failed,
     },
-    /// A far side is down: not the object's fault. Due again when the far side is back.
+    /// A far side is down, which is not the object's fault. It is due again when the far side is back.
     Deferred {
-        /// The next try, unless the outage ends before.
+        /// When it is tried again, unless the outage ends before.
         retry_at: Timestamp,
-        /// What was seen.
+        /// The failure, and the side.
         failed: Failed,
-        /// False for an object that fails where others succeed: the end of the outage does not make it due.
+        /// False for an object that fails where others succeed: the end of an outage does not make it due.
         until_recovery: bool,
     },
-    /// Not tried after all: due as before.
+    /// It was not tried: due as before.
     Released,
-    /// Refused for too long.
+    /// It has been refused for too long.
     Failed {
-        /// What was seen last.
+        /// The last failure, and the side.
         failed: Failed,
     },
-    /// The store has had time enough to know it, and does not.
+    /// The store still does not know it after the time it was given.
     Gone {
-        /// What was seen last.
+        /// The last failure, and the side.
         failed: Failed,
     },
 }
 
-/// A claim and how it ended.
+/// How and when a claim ended.
 #[derive(Debug, Clone)]
 pub struct Settlement {
-    /// The claim.
+    /// The claim that ended.
     pub claim: Claim,
     /// How it ended.
     pub outcome: Outcome,
-    /// When.
+    /// When it ended.
     pub at: Timestamp,
 }
 
-/// Where an object stands.
+/// The state of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ObjectState {
-    /// There is work: waiting, under way, or to be tried again.
+    /// It waits, is under way, or is to be tried again.
     Pending,
     /// The destination has its newest known state.
     Delivered,
-    /// Refused for too long. Can be resent.
+    /// It was refused for too long. A person can resend it.
     Failed,
-    /// The store does not know it. Can be resent.
+    /// The store does not know it. A person can resend it.
     Gone,
-    /// Its status is one that is not forwarded.
+    /// Its status excludes it from being forwarded.
     Skipped,
 }
 
 impl ObjectState {
-    /// Each of them.
+    /// All states.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Delivered, Self::Failed, Self::Gone, Self::Skipped];
 
-    /// As the database keeps it.
+    /// The number that the database stores.
     pub fn code(self) -> i16 {
         match self {
             Self::Pending => 0,
@@ -231,12 +232,12 @@ impl ObjectState {
         }
     }
 
-    /// Reads [`ObjectState::code`] back.
+    /// The state with this number.
     pub fn from_code(code: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.code() == code)
     }
 
-    /// As people and URLs name it.
+    /// The name for people and URLs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -256,85 +257,85 @@ impl std::str::FromStr for ObjectState {
     }
 }
 
-/// Said of a text that names no state.
+/// The text names no state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a state is one of pending, delivered, failed, gone, skipped")]
 pub struct NotAState;
 
-/// One object's row, as shown to people.
+/// An object's row, as shown to people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectRow {
-    /// Of which resource.
+    /// The resource that it belongs to.
     pub resource: ResourceName,
-    /// Which one.
+    /// The object's id at the store.
     pub id: ObjectId,
-    /// Where it stands.
+    /// Its state.
     pub state: ObjectState,
-    /// What kind of change waits, or was delivered last.
+    /// The kind of change that waits, or was delivered last.
     pub change: ChangeKind,
-    /// Tries for its newest state.
+    /// How many tries its newest state has had.
     pub attempts: u32,
-    /// What was seen last, if it was no success.
+    /// The last failure, unless the last try succeeded.
     pub last_failure: Option<Failed>,
-    /// When the relay first heard of it.
+    /// When the relay first learned of it.
     pub first_event_at: Timestamp,
-    /// When the relay last heard of it.
+    /// When the relay last learned of a change to it.
     pub last_event_at: Timestamp,
-    /// Since when it waits, if it does.
+    /// Since when it waits; `None` if it does not.
     pub waiting_since: Option<Timestamp>,
-    /// When it is tried next, or its lease ends.
+    /// When it is tried next, or when its lease ends.
     pub next_attempt_at: Option<Timestamp>,
     /// When it was last forwarded.
     pub delivered_at: Option<Timestamp>,
 }
 
-/// Which rows are wanted.
+/// A filter for rows, and which page of them.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectQuery {
-    /// Only this resource.
+    /// Only objects of this resource.
     pub resource: Option<ResourceName>,
-    /// Only this state.
+    /// Only objects in this state.
     pub state: Option<ObjectState>,
-    /// Only this id.
+    /// Only the object with this id.
     pub id: Option<ObjectId>,
-    /// Only objects that have been refused, or not been found, and are still tried.
+    /// Only objects that have been refused or not found, and are still being tried.
     pub only_in_trouble: bool,
-    /// At most this many.
+    /// Most rows returned.
     pub limit: u32,
     /// Only ids below this one: the last page's `next`.
     pub before: Option<ObjectId>,
 }
 
-/// A connection's objects in a few numbers.
+/// Counts and times of one connection's objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Objects with work.
+    /// Objects that wait, are under way, or are to be tried again.
     pub waiting: u64,
-    /// Since when the oldest of them waits.
+    /// Since when the oldest of them has been waiting.
     pub oldest_waiting: Option<Timestamp>,
-    /// Objects that are refused (or not found) and still tried, among those waiting.
+    /// How many of them have been refused or not found, and are still being tried.
     pub refused: u64,
-    /// Objects refused for too long.
+    /// Objects that were refused for too long.
     pub failed: u64,
-    /// Objects the store does not know.
+    /// Objects that the store does not know.
     pub gone: u64,
     /// When the last event came.
     pub last_event_at: Option<Timestamp>,
     /// When the last object was forwarded.
     pub last_delivered_at: Option<Timestamp>,
-    /// When this connection was made.
+    /// When the connection was made.
     pub created_at: Option<Timestamp>,
 }
 
-/// What the inbox knows of one object's last forwarded snapshot.
+/// What the inbox knows of the snapshot of an object that was last forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// Which one.
+    /// The object's id at the store.
     pub id: ObjectId,
-    /// Of the snapshot last forwarded.
+    /// The digest of that snapshot.
     pub digest: Option<Digest>,
-    /// Where it stands.
+    /// The object's state.
     pub state: ObjectState,
-    /// When it was settled, unless there is work for it.
+    /// When it was settled; `None` while it is pending.
     pub settled_at: Option<Timestamp>,
 }

@@ -1,13 +1,13 @@
-//! Which engine a database needs.
+//! Opens an inbox with the engine that its database needs.
 
 use std::sync::Arc;
 
 use super::{Database, Inbox, InboxError, postgres::PostgresInbox, sqlite::SqliteInbox};
 
-/// Opens the inbox that the configuration names.
+/// Opens the inbox in the configured database.
 ///
 /// # Errors
-/// [`InboxError`], as the database says it.
+/// [`InboxError`], with the database's own error.
 pub async fn open(database: &Database) -> Result<Arc<dyn Inbox>, InboxError> {
     match database {
         Database::Sqlite(path) => Ok(Arc::new(SqliteInbox::open(path).await?)),

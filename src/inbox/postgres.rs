@@ -1,5 +1,5 @@
 //! The inbox in a PostgreSQL database, which several relays may share: one writer for events, one for claims, one
-//! connection for all other changes, and a few readers beside them. Relays share the connections out by shards.
+//! connection for all other changes, and a few readers. Connections are divided among relays by shards.
 
 mod accept;
 mod activity;
@@ -39,27 +39,27 @@ use session::{ServerClock, Tries};
 use shared::Shared;
 use write_connection::WriteConnection;
 
-/// How long events wait for others to share their transaction.
+/// How long the writer waits for more events to commit in the same transaction.
 const GATHERING: Duration = Duration::from_millis(1);
 
-/// An inbox in a server's database.
+/// An inbox in a PostgreSQL database.
 pub struct PostgresInbox {
     shared: Arc<Shared>,
     events: Queue<Accept>,
     claims: Queue<ClaimRequest>,
     changes: Changes,
     readers: PgPool,
-    /// For leases: slow reading must not cost this relay its shards.
+    /// For heartbeats and locks: slow reads must not cost this relay its shards.
     leases: PgPool,
     announcer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl PostgresInbox {
-    /// Connects, brings the tables up to date, and proves that the server keeps what it confirms.
+    /// Connects, brings the tables up to date, and checks that the server makes commits durable.
     ///
     /// # Errors
     /// [`InboxError::Unavailable`] when the server does not answer; [`InboxError::Unfit`] when it refuses the user,
-    /// does not keep what it confirms, or its tables need a newer relay.
+    /// does not make commits durable, or its tables need a newer relay.
     pub async fn open(url: &Secret) -> Result<Self, InboxError> {
         let options = session::options(url)?;
         migrate(&options).await.map_err(|error| session::naming_server(error, url, &options))?;
@@ -84,7 +84,7 @@ impl PostgresInbox {
     }
 }
 
-/// Relays that start together take turns: the migrator holds a lock of the server's.
+/// Relays that start together migrate one after the other: the migrator holds a lock on the server.
 async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
     let mut tries = Tries::default();
     loop {
@@ -92,14 +92,15 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), InboxError> {
         let migrated = MIGRATIONS.run(&mut connection).await;
         drop(connection.close().await);
         match migrated {
-            // A running relay's batch had the tables in another order; nothing of the migration has been kept.
+            // A deadlock with a running relay's batch, which locked the tables in another order; the migration was
+            // rolled back.
             Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if tries.again(&error) => {}
             done => return done.map_err(schema::unfit),
         }
     }
 }
 
-/// A connection of its own, for filling the database; no single statement may take long, but all together may.
+/// A separate connection for filling the database; each statement is limited in time, but not all of them together.
 pub(super) async fn connection(url: &Secret) -> Result<PgConnection, InboxError> {
     let options = session::options(url)?;
     let connected = session::connect(&options, &ServerClock::default()).await;

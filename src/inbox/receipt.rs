@@ -1,20 +1,21 @@
-//! By what an event is recognised when it comes again.
+//! The marks that identify an event when it comes again.
 
 use sha2::{Digest as _, Sha256};
 
 use super::Arrival;
 
-/// One receipt to keep: an event is recognised by either of its marks, within its object.
+/// The receipt of an event: within its object, either mark identifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Receipt {
-    /// Of its own id; without one, the same as `content_key`.
+    /// The mark of the event's own id; without one, the same as `content_key`.
     pub key: i64,
-    /// Of its content with its second, which two hooks that fire for one event share; without any, the same as `key`.
+    /// The mark of its content and second, shared by two hooks that fire for one event; without content, the same as
+    /// `key`.
     pub content_key: i64,
 }
 
 impl Receipt {
-    /// The receipt that an event leaves, unless it has nothing to be recognised by.
+    /// The receipt of an event; `None` if nothing identifies it.
     pub fn of(arrival: &Arrival) -> Option<Self> {
         let mark = |kind: &[u8], parts: &[&[u8]]| {
             let mut hasher = Sha256::new();

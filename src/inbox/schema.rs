@@ -1,14 +1,15 @@
-//! Versions of the tables. Migrations only add, so that a relay works on tables to which a newer one has added. One
-//! that takes something away says so in the table `schema_floor`: which migration a relay has to know from then on.
+//! Versions of the tables. Migrations only add, so an older relay can use tables that a newer one has added to. A
+//! migration that removes something raises the floor in the table `schema_floor`: the migration that a relay must
+//! know from then on.
 
 use sqlx::migrate::{MigrateError, Migrator};
 
 use super::InboxError;
 
-/// Reads the number of the migration that a relay has to know to use this database.
+/// Selects the number of the migration that a relay must know to use this database.
 pub(super) const FLOOR: &str = "SELECT coalesce(max(migration), 0) FROM schema_floor";
 
-/// This relay's migrations, applied beside those of newer relays, which it does not know.
+/// This relay's migrations; those of newer relays, which it does not know, are left alone.
 pub(super) fn beside_newer(mut own: Migrator) -> Migrator {
     own.set_ignore_missing(true);
     own
@@ -22,7 +23,7 @@ pub(super) fn newest(own: &Migrator) -> i64 {
 /// Whether a relay that knows the migrations up to `newest` may use a database with this floor.
 ///
 /// # Errors
-/// [`InboxError::Unfit`] when it may not.
+/// [`InboxError::Unfit`] if it may not.
 pub(super) fn admits(floor: i64, newest: i64) -> Result<(), InboxError> {
     if floor <= newest {
         return Ok(());

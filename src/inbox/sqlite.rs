@@ -1,7 +1,7 @@
 //! The inbox in a SQLite file: one writer with group commit on a thread of its own, a few readers beside it.
 //!
-//! `file` opens and guards the file, `serve_lock` keeps it to one relay, `writer` commits; `events`, `claims`, `reads`,
-//! `connections` and `tables` hold the SQL. What happens to a row, `inbox::state` says.
+//! `file` opens and guards the file, `serve_lock` keeps it to one relay, `writer` commits; `events`, `claims`,
+//! `reads`, `connections` and `tables` hold the SQL. `inbox::state` has the rules for a row.
 
 mod claims;
 mod connections;
@@ -32,23 +32,24 @@ use writer::Writer;
 pub use file::{connect, is_there};
 pub use serve_lock::ServeLock;
 
-/// An inbox in a file.
+/// An inbox in a SQLite file.
 pub struct SqliteInbox {
     file: Arc<DatabaseFile>,
     writer: Writer,
     readers: Readers,
     work: WorkSignal,
-    /// This inbox, among those that share the file.
+    /// This process's owner number among those that share the file.
     owner: i64,
     superseded: watch::Sender<Option<InboxError>>,
 }
 
 impl SqliteInbox {
-    /// Opens the file, makes it if it is not there, checks it, and brings its tables up to date.
+    /// Opens or creates the file, checks it, and brings its tables up to date.
     ///
     /// # Errors
-    /// [`InboxError::Damaged`] for a file that is no sound database: it is left as it is. [`InboxError::Unavailable`] or
-    /// [`InboxError::Unfit`] for one that cannot be opened, that needs a newer relay, or whose log belongs to another file.
+    /// [`InboxError::Damaged`] for a file that is not a sound database, which is left as it is.
+    /// [`InboxError::Unavailable`] or [`InboxError::Unfit`] for one that cannot be opened, needs a newer relay, or
+    /// has the log of another file.
     pub async fn open(path: &Path) -> Result<Self, InboxError> {
         let path = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! What happens to an object's row: each rule once, as a pure function. The databases only carry it out.
+//! The rules for an object's row, each written once as a pure function. The databases only carry them out.
 
 use std::time::Duration;
 
@@ -10,91 +10,92 @@ use crate::{
 
 use super::ObjectState;
 
-/// By so much the clocks of processes that share a database may disagree: a deadline that was set this little ahead of
-/// now was set by another's clock, and no clock has been set back.
+/// How far apart the clocks of processes that share a database may be: a deadline that was set no further ahead of
+/// now than this was set by another's clock, and is no sign of a clock that was set back.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
-/// One object's row.
+/// An object's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Where it stands.
+    /// The object's state.
     pub state: ObjectState,
-    /// Goes up with each event and each wish.
+    /// Raised by each event and each request to fetch the object.
     pub version: i64,
-    /// The version a person asked for last.
+    /// The version that a person last asked for.
     pub forced_version: i64,
-    /// The version of the newest first-time event.
+    /// The version of the newest event that was not a duplicate.
     pub event_version: i64,
     /// The version that the destination has.
     pub delivered: i64,
-    /// What kind of change waits, or was delivered last.
+    /// The kind of change that waits, or was delivered last.
     pub change: ChangeKind,
     /// Whether the destination has been notified of it.
     pub was_told: bool,
     /// When it may be claimed; the end of the lease while there is one. Set while pending.
     pub due_at: Option<Timestamp>,
-    /// How far ahead `due_at` lay when it was set, in milliseconds.
+    /// How far ahead `due_at` was when it was set, in milliseconds.
     pub wait_ms: i64,
-    /// When the event came that made it wait. Set while pending.
+    /// When the event came that it waits for. Set while pending.
     pub waiting_since: Option<Timestamp>,
-    /// Whose claim it is.
+    /// The owner number of the claim, while there is one.
     pub lease_owner: Option<i64>,
-    /// Whether the claim has come to its forward.
+    /// Whether the claim has reached its forward.
     pub is_forwarding: bool,
-    /// Waits for a far side: the end of the outage makes it due.
+    /// Set if it waits for a far side: the end of the outage makes it due.
     pub is_deferred: bool,
     /// Whether it has failed since it began to wait.
     pub has_failed: bool,
-    /// Tries of its own for its newest state.
+    /// How many of its own tries its newest state has had.
     pub attempts: u32,
-    /// For how long it has been refused, as far as it could be tried; 0 if it is not.
+    /// For how long it has been refused, counting only time in which it could be tried, in milliseconds; 0 if it is
+    /// not.
     pub refused_ms: i64,
-    /// For how long the store has not known it, likewise.
+    /// For how long the store has not known it, counted likewise.
     pub missing_ms: i64,
-    /// When it failed last by its own fault.
+    /// When it last failed by its own fault.
     pub tried_at: Option<Timestamp>,
-    /// The pause that followed, in milliseconds.
+    /// The wait that followed that failure, in milliseconds.
     pub pause_ms: i64,
-    /// What was seen last, if it was no success.
+    /// The last failure, unless the last try succeeded.
     pub last_failure: Option<Failed>,
-    /// Of the snapshot last forwarded.
+    /// The digest of the snapshot last forwarded.
     pub digest: Option<Digest>,
     /// When the fetch of that snapshot began.
     pub fetched_at: Option<Timestamp>,
     /// When it was last forwarded.
     pub delivered_at: Option<Timestamp>,
-    /// Since when it needs nothing more.
+    /// Since when it has been settled; `None` while pending.
     pub settled_at: Option<Timestamp>,
-    /// When the relay first heard of it.
+    /// When the relay first learned of it.
     pub first_event_at: Timestamp,
-    /// When the relay last heard of it.
+    /// When the relay last learned of a change to it.
     pub last_event_at: Timestamp,
 }
 
-/// What makes an object wait.
+/// A reason to fetch an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raise {
-    /// Why.
+    /// Why it is to be fetched.
     pub reason: Reason,
-    /// What kind of change.
+    /// The kind of change.
     pub change: ChangeKind,
-    /// When.
+    /// When the reason arose.
     pub at: Timestamp,
 }
 
 /// Why an object is to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// It may have changed. Leaves the next try of an object that waits already where it is.
+    /// It may have changed. Does not change when an object that is already waiting is tried next.
     Look,
-    /// A first-time event.
+    /// A new event.
     Event,
-    /// A person asks for it.
+    /// A person asked for it.
     Force,
 }
 
 impl Row {
-    /// The row of an object that is heard of for the first time.
+    /// The row of an object that the relay did not know.
     pub fn new(raise: Raise) -> Self {
         let mut row = Self {
             state: ObjectState::Delivered,
@@ -128,8 +129,7 @@ impl Row {
         row
     }
 
-    /// The row of an object that is only remembered: its destination is not told of this state, and knows of the
-    /// object.
+    /// The row of an object whose state is only remembered: it is not reported, and counts as known to the destination.
     pub fn remembered(digest: Digest, at: Timestamp) -> Self {
         let mut row = Self::new(Raise { reason: Reason::Look, change: ChangeKind::Updated, at });
         row.delivered = row.version;
@@ -140,7 +140,7 @@ impl Row {
         row
     }
 
-    /// Remembers a state of an object that has a row. False if the row has something else to say.
+    /// Remembers the state of an object that has a row. False, without a change, unless it is delivered.
     pub fn remember(&mut self, digest: Digest, at: Timestamp) -> bool {
         let concerned = self.state == ObjectState::Delivered;
         if concerned {
@@ -150,7 +150,7 @@ impl Row {
         concerned
     }
 
-    /// Makes the object wait.
+    /// Makes the object due.
     pub fn raise(&mut self, Raise { reason, change, at }: Raise) {
         let was_pending = self.state == ObjectState::Pending;
         self.change = if was_pending { self.change.merged(change) } else { change };
@@ -207,8 +207,8 @@ impl Row {
         }
     }
 
-    /// A trouble's age: of the time since the last try, only so much counts as the object was made to wait. While the
-    /// far side was down, or the relay was, it could not be tried.
+    /// For how long an object has been in trouble. Of the time since the last try, only the wait that was set then
+    /// counts: in any longer time the far side or the relay was down, and the object could not be tried.
     fn age(&self, known_ms: i64, now: Timestamp) -> i64 {
         if known_ms == 0 {
             return 0;
@@ -217,7 +217,7 @@ impl Row {
         known_ms.saturating_add(since.clamp(0, self.pause_ms.max(0)))
     }
 
-    /// Ends a claim. False, with nothing changed, if it is no longer the owner's to end.
+    /// Ends a claim. False, with nothing changed, if it is no longer its owner's.
     pub fn settle(&mut self, claim: &Claim, outcome: &Outcome, at: Timestamp) -> bool {
         if self.lease_owner != Some(claim.owner) {
             return false;
@@ -312,7 +312,7 @@ impl Row {
         }
     }
 
-    /// The far side is back. False if that changes nothing.
+    /// Makes the object due if it waits for a far side that is back. False if that changes nothing.
     pub fn recover(&mut self) -> bool {
         let concerned = self.state == ObjectState::Pending && self.is_deferred && self.lease_owner.is_none();
         if concerned {
@@ -323,7 +323,7 @@ impl Row {
         concerned
     }
 
-    /// The clock has been set back since the deadline was set: due now. False if it was not.
+    /// Makes the object due if the clock has been set back since its deadline was set. False if it has not.
     pub fn repair_deadline(&mut self, now: Timestamp) -> bool {
         let latest = now.after(CLOCK_SLACK).millis();
         let set_ahead = self.due_at.is_some_and(|due| due.millis().saturating_sub(self.wait_ms) > latest);
@@ -335,7 +335,7 @@ impl Row {
         set_ahead
     }
 
-    /// The process that held the claim is gone: due as before, unless the forward had begun. False if that changes
+    /// Frees a claim of a process that is gone: due as before, unless the forward had begun. False if that changes
     /// nothing.
     pub fn free_claim(&mut self, now: Timestamp) -> bool {
         let concerned = self.lease_owner.is_some() && !self.is_forwarding;

@@ -1,4 +1,4 @@
-//! Which connections may have got work: noted by whoever writes, taken by the scheduler.
+//! Which connections may have new work: added by whoever writes, taken by the scheduler.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -18,7 +18,7 @@ struct Shared {
 }
 
 impl WorkSignal {
-    /// There may be work for these.
+    /// Adds connections that may have work.
     pub fn add(&self, connections: impl IntoIterator<Item = ConnectionId>) {
         let mut set = self.0.connections.lock();
         let before = set.len();
@@ -30,7 +30,7 @@ impl WorkSignal {
         }
     }
 
-    /// Waits until there are any, and takes them. One taker at a time.
+    /// Waits until there are any, and takes them. Only one caller at a time.
     pub async fn take(&self) -> HashSet<ConnectionId> {
         loop {
             let filled = self.0.filled.notified();

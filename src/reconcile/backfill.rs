@@ -1,5 +1,5 @@
-//! Backfill: walks the store's past orders and puts into the inbox what the destination does not have. The walk itself
-//! is `poll`'s; here is what becomes of each order, and the count of it.
+//! Backfill: walks through the store's past orders and puts into the inbox those that the destination does not have.
+//! `poll` does the walking; this file decides about each order, and counts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,21 +21,21 @@ use crate::{
     source::plan::PageSize,
 };
 
-/// New orders should not wait behind years of old ones: no more than this many are put into the inbox ahead.
+/// New orders should not wait behind years of old ones: at most this many are in the inbox without having been tried.
 const AHEAD: usize = 500;
-/// Waiting orders that are looked at to see how many have not been tried yet.
+/// Most waiting orders read to see how many have not been tried yet.
 const LOOKED_AT: u32 = 2000;
-/// Between looks at whether there is room for more.
+/// The pause between checks for room.
 const ROOM_PAUSE: Duration = Duration::from_millis(500);
 
-/// Which part of the past.
+/// The part of the past to walk through.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    /// The earliest change.
+    /// Orders changed from this time on.
     pub since: Timestamp,
-    /// The latest change; `None` is now.
+    /// Orders changed up to this time; `None` for now.
     pub until: Option<Timestamp>,
-    /// Only count, change nothing.
+    /// Only count; change nothing.
     pub dry_run: bool,
 }
 
@@ -47,37 +47,37 @@ pub struct Tally {
     /// Put into the inbox (or that would have been, when nothing is changed).
     #[serde(rename = "to_relay")]
     pub wanted: u64,
-    /// The destination has just this state.
+    /// The destination already has this state.
     pub relayed: u64,
-    /// There was work for them already.
+    /// Already waiting in the inbox.
     pub waiting: u64,
-    /// Failed or gone before, and not changed since: only a resend brings them back.
+    /// Failed or gone before, and not changed since: only a resend delivers them.
     pub given_up: u64,
-    /// Of a status that is not forwarded.
+    /// Their status excludes them from being forwarded.
     pub skipped: u64,
-    /// Changed after the connection was made, so long ago that their rows are cleared out: they count as relayed.
+    /// Changed after the connection was made, but so long ago that their rows have been removed: they count as relayed.
     pub presumed: u64,
-    /// The change that was looked at last.
+    /// The latest change looked at so far.
     pub reached: Option<Timestamp>,
 }
 
-/// One walk through the past.
+/// One walk through a span of the past.
 pub struct Backfill {
     poll: Poll<Arc<PastOrders>>,
     until: Timestamp,
-    /// Whether it stays known that the walk has come to its end.
+    /// Whether the feed stays after the walk, with the time of its end.
     keeps_end: bool,
 }
 
 impl Backfill {
-    /// Prepares the walk; makes no call. Rows of orders are kept for `retention`.
+    /// Prepares the walk; makes no call. `retention` is how long the inbox keeps settled orders.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, span: Span, retention: Duration) -> Self {
         let until = span.until.map_or_else(|| "now".to_owned(), |until| until.to_string());
         let name = format!("backfill:{}..{until}", span.since);
         Self::named(name, connection, inbox, span, retention)
     }
 
-    /// A walk up to now whose feed of this name stays, with the time of its end.
+    /// A walk up to now whose feed, with this name, stays and records when the walk ended.
     pub(super) fn kept(
         connection: Arc<Connection>,
         inbox: Arc<dyn Inbox>,
@@ -104,7 +104,7 @@ impl Backfill {
         Self { poll: Poll::new(walk, PageSize::new(widest)), until, keeps_end: false }
     }
 
-    /// Where an earlier walk over the same span was broken off, if it was.
+    /// The time up to which an earlier, interrupted walk over the same span came.
     ///
     /// # Errors
     /// When the inbox cannot be read.
@@ -116,21 +116,21 @@ impl Backfill {
         Ok(walk.feed.state().await?.watermark)
     }
 
-    /// Reads the count while the walk goes on.
+    /// A function that reads the count while the walk goes on.
     pub fn tally(&self) -> impl Fn() -> Tally + Send + 'static {
         let walk = self.poll.walk().clone();
         move || *walk.tally()
     }
 
-    /// The latest change that is looked at.
+    /// The end of the span.
     pub fn until(&self) -> Timestamp {
         self.until
     }
 
-    /// Walks to the end. Broken off, it is taken up there by the next walk over the same span.
+    /// Walks to the end. If interrupted, the next walk over the same span continues there.
     ///
     /// # Errors
-    /// [`PollError`]; what was put into the inbox stays there.
+    /// [`PollError`]; what has been put into the inbox stays there.
     pub async fn run(&mut self) -> Result<Tally, PollError> {
         self.poll.all(self.until).await?;
         let walk = self.poll.walk();
@@ -148,7 +148,7 @@ struct PastOrders {
     feed: OrderFeed,
     span: Span,
     tally: Mutex<Tally>,
-    /// How far a walk has come that keeps nothing.
+    /// How far a dry run has come, which is not stored.
     reached: Mutex<Option<Timestamp>>,
 }
 
@@ -173,7 +173,7 @@ impl PastOrders {
         wanted
     }
 
-    /// Waits until few orders wait for their first try. Those that were refused wait for days, and hold up no others.
+    /// Waits until few orders are untried. Refused orders wait for days, and hold up nothing.
     async fn wait_for_room(&self) -> Result<(), InboxError> {
         while self.untried().await? >= AHEAD {
             tokio::time::sleep(ROOM_PAUSE).await;
@@ -212,7 +212,7 @@ impl Walk for Arc<PastOrders> {
         let known = self.feed.known(rows.iter().map(|row| row.snapshot.id.clone())).await?;
         let pruned = known.pruned(Timestamp::now().before(self.feed.retention));
         let standing = |row: &Row| known.standing(&row.snapshot.id, row.modified, row.digest, &pruned);
-        // Counted only once it is kept: a walk that is broken off here looks at the page again.
+        // Counted only once it is stored: a walk that is interrupted here reads the page again.
         let mut tally = *self.tally();
         let wanted: Vec<Wanted> = rows
             .iter()

@@ -1,4 +1,4 @@
-//! The store's orders as they changed lately, walked every few minutes.
+//! The store's recent changes to orders, polled every few minutes.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -19,25 +19,25 @@ use crate::{
     source::{CallPermit, ChangesRequest},
 };
 
-/// How many orders that cannot be listed are looked for after one poll.
+/// Most orders missing from the list that are fetched one by one after a poll.
 const MOST_CANDIDATES: usize = 50;
 
-/// What walks over a store's orders have in common.
+/// What all walks over a store's orders share.
 pub struct OrderFeed {
-    /// Whose orders.
+    /// The connection whose orders are read.
     pub connection: Arc<Connection>,
-    /// Where they are handed on to.
+    /// The inbox that the orders are put into.
     pub inbox: Arc<dyn Inbox>,
-    /// Rows of orders are kept this long after the last that happened to them.
+    /// How long the inbox keeps settled orders.
     pub retention: Duration,
-    /// The name under which it is kept how far the list has been read.
+    /// The name of the feed that stores how far the list has been read.
     pub name: String,
-    /// The poll's turn, if it takes turns with others.
+    /// The turn of this poll, if it takes turns with others.
     pub turn: Option<Arc<Turn>>,
 }
 
 impl OrderFeed {
-    /// How far the list has been read, and how reading goes.
+    /// The stored state of the feed.
     ///
     /// # Errors
     /// When the inbox cannot be read.
@@ -46,7 +46,7 @@ impl OrderFeed {
         Ok(kept.unwrap_or_else(|| Feed::new(&self.name)))
     }
 
-    /// Keeps how far the list has been read, if that is news.
+    /// Applies a change to the feed, and stores it if anything changed.
     ///
     /// # Errors
     /// When the inbox cannot be written.
@@ -57,7 +57,7 @@ impl OrderFeed {
         if feed == kept { Ok(()) } else { self.inbox.save_feed(self.connection.id, feed).await }
     }
 
-    /// The connection's link; a connection that has ended meanwhile is polled no further.
+    /// The connection's link; fails if the connection has ended meanwhile.
     pub(super) fn link(&self) -> Result<&Link, CallError> {
         self.connection.link.as_ref().ok_or_else(|| Failure::Status(401).into())
     }
@@ -69,10 +69,10 @@ impl OrderFeed {
         }
     }
 
-    /// One page of what changed, in its turn at the quota.
+    /// Fetches one page of changes, when the quota allows.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError> {
         let link = self.link()?;
         let Page { since, sort, number, limit } = page;
@@ -80,7 +80,7 @@ impl OrderFeed {
         link.source.changes(permit, &ChangesRequest { since, sort, page: number, limit }).await
     }
 
-    /// What the inbox knows of some orders.
+    /// What the inbox knows of these orders.
     ///
     /// # Errors
     /// When the inbox cannot be read.
@@ -89,12 +89,12 @@ impl OrderFeed {
         KnownOrders::read(self.inbox.as_ref(), self.connection.id, self.connection.begins_at, ids.into_iter()).await
     }
 
-    /// Whether an order is not forwarded, since its status says so.
+    /// Whether an order's status excludes it from being forwarded.
     pub fn is_skipped(&self, snapshot: &Snapshot) -> bool {
         self.connection.link.as_ref().is_some_and(|link| link.skips(snapshot))
     }
 
-    /// Makes orders wait to be looked at.
+    /// Makes orders due in the inbox.
     ///
     /// # Errors
     /// When the inbox cannot be written.
@@ -103,7 +103,7 @@ impl OrderFeed {
         self.inbox.want(self.connection.id, ResourceName::orders(), wanted, false, now).await
     }
 
-    /// What kind of change a row tells of.
+    /// The kind of change that a row shows.
     pub fn change_of(snapshot: &Snapshot) -> ChangeKind {
         match (snapshot.is_deleted, snapshot.created, snapshot.modified) {
             (true, _, _) => ChangeKind::Deleted,
@@ -112,11 +112,12 @@ impl OrderFeed {
         }
     }
 
-    /// Looks one by one for orders that cannot be listed: those whose numbers lie between the neighbours' and that
-    /// nobody has told of. One that cannot be fetched either is handed on, and so listed with its reason.
+    /// Fetches one by one the orders that the list leaves out: those whose numbers lie between the neighbours' and
+    /// that no webhook has announced. One that cannot be fetched either is put into the inbox, where it is listed
+    /// with the reason.
     ///
     /// # Errors
-    /// [`PollError`]
+    /// [`PollError`] if the inbox or the store cannot be used.
     pub async fn look_for_passed(&self, neighbours: Vec<ObjectId>) -> Result<usize, PollError> {
         let numbers: BTreeSet<i64> = neighbours.iter().filter_map(ObjectId::number).collect();
         let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(0) };
@@ -152,11 +153,11 @@ impl OrderFeed {
     }
 }
 
-/// The orders that changed lately.
+/// Orders that changed recently.
 pub struct LatestOrders(pub OrderFeed);
 
 impl LatestOrders {
-    /// Of one connection, polled in turns with others.
+    /// The recent orders of one connection, polled in turns with others.
     pub fn new(connection: Arc<Connection>, inbox: Arc<dyn Inbox>, retention: Duration, turn: Arc<Turn>) -> Self {
         let name = ResourceName::orders().to_string();
         Self(OrderFeed { connection, inbox, retention, name, turn: Some(turn) })
@@ -166,7 +167,7 @@ impl LatestOrders {
 #[async_trait]
 impl Walk for LatestOrders {
     async fn watermark(&self) -> Result<Timestamp, InboxError> {
-        // What is older than the connection is for `backfill`.
+        // Changes from before the connection are left to `backfill`.
         Ok(self.0.state().await?.watermark.unwrap_or(self.0.connection.begins_at))
     }
 

@@ -1,5 +1,5 @@
-//! The walk through a list of changes: pages that move, equal seconds, pages that are too much, rows that cannot be
-//! listed.
+//! Walks through a list of changes, and copes with moving pages, changes in the same second, pages that are too
+//! large, and rows that cannot be listed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,39 +17,39 @@ use crate::{
     source::{Sort, plan::PageSize},
 };
 
-/// How far behind the last row seen each poll begins: the store's clock may jump, and rows may show up late.
+/// How far before the last row seen each poll begins: the store's clock may jump, and rows may show up late.
 pub(super) const OVERLAP: Duration = Duration::from_secs(120);
-/// Dates in answers have a resolution of one second, and whether a filter includes the second it names is not
-/// documented.
+/// The resolution of dates in answers. Whether a filter includes the second it names is not documented.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// A date that lies further ahead than this is a mistake of the store's: the row counts as changed now.
+/// A date further ahead than this is the store's mistake: the row counts as changed now.
 const MAX_AHEAD: Duration = Duration::from_secs(300);
-/// Rows in a row that cannot be listed; more of them are the store's trouble.
+/// Most consecutive rows that cannot be listed; if there are more, the store is at fault.
 const MOST_PASSED: u32 = 5;
-/// The documented default: no store's page holds fewer.
+/// The documented default page size: no store's pages are smaller.
 const SMALLEST_PAGE: u32 = 50;
-/// Counted pages in a row that may hold nothing but rows of earlier ones: rows that change push others on.
+/// Most consecutive numbered pages with nothing but rows of earlier ones, which happens when changed rows push others
+/// on.
 const MOST_REPEATED: u32 = 3;
 
-/// Why a poll ended early. What was handed on before stays handed on.
+/// Why a poll ended early. What it had handed on until then stays.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
-    /// The store did not answer as it should.
+    /// A call to the store failed.
     #[error("the store does not answer as it should ({})", humanize::failure(.0.failure))]
     Call(#[from] CallError),
-    /// What was found cannot be kept.
+    /// The inbox cannot be read or written.
     #[error(transparent)]
     Inbox(#[from] InboxError),
-    /// Rows came back that were not asked for.
+    /// The list has rows that were not asked for.
     #[error("the list is not filtered and sorted by date as it was asked to be")]
     NotAsAsked,
-    /// Counting pages brings nothing new: the store does not know them.
+    /// The next page numbers bring nothing new: the store ignores them.
     #[error("the list shows the same rows on one page after the other")]
     Repeated,
 }
 
 impl PollError {
-    /// What is to be noted of it; nothing of the inbox's own trouble.
+    /// The store's failure to record; `None` if the inbox was at fault.
     pub fn failure(&self) -> Option<Failure> {
         match self {
             Self::Call(error) => Some(error.failure),
@@ -59,8 +59,8 @@ impl PollError {
     }
 }
 
-/// Whether a call for fewer rows may do better. A store that cannot take wide pages answers in many ways: only refused
-/// credentials, the quota and a store that cannot be reached at all are certain to be no matter of width.
+/// Whether a call for fewer rows may succeed. A store that cannot handle large pages answers in many ways: only
+/// refused credentials, the quota and an unreachable store are certain not to depend on the page size.
 fn may_be_too_much(failure: Failure) -> bool {
     match failure {
         Failure::Status(401 | 403 | 404 | 410 | 429) => false,
@@ -70,7 +70,7 @@ fn may_be_too_much(failure: Failure) -> bool {
     }
 }
 
-/// Whether a page of a single row fails because of that row: the store answered, and its answer is of no use.
+/// Whether a page of a single row may fail because of that row: the store answered, but with something unusable.
 fn may_be_the_row(failure: Failure) -> bool {
     may_be_too_much(failure) && !matches!(failure, Failure::Timeout | Failure::Broken)
 }
@@ -78,76 +78,76 @@ fn may_be_the_row(failure: Failure) -> bool {
 /// One row of a list of changes.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// When it last changed.
+    /// When the object last changed.
     pub modified: Timestamp,
-    /// Tells this state of it from others: two changes may share a second.
+    /// Distinguishes states of an object: two changes may share a second.
     pub digest: Digest,
     /// The row itself.
     pub snapshot: Snapshot,
 }
 
-/// One page of what changed from `since` on.
+/// A request for one page of the changes since `since`.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// From when on.
+    /// Changes from this time on.
     pub since: Timestamp,
-    /// In which order.
+    /// The order of the rows.
     pub sort: Sort,
-    /// Which page, from 1.
+    /// The page number, from 1.
     pub number: u32,
-    /// At most so many rows.
+    /// Most rows on the page.
     pub limit: u32,
 }
 
-/// A list that can be walked for what changed.
+/// A list of changes that can be walked through.
 #[async_trait]
 pub trait Walk: Send + Sync {
-    /// Where the walk stands.
+    /// The time up to which all changes have been handed on.
     async fn watermark(&self) -> Result<Timestamp, InboxError>;
 
-    /// Everything that changed up to `watermark` has been handed on.
+    /// Stores that all changes up to `watermark` have been handed on.
     async fn keep_watermark(&self, watermark: Timestamp) -> Result<(), InboxError>;
 
-    /// One page, in its turn at the store's quota.
+    /// Fetches one page, when the quota allows.
     async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError>;
 
-    /// Hands on what is missing of `rows`. Returns how many that were.
+    /// Hands on those of `rows` that the inbox lacks. Returns how many.
     async fn take(&self, rows: Vec<Row>) -> Result<usize, InboxError>;
 
-    /// Rows that cannot be listed lie among those with these ids: looks for them one by one. Returns how many were
-    /// found.
+    /// Looks one by one for rows that cannot be listed; `neighbours` are the ids listed around them. Returns how many
+    /// were found.
     async fn look_for_passed(&self, neighbours: Vec<ObjectId>) -> Result<usize, PollError>;
 }
 
-/// What one poll came to.
+/// The result of one poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Polled {
-    /// Calls it cost.
+    /// How many calls were made.
     pub calls: u32,
-    /// Rows that had been missed.
+    /// How many objects had been missed.
     pub missed: usize,
-    /// Rows that could not be listed.
+    /// How many rows could not be listed.
     pub passed: u32,
 }
 
 /// Polls one list.
 pub struct Poll<W> {
     walk: W,
-    /// The rows of earlier polls that lie within the overlap: not news.
+    /// The rows of earlier polls within the overlap, which are not new.
     seen: HashMap<ObjectId, (Timestamp, Digest)>,
     size: PageSize,
 }
 
-/// What came of asking for a page.
+/// The result of asking for a page.
 enum Asked {
     Rows(Vec<Row>),
-    /// Pages are narrower from now on, and counted anew.
+    /// The page size was reduced, so page numbers start over.
     Narrowed,
     /// Not even a single row can be listed here.
     CannotBeListed(CallError),
 }
 
-/// The rows of the pages that have been counted from one moment on.
+/// The rows of the numbered pages since one moment.
 #[derive(Default)]
 struct Met {
     rows: HashSet<(ObjectId, Digest)>,
@@ -155,7 +155,7 @@ struct Met {
 }
 
 impl Met {
-    /// Takes in a page. How many pages in a row have brought nothing else than pages before them.
+    /// Adds a page. Returns how many consecutive pages have held nothing but rows of earlier ones.
     fn again(&mut self, page: &[Row]) -> u32 {
         let mut is_new = page.is_empty();
         for row in page {
@@ -167,26 +167,26 @@ impl Met {
 }
 
 impl<W: Walk> Poll<W> {
-    /// Of one list, with pages of this size.
+    /// Polls one list, with pages of this size.
     pub fn new(walk: W, size: PageSize) -> Self {
         Self { walk, seen: HashMap::new(), size }
     }
 
-    /// The list itself.
+    /// The list that is polled.
     pub fn walk(&self) -> &W {
         &self.walk
     }
 
-    /// How many rows a page asks for, where that is less than usual.
+    /// The page size, if it is smaller than usual.
     pub fn page_size(&self) -> Option<u32> {
         self.size.to_keep()
     }
 
-    /// One poll, up to changes at `until`. The newest changes come first: when they reach back to what is known
-    /// already, one call was enough. Otherwise the list is walked from its oldest change to its end.
+    /// Polls once, up to changes at `until`. Asks for the newest changes first: if they reach back to what is already
+    /// known, that call is all. Otherwise walks through the list from its oldest change to its end.
     ///
     /// # Errors
-    /// [`PollError`]; the watermark stands at the last page that was taken whole.
+    /// [`PollError`]; the watermark is at the last page that was handed on whole.
     pub async fn once(&mut self, until: Timestamp) -> Result<Polled, PollError> {
         let since = self.walk.watermark().await?.before(OVERLAP);
         let mut polled = Polled::default();
@@ -200,10 +200,10 @@ impl<W: Walk> Poll<W> {
         Ok(polled)
     }
 
-    /// Every change from the watermark up to `until`, the oldest first.
+    /// Hands on every change from the watermark up to `until`, the oldest first.
     ///
     /// # Errors
-    /// [`PollError`]; the watermark stands at the last page that was taken whole.
+    /// [`PollError`]; the watermark is at the last page that was handed on whole.
     pub async fn all(&mut self, until: Timestamp) -> Result<Polled, PollError> {
         let since = self.walk.watermark().await?.before(OVERLAP);
         let mut polled = Polled::default();
@@ -211,12 +211,12 @@ impl<W: Walk> Poll<W> {
         Ok(polled)
     }
 
-    /// From the oldest change to the newest, ending on an empty page. Page numbers over a list that moves skip rows, so
-    /// each page begins at the last row of the one before; pages are counted only through rows that share one second,
-    /// and past rows that cannot be listed.
+    /// Walks from the oldest change to the newest, and ends on an empty page. In a list that moves, page numbers skip
+    /// rows, so each page begins at the last row of the one before; numbers are used only within one second, and past
+    /// rows that cannot be listed.
     async fn go_through(&mut self, since: Timestamp, until: Timestamp, polled: &mut Polled) -> Result<(), PollError> {
         let (mut since, mut page, mut passed) = (since, 1, 0);
-        // Whether more may stand behind a page that was counted.
+        // Whether a full page was read by number, so that rows may have moved.
         let mut is_whole = false;
         let mut neighbours = Vec::new();
         let mut met = Met::default();
@@ -266,8 +266,9 @@ impl<W: Walk> Poll<W> {
         Ok(())
     }
 
-    /// A row that changed while whole pages were counted has moved those behind it up, perhaps into a page that was
-    /// read before. They move up only, so going back meets them all. False if pages have become narrower meanwhile.
+    /// Reads numbered pages again, backwards: a row that changed meanwhile has moved those after it towards the
+    /// front, perhaps onto a page already read. They move in that direction only, so going back finds them all. False
+    /// if the page size was reduced meanwhile.
     async fn go_back(
         &mut self,
         since: Timestamp,
@@ -285,8 +286,8 @@ impl<W: Walk> Poll<W> {
         Ok(true)
     }
 
-    /// One page. Where the store, or the relay, cannot take so many rows at once, pages become narrower, down to a
-    /// single row, before the store is blamed.
+    /// Fetches one page. If the store or the relay cannot handle so many rows at once, the page size is reduced, down
+    /// to a single row, before the store is blamed.
     async fn ask(
         &mut self,
         since: Timestamp,
@@ -309,7 +310,7 @@ impl<W: Walk> Poll<W> {
                 if may_be_the_row(error.failure) {
                     return Ok(Asked::CannotBeListed(error));
                 }
-                // A single row is not answered either: that is the store, and says nothing about wide pages.
+                // Not even a single row is answered: the store is at fault, and the page size is not.
                 self.size.forget();
                 return Err(error.into());
             }
@@ -323,7 +324,7 @@ impl<W: Walk> Poll<W> {
         self.seen.get(&row.snapshot.id) == Some(&(row.modified, row.digest))
     }
 
-    /// Hands on what is new of `rows` up to `until`, and moves the watermark. What changed from `since` on may be read
+    /// Hands on what is new in `rows` up to `until`, and moves the watermark. Changes from `since` on may be read
     /// again.
     async fn take(&mut self, rows: Vec<Row>, since: Timestamp, until: Timestamp) -> Result<usize, PollError> {
         let fresh: Vec<_> = rows.into_iter().filter(|row| row.modified <= until && !self.has_seen(row)).collect();
@@ -342,8 +343,8 @@ impl<W: Walk> Poll<W> {
     }
 }
 
-/// Rows of a list that is sorted by date. One without a date holds up no other: it stands beside its neighbour. One
-/// whose date lies far ahead counts as changed at `until`.
+/// The rows of a list sorted by date. A row without a date gets its neighbour's, so that it holds up no other. One
+/// with a date far ahead counts as changed at `until`.
 fn dated(rows: Vec<Snapshot>, since: Timestamp, sort: Sort, until: Timestamp) -> Result<Vec<Row>, PollError> {
     let Some(first) = rows.iter().find_map(|row| row.modified) else {
         return if rows.is_empty() { Ok(Vec::new()) } else { Err(PollError::NotAsAsked) };
@@ -360,7 +361,7 @@ fn dated(rows: Vec<Snapshot>, since: Timestamp, sort: Sort, until: Timestamp) ->
         Sort::OldestFirst => dates.is_sorted(),
         Sort::NewestFirst => dates.is_sorted_by_key(|date| std::cmp::Reverse(*date)),
     };
-    // A filter that was not understood is silently ignored.
+    // A filter that the store does not understand is ignored silently.
     let is_filtered = dates.iter().all(|date| date.after(RESOLUTION) >= since);
     if !is_sorted || !is_filtered {
         return Err(PollError::NotAsAsked);

@@ -1,7 +1,8 @@
-//! Past orders that a merchant has asked for: offered once for a connection, and walked by whichever process holds it.
+//! Past orders that a merchant asks for in the app: offered once per connection, and walked by whichever process
+//! holds it.
 //!
-//! The answer is a feed of the connection, so that it outlasts every process: none while the offer stands, one without
-//! `polled_at` while the walk goes on, one with it afterwards.
+//! The answer to the offer is stored as a feed of the connection, so that it outlasts every process: no feed while
+//! the offer is open, one without `polled_at` while the walk goes on, and one with it afterwards.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,22 +20,22 @@ use crate::{
     object::ConnectionId,
 };
 
-/// How the feeds begin; the earliest change follows, or nothing if the offer was declined.
+/// The prefix of the feed's name; the time to begin at follows, or nothing if the offer was declined.
 const PREFIX: &str = "requested:";
 
-/// How the offer to forward past orders stands.
+/// The state of the offer to forward past orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// Nobody has answered it.
+    /// It has not been answered.
     Open,
-    /// The orders that changed from then on are being handed on.
+    /// Orders that changed from this time on are being handed on.
     Running(Timestamp),
-    /// Done, or declined.
+    /// It is done, or was declined.
     Closed,
 }
 
 impl Offer {
-    /// As a connection's feeds have it.
+    /// The state that a connection's feeds show.
     pub fn of(feeds: &[Feed]) -> Self {
         let mut offer = Self::Open;
         for (feed, since) in feeds.iter().filter_map(|feed| Some((feed, feed.name.strip_prefix(PREFIX)?))) {
@@ -48,7 +49,7 @@ impl Offer {
         offer
     }
 
-    /// Reads it.
+    /// Reads the state from the inbox.
     ///
     /// # Errors
     /// When the inbox cannot be read.
@@ -56,8 +57,8 @@ impl Offer {
         Ok(Self::of(&inbox.feeds(connection).await?))
     }
 
-    /// Keeps that orders are to be handed on from `since` on. Whoever holds the connection does so once it takes the
-    /// connection up anew.
+    /// Records that orders changed from `since` on are to be forwarded. The process that holds the connection begins
+    /// once it sees the connection's change.
     ///
     /// # Errors
     /// When the inbox cannot be written.
@@ -65,7 +66,7 @@ impl Offer {
         inbox.save_feed(connection, Feed::new(&feed_of(since))).await
     }
 
-    /// Keeps that no past orders are wanted.
+    /// Records that no past orders are wanted.
     ///
     /// # Errors
     /// When the inbox cannot be written.
@@ -80,21 +81,21 @@ fn feed_of(since: Timestamp) -> String {
 
 type ReadTally = Box<dyn Fn() -> Tally + Send>;
 
-/// What the walks of this process have found so far.
+/// The counts of the walks under way in this process.
 #[derive(Default)]
 pub struct Progress(Mutex<HashMap<ConnectionId, ReadTally>>);
 
 impl Progress {
-    /// How many orders the connection's walk has found to forward; 0 if another process walks.
+    /// How many orders the connection's walk has found to forward; 0 if it runs in another process.
     pub fn wanted(&self, id: ConnectionId) -> u64 {
         self.0.lock().get(&id).map_or(0, |read| read().wanted)
     }
 }
 
-/// Goes on with what was asked for, to its end. False if nothing was.
+/// Continues the accepted walk to its end. False if there is none.
 ///
 /// # Errors
-/// [`PollError`]; the next walk goes on from there.
+/// [`PollError`]; the next walk continues from there.
 pub async fn go_on(connection: &Arc<Connection>, tools: &PollTools, progress: &Progress) -> Result<bool, PollError> {
     let id = connection.id;
     let Offer::Running(since) = Offer::read(tools.inbox.as_ref(), id).await? else { return Ok(false) };
@@ -111,7 +112,7 @@ pub async fn go_on(connection: &Arc<Connection>, tools: &PollTools, progress: &P
     Ok(true)
 }
 
-/// Takes a walk's count away however the walk ends.
+/// Removes a walk's count, however the walk ends.
 struct Forget<'a> {
     progress: &'a Progress,
     id: ConnectionId,

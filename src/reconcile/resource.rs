@@ -1,5 +1,5 @@
-//! One polled resource of a Cloud Elements instance: its list is read for what has changed since the last poll, and
-//! what its callback does not know yet is handed on. What a row means, and the way through the pages, is `elements`'.
+//! Polls one resource of a Cloud Elements instance: reads its list for changes since the last poll, and hands on what
+//! the callback does not know yet. `elements` decides what a row means, and how to page.
 
 use std::{
     collections::HashMap,
@@ -24,66 +24,67 @@ use crate::{
     source::plan::PageSize,
 };
 
-/// How far a poll has come is kept at least so often, even if it finds nothing: what a restart reads again.
+/// A poll's progress is stored at least this often, even if it finds nothing: it limits what is read again after a
+/// restart.
 const KEEP_AT_LEAST: Duration = Duration::from_secs(300);
-/// Rows that no id can be read of, or no date, are mentioned once in so many polls.
+/// One poll in this many logs its unreadable rows.
 const MENTIONED: u32 = 100;
 
-/// What a poll has brought.
+/// The result of a poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ResourcePolled {
-    /// Calls it cost.
+    /// How many calls were made.
     pub calls: u32,
-    /// Objects handed on.
+    /// How many objects were handed on.
     pub news: usize,
-    /// Rows without a usable id, or with a date that cannot be read.
+    /// How many rows have no usable id, or a date that cannot be read.
     pub unreadable: usize,
 }
 
-/// What polls work with.
+/// What all polls use.
 #[derive(Clone)]
 pub struct PollTools {
-    /// Where objects are handed on to.
+    /// The inbox that objects are handed on to.
     pub inbox: Arc<dyn Inbox>,
-    /// Where their rows wait.
+    /// The rows that wait to be notified.
     pub rows: Arc<PolledRows>,
-    /// Rows of objects are kept this long after the last that happened to them.
+    /// How long the inbox keeps settled objects.
     pub retention: Duration,
 }
 
-/// One resource, and what is kept in mind between two polls.
+/// A resource, and what is remembered between its polls.
 pub struct ResourcePoll {
     poller: Poller,
-    /// How far it has been read; none before the first look at what is kept.
+    /// How far the list has been read; `None` until the stored feed is loaded.
     feed: Option<Feed>,
-    /// When the last complete poll began, by the store's clock; newer than what is kept.
+    /// When the last complete poll began, by the store's clock; may be newer than the stored feed.
     last_poll: Option<Timestamp>,
-    /// The states that have been handed on, of the rows of the last poll.
+    /// The states that have been handed on for rows of the last poll.
     handed: HashMap<ObjectId, Digest>,
     size: PageSize,
     polls: u32,
     turn: Arc<Turn>,
 }
 
-/// A row that is to be handed on, or remembered.
+/// A row to be reported or remembered.
 struct News {
     facts: RowFacts,
     digest: Digest,
 }
 
-/// What the rows of one page come to.
+/// The rows of one page, sorted by what to do with them.
 #[derive(Default)]
 struct Sorted {
     ids: Vec<ObjectId>,
     tell: Vec<News>,
     remember: Vec<(ObjectId, Digest)>,
-    /// Those of `tell`, for whoever tells of them.
+    /// The rows of `tell`, to be notified.
     rows: HashMap<ObjectId, bytes::Bytes>,
     unreadable: usize,
 }
 
 impl ResourcePoll {
-    /// Of one resource, polled in turns with others. Makes no call.
+    /// Prepares the polls of one resource, which take turns with others. Makes no call.
     pub fn new(poller: Poller, turn: Arc<Turn>) -> Self {
         let most = poller.request(Timestamp::from_millis(0)).map_or(1, |request| request.api.max_page_size());
         let rows = poller.resource().page_size.unwrap_or(most).min(most);
@@ -91,15 +92,15 @@ impl ResourcePoll {
         Self { poller, feed: None, last_poll: None, handed: HashMap::new(), size, polls: 0, turn }
     }
 
-    /// Its name within the instance.
+    /// The resource's name.
     pub fn name(&self) -> &ResourceName {
         &self.poller.resource().name
     }
 
-    /// Polls once, and keeps how that went.
+    /// Polls once, and stores the result.
     ///
     /// # Errors
-    /// [`PollError`]; what was handed on stays so, and the next poll begins where this one did.
+    /// [`PollError`]; what was handed on stays, and the next poll begins where this one did.
     pub async fn once(&mut self, connection: &Connection, tools: &PollTools) -> Result<ResourcePolled, PollError> {
         let Some(link) = &connection.link else { return Ok(ResourcePolled::default()) };
         let feed = match &self.feed {
@@ -111,7 +112,7 @@ impl ResourcePoll {
         let mut kept = feed.clone();
         match &polled {
             Ok(polled) => {
-                // This machine's clock may be wrong, and may have been set meanwhile.
+                // Converted last: this machine's clock may be wrong, and may have been set meanwhile.
                 let began_there = link.source.stores_time(Timestamp::now()).before(moment.elapsed());
                 self.last_poll = Some(began_there);
                 let is_old = kept.watermark.is_none_or(|kept| kept.distance(began_there) >= KEEP_AT_LEAST);
@@ -142,7 +143,7 @@ impl ResourcePoll {
         Ok(feed)
     }
 
-    /// The whole list, page by page; with narrower pages where the store, or the relay, cannot take such wide ones.
+    /// Reads the whole list, page by page, with smaller pages if the store or the relay cannot handle large ones.
     async fn read_list(
         &mut self,
         connection: &Connection,
@@ -183,7 +184,7 @@ impl ResourcePoll {
             let answer = link.source.read(permit, &cursor.page_of(&request)).await?;
             let page =
                 take_apart(&answer.body, request.api.is_enveloped()).map_err(|_| CallError::from(Failure::NotJson))?;
-            // The store's clock is known by its first answer.
+            // The first answer shows the store's clock.
             let sorted = self.sort(&page.rows, &skewed(window, link));
             polled.unreadable += sorted.unreadable;
             let ids = self.hand_on(connection, tools, sorted, read_at, &mut listed, polled).await?;
@@ -196,7 +197,8 @@ impl ResourcePoll {
     }
 
     fn request(&self, window: &PollWindow) -> Result<StoreRequest, PollError> {
-        // It was checked when the instance was made; what cannot be asked any more is told as the store's refusal.
+        // The resource was checked when the instance was made; one that can no longer be asked for is reported as the
+        // store's refusal.
         let request = self.poller.request(self.poller.asks_since(window));
         request.map_err(|error| CallError::from(Failure::Status(error.status)).into())
     }
@@ -261,8 +263,8 @@ impl ResourcePoll {
         Ok(ids)
     }
 
-    /// What is news of a page: states that have not been handed on, nor told of last. What is seen again and again, and
-    /// is about to be forgotten, is remembered anew.
+    /// The states of a page that have neither been handed on nor been reported last. A state that keeps coming back
+    /// is remembered again before its row is removed.
     async fn fresh(
         &self,
         connection: &Connection,
@@ -277,7 +279,7 @@ impl ResourcePoll {
         };
         let unknown: Vec<ObjectId> =
             tell.iter().filter(|news| !was_handed(listed, news)).map(|news| news.facts.id.clone()).collect();
-        // Rows without dates, or whose dates do not count, are in every list.
+        // Rows without dates, or whose dates are not used, are in every list.
         let lasts =
             tell.iter().any(|news| news.facts.changed_at().is_none()) || !self.poller.resource().filters_by_updated;
         let asked = if lasts { tell.iter().map(|news| news.facts.id.clone()).collect() } else { unknown };
@@ -307,7 +309,7 @@ impl ResourcePoll {
     }
 }
 
-/// Whether narrower pages may do better.
+/// Whether smaller pages may succeed.
 fn may_be_too_much(failure: Failure) -> bool {
     matches!(
         failure,
@@ -315,13 +317,13 @@ fn may_be_too_much(failure: Failure) -> bool {
     )
 }
 
-/// The window by the store's clock, where that is known to be another.
+/// The window converted to the store's clock, if that is known to differ.
 fn skewed(window: PollWindow, link: &Link) -> PollWindow {
     let shifted = |at: Timestamp| link.source.stores_time(at);
     let began = shifted(window.began);
-    // It is the store's time already. Nothing was read in the future.
+    // This is by the store's clock already, and cannot lie in the future.
     let last_poll = window.last_poll.map(|last| last.min(began));
-    // The clock may have been another when the instance was made: it is no newer than its polls.
+    // The clock may have been wrong when the instance was made: it cannot be newer than its polls.
     let begins_at = shifted(window.begins_at);
     PollWindow { begins_at: last_poll.map_or(begins_at, |last| last.min(begins_at)), last_poll, began }
 }

@@ -1,4 +1,4 @@
-//! How one state of an order, as the store's list has it, stands in the inbox.
+//! Compares the state of an order in the store's list with the inbox.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -15,24 +15,24 @@ pub struct KnownOrders {
     begins_at: Timestamp,
 }
 
-/// How one state of an order stands.
+/// How the state of an order compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// No event announced it.
+    /// No event announced this state.
     Missed,
-    /// There is work for the order. What is under way may be older than this state, so it is to be looked at once more;
-    /// where nothing is, that costs no call.
+    /// The order is waiting. What is under way may be older than this state, so the order is to be fetched again; if
+    /// nothing is under way, that costs no extra call.
     Waiting,
-    /// There is no row. It may have been cleared out: the order counts as relayed.
+    /// There is no row, but it may have been removed: the order counts as relayed.
     Presumed,
-    /// The relay has given up on just this state, or found it gone, well after it had come to be.
+    /// The relay gave up on this very state, or found the order gone, well after this change.
     GivenUp,
-    /// The destination has just this state, or it is not to be forwarded.
+    /// The destination has this state, or it is not to be forwarded.
     Relayed,
 }
 
 impl KnownOrders {
-    /// Reads what is known of `orders`. Changes count from `begins_at` on.
+    /// Reads the rows of `orders`. Changes before `begins_at` do not count.
     ///
     /// # Errors
     /// When the inbox cannot be read.
@@ -46,18 +46,18 @@ impl KnownOrders {
         Ok(Self { known: known.into_iter().map(|known| (known.id.clone(), known)).collect(), begins_at })
     }
 
-    /// Whether there is a row of this order.
+    /// Whether the inbox has a row for this order.
     pub fn is_known(&self, id: &ObjectId) -> bool {
         self.known.contains_key(id)
     }
 
-    /// What changed in here and has no row may have been relayed: its row may have been cleared out since. The first
-    /// poll looked back a little.
+    /// Changes in this span may have been relayed even if there is no row, which may have been removed since. It
+    /// begins a little early, as the first poll does.
     pub fn pruned(&self, before: Timestamp) -> Range<Timestamp> {
         self.begins_at.before(OVERLAP)..before
     }
 
-    /// How an order's state stands that came to be at `modified` and has this digest.
+    /// How a state compares that arose at `modified` and has this digest.
     pub fn standing(&self, id: &ObjectId, modified: Timestamp, digest: Digest, pruned: &Range<Timestamp>) -> Standing {
         let Some(known) = self.known.get(id) else {
             return if pruned.contains(&modified) { Standing::Presumed } else { Standing::Missed };

@@ -1,5 +1,5 @@
-//! A poll's turn among all polls of the process. While a poll waits for its store's quota, which may take as long as
-//! the store likes, its turn is another's.
+//! A poll's turn among all polls of the process. While a poll waits for its store's quota, which may take long, it
+//! gives its turn to another.
 
 use std::{pin::pin, sync::Arc};
 
@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::source::{CallPermit, Source};
 
-/// One poll's turn: taken for as long as the poll runs, given back while it waits.
+/// The turn of one poll: held while the poll runs, released while it waits.
 #[derive(Debug)]
 pub struct Turn {
     turns: Arc<Semaphore>,
@@ -17,23 +17,23 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Not taken yet. `turns` is never closed.
+    /// A turn that is not held yet. `turns` is never closed.
     pub fn new(turns: Arc<Semaphore>) -> Self {
         Self { turns, held: Mutex::default() }
     }
 
-    /// Waits for it.
+    /// Waits for the turn.
     pub async fn begin(&self) {
         let turn = self.turns.clone().acquire_owned().await.expect("the semaphore is never closed");
         *self.held.lock() = Some(turn);
     }
 
-    /// Gives it back.
+    /// Releases the turn.
     pub fn end(&self) {
         *self.held.lock() = None;
     }
 
-    /// Waits for a call on a store, without the turn unless there is one at once.
+    /// Waits for a call to the store; unless one is free at once, the turn is released meanwhile.
     pub async fn take(&self, source: &Source) -> CallPermit {
         let mut call = pin!(source.take());
         if let Some(permit) = poll_immediate(call.as_mut()).await {

@@ -1,4 +1,4 @@
-//! What is done about hooks, each call under the lock.
+//! Changes to hooks; each call is made under the lock.
 
 use super::{Care, Done, HookReport, Registrar, RegistrarError, Wish, lock::HookLock};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Registrar {
-    /// Makes, mends and removes whatever differs from what is wanted.
+    /// Creates, repairs and removes hooks until they are as wanted.
     pub(super) async fn put_right(
         &self,
         lock: &mut HookLock<'_>,
@@ -46,7 +46,7 @@ impl Registrar {
         Ok(reports)
     }
 
-    /// Removes all that are the relay's. Returns how many.
+    /// Removes all of the relay's hooks. Returns how many.
     pub(super) async fn remove_all(&self, lock: &mut HookLock<'_>, wish: &Wish<'_>) -> Result<usize, RegistrarError> {
         let hooks = wish.link.source.hooks(&wish.tokens).await?;
         let mut removed = 0;
@@ -84,7 +84,8 @@ impl Registrar {
                 care.written.lock().insert(hook);
                 report.id = Some(hook);
                 self.keep(id, wanted, Some(hook), HookState::Healthy).await?;
-                // A call of somebody's whose lock is over may have come in between: then the first one stays.
+                // A late call of a process that has lost the lock may have made another hook meanwhile: then the
+                // first one stays.
                 let hooks = source.hooks(&wish.tokens).await?;
                 let ours = wish.ours(&hooks, wanted);
                 if let Some(first) = ours.first() {
@@ -94,7 +95,7 @@ impl Registrar {
                 remove_doubles(lock, wish, &ours).await?;
                 Ok(Done::Created)
             }
-            // Perhaps it is there already: what a duplicate is answered is not documented.
+            // It may exist already: the answer to a duplicate is not documented.
             Err(RegistrarError::Call(error @ CallError { failure: Failure::Status(400..=499), .. })) => {
                 let hooks = source.hooks(&wish.tokens).await?;
                 let first = wish.ours(&hooks, wanted).first().map(|hook| hook.id);
@@ -122,14 +123,15 @@ impl Registrar {
         Ok(Done::Mended)
     }
 
-    /// Removes a hook, and what is kept of it.
+    /// Removes a hook and its row.
     async fn retire(&self, lock: &mut HookLock<'_>, wish: &Wish<'_>, hook: &Hook) -> Result<(), RegistrarError> {
         lock.change(|permit| wish.link.source.remove_hook(permit, hook.id)).await?;
         Ok(self.inbox.remove_hook(wish.connection.id, &hook.topic).await?)
     }
 }
 
-/// A store that answers a creation with 404 or 410 has no V2 hooks any more.
+/// Switches to V3 for good: a store that answers 404 or 410 when a hook is created has no V2 hooks any more. False if
+/// it had switched already.
 fn has_left_old_api(source: &Source) -> bool {
     match source {
         Source::BigCommerce(store) => store.leave_hooks_v2(),
@@ -137,7 +139,7 @@ fn has_left_old_api(source: &Source) -> bool {
     }
 }
 
-/// Leaves the first.
+/// Removes all but the first.
 async fn remove_doubles(lock: &mut HookLock<'_>, wish: &Wish<'_>, ours: &[&Hook]) -> Result<(), RegistrarError> {
     for hook in ours.iter().skip(1) {
         let connection = wish.connection.id;

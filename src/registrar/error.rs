@@ -1,4 +1,4 @@
-//! Why hooks cannot be looked after.
+//! Why hooks cannot be checked or changed.
 
 use crate::{
     http::{CallError, Failure},
@@ -6,25 +6,25 @@ use crate::{
     inbox::InboxError,
 };
 
-/// Why hooks cannot be looked after.
+/// Why hooks cannot be checked or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrarError {
-    /// Without it no store can call.
+    /// There is no public URL, without which no store can call.
     #[error("PUBLIC_URL is not set: no hook can be registered, orders are found by polling alone")]
     NoPublicUrl,
     /// The connection has ended.
     #[error("the connection is disconnected: it has no hooks")]
     Disconnected,
-    /// Another process changes hooks, and goes on for longer than callers wait.
+    /// Another process is changing the hooks, for longer than callers wait.
     #[error("the hooks are being changed by another relay or command just now: try again in a minute")]
     Busy,
     /// The store's request quota is used up.
     #[error("the store's API limit is used up, perhaps by another app: the relay waits its turn")]
     Quota,
-    /// The store did not do as asked.
+    /// A call to the store failed.
     #[error("the store does not answer as it should ({})", humanize::failure(.0.failure))]
     Call(CallError),
-    /// The numbers of the hooks cannot be kept.
+    /// The hooks' rows cannot be read or written.
     #[error(transparent)]
     Inbox(#[from] InboxError),
 }

@@ -1,8 +1,8 @@
-//! One change of a connection's hooks at a time, over all processes that share an inbox.
+//! Ensures that a connection's hooks are changed by one process at a time, of all that share an inbox.
 //!
-//! The store does not know who holds the lock: a call on its way does its work whatever has happened meanwhile. So no
-//! call begins that could outlast its lock, and after one whose end is not known nobody has the lock before it must be
-//! over.
+//! The store does not know who holds the lock: a call takes effect even if the lock has been lost meanwhile. So no
+//! call begins that could outlast its lock, and after a call whose end is unknown the lock is not released until the
+//! call must be over.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ use crate::{
     source::CallPermit,
 };
 
-/// A lock outlasts the call that is made under it by this much.
+/// How much longer a lock lasts than the call made under it.
 const SLACK: Duration = Duration::from_secs(2);
-/// One's own lock is waited for longer than another's lasts by this much.
+/// How much longer a process waits for the lock than another process's lasts.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between looks whether it is free.
+/// The pause between tries to take the lock.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Until when a call of this process that was broken off, or not clearly answered, may still be under way.
+/// Until when a call of this process that was interrupted, or not clearly answered, may still take effect.
 pub(super) type Unsettled = Mutex<Option<Instant>>;
 
-/// The right to change one connection's hooks.
+/// The exclusive right to change one connection's hooks.
 pub(super) struct HookLock<'a> {
     connection: ConnectionId,
     link: &'a Link,
@@ -40,10 +40,10 @@ pub(super) struct HookLock<'a> {
 }
 
 impl<'a> HookLock<'a> {
-    /// Waits for the lock, a little longer than the lock of a process lasts that has died.
+    /// Waits for the lock, a little longer than the lock of a killed process lasts.
     ///
     /// # Errors
-    /// [`RegistrarError::Busy`] when it does not come free; [`RegistrarError::Inbox`] when the inbox fails.
+    /// [`RegistrarError::Busy`] if it is not released in time; [`RegistrarError::Inbox`] if the inbox fails.
     pub async fn wait(
         connection: ConnectionId,
         link: &'a Link,
@@ -68,22 +68,22 @@ impl<'a> HookLock<'a> {
         }
     }
 
-    /// Makes one call that changes hooks, if no other process can have had the lock since this one was taken.
+    /// Makes one call that changes hooks, unless another process may have had the lock since it was taken here.
     ///
     /// # Errors
-    /// [`RegistrarError::Busy`] if another can: nothing has been called then. Otherwise what went wrong with it.
+    /// [`RegistrarError::Busy`] if another process may have had it; no call is made then. Otherwise the call's failure.
     pub async fn change<T, C>(&mut self, call: impl FnOnce(CallPermit) -> C) -> Result<T, RegistrarError>
     where
         C: Future<Output = Result<T, CallError>>,
     {
-        // Whatever may take long comes before the question, so that nothing is between its answer and the call.
+        // Anything that may take long comes before the lock is renewed, so that the call follows directly.
         let permit = self.link.source.take_urgent().await?;
         let until = loop {
             let asked = Instant::now();
             if self.inbox.lock_hooks(self.connection, span(self.link)).await? != Some(self.epoch) {
                 return Err(RegistrarError::Busy);
             }
-            // A process that was stopped meanwhile asks again.
+            // If the process was suspended meanwhile, it renews the lock again.
             if asked.elapsed() < SLACK {
                 break asked + span(self.link);
             }
@@ -96,7 +96,7 @@ impl<'a> HookLock<'a> {
         Ok(done?)
     }
 
-    /// Hands the lock on. One with a call that may still be under way runs out by itself.
+    /// Releases the lock. If a call may still take effect, the lock expires by itself instead.
     pub async fn end(self) {
         if self.unsettled.is_some() {
             return;
@@ -112,7 +112,8 @@ fn span(link: &Link) -> Duration {
     link.source.timeout() + SLACK
 }
 
-/// Whether a call that failed like this may do its work later: that is unknown, or a gateway answered in its stead.
+/// Whether a call that failed in this way may still take effect: it is unknown, or a gateway answered instead of the
+/// store.
 fn may_be_under_way(failure: Failure) -> bool {
     matches!(failure, Failure::Timeout | Failure::Broken | Failure::Status(500..) | Failure::Html(_))
 }

@@ -1,4 +1,4 @@
-//! How hooks stand, and what was done about them.
+//! The state of hooks, and what was done about it.
 
 use serde::Serialize;
 
@@ -11,16 +11,16 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Done {
-    /// Nothing: it was as it should be.
+    /// Nothing: it was as wanted.
     Kept,
-    /// Made.
+    /// It was created.
     Created,
-    /// Put right.
+    /// It was repaired.
     Mended,
 }
 
 impl Done {
-    /// In a word.
+    /// The name in logs and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kept => "kept",
@@ -30,20 +30,20 @@ impl Done {
     }
 }
 
-/// One topic's hook.
+/// The hook for one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HookReport {
     /// The topic (BigCommerce: scope).
     pub scope: String,
-    /// Its number, if there is one.
+    /// The hook's id at the store, if there is a hook.
     pub id: Option<i64>,
-    /// How it stands (or stood before it was put right).
+    /// The hook's state, before any repair.
     pub state: HookState,
 }
 
 impl HookReport {
-    /// Of the relay's hooks for the topic, the one to keep first. `has_secret` says whether one carries the relay's
-    /// secret.
+    /// Reports on the relay's hooks for the topic, the one to keep first. `has_secret` says whether a hook carries
+    /// the relay's secret.
     pub(super) fn of(wanted: &WantedHook, ours: &[&Hook], has_secret: impl Fn(&Hook) -> bool) -> Self {
         let state = match ours {
             [] => HookState::Missing,

@@ -1,5 +1,5 @@
-//! The client of one BigCommerce store's API: every call is paid for from the store's request quota, bounded in time
-//! and size, and carries the headers that BigCommerce demands.
+//! The client of one BigCommerce store's API: every call is counted against the store's request quota, limited in
+//! time and size, and sent with the headers that BigCommerce requires.
 
 pub use hooks::HooksApi;
 
@@ -38,26 +38,26 @@ use credentials::{Credentials, RefusedCredentials};
 use line::Waiter;
 use quota::{Quota, QuotaHeaders};
 
-/// How long a call that somebody waits for may wait for the quota.
+/// How long a call that a person waits for may wait for the quota.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a call is for; metrics tell calls apart by it.
+/// The purpose of a call, by which metrics distinguish calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `GET /v2/orders/{id}`
+    /// A call to `GET /v2/orders/{id}`.
     Order,
-    /// `GET /v2/orders`
+    /// A call to `GET /v2/orders`.
     Orders,
-    /// Anything under `/hooks`
+    /// A call to anything under `/hooks`.
     Hooks,
-    /// `GET /v2/store`
+    /// A call to `GET /v2/store`.
     Store,
-    /// Any other resource.
+    /// A call to any other resource.
     Resource,
 }
 
 impl Operation {
-    /// The label in metrics.
+    /// The value of the label in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Order => "order",
@@ -69,7 +69,7 @@ impl Operation {
     }
 }
 
-/// What all BigCommerce stores of the relay share: where the API is, and one quota for each store however many
+/// What all BigCommerce stores of the relay share: the API's address, and one quota per store, however many
 /// connections it has.
 #[derive(Debug)]
 pub struct Platform {
@@ -83,7 +83,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Of the API at `api_url`. `quota_share` of each store's quota may be used up; each call takes at most `timeout`.
+    /// For the API at `api_url`. `quota_share` of each store's quota may be used; each call takes at most `timeout`.
     pub fn new(
         http: Arc<Http>,
         api_url: Url,
@@ -95,7 +95,7 @@ impl Platform {
         Self { http, api_url, hooks_api, quota_share, timeout, metrics, quotas: Mutex::default() }
     }
 
-    /// Where the API is.
+    /// The address of the API.
     pub fn api_url(&self) -> &Url {
         &self.api_url
     }
@@ -112,7 +112,7 @@ impl Platform {
     }
 }
 
-/// One store's API, as one connection calls it.
+/// The API of one store, as used by one connection.
 #[derive(Debug)]
 pub struct Store {
     platform: Arc<Platform>,
@@ -120,28 +120,28 @@ pub struct Store {
     base: Url,
     auth: BigCommerceAuth,
     quota: Arc<Mutex<Quota>>,
-    /// Who asks for the deliveries of this connection.
+    /// The place in the queue for the quota of this connection's deliveries.
     deliveries: Waiter,
     credentials: Mutex<Credentials>,
     reach: Mutex<Reach>,
-    /// Set once the store has answered that V2's hooks are gone.
+    /// Set once the store has answered that V2 hooks no longer exist.
     hooks_v3: AtomicBool,
-    /// The store's clock, as its `Date` headers say.
+    /// The store's clock, according to its `Date` headers.
     clock: Mutex<FarClock>,
 }
 
-/// The right to make one call on a [`Store`]. Dropped unused, it goes back.
+/// A permit for one call on a [`Store`]. Returned if dropped unused.
 #[derive(Debug)]
 pub struct Permit {
     quota: Arc<Mutex<Quota>>,
     spent: Spent,
 }
 
-/// What became of a permit.
+/// How far a permit has been used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spent {
     Not,
-    /// The call is under way, or nobody waited for its end.
+    /// The call was made, and its answer has not been seen (yet).
     OnCall,
     OnAnswer,
 }
@@ -156,7 +156,7 @@ impl Drop for Permit {
     }
 }
 
-/// A store's address cannot be used.
+/// The store's address cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store's API address cannot be used")]
 pub struct BadAddress;
@@ -165,7 +165,7 @@ impl Store {
     /// A client for the store of a connection. Makes no call.
     ///
     /// # Errors
-    /// [`BadAddress`] for a legacy account's address that is no URL.
+    /// [`BadAddress`] if the address of a legacy account is not a URL.
     pub fn new(platform: Arc<Platform>, spec: &BigCommerceSpec) -> Result<Self, BadAddress> {
         let mut base = match &spec.auth {
             BigCommerceAuth::Token(_) => {
@@ -193,7 +193,7 @@ impl Store {
         })
     }
 
-    /// `abcde` in `stores/abcde`.
+    /// The store's hash: `abcde` in `stores/abcde`.
     pub fn hash(&self) -> &str {
         &self.hash
     }
@@ -203,7 +203,7 @@ impl Store {
         self.quota.lock()
     }
 
-    /// How long one call may take.
+    /// The time limit of one call.
     pub fn timeout(&self) -> Duration {
         self.platform.timeout
     }
@@ -212,10 +212,10 @@ impl Store {
         Permit { quota: self.quota.clone(), spent: Spent::Not }
     }
 
-    /// Takes up to `want` calls at once for a backlog, or says from when there will be one.
+    /// Takes up to `want` permits at once, for a backlog.
     ///
     /// # Errors
-    /// The moment from which there may be a call.
+    /// The time from which there may be a permit.
     pub fn try_take(&self, want: u32) -> Result<Vec<Permit>, Instant> {
         self.try_take_as(self.deliveries, want)
     }
@@ -225,7 +225,7 @@ impl Store {
         Ok((0..granted).map(|_| self.permit()).collect())
     }
 
-    /// Waits until one call may be made in its turn: for work that can wait, such as polling.
+    /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
         let waiter = Waiter::new();
         loop {
@@ -237,10 +237,11 @@ impl Store {
         }
     }
 
-    /// Waits only while the store itself would refuse: for rare calls that somebody waits for, such as checks.
+    /// Waits for a permit only while the store itself would refuse the call: for rare calls that a person waits for,
+    /// such as checks.
     ///
     /// # Errors
-    /// What the store would answer, a 429, when that lasts for longer than anybody would wait.
+    /// The store's likely answer, a 429, if that would last longer than a person waits.
     pub async fn take_urgent(&self) -> Result<Permit, CallError> {
         loop {
             let now = Instant::now();
@@ -255,15 +256,15 @@ impl Store {
         }
     }
 
-    /// Where a path of the API is: `v2/orders/1`, relative to the store. A legacy account's address has its version in
-    /// it.
+    /// The URL of an API path relative to the store, such as `v2/orders/1`. A legacy account's address already
+    /// contains the version.
     fn url(&self, path: &str) -> Result<Url, CallError> {
         let path = match &self.auth {
             BigCommerceAuth::Token(_) => path,
             BigCommerceAuth::Legacy { .. } => path.strip_prefix("v2/").unwrap_or(path),
         };
         let url = self.base.join(path).map_err(|_| Failure::Broken)?;
-        // A path that leaves the store would carry its credentials elsewhere.
+        // A path that led outside the store would carry its credentials elsewhere.
         let stays = url.origin() == self.base.origin() && url.path().starts_with(self.base.path());
         if stays { Ok(url) } else { Err(Failure::Broken.into()) }
     }
@@ -308,7 +309,7 @@ impl Store {
         };
         let status = outcome.as_ref().map(|response| response.status().as_u16()).map_err(|error| error.failure);
         self.platform.metrics.store_call("bigcommerce", operation.label(), status);
-        // Hooks and what the store says of itself may work where its orders do not.
+        // Hooks and the store's information may work even if its orders do not.
         if matches!(operation, Operation::Order | Operation::Orders | Operation::Resource) {
             let failure = match &outcome {
                 Ok(found) if crate::http::is_html(found.headers()) => Some(Failure::Html(found.status().as_u16())),
@@ -320,7 +321,7 @@ impl Store {
         outcome
     }
 
-    /// Takes what an answer says of quota, credentials and time.
+    /// Records what an answer says about quota, credentials and time.
     fn learn(&self, response: &Response, operation: Operation, now: Instant) {
         let seen = QuotaHeaders::read(response.headers());
         let status = response.status().as_u16();
@@ -331,7 +332,7 @@ impl Store {
             self.quota().observed(now, &seen);
         }
         if !crate::http::is_html(response.headers()) {
-            // What the store says of itself needs a right of its own, which the relay can do without.
+            // Reading the store's information needs a permission that the relay can do without.
             if matches!(status, 404 | 410) && is_list_of_every_store(response.url()) {
                 self.credentials.lock().unknown_store(now, Timestamp::now());
             } else if operation != Operation::Store {
@@ -350,8 +351,8 @@ impl Store {
         self.clock.lock().ahead_ms(Instant::now(), Timestamp::now())
     }
 
-    /// Whether the store takes the credentials, or since when and with which status it refuses them: 401, 403 where
-    /// orders are read, or 404 where there is no such store.
+    /// Whether the store accepts the credentials, or since when and with which status it refuses them: 401, 403 for
+    /// orders, or 404 if there is no such store.
     pub fn credentials(&self) -> Health<RefusedCredentials> {
         self.credentials.lock().health()
     }
@@ -361,7 +362,7 @@ impl Store {
         *self.reach.lock()
     }
 
-    /// What was seen of the store is not known any more.
+    /// Forgets whether the store answers and accepts the credentials.
     pub fn forget(&self) {
         *self.credentials.lock() = Credentials::default();
         *self.reach.lock() = Reach::default();
@@ -371,13 +372,13 @@ impl Store {
         if self.hooks_v3.load(Ordering::Relaxed) { HooksApi::V3 } else { HooksApi::V2 }
     }
 
-    /// Leaves V2's hooks for V3's, from now on. False if they have been left already.
+    /// Switches from V2 hooks to V3 for good. False if it had switched already.
     pub fn leave_hooks_v2(&self) -> bool {
         !self.hooks_v3.swap(true, Ordering::Relaxed)
     }
 }
 
-/// Whether every store has this: its orders, or its hooks in V3. (Those of V2 are gone from some stores.)
+/// Whether every store has this list: its orders, or its V3 hooks. (Some stores no longer have V2 hooks.)
 fn is_list_of_every_store(url: &Url) -> bool {
     ["/v2/orders", "/v3/hooks"].iter().any(|list| url.path().ends_with(list))
 }

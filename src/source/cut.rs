@@ -1,4 +1,4 @@
-//! Cutting a JSON list into the bytes of its rows, exactly as they stand there. Pure.
+//! Cuts a JSON list into its rows, byte for byte. Pure.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 
 use crate::http::{Failure, json_start, not_json};
 
-/// The rows of a list, which share its memory. A byte order mark before it and bytes that are no UTF-8 within texts are
-/// passed over.
+/// The rows of a list, which share its memory. A byte order mark before the list, and bytes within strings that are
+/// not UTF-8, are tolerated.
 ///
 /// # Errors
-/// [`Failure::NotJson`] when it is not an array, [`Failure::Html`] when it is a web page.
+/// [`Failure::NotJson`] if it is not an array, [`Failure::Html`] if it is a web page.
 pub fn cut_list(list: &Bytes) -> Result<Vec<Bytes>, Failure> {
     let json = json_start(list);
     let offset = list.len() - json.len();
@@ -24,7 +24,7 @@ pub fn cut_list(list: &Bytes) -> Result<Vec<Bytes>, Failure> {
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// The same text byte by byte, but for what is not UTF-8: no such byte can end a value.
+/// A copy of the same length in which bytes that are not UTF-8 are replaced: no such byte can end a value.
 fn readable(list: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(list) {
         return text.into();

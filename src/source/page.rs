@@ -1,25 +1,25 @@
-//! What a page of a list of changes is asked for.
+//! The parameters of a request for one page of a list of changes.
 
 use crate::clock::Timestamp;
 
 /// The order of a list of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
-    /// The longest unchanged first.
+    /// The oldest change first.
     OldestFirst,
     /// The latest change first.
     NewestFirst,
 }
 
-/// One page of what changed.
+/// A request for one page of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangesRequest {
-    /// From when on.
+    /// Changes from this time on.
     pub since: Timestamp,
-    /// In which order.
+    /// The order of the rows.
     pub sort: Sort,
-    /// Which page, from 1.
+    /// The page number, from 1.
     pub page: u32,
-    /// At most so many rows.
+    /// Most rows on the page.
     pub limit: u32,
 }

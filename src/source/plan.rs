@@ -1,21 +1,21 @@
-//! Which objects the next calls fetch: lists of what one call can bring, single calls for the rest; and what has been
+//! Plans the next calls: lists of objects that one call can fetch, single calls for the rest. Keeps what has been
 //! learned of the store's lists. Pure.
 
 use std::collections::HashSet;
 
 use crate::object::{Due, ObjectId};
 
-/// One call to the store, and the objects it is made for.
+/// A call to the store, and the objects that it is to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    /// One object.
+    /// Fetches one object.
     Single(ObjectId),
-    /// Two objects or more that one list can bring.
+    /// Fetches two or more objects that one list can hold.
     List(Vec<ObjectId>),
 }
 
 impl Call {
-    /// The objects it is made for.
+    /// The objects that it is to fetch.
     pub fn ids(&self) -> &[ObjectId] {
         match self {
             Self::Single(id) => std::slice::from_ref(id),
@@ -24,11 +24,12 @@ impl Call {
     }
 }
 
-/// Chooses at most `calls` calls for at most `room` of the waiting objects, where lists bring windows of ids.
+/// Chooses at most `calls` calls for at most `room` of the waiting objects, for stores whose lists return ranges of
+/// ids.
 ///
-/// Each call serves the object that comes first in `due`, and brings as many others along as lie in one window around
-/// it that is no wider than a page. Objects that lists have lacked are fetched by themselves, and so is one that has a
-/// window to itself.
+/// Each call is for the object that comes first in `due`, and takes in as many others as lie in one window around it,
+/// no wider than a page. Objects that lists have lacked are fetched by themselves, and so is an object that is alone
+/// in its window.
 pub fn windows(due: &[Due], hints: &PageHints, calls: usize, room: usize) -> Vec<Call> {
     let mut listable: Vec<i64> =
         due.iter().filter(|due| !hints.fetch_individually(&due.id)).filter_map(|due| due.id.number()).collect();
@@ -60,7 +61,7 @@ pub fn windows(due: &[Due], hints: &PageHints, calls: usize, room: usize) -> Vec
     planned
 }
 
-/// Chooses calls likewise, where a list brings any ids that are named in it.
+/// Like [`windows`], for stores whose lists return any ids that are named.
 pub fn batches(due: &[Due], hints: &PageHints, calls: usize, room: usize) -> Vec<Call> {
     let mut planned: Vec<Call> = Vec::new();
     let mut list: Vec<ObjectId> = Vec::new();
@@ -93,12 +94,12 @@ fn call_for(mut ids: Vec<ObjectId>) -> Call {
     }
 }
 
-/// The range of `ids` around position `at` that holds the most of them, at most `most`, within a span of `page`.
+/// The range of `ids` around position `at` that holds the most ids, at most `most`, within a span of `page`.
 fn fullest_window(ids: &[i64], at: usize, page: u32, most: usize) -> std::ops::Range<usize> {
     let fits = |from: usize, to: usize| ids[to] - ids[from] < i64::from(page) && to - from < most;
     let mut best = at..at + 1;
     let mut to = (ids.len() - 1).min(at + page as usize);
-    // From the highest start to the lowest: the end only ever moves down. On a tie the window of the lower ids wins.
+    // From the highest start to the lowest, so that the end only moves down. On a tie, the window of lower ids wins.
     for from in (0..=at).rev().take_while(|from| fits(*from, at)) {
         while !fits(from, to) {
             to -= 1;
@@ -110,16 +111,16 @@ fn fullest_window(ids: &[i64], at: usize, page: u32, most: usize) -> std::ops::R
     best
 }
 
-/// So many lists are answered before wider ones are tried again.
+/// How many lists must be answered before larger ones are tried again.
 const LISTS: u32 = 20;
-/// So many single calls, where no lists are left.
+/// How many single calls, once lists are down to one row.
 const SINGLES: u32 = 200;
-/// A page that was too much is followed by one this many times narrower: few calls lead down to a single row.
+/// A page that was too large is followed by one this many times smaller, so that a few calls lead down to a single row.
 const NARROWER: u32 = 4;
-/// More than this many notes on single objects are not worth keeping: they only save a call each.
+/// Notes on single objects are cleared beyond this many: each saves only one call.
 const MOST_NOTES: usize = 10_000;
 
-/// How many rows a page asks for: fewer where a whole page is more than the store, or the relay, can take.
+/// The page size to ask for: smaller where the store or the relay cannot handle a full page.
 #[derive(Debug, Clone)]
 pub struct PageSize {
     rows: u32,
@@ -128,33 +129,33 @@ pub struct PageSize {
 }
 
 impl PageSize {
-    /// As wide as any is.
+    /// Starts at the largest size.
     pub fn new(most: u32) -> Self {
         Self { rows: most, most, answered: 0 }
     }
 
-    /// As wide as it was when it was kept.
+    /// Starts at the size that was stored.
     pub fn kept(most: u32, rows: Option<u32>) -> Self {
         Self { rows: rows.unwrap_or(most).clamp(1, most), most, answered: 0 }
     }
 
-    /// How many rows to ask for.
+    /// The current size.
     pub fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// What to keep; none for a whole page.
+    /// The size to store; `None` for a full page.
     pub fn to_keep(&self) -> Option<u32> {
         (self.rows < self.most).then_some(self.rows)
     }
 
-    /// The store's pages never hold more than this.
+    /// Limits the size to what the store's pages hold.
     pub fn limit(&mut self, most: u32) {
         self.most = self.most.min(most).max(1);
         self.rows = self.rows.min(self.most);
     }
 
-    /// A page was more than the store, or the relay, can take. False if it cannot be narrower.
+    /// Reduces the size after a page that was too large. False if it cannot be smaller.
     pub fn narrow(&mut self) -> bool {
         let narrower = (self.rows / NARROWER).max(1);
         let has_changed = narrower < self.rows;
@@ -163,12 +164,12 @@ impl PageSize {
         has_changed
     }
 
-    /// Nothing is known of what the store can take.
+    /// Goes back to the largest size.
     pub fn forget(&mut self) {
         *self = Self::new(self.most);
     }
 
-    /// A page was answered. A narrow one widens again after many: what kept it narrow may be over.
+    /// Records that a page was answered. After many of them a reduced size grows again: the reason for it may be gone.
     pub fn answered(&mut self) {
         self.widen_after(LISTS);
     }
@@ -186,41 +187,41 @@ impl PageSize {
 #[derive(Debug)]
 pub struct PageHints {
     size: PageSize,
-    /// How many rows the last list had that seemed to be cut short.
+    /// The number of rows of the last list that seemed to be cut short.
     cut_at: Option<u32>,
     individually: HashSet<ObjectId>,
 }
 
 impl PageHints {
-    /// Nothing yet. No list holds more than `most`.
+    /// Nothing is known yet. Lists hold at most `most` rows.
     pub fn new(most: u32) -> Self {
         Self { size: PageSize::new(most), cut_at: None, individually: HashSet::new() }
     }
 
-    /// The widest list that is asked for now.
+    /// The largest list to ask for now.
     pub fn page(&self) -> u32 {
         self.size.rows()
     }
 
-    /// A list had so many rows and lacked the last ones: the store's pages hold no more, or those objects are archived
-    /// or deleted. Two lists of just as many rows are no chance.
+    /// Records a list with this many rows that lacked the last ones: the store's pages hold no more, or those objects
+    /// are archived or deleted. If it happens twice with the same number of rows, it is the page size.
     pub fn cut_short(&mut self, rows: u32) {
         if self.cut_at.replace(rows) == Some(rows) {
             self.size.limit(rows);
         }
     }
 
-    /// A list was more than the store, or the relay, can take.
+    /// Reduces the size after a list that was too large. False if it cannot be smaller.
     pub fn narrow(&mut self) -> bool {
         self.size.narrow()
     }
 
-    /// A list was answered.
+    /// Records that a list was answered.
     pub fn list_answered(&mut self) {
         self.size.answered();
     }
 
-    /// A single call was answered. It counts where lists are as narrow as that.
+    /// Records that a single call was answered. It counts only while lists are down to one row.
     pub fn single_answered(&mut self) {
         if self.size.rows() == 1 {
             self.size.widen_after(SINGLES);
@@ -232,7 +233,7 @@ impl PageHints {
         self.individually.contains(id)
     }
 
-    /// Lists lack these: they are fetched by themselves from now on.
+    /// Notes objects that lists lack: they are fetched by themselves from now on.
     pub fn note_individually(&mut self, ids: impl IntoIterator<Item = ObjectId>) {
         if self.individually.len() > MOST_NOTES {
             self.individually.clear();
@@ -240,7 +241,7 @@ impl PageHints {
         self.individually.extend(ids);
     }
 
-    /// It has arrived.
+    /// Drops the note on an object that has arrived.
     pub fn forget(&mut self, id: &ObjectId) {
         self.individually.remove(id);
     }

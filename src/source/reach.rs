@@ -1,41 +1,41 @@
-//! Whether a store answers, by every call that reads its orders or other resources. Pure: the clock is an argument.
+//! Whether a store answers, judged by every call that reads orders or other resources. Pure: the clock is an argument.
 
 use std::time::Duration;
 
 use crate::{clock::Timestamp, http::Failure};
 
-/// A single call may fail for reasons of its own: only failures this far apart, with no answer in between, are the
-/// store's.
+/// A single call may fail for reasons of its own: only failures this far apart, with no answer in between, count as
+/// the store's.
 const APART: Duration = Duration::from_secs(10);
 
-/// What the calls to a store have shown since the start.
+/// The results of the calls to a store since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reach {
     answered_at: Option<Timestamp>,
     silence: Option<Silence>,
 }
 
-/// The store has not answered as it should since its last answer.
+/// The failures since a store's last answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Silence {
-    /// When a call failed first.
+    /// When the first call failed.
     pub since: Timestamp,
-    /// When one failed last.
+    /// When the last call failed.
     pub last_at: Timestamp,
-    /// How it failed.
+    /// How the last call failed.
     pub failure: Failure,
 }
 
 impl Silence {
-    /// Whether calls ten seconds apart have failed.
+    /// Whether calls at least ten seconds apart have failed.
     pub fn is_certain(&self) -> bool {
         self.last_at.since(self.since) >= APART
     }
 }
 
 impl Reach {
-    /// A call has ended, with a failure or without. A store that refuses a request answers; one whose gateway does so
-    /// in its place, with a 5xx or a web page, does not. A used-up quota says only that somebody is there.
+    /// Records the end of a call. A refusal by the store counts as an answer; a 5xx or a web page from a gateway in
+    /// its place does not. A 429 shows only that something answers.
     pub fn observed(&mut self, failure: Option<Failure>, at: Timestamp) {
         match failure {
             Some(Failure::Status(429)) => self.silence = None,
@@ -52,7 +52,7 @@ impl Reach {
         self.answered_at
     }
 
-    /// Since when it does not, if the last call failed.
+    /// The failures since the last answer, if the last call failed.
     pub fn silence(&self) -> Option<Silence> {
         self.silence
     }

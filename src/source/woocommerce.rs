@@ -1,8 +1,9 @@
-//! The client of one WooCommerce shop's REST API: at most two calls at a time, each bounded in time and size; it finds
-//! out by itself where the API is and how the shop can be made to see the keys.
+//! The client of one WooCommerce shop's REST API: at most two calls at a time, each limited in time and size. It
+//! finds out by itself where the API is and how the keys have to be sent.
 //!
-//! `root` and `discover` know where the API is, `auth` and `call` make a call, `objects` and `changes` read what comes
-//! back, `hooks` and `webhook` are about notices, `keys` about connecting by one click, `problem` about what is wrong.
+//! `root` and `discover` know where the API is, `auth` and `call` make a call, `objects` and `changes` read the
+//! answers, `hooks` and `webhook` are about webhooks, `keys` about connecting by one click, `problem` about faults of
+//! the shop.
 
 mod auth;
 mod call;
@@ -29,7 +30,7 @@ use crate::{
     retry::{self, FetchBlame},
 };
 
-/// Who has to change before fetching again makes sense.
+/// Whose fault a failed fetch is.
 ///
 /// | seen | blame |
 /// |---|---|

@@ -1,5 +1,5 @@
-//! The rules of single values in a connection, the same wherever the value came from: a variable, a request, a file, an
-//! install. Each answers with the value, or with what would be right; no message repeats what it was given.
+//! The rules for single values of a connection, the same wherever a value came from: a variable, a request, a file,
+//! an install. Each returns the value, or what would be right; no message repeats the value.
 
 use url::Url;
 
@@ -8,20 +8,20 @@ use crate::{http::AddressPolicy, secret::Secret};
 /// Shorter client secrets could be guessed offline from a recorded webhook.
 pub const MIN_CLIENT_SECRET: usize = 16;
 
-/// Longest secret that is taken; headers of several kilobytes are refused by servers.
+/// Longest secret that is accepted; servers refuse headers of several kilobytes.
 const MAX_SECRET: usize = 1024;
 
-/// Longest URL that is taken.
+/// Longest URL that is accepted.
 const MAX_URL: usize = 2048;
 
 /// Longest name of a connection, in characters.
 const MAX_NAME: usize = 200;
 
-/// A value that passed, or what would be right ("must be …").
+/// A valid value, or what would be right ("must be …").
 pub type Checked<T> = Result<T, &'static str>;
 
-/// What people call a connection: any printable text of at most 200 characters. Invisible characters that could make
-/// one name look like another, or reorder the text around it, are refused.
+/// The name of a connection: any printable text of at most 200 characters. Refuses invisible characters, which could
+/// make one name look like another, or reorder the text around it.
 pub fn name(text: &str) -> Checked<String> {
     let text = text.trim();
     if text.is_empty() {
@@ -36,7 +36,7 @@ pub fn name(text: &str) -> Checked<String> {
     Ok(text.to_owned())
 }
 
-/// Line separators, zero-width characters and those that change the direction of text (Unicode, `Bidi_Control`).
+/// Whether a character is a line separator, has no width, or changes the direction of text (Unicode, `Bidi_Control`).
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -54,7 +54,7 @@ pub fn store_hash(text: &str) -> Checked<String> {
     }
 }
 
-/// A secret that travels as a header's value.
+/// A secret that is sent as the value of a header.
 pub fn header_secret(text: &str) -> Checked<Secret> {
     if text.is_empty() || text.len() > MAX_SECRET {
         return Err("must be 1 to 1024 characters long");
@@ -76,14 +76,14 @@ pub fn client_secret(text: &str) -> Checked<Secret> {
     }
 }
 
-/// One client secret, or several separated by commas while one is being rotated, the current one first.
+/// One client secret, or several separated by commas during a rotation, the current one first.
 pub fn client_secrets(text: &str) -> Checked<Vec<Secret>> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let secrets = items.map(client_secret).collect::<Checked<Vec<_>>>()?;
     if secrets.is_empty() { Err("must hold at least one secret") } else { Ok(secrets) }
 }
 
-/// One scope of BigCommerce's webhooks, such as `store/order/*`.
+/// A scope of BigCommerce's webhooks, such as `store/order/*`.
 pub fn scope(text: &str) -> Checked<String> {
     let path = |b: u8| b.is_ascii_alphanumeric() || b"/*_-".contains(&b);
     if text.strip_prefix("store/").is_some_and(|rest| !rest.is_empty()) && text.bytes().all(path) {
@@ -93,7 +93,7 @@ pub fn scope(text: &str) -> Checked<String> {
     }
 }
 
-/// Whether a scope brings events of orders: `store/order/…` or `store/channel/{id}/order/…`.
+/// Whether a scope is about orders: `store/order/…` or `store/channel/{id}/order/…`.
 pub fn is_order_scope(scope: &str) -> bool {
     let channel = || {
         let (channel, event) = scope.strip_prefix("store/channel/")?.split_once('/')?;
@@ -102,7 +102,7 @@ pub fn is_order_scope(scope: &str) -> bool {
     scope.strip_prefix("store/order/").is_some_and(|event| !event.is_empty()) || channel().unwrap_or(false)
 }
 
-/// The id of a BigCommerce order status, as text without leading zeros.
+/// The id of a BigCommerce order status, without leading zeros.
 pub fn bigcommerce_status(text: &str) -> Checked<String> {
     match text.parse::<u32>() {
         Ok(status) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(status.to_string()),
@@ -110,7 +110,7 @@ pub fn bigcommerce_status(text: &str) -> Checked<String> {
     }
 }
 
-/// The slug of a WooCommerce order status, without the prefix `wc-` that answers never have.
+/// The slug of a WooCommerce order status, without the prefix `wc-`, which the API never shows.
 pub fn woocommerce_status(text: &str) -> Checked<String> {
     let slug = text.strip_prefix("wc-").unwrap_or(text);
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
@@ -121,7 +121,7 @@ pub fn woocommerce_status(text: &str) -> Checked<String> {
     }
 }
 
-/// A URL's parts that no URL given through an API or a page may lack or have.
+/// A URL that was given through an API or a page; checks the parts that it must have or must not have.
 fn web_url(text: &str) -> Checked<Url> {
     if text.len() > MAX_URL {
         return Err("must be at most 2048 characters long");
@@ -142,12 +142,13 @@ fn web_url(text: &str) -> Checked<Url> {
     Ok(url)
 }
 
-/// Said of a URL whose host is a literal address that may not be called.
+/// The problem of a URL whose host is a literal address that may not be called.
 pub const PRIVATE: &str = "leads to a private, loopback or link-local address; whoever runs the relay can open a network in \
                        ALLOWED_PRIVATE_NETWORKS";
 
-/// The address of a WooCommerce shop, normalised: no trailing slash, and no part of the REST API. Plain `http` is taken
-/// for addresses in the networks that the operator has opened. A host that is a name has to be looked up by the caller.
+/// The address of a WooCommerce shop, normalised: without a trailing slash, and without any part of the REST API.
+/// Plain `http` is accepted for addresses in networks that the operator has opened. The caller has to look up a host
+/// name.
 pub fn shop_url(text: &str, policy: &AddressPolicy) -> Checked<String> {
     let mut url = web_url(text)?;
     if url.query().is_some() {
@@ -164,15 +165,14 @@ pub fn shop_url(text: &str, policy: &AddressPolicy) -> Checked<String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// The callback URL of a Cloud Elements client. Plain `http` is taken. A host that is a name has to be looked up by the
-/// caller.
+/// The callback URL of a Cloud Elements client. Plain `http` is accepted. The caller has to look up a host name.
 pub fn callback_url(text: &str, policy: &AddressPolicy) -> Checked<Secret> {
     let url = web_url(text)?;
     policy.check_literal(&url).map_err(|_| PRIVATE)?;
     Ok(String::from(url).into())
 }
 
-/// The key under which notifications are signed; any text without control characters.
+/// The key that signs notifications: any text without control characters.
 pub fn signature_key(text: &str) -> Checked<Secret> {
     match text.len() {
         0 => Err("must not be empty; leave it out if notifications are not to be signed"),

@@ -1,6 +1,6 @@
-//! Seals what a connection needs to call, so that a copy of the database opens no store: XChaCha20-Poly1305 under
-//! `CREDENTIALS_KEY`, bound to its row by the row's hook key. What the environment says is never sealed, nor written
-//! down.
+//! Seals credentials, so that a copy of the database gives access to no store: XChaCha20-Poly1305 under
+//! `CREDENTIALS_KEY`, bound to the row by its hook key. The credentials in the environment are never sealed or
+//! stored.
 
 use std::fmt;
 
@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 
 use crate::spec::{ConnectionSpec, DestinationSpec};
 
-/// Bytes that only the keyring opens.
+/// Bytes that only the keyring can open.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Which key seals them.
+    /// The id of the key that sealed them.
     pub key_id: i64,
     /// Nonce and ciphertext.
     pub bytes: Vec<u8>,
@@ -30,22 +30,22 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// How the bytes are laid out: this byte, the nonce, the ciphertext with its tag.
+/// The version of the layout: this byte, the nonce, the ciphertext with its tag.
 const VERSION: u8 = 1;
 
-/// XChaCha20's nonce: long enough to be drawn at random for any number of messages.
+/// The length of XChaCha20's nonce: long enough to be chosen at random for any number of messages.
 const NONCE: usize = 24;
 
 /// One key of `CREDENTIALS_KEY`. Wiped from memory when dropped.
 pub struct SealingKey(SecretBox<[u8; 32]>);
 
 impl SealingKey {
-    /// From its 32 bytes.
+    /// The key with these 32 bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(SecretBox::new(Box::new(bytes)))
     }
 
-    /// Names the key without revealing anything about it: 63 bits of a digest, never negative.
+    /// Identifies the key without revealing anything about it: 63 bits of a digest, never negative.
     pub fn id(&self) -> i64 {
         let digest =
             Sha256::new().chain_update(b"onetribe-relay key id\0").chain_update(self.0.expose_secret()).finalize();
@@ -71,19 +71,19 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// Why credentials cannot be sealed or opened. Tells nothing of them or of a key.
+/// Why credentials cannot be sealed or opened. Contains nothing of them or of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// There is no key at all.
+    /// There is no key.
     #[error("CREDENTIALS_KEY is not set, and the credentials of connections are sealed with it")]
     NoKey,
-    /// None of the keys has sealed them.
+    /// They were sealed with none of these keys.
     #[error("none of the keys in CREDENTIALS_KEY has sealed these credentials: add the key that has, after the newest")]
     UnknownKey,
     /// The right key does not open them: they were altered, or belong to another row.
     #[error("the sealed credentials are damaged, or belong to another connection")]
     Damaged,
-    /// Another version of the relay has written them in a way that this one does not know.
+    /// They were sealed by another version of the relay, in a format that this one does not know.
     #[error("the credentials were sealed by another version of the relay")]
     Unknown,
 }
@@ -95,12 +95,12 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// From the keys of `CREDENTIALS_KEY`, the newest first.
+    /// A keyring with the keys of `CREDENTIALS_KEY`, the newest first.
     pub fn new(keys: impl IntoIterator<Item = SealingKey>) -> Self {
         Self { keys: keys.into_iter().map(|key| (key.id(), key)).collect() }
     }
 
-    /// Whether nothing can be sealed or opened.
+    /// Whether there is no key, so that nothing can be sealed or opened.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -119,10 +119,10 @@ impl Keyring {
         Ok(Sealed { key_id: *key_id, bytes })
     }
 
-    /// Opens what was sealed for the row with this hook key, under whichever key did it.
+    /// Opens what was sealed for the row with this hook key, under any of the keys.
     ///
     /// # Errors
-    /// [`KeyringError`] says why not.
+    /// [`KeyringError`] says why it cannot be opened.
     pub fn open(&self, hook_key: &str, sealed: &Sealed) -> Result<ConnectionSpec, KeyringError> {
         if self.is_empty() {
             return Err(KeyringError::NoKey);
@@ -145,13 +145,13 @@ impl Keyring {
     }
 }
 
-/// What is authenticated beside the ciphertext: the layout, and the row that it belongs to.
+/// The data authenticated with the ciphertext: the layout's version, and the row it belongs to.
 fn bound_to(hook_key: &str) -> Vec<u8> {
     [b"onetribe-relay connection\0".as_slice(), &[VERSION], hook_key.as_bytes()].concat()
 }
 
-/// A digest of a destination, keyed by the connection's hook key: by it the same destination is recognised although its
-/// URL is sealed, or wiped. 16 bytes.
+/// A digest of a destination, keyed with the connection's hook key, to recognise the same destination even if its URL
+/// is sealed or wiped. 16 bytes.
 pub fn destination_mark(hook_key: &str, destination: &DestinationSpec) -> Vec<u8> {
     let mut mac =
         <Hmac<Sha256> as KeyInit>::new_from_slice(hook_key.as_bytes()).expect("HMAC takes a key of any length");
@@ -162,7 +162,7 @@ pub fn destination_mark(hook_key: &str, destination: &DestinationSpec) -> Vec<u8
     mac.finalize().into_bytes()[..16].to_vec()
 }
 
-/// A new hook key: 192 random bits, fit for a path.
+/// A new hook key: 192 random bits, usable in a path.
 pub fn new_hook_key() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>())
 }

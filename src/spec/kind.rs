@@ -1,19 +1,19 @@
-//! Where a connection came from, and the kinds of stores and destinations. Each has a code for the database and a name
-//! for people and machines.
+//! The origins of connections, and the kinds of stores and destinations. Each has a code for the database and a name
+//! for people and programs.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a connection came from.
+/// The way that a connection was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// The environment's own variables.
+    /// By the environment's variables.
     Environment,
-    /// `POST /connections`, the operator's page or the command line.
+    /// By `POST /connections`, the operator's page or the command line.
     Api,
-    /// The single-click app.
+    /// By installing the single-click app.
     App,
-    /// The Cloud Elements API.
+    /// By the Cloud Elements API.
     Instance,
 }
 
@@ -37,21 +37,21 @@ pub enum DestinationKind {
     CloudElements,
 }
 
-/// Codes as the database keeps them, one place for both directions.
+/// Defines code and name of each value in one place, for both directions.
 macro_rules! codes {
     ($kind:ty { $($variant:ident $code:literal $name:literal)* }) => {
         impl $kind {
-            /// As the database keeps it.
+            /// The number that the database stores.
             pub fn code(self) -> i16 {
                 match self { $(Self::$variant => $code,)* }
             }
 
-            /// Reads the code back.
+            /// The value with this code.
             pub fn from_code(code: i16) -> Option<Self> {
                 match code { $($code => Some(Self::$variant),)* _ => None }
             }
 
-            /// As JSON, pages and commands name it.
+            /// The name in JSON, on pages and in commands.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
@@ -75,7 +75,7 @@ macro_rules! codes {
 
 pub(crate) use codes;
 
-/// Said of a text that is none of the names there are.
+/// The text is none of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown name")]
 pub struct UnknownName;

@@ -1,5 +1,5 @@
-//! A One Tribe payload URL that a merchant has typed, or that came by API: its form and its host, and nothing else.
-//! Nothing is resolved and nothing is sent; what a name leads to is checked when it is called (`http::AddressPolicy`).
+//! Checks a One Tribe payload URL that was typed by a merchant or came through an API: its form and its host only. No
+//! DNS lookup and no call is made; addresses are checked when it is called (`http::AddressPolicy`).
 
 use std::{fmt, str::FromStr};
 
@@ -7,28 +7,28 @@ use url::{Host, Url};
 
 use crate::http::{AddressPolicy, PrivateAddress};
 
-/// A payload URL is about 100 characters long.
+/// Longest payload URL that is accepted; real ones have about 100 characters.
 const MAX_LENGTH: usize = 2048;
 
-/// The hosts that a payload URL may name (`ONE_TRIBE_HOSTS`): names, `*.` names, addresses. The port does not matter.
+/// The hosts that a payload URL may use (`ONE_TRIBE_HOSTS`): names, `*.` names, addresses. The port does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneTribeHosts(Vec<HostPattern>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum HostPattern {
-    /// This very name or address.
+    /// Exactly this name or address.
     Exactly(Host),
-    /// Any name that ends with a dot and this one.
+    /// Any name below this one.
     Below(String),
 }
 
-/// An entry of `ONE_TRIBE_HOSTS` that is none.
+/// An entry of `ONE_TRIBE_HOSTS` is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostsError {
-    /// There is no entry at all.
+    /// There is no entry.
     #[error("names no host")]
     Empty,
-    /// This one is no name, no `*.` name and no address.
+    /// This entry is not a name, a `*.` name or an address.
     #[error("{0:?} is not a host: give names, names that begin with *. or addresses, without scheme, port and path")]
     NotAHost(String),
 }
@@ -36,7 +36,7 @@ pub enum HostsError {
 impl HostPattern {
     fn parse(entry: &str) -> Option<Self> {
         let (name, is_wildcard) = entry.strip_prefix("*.").map_or((entry, false), |name| (name, true));
-        // An IPv6 address stands in brackets in a URL, and without them elsewhere.
+        // IPv6 addresses have brackets in a URL, and none elsewhere.
         let name = match name.parse::<std::net::Ipv6Addr>() {
             Ok(address) => format!("[{address}]"),
             Err(_) => name.to_owned(),
@@ -67,10 +67,10 @@ impl HostPattern {
 }
 
 impl OneTribeHosts {
-    /// From the entries of the list.
+    /// The hosts in these entries.
     ///
     /// # Errors
-    /// [`HostsError`]: the first entry that is none, or that there is none.
+    /// [`HostsError`]: the first invalid entry, or that there is none.
     pub fn new<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, HostsError> {
         let read = |entry: &str| HostPattern::parse(entry).ok_or_else(|| HostsError::NotAHost(entry.to_owned()));
         let patterns = entries.into_iter().map(str::trim).filter(|entry| !entry.is_empty()).map(read);
@@ -78,13 +78,13 @@ impl OneTribeHosts {
         if patterns.is_empty() { Err(HostsError::Empty) } else { Ok(Self(patterns)) }
     }
 
-    /// Whether a URL of this host is One Tribe's.
+    /// Whether a URL with this host is One Tribe's.
     pub fn matches(&self, host: &Host<&str>) -> bool {
         self.0.iter().any(|pattern| pattern.matches(host))
     }
 }
 
-/// Entries separated by commas.
+/// Parses entries separated by commas.
 impl FromStr for OneTribeHosts {
     type Err = HostsError;
 
@@ -93,7 +93,7 @@ impl FromStr for OneTribeHosts {
     }
 }
 
-/// One Tribe's own: `onetribeglobal.com,*.onetribeglobal.com`.
+/// One Tribe's own hosts: `onetribeglobal.com,*.onetribeglobal.com`.
 impl Default for OneTribeHosts {
     fn default() -> Self {
         let own = "onetribeglobal.com".to_owned();
@@ -101,7 +101,7 @@ impl Default for OneTribeHosts {
     }
 }
 
-/// As the variable has it, for messages.
+/// The entries as in the variable, for messages.
 impl fmt::Display for OneTribeHosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, pattern) in self.0.iter().enumerate() {
@@ -115,39 +115,39 @@ impl fmt::Display for OneTribeHosts {
     }
 }
 
-/// What is wrong with a payload URL. Says nothing of the URL itself: any part of it may be a secret.
+/// What is wrong with a payload URL. Contains nothing of the URL itself: any part of it may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadUrlProblem {
-    /// Nothing was given.
+    /// It is empty.
     #[error("is empty")]
     Empty,
-    /// More than 2,048 characters.
+    /// It has more than 2,048 characters.
     #[error("is longer than 2,048 characters")]
     TooLong,
-    /// No URL: no scheme, spaces or line breaks within, no host.
+    /// It is not a URL: it has no scheme or host, or has spaces or line breaks within.
     #[error("is not a URL (https://…)")]
     NotAUrl,
-    /// Another scheme than https, or plain http to an address that the operator has not opened.
+    /// The scheme is not https, and not plain http to an address that the operator has opened.
     #[error("must begin with https://")]
     NotHttps,
-    /// A user or a password before the host.
+    /// There is a user or a password before the host.
     #[error("must not hold a user or password before the host")]
     UserInfo,
-    /// A `#`, and what follows it.
+    /// There is a fragment (`#`).
     #[error("must not hold a # part")]
     Fragment,
-    /// An address of the relay's own network.
+    /// The host is an address of the relay's own network.
     #[error("names a private, loopback or link-local address")]
     PrivateAddress,
-    /// Not in `ONE_TRIBE_HOSTS`.
+    /// The host is not in `ONE_TRIBE_HOSTS`.
     #[error("names a host that is not One Tribe's (see ONE_TRIBE_HOSTS)")]
     ForeignHost,
-    /// A name alone, without the path that ends with the merchant's token.
+    /// There is only a host name, without the path that ends with the merchant's token.
     #[error("has no path: a payload URL ends with the merchant's own token")]
     NoPath,
 }
 
-/// Checks a payload URL, white space around it aside, and gives it back in its normal form.
+/// Checks a payload URL, ignoring white space around it, and returns it in normal form.
 ///
 /// # Errors
 /// The first [`PayloadUrlProblem`].
@@ -159,13 +159,13 @@ pub fn check_payload_url(text: &str, hosts: &OneTribeHosts, policy: &AddressPoli
     if text.len() > MAX_LENGTH {
         return Err(PayloadUrlProblem::TooLong);
     }
-    // The parser would drop line breaks and read a backslash as a slash: what a person has typed is then another URL
-    // than the one they see.
+    // The parser would drop line breaks and read a backslash as a slash: the URL would differ from the one that the
+    // person sees.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(PayloadUrlProblem::NotAUrl);
     }
     let url = Url::parse(text).map_err(|_| PayloadUrlProblem::NotAUrl)?;
-    // `https:host` and `https:///host` mean the same to a browser, and hide the host from a reader.
+    // A browser reads `https:host` and `https:///host` in the same way, but they hide the host from a reader.
     let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let (Some(host), Some(authority)) = (url.host(), authority.filter(|authority| !authority.is_empty())) else {
         return Err(if url.has_host() { PayloadUrlProblem::NotAUrl } else { scheme_problem(&url) });
@@ -181,7 +181,7 @@ pub fn check_payload_url(text: &str, hosts: &OneTribeHosts, policy: &AddressPoli
     if !hosts.matches(&host) {
         return Err(PayloadUrlProblem::ForeignHost);
     }
-    // An address is an operator's own arrangement; a bare name is what people paste by mistake.
+    // A literal address is the operator's own choice; a bare name is a common mistake when pasting.
     if matches!(host, Host::Domain(_)) && url.path() == "/" && url.query().is_none() {
         return Err(PayloadUrlProblem::NoPath);
     }

@@ -1,5 +1,5 @@
-//! Nothing that came from outside is obeyed by a terminal or forges a line: control characters, and those that reorder
-//! or hide what stands around them, are written as escapes. Whatever the formatter lets through is caught here.
+//! Escapes control characters, and those that reorder or hide the text around them, so that no outside text can
+//! control a terminal or forge a line. Catches whatever the formatter lets through.
 
 use std::{
     borrow::Cow,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::{config::LogFormat, humanize};
 
-/// Takes whole lines, one with each write.
+/// Expects whole lines, one per write.
 pub(super) struct Escaping<W> {
     lines: W,
     format: LogFormat,
@@ -33,7 +33,8 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// One line, with its line feed at the end. Colours of the formatter's own stay; it escapes those of others itself.
+/// Escapes one line, which ends with a line feed. Keeps the formatter's own colours; the formatter escapes any others
+/// itself.
 fn escaped(line: &str, format: LogFormat) -> Cow<'_, str> {
     let (body, end) = line.strip_suffix('\n').map_or((line, ""), |body| (body, "\n"));
     if !body.contains(humanize::is_unprintable) {
@@ -49,7 +50,7 @@ fn escaped(line: &str, format: LogFormat) -> Cow<'_, str> {
             _ if colour == 0 && !humanize::is_unprintable(c) => shown.push(c),
             LogFormat::Pretty if colour > 0 => shown.push_str(piece),
             LogFormat::Pretty => shown.push_str(&humanize::printable(piece)),
-            // All of these are in the basic plane, and stand in strings only.
+            // All of these are in the basic multilingual plane, and occur within strings only.
             LogFormat::Json => piece.chars().for_each(|c| {
                 let _ = write!(shown, "\\u{:04x}", u32::from(c));
             }),
@@ -60,7 +61,7 @@ fn escaped(line: &str, format: LogFormat) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// How long the colour is that a text begins with, `ESC [ 2 m`; 0 if it begins with none.
+/// The length of the colour sequence (`ESC [ 2 m`) at the beginning of a text; 0 if there is none.
 fn colour(text: &str) -> usize {
     let Some(rest) = text.strip_prefix("\x1b[") else { return 0 };
     let parameters = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b';').count();

@@ -1,5 +1,5 @@
-//! Lines for people: the message, and of the fields only those that it does not state already. Programs read all of
-//! them, in JSON.
+//! Log lines for people: the message, and only those fields that it does not already state. Programs get all fields,
+//! in JSON.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use tracing_subscriber::{
 
 use crate::humanize;
 
-/// Writes each fact once.
+/// Formats fields so that each fact appears once.
 #[derive(Debug)]
 pub(super) struct OnceOnly;
 
@@ -55,7 +55,8 @@ impl Visit for Facts {
     }
 }
 
-/// Whether a message states a field's value already. A number alone could be any other: it has to stand after its name.
+/// Whether a message already states the value of a field. A bare number is ambiguous, so it must follow the field's
+/// name.
 fn is_told(message: &str, name: &str, value: &str) -> bool {
     if value.is_empty() {
         return false;

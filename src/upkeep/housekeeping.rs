@@ -1,4 +1,4 @@
-//! Clearing out what is old, counting what waits, and making due what a clock that jumped has put off.
+//! Removes old rows, counts waiting objects, and makes due what a clock that was set back has put off.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,16 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{clock::Timestamp, inbox::Inbox, leader::HeldShards};
 
-/// Between rounds of clearing out what is old.
+/// The time between rounds of removal.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
-/// Between the steps of one round: writes of webhooks go in between.
+/// The pause between the steps of a round, in which webhooks can be written.
 const PRUNE_PAUSE: Duration = Duration::from_millis(50);
-/// Rows cleared out in one step.
+/// Rows removed in one step.
 const PRUNE_STEP: u32 = 500;
-/// Between looks at deadlines that no clock could have set.
+/// The time between checks for deadlines too far in the future.
 const REPAIR_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Looks after the database as a whole. Of several processes, the one that holds the first shard does so.
+/// Maintains the database as a whole. Of several processes, the one that holds shard 0 does it.
 pub struct Housekeeping {
     inbox: Arc<dyn Inbox>,
     retention: Duration,
@@ -24,12 +24,12 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Settled objects are kept for `retention`.
+    /// `retention` is how long settled objects are kept.
     pub fn new(inbox: Arc<dyn Inbox>, retention: Duration, shards: watch::Receiver<HeldShards>) -> Self {
         Self { inbox, retention, shards }
     }
 
-    /// Runs until it is asked to stop.
+    /// Runs until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         let (mut prune_at, mut repair_at) = (Instant::now(), Instant::now());
         loop {
@@ -51,7 +51,7 @@ impl Housekeeping {
         }
     }
 
-    /// After the clock has been set back, what was put off while it was ahead is due now.
+    /// Makes due what was put off by a clock that has been set back since.
     async fn repair(&self) {
         match self.inbox.repair_deadlines(Timestamp::now()).await {
             Ok(0) => {}
@@ -65,7 +65,7 @@ impl Housekeeping {
         }
     }
 
-    /// One step of clearing out. Returns the pause before the next.
+    /// Removes one step's worth of old rows. Returns the pause before the next step.
     async fn prune(&self) -> Duration {
         let now = Timestamp::now();
         match self.inbox.prune(now.before(self.retention), PRUNE_STEP).await {

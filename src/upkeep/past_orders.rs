@@ -1,5 +1,5 @@
-//! Past orders that a merchant has asked for, forwarded by the process that holds the connection: taken up again after
-//! every restart, wherever the process before was broken off.
+//! Forwards past orders that a merchant has asked for, in the process that holds the connection. Continues after
+//! every restart where the last walk was interrupted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     retry::Backoff,
 };
 
-/// Between tries while the store cannot be read.
+/// The wait before the walk continues after a failure.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600) };
 
-/// What breaks a walk off: the connection has changed, is another process's, or the relay stops.
+/// What interrupts a walk: the connection has changed or belongs to another process, or the relay stops.
 pub(super) struct Until {
     pub catalog: Arc<LiveCatalog>,
     pub shards: watch::Receiver<HeldShards>,
@@ -43,7 +43,7 @@ impl Until {
     }
 }
 
-/// Forwards what was asked for, if anything was. Whether that failed, and when to try again.
+/// Forwards the past orders that were asked for, if any. Returns whether that failed, and when to try again.
 pub(super) async fn forward(
     connection: &Arc<Connection>,
     tools: &PollTools,
@@ -53,7 +53,7 @@ pub(super) async fn forward(
 ) -> (bool, Option<Duration>) {
     let walked = tokio::select! {
         walked = go_on(connection, tools, progress) => walked,
-        // With what has changed, if the connection is still this process's.
+        // Begins again with the changed connection, if it still belongs to this process.
         () = until.over(connection) => return (false, Some(Duration::ZERO)),
     };
     let id = connection.id;

@@ -1,4 +1,4 @@
-//! One connection's polling: its orders, or the resources that its callback is told of, one after the other.
+//! Polls one connection: its orders, or the resources reported to its callback, one after the other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,25 +15,25 @@ use crate::{
     source::plan::PageSize,
 };
 
-/// A change this fresh is left to its webhook, if the interval is long enough for that.
+/// Changes more recent than this are left to their webhooks, if the interval is long enough.
 pub(super) const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
-/// A second has to be over before it counts as seen.
+/// A second must be over before its changes count as seen.
 pub(super) const SETTLING: Duration = Duration::from_secs(2);
 
-/// What a connection's polls keep in mind between two times.
+/// What a connection's polls remember from one time to the next.
 pub(super) struct StorePoll {
     lists: Lists,
     turn: Arc<Turn>,
 }
 
 enum Lists {
-    /// Orders, for One Tribe; and whether they have been polled before.
+    /// The orders, for One Tribe; whether they have been polled before; the trouble last logged.
     Orders(Box<Poll<LatestOrders>>, bool, LoggedTrouble),
-    /// Whatever a callback is told of.
+    /// The resources that are reported to a callback.
     Resources(Arc<Connection>, Vec<(ResourcePoll, LoggedTrouble)>),
 }
 
-/// The trouble of a list that was logged last: it is logged when it begins or becomes another, and when it is over.
+/// The trouble of a list that was last logged. It is logged when it begins, when it changes, and when it is over.
 #[derive(Debug, Default)]
 struct LoggedTrouble(Option<String>);
 
@@ -61,13 +61,13 @@ impl LoggedTrouble {
 }
 
 impl StorePoll {
-    /// Reads how far polling has come.
+    /// Prepares the polls with the stored progress.
     pub async fn new(connection: Arc<Connection>, tools: &PollTools, turns: Arc<Semaphore>) -> Self {
         let turn = Arc::new(Turn::new(turns));
         Self { lists: Lists::new(connection, tools, &turn).await, turn }
     }
 
-    /// The connection as it was when this began.
+    /// The connection that the polls were prepared for.
     pub fn connection(&self) -> &Arc<Connection> {
         match &self.lists {
             Lists::Orders(poll, ..) => &poll.walk().0.connection,
@@ -75,13 +75,14 @@ impl StorePoll {
         }
     }
 
-    /// Polls once in its turn, and notes how that went.
+    /// Polls once in its turn, and records the result.
     pub async fn once(&mut self, tools: &PollTools, interval: Duration) {
         self.turn.begin().await;
         match &mut self.lists {
             Lists::Orders(poll, has_polled, logged) => {
                 let missed = poll_orders(poll, logged, interval).await;
-                // What the first poll finds may have changed while no relay was there to be told.
+                // Not counted for the first poll: no relay may have been running to receive the webhooks for what it
+                // finds.
                 let link = poll.walk().0.connection.link.as_ref();
                 if let Some(link) = link.filter(|_| *has_polled && missed > 0) {
                     link.webhooks.lock().missed(missed as u64, Timestamp::now());
@@ -136,7 +137,7 @@ async fn poll_resource(
     }
 }
 
-/// Returns how many orders it has found that no webhook had told of.
+/// Returns how many orders were found for which no webhook had come.
 async fn poll_orders(poll: &mut Poll<LatestOrders>, logged: &mut LoggedTrouble, interval: Duration) -> usize {
     let grace = (interval / 15).clamp(SETTLING, WEBHOOK_FIRST);
     let polled = poll.once(Timestamp::now().before(grace)).await;
@@ -165,7 +166,7 @@ async fn poll_orders(poll: &mut Poll<LatestOrders>, logged: &mut LoggedTrouble, 
 }
 
 async fn note_poll(feed: &OrderFeed, page_size: Option<u32>, error: Option<&PollError>) -> Result<(), InboxError> {
-    // The inbox has told of itself.
+    // A failure of the inbox is only logged: it is not the list's.
     let failure = match error {
         Some(error) => match error.failure() {
             Some(failure) => Some(failure),
@@ -178,7 +179,7 @@ async fn note_poll(feed: &OrderFeed, page_size: Option<u32>, error: Option<&Poll
         feed.page_size = page_size;
         feed.trouble = failure.map(|failure| (feed.trouble.map_or(now, |(since, _)| since), failure));
         if failure.is_none() && feed.trouble.is_none() {
-            // Dated to the minute: a look that found nothing new is not worth a write of its own.
+            // Rounded to the minute: a poll that found nothing is not worth a write each time.
             let minute = Timestamp::from_millis(now.millis() / 60_000 * 60_000);
             feed.polled_at = Some(minute);
         }

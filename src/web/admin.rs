@@ -1,4 +1,5 @@
-//! Who may see the pages: `ADMIN_TOKEN` as a bearer token or as a Basic password, and no POST from another site's page.
+//! Access to the operator's pages: `ADMIN_TOKEN` as a bearer token or as a Basic password, and no POST from another
+//! site's page.
 
 use std::{
     collections::HashMap,
@@ -29,21 +30,21 @@ use super::{
 };
 use crate::secret::{self, Secret};
 
-/// A wrong password is answered after this time.
+/// How long the answer to a wrong password is delayed.
 const WRONG_ANSWER_TIME: Duration = Duration::from_secs(1);
-/// So many wrong passwords of one sender are answered within a minute; the next ones have to wait for the minute's end.
+/// How many wrong passwords of one sender are answered per minute; further ones are refused until the minute is over.
 const WRONG_ANSWERS: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
-/// More senders than this are forgotten: they count anew.
+/// If there are more senders than this, all counts start over.
 const MOST_SENDERS: usize = 4096;
 
-/// Counts wrong passwords by sender. However many are sent side by side, and whoever hangs up: guessing is no faster
-/// than one a second, and one client's guesses lock out no other.
+/// Counts wrong passwords by sender, so that parallel or aborted requests gain nothing: one sender gets
+/// [`WRONG_ANSWERS`] guesses a minute, and locks out no other.
 #[derive(Default)]
 pub struct Guesses(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
 impl Guesses {
-    /// Counts one more. False when that is too many.
+    /// Counts one more. False if that is too many.
     fn count(&self, sender: Option<IpAddr>) -> bool {
         let sender = sender.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let mut senders = self.0.lock();
@@ -60,22 +61,22 @@ impl Guesses {
     }
 }
 
-/// Proof that a request may see and do what the admin may.
+/// Proof that a request was made by the operator.
 pub struct Admin(());
 
-/// Why it may not.
+/// Why access was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
-    /// There is no password to be right.
+    /// `ADMIN_TOKEN` is not set, so no password can be right.
     #[error("ADMIN_TOKEN is not set, so this page is closed; set it and start the relay again")]
     Closed,
-    /// No password, or a wrong one.
+    /// There is no password, or it is wrong.
     #[error("the password (ADMIN_TOKEN) is missing or wrong")]
     Wrong,
-    /// Too many wrong ones at once.
+    /// There were too many wrong passwords.
     #[error("too many wrong passwords at once; try again in a minute")]
     TooMany,
-    /// A page of another site sent this.
+    /// The request was sent by a page of another site.
     #[error("this was sent by another site's page")]
     CrossSite,
 }
@@ -89,7 +90,7 @@ impl AdminError {
         }
     }
 
-    /// What a person who sees it can do.
+    /// What a person who sees the error can do.
     fn cure(self) -> &'static str {
         match self {
             Self::Closed => {
@@ -111,7 +112,7 @@ impl AdminError {
     }
 }
 
-/// A refusal, in the form that the request prefers.
+/// A refusal, in the format that the request prefers.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Refused {
@@ -165,11 +166,11 @@ async fn admit(request: &HttpRequest, relay: &Relay) -> Result<Admin, AdminError
     }
     match password(request) {
         Some(given) if secret::same_secret(token.expose(), given.expose()) => Ok(Admin(())),
-        // A browser's first request carries none, and is only asking to be asked.
+        // A browser's first request has no password; the answer makes it ask for one.
         None => Err(AdminError::Wrong),
         Some(_) if relay.guesses.count(request.peer_addr().map(|peer| peer.ip())) => {
             tokio::time::sleep(WRONG_ANSWER_TIME).await;
-            // One a second at most: guessing does not fill the log either.
+            // The same limit keeps guesses from filling the log.
             tracing::warn!("a wrong password was given");
             Err(AdminError::Wrong)
         }
@@ -177,10 +178,10 @@ async fn admit(request: &HttpRequest, relay: &Relay) -> Result<Admin, AdminError
     }
 }
 
-/// The bearer token, or the password of Basic (whatever the user's name).
+/// The bearer token, or the password of Basic authentication (with any user name).
 fn password(request: &HttpRequest) -> Option<Secret> {
     let (scheme, given) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.trim_start().split_once(' ')?;
-    // The parsers know one spelling of each scheme; its case does not matter (RFC 9110, 11.1).
+    // The parsers accept one spelling of each scheme, but its case does not matter (RFC 9110, section 11.1).
     let spelt = |name: &str| HeaderValue::try_from(format!("{name} {}", given.trim_start())).ok();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(Bearer::parse(&spelt("Bearer")?).ok()?.token().into());
@@ -193,16 +194,18 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
-/// A link from another site may lead here; an image or a frame there may not set the checks going.
+/// Whether another site embeds this page. Links from other sites are allowed, but an image or a frame must not start
+/// checks.
 fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
     let elsewhere = text(headers, "sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
     elsewhere && text(headers, "sec-fetch-dest").is_some_and(|dest| dest != "document")
 }
 
-/// Browsers say where a POST comes from: in `Sec-Fetch-Site`, without https or in older ones in `Origin` or `Referer`.
-/// `Origin: null` (a sandboxed frame, a redirect from elsewhere) is not one of ours. Programs say none of the three.
+/// Whether a POST comes from another site. Browsers say so in `Sec-Fetch-Site`; without https, or if they are old, in
+/// `Origin` or `Referer`. `Origin: null` (a sandboxed frame, a redirect from elsewhere) does not count as ours.
+/// Programs send none of the three.
 ///
-/// A proxy may have replaced `Host`, so the public address counts as our own as well.
+/// A proxy may have replaced `Host`, so the public address counts as ours as well.
 fn is_cross_site(headers: &HeaderMap, public: Option<&Url>) -> bool {
     if let Some(site) = text(headers, "sec-fetch-site") {
         return !matches!(site, "same-origin" | "none");

@@ -1,8 +1,8 @@
 //! The single-click app of BigCommerce's marketplace: its callbacks, and the forms of its page.
 //!
-//! `install` takes up a store, `callbacks` opens and ends it, `forms` proves what the page's forms send, `deeds` does
-//! it, `backfill` counts past orders and keeps what is to become of them, `page` shows how things stand. What
-//! BigCommerce's side says and means is `source::bigcommerce::install`'s.
+//! `install` adds a store, `callbacks` opens and ends it, `forms` verifies the page's forms, `deeds` carries them
+//! out, `backfill` counts past orders and stores the merchant's choice, `page` shows the state.
+//! `source::bigcommerce::install` has BigCommerce's side.
 
 mod backfill;
 mod callbacks;
@@ -36,27 +36,27 @@ use crate::{
     spec::{Origin, SourceKind},
 };
 
-/// Exchanges under way at once: whoever knows the address can begin one, and each is a call to BigCommerce.
+/// Most concurrent exchanges: anybody who knows the address can start one, and each is a call to BigCommerce.
 const MOST_EXCHANGES: usize = 32;
-/// Installs that are remembered. Only the newest of a store counts.
+/// Most installs remembered, of which only the newest of a store counts.
 const MOST_INSTALLS: usize = 4096;
 
-/// How often a change is made anew of what the connection is by then, because another replica was faster.
+/// How often a change is repeated because another replica has changed a connection meanwhile.
 const TRIES: u32 = 20;
 
-/// What the app's routes work with, if the app is served.
+/// What the app's routes share, if the app is configured.
 pub(super) struct App {
     client_id: String,
     client_secret: Secret,
     payloads: PayloadVerifier,
     tokens: FormTokens,
-    /// Changes of the app's connections, one at a time: a new token and a new payload URL must not undo each other.
+    /// Held during changes of the app's connections: a new token and a new payload URL must not undo each other.
     changing: tokio::sync::Mutex<()>,
     exchanges: Semaphore,
     installs: Mutex<HashMap<String, Installed>>,
 }
 
-/// When this process has last kept a token of a store.
+/// When this process last stored a token of a store.
 #[derive(Debug, Clone, Copy)]
 struct Installed {
     moment: Instant,
@@ -64,7 +64,7 @@ struct Installed {
 }
 
 impl App {
-    /// The app that the settings describe, if they do.
+    /// The app that the settings describe, if any.
     pub fn new(settings: &Settings) -> Option<Self> {
         let app = settings.app.as_ref()?;
         Some(Self {
@@ -93,7 +93,7 @@ impl App {
     }
 }
 
-/// The routes. Without the app each of them is a path that leads nowhere.
+/// The routes. Without the app they answer like unknown paths.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/bigcommerce/auth").route(web::get().to(install::auth)))
@@ -117,13 +117,13 @@ fn served(relay: &Relay) -> Result<&App, HttpResponse> {
     }
 }
 
-/// A page of one message, which the control panel may frame.
+/// A page with one message, which the control panel may frame.
 fn message(relay: &Relay, status: StatusCode, message: Message) -> HttpResponse {
     let page = status::message(message.title, &[message.what, message.cure], None);
     status::respond(status, &page, Frame::App(&relay.services.settings.frame_ancestors))
 }
 
-/// The database cannot be used now. The details are for the log.
+/// The answer while the database cannot be used. The details go to the log.
 fn unavailable(relay: &Relay, error: &InboxError, said: Message) -> HttpResponse {
     tracing::error!(%error, "a request of the app's could not be answered: {error}");
     let mut response = message(relay, StatusCode::SERVICE_UNAVAILABLE, said);
@@ -131,7 +131,7 @@ fn unavailable(relay: &Relay, error: &InboxError, said: Message) -> HttpResponse
     response
 }
 
-/// The app's connection of a store; one that has not ended, if there is one.
+/// The app's connection for a store, preferably one that has not ended.
 fn connection_of_store(relay: &Relay, store_hash: &str) -> Option<Arc<Connection>> {
     let is_the_stores = |connection: &Arc<Connection>| {
         connection.origin == Origin::App
@@ -142,7 +142,7 @@ fn connection_of_store(relay: &Relay, store_hash: &str) -> Option<Arc<Connection
     found.min_by_key(|connection| (connection.state == ConnectionState::Disconnected, connection.id))
 }
 
-/// The same, unless it has ended.
+/// Like [`connection_of_store`], but only one that has not ended.
 fn installed_connection(relay: &Relay, store_hash: &str) -> Option<Arc<Connection>> {
     connection_of_store(relay, store_hash).filter(|connection| connection.state != ConnectionState::Disconnected)
 }

@@ -1,4 +1,4 @@
-//! Reading bodies that are not proven yet: bounded in size, in time, and in what all of them together take of memory.
+//! Reads bodies that are not proven yet: limited in size, in time, and in the memory that they take together.
 
 use std::time::Duration;
 
@@ -7,14 +7,15 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How long a body may take to come.
+/// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// So much of each body is free: a genuine webhook of BigCommerce has a few hundred bytes, and is always read.
+/// Bytes of each body that do not count: a genuine webhook of BigCommerce has a few hundred bytes, and can always be
+/// read.
 const FREE: usize = 4 * 1024;
-/// What all bodies together may take beyond that, in KiB.
+/// Memory for all bodies together beyond that, in KiB.
 const TOTAL_KIB: usize = 16 * 1024;
 
-/// Bounds what is read of bodies that are not proven yet.
+/// The memory for bodies that are not proven yet.
 pub(super) struct Unproven(Semaphore);
 
 impl Default for Unproven {
@@ -23,16 +24,16 @@ impl Default for Unproven {
     }
 }
 
-/// Why a body was not read.
+/// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyError {
     TooLarge,
     Incomplete,
-    /// Too many others are being read.
+    /// The memory is used up by other bodies.
     Crowded,
 }
 
-/// A body, and its share of the memory until it is proven.
+/// A body, and its share of the memory, which it holds until dropped.
 pub(super) struct Body<'a> {
     pub bytes: Bytes,
     _share: Option<SemaphorePermit<'a>>,

@@ -1,4 +1,4 @@
-//! `/connections`: making, changing, pausing and ending them, as JSON and as the operator's page.
+//! `/connections`: creating, changing, pausing and ending them, as JSON and on the operator's page.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -32,9 +32,9 @@ use crate::{
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
-/// A request for a connection has a few hundred bytes.
+/// The largest request that is read; real ones have a few hundred bytes.
 const MAX_BODY: usize = 64 * 1024;
-/// How often a change is made anew of what the connection is by then.
+/// How often a change is repeated because another process has changed a connection meanwhile.
 const TRIES: u32 = 20;
 
 /// The routes.
@@ -47,7 +47,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// A connection as JSON: no secret, no full payload or callback URL.
+/// A connection as JSON: no secrets, and no complete payload or callback URL.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConnectionView {
     id: ConnectionId,
@@ -77,7 +77,7 @@ struct DestinationView {
 }
 
 impl ConnectionView {
-    /// Of a connection and its numbers.
+    /// The JSON of a connection with these counts and times.
     pub fn new(connection: &Connection, summary: &Summary) -> Self {
         let destination = connection.destination_host.as_ref();
         Self {
@@ -168,7 +168,7 @@ fn view_in(connection: &Connection, summaries: &HashMap<ConnectionId, Summary>) 
     ConnectionView::new(connection, summaries.get(&connection.id).unwrap_or(&Summary::default()))
 }
 
-/// A connection's JSON, with its numbers as they are now.
+/// A connection's JSON, with its current counts and times.
 pub(super) async fn view(relay: &Relay, connection: &Connection) -> Result<ConnectionView, InboxError> {
     let summary = relay.services.inbox.summary(connection.id).await?;
     Ok(ConnectionView::new(connection, &summary))
@@ -242,7 +242,7 @@ fn refused_request(error: &RequestProblem) -> HttpResponse {
     refuse(status, error)
 }
 
-/// What the directory's refusals are answered with: what is wrong, and what to do.
+/// The answer to an error of the directory: what is wrong, and what to do.
 pub(super) fn refused_by_directory(error: &DirectoryError) -> HttpResponse {
     let (status, cure) = match error {
         DirectoryError::Duplicate(_) => (StatusCode::CONFLICT, "change that one (PATCH), or end it first (DELETE)"),
@@ -297,8 +297,8 @@ enum ChangeError {
     Directory(DirectoryError),
 }
 
-/// Changes the given fields of the connection as it is now. Whoever changes others of its fields meanwhile, here or at
-/// another replica, loses none of them.
+/// Changes the given fields of the connection as it is now. Concurrent changes of other fields, here or at another
+/// replica, are not lost.
 async fn changed(relay: &Relay, connection: Arc<Connection>, body: &[u8]) -> Result<Arc<Connection>, ChangeError> {
     let (id, services) = (connection.id, &relay.services);
     let mut current = Some(connection);
@@ -334,7 +334,7 @@ async fn changed(relay: &Relay, connection: Arc<Connection>, body: &[u8]) -> Res
     Err(ChangeError::Directory(DirectoryError::Overtaken(id)))
 }
 
-/// Who asks for a pause is its reason.
+/// The pause reason for a requested state.
 fn pause_reason(state: ConnectionState) -> Option<PauseReason> {
     (state == ConnectionState::Paused).then_some(PauseReason::Asked)
 }

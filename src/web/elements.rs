@@ -1,5 +1,5 @@
-//! The Cloud Elements API: who asks, which route that is, and answers and errors in the vendor's own form. Each module
-//! below is one group of routes; what requests and configurations mean is `crate::elements`'.
+//! The Cloud Elements API: authentication, routing, and answers and errors in the vendor's form. Each module below is
+//! one group of routes; `crate::elements` knows what requests and configurations mean.
 
 mod events;
 mod hubs;
@@ -46,7 +46,7 @@ const TOTAL_COUNT: HeaderName = HeaderName::from_static("elements-total-count");
 const NEXT_PAGE: HeaderName = HeaderName::from_static("elements-next-page-token");
 const INSTANCE_ID: HeaderName = HeaderName::from_static("elements-element-instance-id");
 
-/// The routes. Where the API is not configured, none of them is there.
+/// The routes; none if the API is not configured.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let scope = |path: &str| web::scope(path).guard_if_served();
     config.service(scope(PREFIX));
@@ -70,15 +70,15 @@ fn is_served(context: &GuardContext<'_>) -> bool {
     relay.is_some_and(|relay| relay.services.settings.elements.is_some())
 }
 
-/// Who asks: somebody who knows the user's secret, and either the organisation's or the token of one instance.
+/// The authenticated caller, who knows the user's secret, and either the organisation's or the token of an instance.
 struct Caller {
-    /// The instance of the `Element` token, if there was one.
+    /// The instance of the `Element` token, if one was given.
     instance: Option<Arc<Connection>>,
-    /// Whether the organisation's secret was there.
+    /// Whether the organisation's secret was given.
     is_organization: bool,
 }
 
-/// One request.
+/// An authenticated request.
 struct Call<'a> {
     relay: &'a Relay,
     request: &'a HttpRequest,
@@ -139,16 +139,16 @@ async fn answer(request: &HttpRequest, payload: web::Payload, relay: &Relay) -> 
         ("GET", Route::Element(element)) => show_element(&element),
         ("GET", Route::Ping) => hubs::ping(&call).await,
         ("GET", Route::Hub) => hubs::read(&call, path).await,
-        // Routes of the vendor's under a path that has others here.
+        // The vendor has other routes at these paths, which are not offered here.
         (_, Route::Deliveries | Route::InstancesOf(_) | Route::Configuration(_)) => Err(no_route()),
         _ => Err(ApiError::new(405, format!("{method} is not possible here"))),
     }
 }
 
-/// Who asks.
+/// Authenticates the caller.
 ///
 /// # Errors
-/// 401, also for the token of an instance that has ended.
+/// 401 for wrong or missing secrets, and for the token of an instance that has ended.
 fn caller(request: &HttpRequest, relay: &Relay) -> Result<Caller, ApiError> {
     let settings = relay.services.settings.elements.as_ref().ok_or_else(ApiError::unauthorized)?;
     let header = request.headers().get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
@@ -174,8 +174,8 @@ impl Call<'_> {
     /// The instance that a request is about.
     ///
     /// # Errors
-    /// 404 where there is none, 401 without a token where only a token could say which, 403 for another's than the
-    /// token's, where nothing but the token speaks for the caller.
+    /// 404 if there is none; 401 if only a token could tell which, and there is none; 403 if it is not the token's
+    /// instance and the caller has shown nothing but the token.
     fn instance(&self, target: &Target) -> Result<Arc<Connection>, ApiError> {
         let nobody = |id: &dyn std::fmt::Display| ApiError::not_found(format!("No instance found with ID {id}"));
         match target {
@@ -197,19 +197,19 @@ impl Call<'_> {
         }
     }
 
-    /// A parameter of the query.
+    /// The first value of a query parameter.
     fn parameter(&self, name: &str) -> Option<String> {
         let mut pairs = form_urlencoded::parse(self.request.query_string().as_bytes());
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// Every value of a parameter that may come several times.
+    /// All values of a query parameter that may be repeated.
     fn parameters(&self, names: &[&str]) -> Vec<String> {
         let pairs = form_urlencoded::parse(self.request.query_string().as_bytes());
         pairs.filter(|(key, _)| names.contains(&key.as_ref())).map(|(_, value)| value.into_owned()).collect()
     }
 
-    /// `pageSize`, if it is there.
+    /// The parameter `pageSize`, if given.
     fn page_size(&self) -> Result<Option<u32>, ApiError> {
         let read = |text: String| {
             let size = text.trim().parse().ok().filter(|size| (1..=1000).contains(size));
@@ -239,7 +239,7 @@ fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
-/// A list with its length in the headers.
+/// A list, with its length in the headers.
 fn listed(items: Vec<Value>) -> HttpResponse {
     let count = items.len();
     let mut response = super::json(StatusCode::OK, &items);
@@ -251,13 +251,13 @@ fn set_count(response: &mut HttpResponse, name: HeaderName, count: u64) {
     response.headers_mut().insert(name, HeaderValue::from(count));
 }
 
-/// What a client has said of its instance.
+/// The settings from the client, if the connection is an instance.
 fn spec_of(connection: &Connection) -> Option<&InstanceSpec> {
     connection.link.as_ref()?.spec.instance.as_ref()
 }
 
 impl From<InboxError> for ApiError {
-    /// The details are for the log.
+    /// The details go to the log.
     fn from(error: InboxError) -> Self {
         tracing::error!(%error, "a request could not be answered: {error}");
         Self::new(503, "the database cannot be used at the moment")

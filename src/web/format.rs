@@ -7,14 +7,14 @@ use actix_web::{
     http::header::{Accept, Header, Quality},
 };
 
-/// What an answer is written in.
+/// The format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Html,
     Json,
 }
 
-/// What the request would rather have; `None` when it does not care (no header, or `*/*` as `curl` sends it).
+/// The format that a request prefers; `None` if it has no preference (no header, or `*/*` as `curl` sends it).
 pub(super) fn preferred(request: &HttpRequest) -> Option<Format> {
     of(request)
 }
@@ -29,8 +29,8 @@ fn of(request: &impl HttpMessage) -> Option<Format> {
     }
 }
 
-/// The weight of a type, and how precisely it was named: `application/json, */*` prefers JSON. The most specific range
-/// that names a type gives it its weight (RFC 9110, section 12.5.1).
+/// The weight of a type, and how specifically it was named, so that `application/json, */*` prefers JSON. The most
+/// specific range that includes a type gives its weight (RFC 9110, section 12.5.1).
 fn weight(accept: &Accept, kind: &str, subkind: &str) -> (Quality, u8) {
     let precision = |range: &str| match range.split_once('/') {
         Some((k, s)) if k == kind && s == subkind => Some(2),

@@ -1,4 +1,4 @@
-//! Health, for machines.
+//! The health endpoints for load balancers and orchestrators.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use super::{Relay, not_now, unavailable};
 use crate::clock::Timestamp;
 
-/// How long the database may take to prove that it can be written.
+/// Time limit for the test that the database can be written.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) async fn live() -> HttpResponse {

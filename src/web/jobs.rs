@@ -1,12 +1,12 @@
-//! Work that a request has begun and that outlasts it: an install whose browser hangs up, a backfill. Owned here, so
-//! that the relay waits for it when it stops.
+//! Work that a request has started and that outlasts it: an install whose browser disconnects, a backfill. It is
+//! owned here, so that the relay waits for it when it stops.
 
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Jobs run on the runtime that the relay was built on, not on the thread that took the request: those end with the
-/// server.
+/// Runs jobs on the runtime that the relay was built on, not on the thread that received the request: those threads
+/// end with the server.
 pub(super) struct Jobs {
     runtime: Handle,
     running: Mutex<JoinSet<()>>,
@@ -14,16 +14,16 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// To be called within the runtime that is to run them.
+    /// Must be called within the runtime that is to run the jobs.
     pub fn new() -> Self {
         Self { runtime: Handle::current(), running: Mutex::default(), stop: CancellationToken::new() }
     }
 
-    /// Runs `job` to its end, even if its request is gone. `None` if it panicked, or the relay has stopped.
+    /// Runs `job` to its end, even if its request is dropped. `None` if it panicked, or the relay has stopped.
     pub async fn finish<T: Send + 'static>(&self, job: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (done, result) = oneshot::channel();
         self.add(async move {
-            // Whoever asked may have gone.
+            // The request may have been dropped.
             drop(done.send(job.await));
         });
         result.await.ok()
@@ -48,7 +48,8 @@ impl Jobs {
         running.spawn_on(job, &self.runtime);
     }
 
-    /// Breaks off what may be broken off, and waits for the rest. Called when no request can begin anything any more.
+    /// Cancels jobs that were started with [`Jobs::spawn`], and waits for all. Called once no request can start
+    /// another.
     pub async fn stop(&self) {
         self.stop.cancel();
         let mut running = std::mem::take(&mut *self.running.lock());

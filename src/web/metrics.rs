@@ -1,5 +1,5 @@
-//! `/metrics`: what has been counted, and what is read on a scrape. Connections have a label of their own only while
-//! they are in trouble: ten thousand healthy stores make no series.
+//! `/metrics`: the counters, and values that are read on each scrape. Connections have a label of their own only
+//! while they are in trouble: ten thousand healthy stores add no series.
 
 mod process;
 
@@ -29,9 +29,9 @@ use crate::{
     telemetry,
 };
 
-/// How long the metrics wait for the database: whoever collects them does not wait for long either.
+/// Time limit for reading from the database: scrapers do not wait long either.
 const READ_TIME: Duration = Duration::from_secs(2);
-/// So many connections in trouble have series of their own, at most.
+/// Most connections in trouble that get series of their own.
 const MOST_LABELLED: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,7 +55,7 @@ struct TroubleLabel {
     side: &'static str,
 }
 
-/// Answered in any case: what is counted here is needed most while the database is in trouble.
+/// Answers even if the database does not: the counters are needed most while it is in trouble.
 pub(super) async fn metrics(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let is_plain = accept.contains("text/plain") && !accept.contains("openmetrics");
@@ -131,8 +131,8 @@ fn whole(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// How many connections are in which state, and which sides are down. Trouble is counted by the replica that works at
-/// the connection alone: another may have met it once, in a check, and would not see the end of it.
+/// The number of connections by state, and the sides that are down. Trouble is counted only by the replica that holds
+/// the connection: another one may have seen it once, in a check, and would not see its end.
 fn connections(relay: &Relay, registry: &mut Registry) {
     let held = relay.shards.get().map(|shards| shards.borrow().clone()).unwrap_or_default();
     let states = Family::<StateLabel, Gauge>::default();
@@ -171,7 +171,7 @@ fn connections(relay: &Relay, registry: &mut Registry) {
     registry.register("credentials_refused", "Connections whose store refuses the credentials", refused);
 }
 
-/// The numbers that come from the database: totals, and those of connections with failed orders.
+/// The values from the database: totals, and those of connections with failed orders.
 fn orders(summaries: &HashMap<ConnectionId, Summary>, registry: &mut Registry) {
     let now = Timestamp::now();
     let total = |count: fn(&Summary) -> u64| gauge(whole(summaries.values().map(count).sum()));

@@ -1,5 +1,5 @@
-//! What a form has done, shown once on the page that it leads back to. A link cannot make one up: the page is given a
-//! number that only a real request has got.
+//! The result of a form, shown once on the page that it leads back to. A link cannot forge one: it would have to know
+//! the random key of a notice that is waiting.
 
 use std::collections::VecDeque;
 
@@ -12,22 +12,22 @@ use parking_lot::Mutex;
 use super::status::{ENGLISH, fill};
 use crate::{humanize, object::ObjectId};
 
-/// So many notices wait to be shown, at most.
+/// Most notices waiting to be shown.
 const MOST: usize = 256;
 
-/// What was done.
+/// What a form has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// One order is sent again.
+    /// One order is being resent.
     OrderResent(ObjectId),
-    /// All failed orders are.
+    /// All failed orders are being resent; how many.
     OrdersResent(u64),
-    /// Anything else worth a sentence.
+    /// Any other sentence.
     Said(String),
 }
 
 impl Notice {
-    /// As a person reads it.
+    /// The sentence to show.
     pub fn sentence(&self) -> String {
         match self {
             Self::OrderResent(order) => fill(ENGLISH.order_resent, &[("order", &order.to_string())]),
@@ -41,12 +41,12 @@ impl Notice {
     }
 }
 
-/// Notices that have not been shown yet.
+/// Notices that have not been shown yet, with their keys.
 #[derive(Default)]
 pub(super) struct Notices(Mutex<VecDeque<(String, Notice)>>);
 
 impl Notices {
-    /// Answers a form: the browser is led back to `back` (relative), where the notice is shown.
+    /// Answers a form: sends the browser back to `back` (a relative URL), where the notice is shown.
     pub fn lead_back(&self, status: StatusCode, notice: Notice, back: &str) -> HttpResponse {
         let location = self.location(notice, back);
         if status == StatusCode::SEE_OTHER {
@@ -55,7 +55,7 @@ impl Notices {
         super::pages::led_back(status, &location)
     }
 
-    /// Where a notice is shown.
+    /// The URL at which the notice is shown.
     pub fn location(&self, notice: Notice, back: &str) -> String {
         let key = format!("{:032x}", rand::random::<u128>());
         let mut waiting = self.0.lock();
@@ -66,7 +66,7 @@ impl Notices {
         format!("{back}?notice={key}")
     }
 
-    /// Takes the notice with this number, if there is one.
+    /// Takes the notice with this key, if there is one.
     pub fn take(&self, key: &str) -> Option<Notice> {
         let mut waiting = self.0.lock();
         let at = waiting.iter().position(|(known, _)| known == key)?;

@@ -1,4 +1,4 @@
-//! The orders of a connection as the inbox knows them, and sending them once more.
+//! Lists the orders of a connection from the inbox, and resends them.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 
-/// The routes of one connection's orders, and those that stand for the default connection.
+/// The routes for the orders of one connection, and those for the default connection.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/orders").route(web::get().to(list)))
@@ -57,13 +57,13 @@ impl ListQuery {
     }
 }
 
-/// An id as a page of the list has given it. What looks like a number must be one that an order can have.
+/// Parses an id that a page of the list has shown. One that looks like a number must be valid for an order.
 fn read_id(text: &str) -> Result<ObjectId, NotAnId> {
     let id: ObjectId = text.parse()?;
     if id.number().is_none() && text.parse::<f64>().is_ok() { Err(NotAnId) } else { Ok(id) }
 }
 
-/// One order as JSON. No personal data.
+/// An order as JSON, without personal data.
 #[derive(Serialize)]
 pub(crate) struct OrderView {
     order_id: ObjectId,
@@ -141,7 +141,7 @@ struct Resent {
     note: Option<String>,
 }
 
-/// 202 in any case: the count for a program; a browser's form is led back to the page that it came from.
+/// Always 202: programs get the count, browsers are sent back to the page that they came from.
 fn resent(request: &HttpRequest, count: u64, notice: Notice, relay: &Relay, back: &str) -> HttpResponse {
     match format::preferred(request) {
         Some(Format::Html) => relay.notices.lead_back(StatusCode::ACCEPTED, notice, back),
@@ -248,7 +248,7 @@ async fn resend_all_of(
     }
 }
 
-/// Of a connection without credentials nothing can be fetched: what is asked for would wait for ever.
+/// Refuses a connection without credentials: nothing can be fetched for it, so the order would wait for ever.
 fn refuse_ended(connection: &Connection) -> Option<HttpResponse> {
     let has_ended = connection.state == ConnectionState::Disconnected;
     has_ended.then(|| refuse(StatusCode::CONFLICT, DirectoryError::Disconnected(connection.id)))
@@ -261,7 +261,7 @@ struct ResendQuery {
 
 async fn resend_every(relay: &Relay, connection: &Connection, request: &HttpRequest, back: &str) -> HttpResponse {
     let query: Option<ResendQuery> = query(request).ok();
-    // What is delivered is not resent in bulk: each order sent again may be money asked for again.
+    // Delivered orders are not resent in bulk: each one may request money again.
     let state = match query.and_then(|query| query.state).as_deref().map(str::parse) {
         Some(Ok(state @ (ObjectState::Failed | ObjectState::Gone))) => state,
         _ => return refuse(StatusCode::BAD_REQUEST, "state: `failed` or `gone`"),

@@ -1,5 +1,5 @@
-//! `POST /webhooks/…`: verified, kept, answered. Nothing is fetched here, and nothing read before it is proven.
-//! Here is what both kinds of store have in common, and BigCommerce's; `shop` takes WooCommerce's.
+//! `POST /webhooks/…`: webhooks are verified, stored and answered. Nothing is fetched here, and nothing parsed before
+//! it is proven. This file has what both kinds of store share, and BigCommerce's part; `shop` has WooCommerce's.
 
 mod shop;
 
@@ -30,16 +30,16 @@ use crate::{
     source::woocommerce,
 };
 
-/// BigCommerce's light payload has a few hundred bytes.
+/// The largest light payload that is read; BigCommerce's have a few hundred bytes.
 const MAX_LIGHT_BODY: usize = 64 * 1024;
-/// Verifying more than this is not done on the thread that answers others.
+/// Larger bodies are verified on another thread, so that others are not held up.
 const LARGE: usize = 10 * 1024;
-/// How long the inbox may take to keep an event before the store is told to try again.
+/// How long the inbox may take to store an event before the store is told to try again.
 const KEEP_TIME: Duration = Duration::from_secs(8);
-/// A clock that disagrees with the store's by less than this is left alone.
+/// Differences between this clock and the store's below this are ignored.
 const MIN_SKEW_MS: i64 = 60_000;
 
-/// Every way in which a webhook is not taken.
+/// Why a webhook is not accepted.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("no connection has this webhook address")]
@@ -94,7 +94,7 @@ impl Refusal {
     }
 }
 
-/// `POST /webhooks/bigcommerce`: the environment's own connection.
+/// Answers `POST /webhooks/bigcommerce`, for the environment's own connection.
 pub(super) async fn environments(
     request: HttpRequest,
     body: web::Payload,
@@ -104,14 +104,14 @@ pub(super) async fn environments(
     respond(&request, body, &relay, connection).await
 }
 
-/// `POST /webhooks/{hook_key}`: any connection's own address.
+/// Answers `POST /webhooks/{hook_key}`, for any other connection.
 pub(super) async fn by_key(
     key: web::Path<String>,
     request: HttpRequest,
     body: web::Payload,
     relay: web::Data<Arc<Relay>>,
 ) -> HttpResponse {
-    // The environment's own has its own route; what its row is known by is no secret.
+    // The environment's own connection has its own route; its hook key is not secret.
     let connection = relay.services.catalog.by_hook_key(&key).filter(|connection| !connection.is_environments());
     respond(&request, body, &relay, connection).await
 }
@@ -135,7 +135,7 @@ async fn respond(
             (result, HttpResponse::Ok().finish())
         }
         Err(refusal) => {
-            // What a stranger sends is not worth more than a debug line: there may be very many.
+            // Unproven webhooks are logged at debug level only: there may be very many.
             match &refusal {
                 Refusal::Inbox(error) => relay.services.storage.failed(error),
                 Refusal::Slow => tracing::error!("a webhook was not kept: {refusal}"),
@@ -149,7 +149,7 @@ async fn respond(
     response
 }
 
-/// Whether what was answered 200 is certain to be genuine: pings are not proven, nor is what an ended connection gets.
+/// Whether a webhook answered with 200 was proven genuine. Pings were not, nor were those to an ended connection.
 fn is_proof(result: WebhookResult) -> bool {
     !matches!(result, WebhookResult::Ignored | WebhookResult::Disconnected)
 }
@@ -157,7 +157,7 @@ fn is_proof(result: WebhookResult) -> bool {
 fn answer(refusal: &Refusal) -> HttpResponse {
     match refusal {
         Refusal::Inbox(_) | Refusal::Slow | Refusal::Crowded => {
-            // The details are for the log.
+            // The details go to the log.
             not_now("the event cannot be kept at the moment")
         }
         _ => refuse(refusal.status(), refusal),
@@ -171,7 +171,7 @@ async fn take(
     connection: &Arc<Connection>,
 ) -> Result<WebhookResult, Refusal> {
     let Some(link) = connection.link.as_ref().filter(|_| connection.state != ConnectionState::Disconnected) else {
-        // Anything else would count towards the blocklist of the app, and so of every other store.
+        // Any other answer would count towards the blocklist, which is shared by all stores of the app.
         return Ok(WebhookResult::Disconnected);
     };
     match &link.proof {
@@ -186,10 +186,10 @@ async fn take(
     }
 }
 
-/// What a verified light callback says.
+/// The content of a verified light webhook.
 struct Verified {
     payload: Result<Payload, PayloadError>,
-    /// Of one that is not about orders: which of `products` and `customers`, and what happened.
+    /// If it is not about orders: which of `products` and `customers`, and the event.
     aside: Option<(&'static str, OrderEvent)>,
     webhook_id: Option<String>,
     is_signed: bool,
@@ -200,7 +200,8 @@ fn verify_light(connection: &Connection, headers: &HeaderMap, body: &[u8]) -> Re
     let Proof::BigCommerce(verifier) = &link.proof else { return Err(Unauthentic::Unproven) };
     let now = SystemTime::now();
     let callback = match verifier.verify(headers, body, stores_time(link, now)) {
-        // What carries the store's clock on between two answers stands still while a machine sleeps.
+        // While a machine sleeps, the clock that advances the store's time between answers stands still, so the
+        // machine's own time is tried as well.
         Err(Unauthentic::Signature(SignatureError::TooOld | SignatureError::TooNew)) => {
             verifier.verify(headers, body, now)?
         }
@@ -216,7 +217,7 @@ fn verify_light(connection: &Connection, headers: &HeaderMap, body: &[u8]) -> Re
     })
 }
 
-/// The time by the store's clock, where this machine's is known to be wrong.
+/// The time by the store's clock, if this machine's is known to be wrong.
 fn stores_time(link: &Link, now: SystemTime) -> SystemTime {
     let ahead = link.source.ahead_ms();
     let skew = Duration::from_millis(ahead.unsigned_abs());
@@ -297,7 +298,7 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<WebhookResult, Refusal>
     })
 }
 
-/// A refused webhook may be evidence of a secret that is wrong.
+/// Records a refused webhook, which may be evidence that a secret is wrong.
 fn note_refusal(connection: &Connection, link: &Link, error: Unauthentic) {
     let mut evidence = link.webhooks.lock();
     let remark = match error {

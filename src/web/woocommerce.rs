@@ -1,5 +1,5 @@
-//! Connecting a WooCommerce shop by one click: the operator's form sends the browser to the shop, the shop's server
-//! posts its keys here, and the browser comes back. Keys count for nothing until the shop itself has accepted them.
+//! Connects a WooCommerce shop by one click: the operator's form sends the browser to the shop, the shop's server
+//! posts its keys here, and the browser comes back. Keys are not trusted until the shop itself has accepted them.
 //!
 //! Source: WooCommerce, "Authentication endpoint".
 
@@ -35,15 +35,15 @@ use crate::{
     spec::{ConnectionSpec, SourceSpec},
 };
 
-/// How long a shop may take to send its keys: somebody has to log in there first.
+/// How long a shop may take to send its keys: a person has to log in there first.
 const PENDING_TIME: Duration = Duration::from_secs(15 * 60);
-/// Keys that are being tried for longer than this are not, any more: the process that did has ended.
+/// A trial of keys that takes longer than this has been abandoned: its process has ended.
 const TRIAL_TIME: Duration = Duration::from_secs(120);
-/// How long a shop may take to show where its API is, while somebody waits.
+/// Time limit for finding the shop's API, for which a person waits.
 const SEARCH_TIME: Duration = Duration::from_secs(20);
-/// A form has a few hundred bytes.
+/// The largest form that is read; real ones have a few hundred bytes.
 const MAX_FORM: usize = 16 * 1024;
-/// Shown to the merchant, and part of the key's description in the shop.
+/// Shown to the merchant, and put into the key's description in the shop.
 const APP_NAME: &str = "One Tribe relay";
 
 /// The routes.
@@ -54,13 +54,13 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/woocommerce/connected").route(web::get().to(connected)));
 }
 
-/// What names a request in the database. Its `user_id` shows in an address bar, and whoever has it can answer the
-/// request.
+/// The id of a request in the database: a digest, since the `user_id` is enough to answer the request. (It is visible
+/// in the address bar.)
 fn id_of(user_id: &str) -> Vec<u8> {
     Sha256::new().chain_update(b"onetribe-relay key request\0").chain_update(user_id).finalize().to_vec()
 }
 
-/// Notes a request. Its `user_id` has 192 random bits, and is for one use.
+/// Stores a request. Its `user_id` has 192 random bits, and is used once.
 async fn begin(services: &Services, spec: &ConnectionSpec) -> Result<String, NotSent> {
     let user_id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
     let sealed = services.catalog.keyring().seal(&user_id, spec).map_err(|_| NotSent::NoKey)?;
@@ -70,10 +70,10 @@ async fn begin(services: &Services, spec: &ConnectionSpec) -> Result<String, Not
     Ok(user_id)
 }
 
-/// What is to be made of a request that waits for keys; no others are taken for it meanwhile.
+/// The connection to be made for a request that waits for keys; no other keys are accepted for it meanwhile.
 async fn try_keys(services: &Services, user_id: &str) -> Result<Option<ConnectionSpec>, InboxError> {
     let (id, now) = (id_of(user_id), Timestamp::now());
-    // Anybody can send keys: what nobody waits for is not worth a write.
+    // Anybody can send keys: without a request for them, nothing is written.
     if !matches!(services.inbox.key_request(id.clone(), now).await?, Some(KeyRequestState::Waiting(_))) {
         return Ok(None);
     }
@@ -154,7 +154,7 @@ async fn page_of_shop(relay: &Relay, request: &HttpRequest, payload: web::Payloa
     if !services.directory.can_seal() {
         return Err(NotSent::NoKey);
     }
-    // The same rules as for keys that are entered by hand; those that the shop sends take these keys' place.
+    // Validates with the same rules as keys entered by hand; the shop's own keys will replace these placeholders.
     let asked = json!({
         "name": form.name.trim(),
         "source": {
@@ -188,7 +188,7 @@ async fn page_of_shop(relay: &Relay, request: &HttpRequest, payload: web::Payloa
     Ok(asked_with(&user_id)?.into())
 }
 
-/// Called by the shop's server. WooCommerce takes 200 alone for success, and throws the keys away otherwise.
+/// Called by the shop's server. WooCommerce takes only a 200 as success, and otherwise deletes the keys.
 async fn keys(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let no = |why: &str| refuse(StatusCode::FORBIDDEN, why);
     let posted = match relay.bodies.read(request.headers(), payload, MAX_BODY).await {
@@ -205,7 +205,7 @@ async fn keys(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<
             return no("the database cannot be used at the moment");
         }
     };
-    // Done even if the shop's server hangs up: the keys work by then.
+    // Runs to its end even if the shop's server disconnects: the keys are already valid.
     let work = relay.get_ref().clone();
     let outcome = relay.jobs.finish(async move {
         let made = make(&work, spec, posted).await;
@@ -248,7 +248,7 @@ struct Return {
     user_id: Option<String>,
 }
 
-/// Where the shop sends the browser back. Whoever comes is not known: nothing is told but what became of this request.
+/// The shop sends the browser back here. The visitor is not authenticated, so only the result of this request is shown.
 async fn connected(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let back = Some(("../connections", "All connections"));
     let came: Return = super::query(&request).unwrap_or_default();

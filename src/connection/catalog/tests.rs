@@ -6,7 +6,7 @@ use crate::{
     },
 };
 
-/// What a test makes of a record: its name, and the token of its spec.
+/// What these tests build from a record: its name, and the token of its spec.
 #[derive(Debug, PartialEq)]
 struct Made {
     id: i64,
@@ -104,7 +104,7 @@ fn what_has_not_changed_stays_the_same_value() {
     let mut changes = catalog.changes();
     let (one, two) = (catalog.get(ConnectionId(1)), catalog.get(ConnectionId(2)));
 
-    // Sealed anew under another key, and an event since: the same connection.
+    // Sealed anew under another key, and an event since: still the same connection.
     let mut rekeyed = record(1, 3, None);
     rekeyed.sealed = Some(keyring(&[2]).seal("key-1", &spec("a")).expect("sealed"));
     rekeyed.last_event_at = Some(Timestamp::from_millis(5));
@@ -152,7 +152,7 @@ fn what_no_key_opens_later_stays_as_it_was() {
     assert_eq!(catalog.get(ConnectionId(1)).expect("one").token.as_deref(), Some("a"));
     assert!(catalog.get(ConnectionId(2)).is_none(), "it was not there before");
     assert_eq!(catalog.get(ConnectionId(3)).expect("three").token.as_deref(), Some("c"), "the others go on");
-    // Ended by another replica: nothing is to be opened any more.
+    // Ended by another replica: there is nothing left to open.
     let ended = ConnectionRecord { state: ConnectionState::Disconnected, ..record(1, 5, None) };
     follow(&catalog, vec![ended]);
     assert_eq!(catalog.get(ConnectionId(1)).expect("one").token, None);
@@ -195,7 +195,7 @@ fn a_token_that_has_moved_on_is_not_lost() {
     };
     let catalog = catalog(keyring(&[1]), None);
     start(&catalog, vec![with(1, 1, Some(7))]).expect("it starts");
-    // The new owner is read before the old one's last change.
+    // The token's new owner is read before the old owner's last change.
     follow(&catalog, vec![with(2, 2, Some(7)), with(1, 3, None)]);
     assert_eq!(catalog.by_token_digest(&[7; 32]).expect("the new owner").id, 2);
     follow(&catalog, vec![with(2, 4, None)]);

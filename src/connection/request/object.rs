@@ -1,20 +1,20 @@
-//! A JSON object that is read field by field, each fault told by the field's path.
+//! A JSON object read field by field; each fault names the field's path.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// One field that is wrong, missing or unknown: where it is, and what would be right. Never holds what was given.
+/// A field that is wrong, missing or unknown: its path, and what would be right. Never holds the value that was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct FieldProblem {
-    /// The field's path, such as `source.access_token`; `body` for the whole.
+    /// The field's path, such as `source.access_token`; `body` for the whole body.
     pub field: String,
     /// What is wrong and what to do: "must be …", "is missing".
     pub problem: String,
 }
 
 impl FieldProblem {
-    /// Of a field by its path.
+    /// A problem of the field with this path.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
@@ -29,14 +29,14 @@ impl fmt::Display for FieldProblem {
 /// A field's value, or what is wrong with it.
 pub(super) type Read<T> = Result<T, FieldProblem>;
 
-/// A JSON object and its place in the whole. A field that is `null` counts as not given.
+/// A JSON object and its path in the body. A field that is `null` counts as missing.
 pub(super) struct Object<'a> {
     path: String,
     fields: &'a Map<String, Value>,
 }
 
 impl<'a> Object<'a> {
-    /// The whole.
+    /// The whole body, which must be an object.
     pub fn whole(value: &'a Value) -> Read<Self> {
         match value {
             Value::Object(fields) => Ok(Self { path: String::new(), fields }),
@@ -44,7 +44,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The path of a field within it.
+    /// The full path of one of its fields.
     pub fn path(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
@@ -54,11 +54,11 @@ impl<'a> Object<'a> {
         FieldProblem::new(self.path(name), problem)
     }
 
-    /// Refuses every field but these.
+    /// Refuses fields other than these.
     pub fn only(&self, known: &[&str]) -> Read<()> {
         match self.fields.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => {
-                // What a client has called it may be anything.
+                // An unknown field's name may contain anything.
                 let shown: String = name.chars().take(60).flat_map(char::escape_debug).collect();
                 Err(self.problem(&shown, format!("is unknown; the fields here are {}", known.join(", "))))
             }
@@ -66,7 +66,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Refuses fields that are null: a change says what something is to be, and leaves out what stays.
+    /// Refuses fields that are null: a change gives new values, and leaves out what stays.
     pub fn without_nulls(&self) -> Read<()> {
         match self.fields.iter().find(|(_, value)| value.is_null()) {
             Some((name, _)) => Err(self.problem(name, "cannot be taken away; leave the field out to keep it as it is")),
@@ -78,7 +78,7 @@ impl<'a> Object<'a> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
-    /// A text, if it is given.
+    /// A string, if it is given.
     pub fn text(&self, name: &str) -> Read<Option<&'a str>> {
         match self.get(name) {
             None => Ok(None),
@@ -87,13 +87,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A text that passes `check`, if it is given.
+    /// A string that passes `check`, if it is given.
     pub fn checked<T, P: fmt::Display>(&self, name: &str, check: impl FnOnce(&str) -> Result<T, P>) -> Read<Option<T>> {
         let text = self.text(name)?;
         text.map(check).transpose().map_err(|problem| self.problem(name, problem.to_string()))
     }
 
-    /// A text that passes `check`.
+    /// A string that passes `check`; it must be given.
     pub fn required<T, P: fmt::Display>(&self, name: &str, check: impl FnOnce(&str) -> Result<T, P>) -> Read<T> {
         self.checked(name, check)?.ok_or_else(|| self.problem(name, "is missing"))
     }

@@ -39,7 +39,7 @@ fn woocommerce() -> Value {
     })
 }
 
-/// A body with one place in it set to something else; `null` takes it away.
+/// A copy of a body with the value at `pointer` replaced; `null` removes it.
 fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
     body.pointer_mut(parent).expect("it is there")[name] = value;

@@ -1,4 +1,4 @@
-//! The two calls to a callback: a notification, and whether its host can be reached.
+//! The two calls to a callback: sending a notification, and checking whether its host can be reached.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::{
     spec::CallbackSpec,
 };
 
-/// Never empty; the same on every retry.
+/// The header with the event id: never empty, the same on every retry.
 pub const ID_HEADER: &str = "Elements-Webhook-Id";
-/// `sha256=<base64>`, when the instance has a signature key.
+/// The header with `sha256=<base64>`, sent when the instance has a signature key.
 pub const SIGNATURE_HEADER: &str = "Elements-Webhook-Signature";
 
-/// What is read of an answer to keep the connection usable; the answer itself means nothing here.
+/// How much of an answer is read to keep the connection usable; its content is ignored.
 const DRAINED: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
@@ -35,10 +35,10 @@ pub fn sign(key: &Secret, body: &[u8]) -> String {
     format!("sha256={}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// Sends one notification. Taken means any 2xx.
+/// Sends one notification. Any 2xx counts as taken.
 ///
 /// # Errors
-/// What was seen instead. [`Failure::Status`] 410 means that the callback is gone for good (see [`super::next_try`]).
+/// What happened instead. [`Failure::Status`] 410 means that the callback is gone for good (see [`super::next_try`]).
 pub async fn deliver(
     http: &Http,
     callback: &CallbackSpec,
@@ -46,7 +46,7 @@ pub async fn deliver(
     body: Bytes,
     timeout: Duration,
 ) -> Result<(), CallError> {
-    // A URL that was checked when it was given; one that no longer parses cannot be reached.
+    // The URL was checked when it was given; one that no longer parses cannot be reached.
     let url = Url::parse(callback.url.expose()).map_err(|_| Failure::Connect)?;
     let mut request = http.guarded(Method::POST, url, timeout)?.headers(headers(callback, event_id, &body));
     if let Some((user, password)) = &callback.basic {
@@ -56,13 +56,13 @@ pub async fn deliver(
     if !response.status().is_success() {
         return Err(CallError::of_status(&response));
     }
-    // Taken as soon as the status is there; a body that drips or breaks changes nothing.
+    // The status alone decides; a body that is slow or breaks off changes nothing.
     let _ = tokio::time::timeout(DRAIN_TIME, read_body(response, DRAINED)).await;
     Ok(())
 }
 
-/// Finds out whether the callback's host can be reached (name, connection, TLS) without sending it anything that could
-/// be taken for a notification: a HEAD of its root. Returns the status, which says little.
+/// Checks whether the callback's host can be reached (DNS, connection, TLS) without sending it anything that could be
+/// taken for a notification: a HEAD of its root. Returns the status, which says little.
 ///
 /// # Errors
 /// Why no answer came.
@@ -73,7 +73,7 @@ pub async fn probe(http: &Http, callback: &CallbackSpec, timeout: Duration) -> R
     Ok(http.guarded(Method::HEAD, url, timeout)?.send().await?.status().as_u16())
 }
 
-/// The instance's own headers first, so that none of them takes the place of the relay's.
+/// The instance's own headers go in first, so that they cannot replace the relay's.
 fn headers(callback: &CallbackSpec, event_id: &str, body: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &callback.headers {

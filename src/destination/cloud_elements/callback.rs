@@ -1,4 +1,4 @@
-//! One connection's callback, with everything that a notification to it needs.
+//! One connection's callback, with everything needed to notify it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -25,9 +25,9 @@ use crate::{
 /// A resource that a callback is notified of.
 #[derive(Debug)]
 pub struct Watched {
-    /// What its rows mean.
+    /// How its rows are read: id, dates, kind of change.
     pub poller: Poller,
-    /// Its list, without any filter.
+    /// The call for its list, without any filter.
     pub list: StoreRequest,
 }
 
@@ -42,13 +42,13 @@ impl Watched {
         self.is_addressable() && self.list.api != StoreApi::BigCommerceV3 && self.list.path == "orders"
     }
 
-    /// What the store's webhooks call it: `orders`, `products`, `customers`, or its own path.
+    /// The topic of its webhooks at the store: `orders`, `products`, `customers`, or the resource's path.
     pub fn topic(&self) -> &str {
         self.list.path.strip_prefix("catalog/").unwrap_or(&self.list.path)
     }
 }
 
-/// One connection's callback.
+/// The callback of one connection: where to, which resources, and the client to call it.
 #[derive(Debug)]
 pub struct Callback {
     http: Arc<Http>,
@@ -63,7 +63,7 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// The callback of a connection. Makes no call. A resource that cannot be polled any more is left out.
+    /// Builds the callback of a connection. Makes no call. A resource that can no longer be polled is left out.
     pub fn new(
         http: Arc<Http>,
         spec: &ConnectionSpec,
@@ -91,19 +91,19 @@ impl Callback {
         }
     }
 
-    /// A resource, if it is still watched.
+    /// A resource by its name, if it is still watched.
     pub fn watched(&self, resource: &ResourceName) -> Option<&Watched> {
         self.watched.get(resource)
     }
 
-    /// What is polled, by name.
+    /// The polled resources, by name.
     pub fn pollers(&self) -> impl Iterator<Item = &Poller> {
         let mut names: Vec<&ResourceName> = self.watched.keys().collect();
         names.sort_unstable();
         names.into_iter().filter_map(|name| Some(&self.watched.get(name)?.poller))
     }
 
-    /// The resources under which an event of the store's own `orders`, `products` or `customers` is told of.
+    /// The resources under which an event of the store's topic (`orders`, `products`, `customers`) is reported.
     pub fn resources_of(&self, topic: &str) -> Vec<ResourceName> {
         let of_topic = |(_, watched): &(&ResourceName, &Watched)| watched.is_addressable() && watched.topic() == topic;
         let mut names: Vec<ResourceName> = self.watched.iter().filter(of_topic).map(|(name, _)| name.clone()).collect();
@@ -111,17 +111,17 @@ impl Callback {
         names
     }
 
-    /// What the store's webhooks call that which is watched, each once.
+    /// The distinct webhook topics of the watched resources.
     pub fn topics(&self) -> BTreeSet<&str> {
         self.watched.values().filter(|watched| watched.is_addressable()).map(Watched::topic).collect()
     }
 
-    /// Most events of one notification.
+    /// Most events in one notification.
     pub fn batch(&self) -> usize {
         if self.has_webhooks { MAX_EVENTS_WEBHOOK } else { MAX_EVENTS_POLLED }
     }
 
-    /// Whether what a poll has read is new enough to be told of: nothing but polls tells of changes.
+    /// Whether rows that a poll has read are new enough to be sent: true if changes are found by polling alone.
     pub fn takes_polled_rows(&self) -> bool {
         !self.has_webhooks
     }
@@ -132,17 +132,17 @@ impl Callback {
         envelope.body(&self.spec, id, resource, events)
     }
 
-    /// Sends one notification. Taken means any 2xx.
+    /// Sends one notification. Any 2xx counts as taken.
     ///
     /// # Errors
-    /// What was seen instead.
+    /// What happened instead of a 2xx.
     pub async fn deliver(&self, id: &str, body: Bytes) -> Result<(), CallError> {
         let outcome = deliver(&self.http, &self.spec, id, body, self.timeout).await;
         self.metrics.forwarded(outcome.as_ref().err().map(|error| error.failure));
         outcome
     }
 
-    /// Finds out whether the callback's host can be reached without sending it anything.
+    /// Checks whether the callback's host can be reached without sending a notification.
     ///
     /// # Errors
     /// Why no answer came.

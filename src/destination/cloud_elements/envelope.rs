@@ -1,4 +1,4 @@
-//! What a notification says. Pure.
+//! The body of a notification. Pure.
 //!
 //! Source: Cloud Elements, "Events: polling" (the newer of the two documented shapes) and the assets of its test suite.
 
@@ -14,33 +14,33 @@ use crate::{
     spec::CallbackSpec,
 };
 
-/// Whose notification it is.
+/// The instance that a notification is sent for.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
-    /// `bigcommerce` or `woocommercerest`.
+    /// The element's key: `bigcommerce` or `woocommercerest`.
     pub element_key: &'a str,
     /// The instance's number.
     pub instance: ConnectionId,
-    /// Its name.
+    /// The instance's name.
     pub name: &'a str,
-    /// Its tags.
+    /// The instance's tags.
     pub tags: &'a [String],
 }
 
 /// One object within a notification.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Which one.
+    /// The object's id at the store.
     pub id: ObjectId,
-    /// What happened to it.
+    /// Whether it was created, updated or deleted.
     pub change: ChangeKind,
-    /// When it changed: the row's own date, or when the relay heard of it.
+    /// When it changed: the row's own date, or when the relay learned of it.
     pub at: Timestamp,
-    /// The row as the store sent it; none for an object that is gone.
+    /// The row as the store sent it; `None` for an object that is gone.
     pub row: Option<Bytes>,
 }
 
-/// An id for a new notification, which its event shares: 32 hexadecimal digits.
+/// A new id, shared by a notification and its event: 32 hexadecimal digits.
 pub fn new_event_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
@@ -67,8 +67,8 @@ struct MessageEvent<'a> {
 }
 
 impl Envelope<'_> {
-    /// The body of a notification about objects of one resource. Rows keep their bytes, unless the instance wants nulls
-    /// left out of them.
+    /// The body of a notification about objects of one resource. Rows keep their bytes, unless the instance wants
+    /// nulls left out.
     pub fn body(&self, callback: &CallbackSpec, event_id: &str, resource: &ResourceName, events: &[Event]) -> Bytes {
         let told = |event: &Event| MessageEvent {
             element_key: self.element_key,
@@ -88,7 +88,7 @@ impl Envelope<'_> {
         let mut message = serde_json::to_vec(&message).expect("texts and numbers are always JSON");
         if callback.has_raw {
             let raw = self.raw(callback.drops_nulls, resource, events);
-            // In place of the closing brace.
+            // Replaces the closing brace.
             message.pop();
             message.extend_from_slice(b",\"raw\":");
             message.extend_from_slice(&raw);

@@ -118,7 +118,7 @@ fn retries_follow_the_documented_schedule() {
     assert_eq!(next_try(AT, 10, &failed, now), NextTry::Exhausted);
     assert_eq!(next_try(AT, u32::MAX, &failed, now), NextTry::Exhausted);
     assert_eq!(next_try(AT, 1, &Failure::Status(410).into(), AT), NextTry::Gone);
-    // The relay was down for long: at once.
+    // The relay was down past the time of the next try: it is due at once.
     let late = AT.after(Duration::from_secs(1000));
     assert_eq!(next_try(AT, 2, &failed, late), NextTry::At(late));
     let asked = |seconds| CallError { failure: Failure::Status(429), retry_after: Some(Duration::from_secs(seconds)) };
@@ -126,7 +126,7 @@ fn retries_follow_the_documented_schedule() {
     assert_eq!(next_try(AT, 3, &asked(1), AT), NextTry::At(AT.after(Duration::from_secs(64))));
 }
 
-/// Answers one request with `status` and returns what came.
+/// Answers one request with `status` and returns the request.
 fn receiver(status: &'static str) -> (String, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/events?key=1", listener.local_addr().expect("an address"));

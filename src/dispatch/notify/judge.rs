@@ -1,4 +1,4 @@
-//! What a claim comes to, once the object has been fetched: notified, and as what, or not. Pure.
+//! Decides what to report of a claim once its object has been fetched: which kind of change, or none. Pure.
 
 use crate::{
     clock::Timestamp,
@@ -7,23 +7,22 @@ use crate::{
     object::{ChangeKind, Digest},
 };
 
-/// What happens with an object that has been looked at.
+/// Whether an object is reported to the callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// The callback is notified of it, as of this time.
+    /// It is reported as this kind of change, as of this time.
     Tell(ChangeKind, Timestamp),
-    /// It knows all this already, or is not to hear of it.
+    /// The callback already knows this state, or must not be told.
     Silent,
 }
 
-/// Judges an object whose row is there. `facts` are none where the row says nothing that can be used. A creation is
-/// told once, as such; what is older than the connection has been updated; a deletion is told only if the row bears it
-/// out.
+/// Judges an object whose row is there. `facts` is `None` if the row cannot be read. A creation is reported once; an
+/// object older than the connection counts as updated; a deletion is reported only if the row confirms it.
 pub(super) fn with_row(claim: &Claim, facts: Option<&RowFacts>, digest: Digest, begins_at: Timestamp) -> Judgement {
     let is_deleted = facts.is_some_and(|facts| facts.change == ChangeKind::Deleted);
     let is_denied = claim.change == ChangeKind::Deleted && !is_deleted;
-    // A creation and a deletion are told once, however many events they made: as long as the row says the same, further
-    // events are theirs.
+    // A creation or a deletion is reported once, however many events it caused: while the row says the same, further
+    // events belong to it.
     let is_untouched = facts.is_some_and(|facts| facts.change != ChangeKind::Updated);
     let is_wanted = claim.force || (claim.is_event && !is_denied && !is_untouched);
     if claim.digest == Some(digest) && !is_wanted {
@@ -49,7 +48,7 @@ pub(super) fn with_row(claim: &Claim, facts: Option<&RowFacts>, digest: Digest, 
     Judgement::Tell(change, at)
 }
 
-/// Judges an object that the store does not know; none where it may only be too early.
+/// Judges an object that the store does not know; `None` where it may only be too early.
 pub(super) fn without_object(claim: &Claim) -> Option<Judgement> {
     let is_deleted = claim.change == ChangeKind::Deleted;
     is_deleted.then_some(Judgement::Tell(ChangeKind::Deleted, claim.waiting_since))

@@ -1,4 +1,4 @@
-//! The rows that a notification carries: read by the poll just now, or fetched.
+//! The rows that a notification carries: left by the poll that found them, or fetched.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ use crate::{
     source::{CallPermit, plan::Call},
 };
 
-/// What came of looking for an object's row.
+/// The result of looking for an object's row.
 #[derive(Debug)]
 pub(super) enum Fetched {
     /// The row, and when its call began.
@@ -27,21 +27,21 @@ pub(super) enum Fetched {
     Missing(CallError),
     /// It cannot be asked for by its id.
     Unseen,
-    /// It was not looked for after all.
+    /// It was not fetched; its claim is released.
     Later,
-    /// The claim ends so.
+    /// The claim ends with this outcome.
     Ended(Outcome),
 }
 
 impl Lane {
-    /// The rows of a batch, by object. What is lacking was not looked for.
+    /// The rows of a batch, by object. Missing objects were not looked for.
     pub(super) async fn rows(&self, link: &Link, callback: &Callback, work: &mut Work) -> HashMap<ObjectId, Fetched> {
         let mut found = HashMap::new();
         let calls = std::mem::take(&mut work.calls);
         let Some(watched) = callback.watched(&work.resource) else { return found };
         let called: HashSet<ObjectId> = calls.iter().flat_map(|(call, _)| call.ids()).cloned().collect();
         for claim in &work.claims {
-            // What is tried again, or asked for by a person, is fetched afresh.
+            // For a retry, and for what a person has asked for, the rows are fetched afresh.
             let is_fresh = work.retried.is_none() && !claim.force && callback.takes_polled_rows();
             let polled = self.shared.rows.take(&claim.key).filter(|_| is_fresh || !watched.is_addressable());
             let fetched = match polled {
@@ -103,7 +103,7 @@ impl Lane {
         }
     }
 
-    /// One row, by its id.
+    /// Fetches one row by its id.
     async fn single(
         &self,
         link: &Link,

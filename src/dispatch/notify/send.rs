@@ -1,4 +1,4 @@
-//! One notification from its claims to its end: looked at, sent, settled.
+//! Takes one notification from its claims to its end: judge, send, settle.
 
 use std::collections::HashMap;
 
@@ -24,10 +24,10 @@ use crate::{
     spec::SourceKind,
 };
 
-/// Statuses of WooCommerce's carts at the checkout, which are no orders yet.
+/// Statuses of WooCommerce carts at checkout, which are not orders yet.
 const DRAFTS: [&str; 2] = ["checkout-draft", "auto-draft"];
 
-/// An object to be notified.
+/// An object to be reported.
 struct Told {
     claim: Claim,
     change: ChangeKind,
@@ -35,7 +35,7 @@ struct Told {
     row: Option<Bytes>,
     digest: Option<Digest>,
     fetched_at: Timestamp,
-    /// The row says more than the notification does: the object waits for another one.
+    /// The row is newer than what the notification says: the object stays due for another one.
     has_more: bool,
 }
 
@@ -49,7 +49,7 @@ impl Told {
     }
 }
 
-/// Claims to be notified, and those that end otherwise.
+/// Claims to be reported, and claims that end otherwise.
 #[derive(Default)]
 struct Sorted {
     told: Vec<Told>,
@@ -71,7 +71,7 @@ impl Sorted {
 }
 
 impl Lane {
-    /// Makes one notification of its claims, and takes all of them to their end.
+    /// Makes one notification of its claims, and settles all of them.
     pub(super) async fn notify(&self, slot: Slot, mut work: Work) {
         let Some((link, callback)) = self.callback() else { return };
         let rows = self.rows(link, callback, &mut work).await;
@@ -92,7 +92,7 @@ impl Lane {
         }
     }
 
-    /// What is told of new claims, and how the others end.
+    /// Sorts new claims into those to be reported and those that end otherwise.
     fn tell(
         &self,
         link: &Link,
@@ -100,14 +100,15 @@ impl Lane {
         claims: Vec<Claim>,
         mut rows: HashMap<ObjectId, Fetched>,
     ) -> (Vec<Told>, Vec<(Claim, Outcome)>) {
-        // By the store's clock, or as it was noted: this machine's clock may have been right then and be wrong now.
+        // The earlier of the stored time and the same by the store's clock: this machine's clock may have been right
+        // then and be wrong now.
         let begins_at = self.connection.begins_at;
         let begins_at = begins_at.min(link.source.stores_time(begins_at));
         let mut sorted = Sorted::default();
         for claim in claims {
             let now = Timestamp::now();
             let Some(watched) = callback.watched(&claim.key.resource) else {
-                // The resource is not watched any more.
+                // The resource is no longer watched.
                 sorted.ended.push((claim, Outcome::Skipped { fetched_at: now }));
                 continue;
             };
@@ -140,7 +141,7 @@ impl Lane {
         (sorted.told, sorted.ended)
     }
 
-    /// Whether an object's status says that it is not to be forwarded.
+    /// Whether an object's status excludes it from being reported.
     fn is_skipped(&self, facts: Option<&RowFacts>) -> bool {
         let skipped = self.connection.link.as_ref().map(|link| &link.spec.skip_statuses);
         let status = facts.and_then(|facts| facts.status.as_ref());
@@ -160,7 +161,7 @@ impl Lane {
         self.notifying().notifications.insert(notification.id.clone());
         let begun = match is_retry {
             true => self.shared.inbox.begin_forward(claims).await,
-            // Should the process die, the same notification goes out again.
+            // Stored first: should the process die, the same notification goes out again.
             false => {
                 let save = self.shared.inbox.save_notification(notification.clone());
                 let (saved, begun) = join(save, self.shared.inbox.begin_forward(claims)).await;
@@ -169,7 +170,7 @@ impl Lane {
         };
         let id = notification.id.clone();
         match begun {
-            // Nothing may still be on its way when the lease ends.
+            // No call may outlast the lease.
             Ok(()) if Timestamp::now().after(self.shared.settings.forward_timeout) <= lease_until => {
                 self.send_begun(callback, told, notification).await;
             }
@@ -245,7 +246,7 @@ impl Lane {
         self.shared.inbox.save_notification(notification).await
     }
 
-    /// The callback has not taken it: it is tried again by the schedule, and at its end the connection pauses.
+    /// The callback did not take it: it is retried on schedule, and after the last retry the connection is paused.
     async fn refused_by_callback(&self, told: Vec<Told>, mut notification: Notification, error: CallError) {
         let now = Timestamp::now();
         notification.attempts += 1;
@@ -273,20 +274,20 @@ impl Lane {
         let failed = Failed { side: Side::Destination, failure };
         let deferred = || Outcome::Deferred { retry_at, failed, until_recovery: true };
         if let Some((link, _)) = self.callback() {
-            // Nothing waits for this breaker: it is how pages and checks know of the trouble.
+            // No object waits for this breaker: it shows the trouble to pages and checks.
             link.breaker(Side::Destination).failed(std::time::Instant::now(), failure, None, 0.0);
         }
         if let Some(reason) = reason {
             self.pause(reason, &id, &seen).await;
         }
-        // The notification first: an object that is due again is to be found in it.
+        // The notification is stored first: it must list an object before that is due again.
         if let Err(error) = self.shared.inbox.save_notification(notification).await {
             tracing::error!(%connection, %error, "notification {id}: its failure could not be kept: {error}");
         }
         self.settle_all(told.into_iter().map(|told| (told.claim, deferred())).collect()).await;
     }
 
-    /// The callback takes nothing any more: the connection pauses, and its events wait for their release.
+    /// The callback takes nothing any more: the connection is paused, and its events wait for their release.
     async fn pause(&self, reason: PauseReason, id: &str, seen: &str) {
         let connection = self.connection.id;
         let why = match reason {
@@ -305,7 +306,7 @@ impl Lane {
         }
     }
 
-    /// What has been paused or ended meanwhile, perhaps at another replica, stays so.
+    /// A connection that has been paused or ended meanwhile, perhaps by another replica, stays so.
     async fn pause_active(&self, reason: PauseReason) -> Result<(), InboxError> {
         let (catalog, inbox) = (&self.shared.catalog, self.shared.inbox.as_ref());
         loop {
@@ -325,8 +326,8 @@ impl Lane {
     }
 }
 
-/// What is told once more: the events as they were, with the rows as they are now. Where a row cannot be had for the
-/// store's sake, nothing is.
+/// What a retry reports: the same events, with the rows as they are now. If a row cannot be had because of the store,
+/// nothing is sent.
 fn tell_again(
     callback: &Callback,
     retried: &Notification,
@@ -337,7 +338,7 @@ fn tell_again(
         Some(Fetched::Row(..) | Fetched::Missing(_) | Fetched::Unseen) => false,
         Some(Fetched::Ended(Outcome::Refused { .. } | Outcome::Failed { .. })) => false,
         Some(Fetched::Ended(_) | Fetched::Later) => true,
-        // The resource is not watched any more.
+        // The resource is no longer watched.
         None => callback.watched(&retried.resource).is_some(),
     };
     if claims.iter().any(|claim| is_lacking(rows.get(&claim.key.id))) {

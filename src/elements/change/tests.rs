@@ -154,7 +154,7 @@ fn requests_carry_the_configured_filter_or_the_relay_s_own() {
     assert_eq!(query(&orders(json!({ "url": "/coupons" }))), []);
     let v3 = orders(json!({ "url": "/v3/catalog/products" }));
     assert_eq!(query(&v3), pair("date_modified:min", "2019-03-05T21:40:11Z"));
-    // The seed's own example for a resource that BigCommerce does not have: its filter cannot be asked for.
+    // The documentation's example of a resource that BigCommerce does not have: its filter cannot be asked for.
     let contacts = json!({ "url": "/hubs/crm/contacts?where=lastUpdated>'${gmtDate:yyyy-MM-dd'T'HH:mm:ss'Z'}'" });
     let request = orders(contacts).request(since).expect("a request");
     assert_eq!(

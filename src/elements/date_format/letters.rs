@@ -1,6 +1,6 @@
-//! What both ways need to know of the letters: names, and which fields are digits.
+//! What formatting and parsing both need: names, and which fields are numbers.
 
-/// From January on.
+/// English names, from January on.
 pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -15,10 +15,10 @@ pub(super) const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-/// From Monday on.
+/// English names, from Monday on.
 pub(super) const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// Whether a field is written in digits.
+/// Whether a field consists of digits.
 pub(super) fn is_number(letter: char, width: usize) -> bool {
     match letter {
         'M' | 'L' => width < 3,

@@ -1,4 +1,4 @@
-//! Reading dates: field by field, as `SimpleDateFormat.parse` does.
+//! Parses dates field by field, as `SimpleDateFormat.parse` does.
 
 use jiff::{
     civil,
@@ -8,7 +8,7 @@ use jiff::{
 use super::letters::{DAYS, MONTHS, is_number};
 use crate::{clock::Timestamp, elements::zone::read_offset};
 
-/// A blank in the pattern stands for any number of blanks, at least one.
+/// Skips a literal of the pattern. A space in it matches any number of spaces, at least one.
 pub fn skip_literal<'a>(text: &'a str, literal: &str) -> Option<&'a str> {
     let mut rest = text;
     let mut chars = literal.chars().peekable();
@@ -27,7 +27,7 @@ pub fn skip_literal<'a>(text: &'a str, literal: &str) -> Option<&'a str> {
     Some(rest)
 }
 
-/// What has been read of a date so far.
+/// The fields of a date read so far.
 #[derive(Debug, Default)]
 pub struct Parts {
     year: Option<i16>,
@@ -45,8 +45,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Reads one field off the beginning of `text` and returns the rest. `abuts` says that a number follows at once, so
-    /// that this one has exactly its width.
+    /// Reads one field from the beginning of `text` and returns the rest. With `abuts` a number follows directly, so
+    /// this one has exactly its width.
     pub fn read<'a>(&mut self, letter: char, width: usize, abuts: bool, text: &'a str) -> Option<&'a str> {
         if is_number(letter, width) {
             return self.read_number(letter, width, abuts, text.trim_start());
@@ -57,7 +57,7 @@ impl Parts {
                 self.month = i8::try_from(index + 1).ok();
                 Some(rest)
             }
-            // The day of the week follows from the date.
+            // Skipped: the day of the week follows from the date.
             'E' => named(text, &DAYS).map(|(_, rest)| rest),
             'a' => {
                 let (is_afternoon, rest) = one_of(text, &[("AM", false), ("PM", true)])?;
@@ -101,11 +101,11 @@ impl Parts {
             'S' => self.millisecond = digits.get(..3).unwrap_or(digits).parse().ok()?,
             _ => {}
         }
-        // A fraction may have more digits than a number is read with.
+        // A fraction may have more digits than were read; they are skipped.
         Some(if letter == 'S' && !abuts { rest.trim_start_matches(|c: char| c.is_ascii_digit()) } else { rest })
     }
 
-    /// The moment that all fields together tell.
+    /// The time that the fields describe together.
     pub fn moment(self, zone: &TimeZone) -> Option<Timestamp> {
         let year = self.year.unwrap_or(1970);
         let year = if self.is_before_christ { 1 - year } else { year };
@@ -124,7 +124,7 @@ impl Parts {
     }
 }
 
-/// A year of two digits lies between 1970 and 2069. (Java: from 80 years ago to 20 years ahead.)
+/// Takes a two-digit year as one from 1970 to 2069. (Java: from 80 years ago to 20 years ahead.)
 fn year(number: i16, is_short: bool) -> i16 {
     match number {
         0..70 if is_short => 2000 + number,
@@ -133,7 +133,7 @@ fn year(number: i16, is_short: bool) -> i16 {
     }
 }
 
-/// The whole name at the beginning of `text`, or its first three letters, whatever their case.
+/// Reads a name, or its first three letters, whatever the case, from the beginning of `text`.
 fn named<'a>(text: &'a str, names: &[&str]) -> Option<(usize, &'a str)> {
     let with = |shortened: bool| {
         names.iter().enumerate().find_map(|(index, name)| {

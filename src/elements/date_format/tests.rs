@@ -49,7 +49,7 @@ fn dates_are_read_as_java_reads_them() {
         ("EEE, dd MMM yyyy HH:mm:ss z", "MST", "Tue, 05 Mar 2019 21:40:11 GMT", second),
         ("EEE, dd MMM yyyy HH:mm:ss z", "GMT", "Tue, 05 Mar 2019 13:40:11 PST", second),
         ("yyyy-MM-dd'T'HH:mm:ss'", "GMT", "2019-03-05T21:40:11", second),
-        // What follows the pattern is passed over, and the configured zone counts.
+        // What follows the pattern is ignored, and the configured zone counts.
         ("yyyy-MM-dd'T'HH:mm:ss", "GMT", "2019-03-05T21:40:11+02:00", second),
         ("yyyy-MM-dd'T'HH:mm:ss", "MST", "2019-03-05T14:40:11", second),
         ("yyyy-MM-dd'T'HH:mm:ssXXX", "GMT", "2019-03-05T21:40:11Z", second),

@@ -1,4 +1,4 @@
-//! Comparisons, pages and orders as query parameters of each store. Pure.
+//! Translates comparisons, pages and sort orders to each store's query parameters. Pure.
 
 use jiff::civil::DateTime;
 
@@ -9,8 +9,8 @@ use crate::elements::{
 };
 use crate::resource::{StoreApi, StoreRequest};
 
-/// Parameters that are the relay's own, or that change what a call does: paging, credentials, and WordPress's
-/// `_method`, which turns a GET into a DELETE (all that begin with `_` are refused).
+/// Parameters that clients may not set: paging and credentials, which are the relay's, and those that change what a
+/// call does, such as WordPress's `_method`, which turns a GET into a DELETE (all that begin with `_` are refused).
 const RESERVED: [&str; 11] = [
     "page",
     "limit",
@@ -25,17 +25,17 @@ const RESERVED: [&str; 11] = [
     "rest_route",
 ];
 
-/// Whether a text may be the name of a field or parameter.
+/// Whether a text may name a field or parameter.
 pub fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-[]".contains(&b))
 }
 
-/// Adds a parameter.
+/// Adds a query parameter.
 ///
 /// # Errors
-/// 400 for one that may not be given.
+/// 400 for a parameter that clients may not set.
 pub fn push(query: &mut Vec<(String, String)>, name: &str, value: &str) -> Result<(), ApiError> {
     // PHP reads `rest.route` and `rest[route` as `rest_route`.
     let read: String =
@@ -48,8 +48,8 @@ pub fn push(query: &mut Vec<(String, String)>, name: &str, value: &str) -> Resul
     Ok(())
 }
 
-/// The parameters that a comparison stands for; `None` where the store has none. A strict comparison of dates is asked
-/// for as one that includes the date itself.
+/// The parameters for a comparison; `None` where the store has none. A strict comparison of dates becomes one that
+/// includes the date itself.
 pub fn of_term(api: StoreApi, term: &Term) -> Option<Vec<(String, String)>> {
     let field = term.field.as_str();
     let value = term.values.first().map(String::as_str).unwrap_or_default();
@@ -80,7 +80,7 @@ pub fn of_term(api: StoreApi, term: &Term) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// BigCommerce v2 has inclusive `min_` and `max_` parameters of four fields.
+/// BigCommerce v2 has inclusive `min_` and `max_` parameters for four fields.
 fn of_v2(operator: Operator, field: &str, value: &str) -> Option<Vec<(String, String)>> {
     let step = |by: i64| value.trim().parse::<i64>().ok()?.checked_add(by).map(|id| id.to_string());
     let (prefix, value) = match (operator, field) {
@@ -95,7 +95,7 @@ fn of_v2(operator: Operator, field: &str, value: &str) -> Option<Vec<(String, St
     Some(vec![(format!("{prefix}_{field}"), value)])
 }
 
-/// WooCommerce's bounds are exclusive; `dates_are_gmt` goes with times that carry no zone only.
+/// WooCommerce's bounds are exclusive; `dates_are_gmt` is needed only for times without a zone.
 fn of_woo_date(operator: Operator, field: &str, value: &str) -> Option<Vec<(String, String)>> {
     let (after, before) = match field.trim_end_matches("_gmt") {
         "date_created" => ("after", "before"),
@@ -121,17 +121,17 @@ fn of_woo_date(operator: Operator, field: &str, value: &str) -> Option<Vec<(Stri
     Some(vec![(name.to_owned(), format!("{bound}{zone}"))])
 }
 
-/// Adds page and size.
+/// Adds page number and page size.
 pub fn add_page(request: &mut StoreRequest, page: u32, size: u32) {
     let limit = if request.api == StoreApi::WooCommerceV3 { "per_page" } else { "limit" };
     request.query.push(("page".to_owned(), page.to_string()));
     request.query.push((limit.to_owned(), size.to_string()));
 }
 
-/// Adds an order.
+/// Adds a sort order.
 ///
 /// # Errors
-/// 400 where the store knows none.
+/// 400 where the store has no such order.
 pub fn add_order(request: &mut StoreRequest, order: &Order) -> Result<(), ApiError> {
     let direction = if order.is_descending { "desc" } else { "asc" };
     let field = order.field.as_str();
@@ -152,8 +152,8 @@ pub fn add_order(request: &mut StoreRequest, order: &Order) -> Result<(), ApiErr
     Ok(())
 }
 
-/// A date whose `+` was not escaped arrives with a blank in its place, and stores pass over a filter that they cannot
-/// read: `… 21:40:11  0000` and `…T21:40:11 00:00` get it back.
+/// Restores the `+` of a date: if it was not escaped it arrives as a space, and stores ignore a filter that they
+/// cannot read. Handles `… 21:40:11  0000` and `…T21:40:11 00:00`.
 fn with_plus(value: &str) -> String {
     let restored = || {
         let (head, zone) = value.rsplit_once(' ')?;

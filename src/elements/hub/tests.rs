@@ -93,7 +93,7 @@ fn what_cannot_be_asked_is_named() {
         (BigCommerce, "/v3", "", 404, "resource"),
         (BigCommerce, "/../x", "", 404, "resource"),
         (WooCommerce, "/webhooks", "", 404, "resource"),
-        // WordPress would take these for a deletion, another route, other credentials.
+        // WordPress would take these as a deletion, another route, or other credentials.
         (WooCommerce, "/orders/7", "where=_method='DELETE'", 400, "_method"),
         (WooCommerce, "/orders/7", "_method=DELETE", 400, "_method"),
         (WooCommerce, "/orders/7", "where=rest_route='/wc/v3/webhooks'", 400, "rest_route"),

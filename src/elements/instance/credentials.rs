@@ -1,4 +1,4 @@
-//! Credentials of an instance: three kinds for BigCommerce, one for WooCommerce.
+//! The credentials of an instance: three kinds for BigCommerce, one for WooCommerce.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::{
     spec::{BigCommerceAuth, BigCommerceSpec, SourceSpec, WooCommerceSpec},
 };
 
-/// The configuration keys that say which store, and by what right.
+/// The configuration keys for the store and its credentials.
 pub const KEYS: [&str; 8] = [
     "username",
     "password",
@@ -24,45 +24,45 @@ pub const KEYS: [&str; 8] = [
     "oauth.callback.url",
 ];
 
-/// Shorter secrets verify nothing; the same bound as `BIGCOMMERCE_CLIENT_SECRET` has.
+/// Shorter client secrets are refused; the same limit as for `BIGCOMMERCE_CLIENT_SECRET`.
 const MIN_CLIENT_SECRET: usize = 16;
 
 /// A code to be exchanged for a token at `{BIGCOMMERCE_LOGIN_URL}/oauth2/token`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeExchange {
-    /// `oauth.api.key`
+    /// From `oauth.api.key`.
     pub client_id: String,
-    /// `oauth.api.secret`
+    /// From `oauth.api.secret`.
     pub client_secret: Secret,
-    /// `providerData.code`
+    /// From `providerData.code`.
     pub code: Secret,
-    /// `providerData.context`
+    /// From `providerData.context`.
     pub context: String,
-    /// `providerData.scope`
+    /// From `providerData.scope`.
     pub scope: String,
-    /// `oauth.callback.url`
+    /// From `oauth.callback.url`.
     pub redirect_uri: String,
 }
 
-/// A URL whose name is to be resolved: it must lead to permitted addresses only.
+/// A URL whose host must resolve to permitted addresses only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlCheck {
-    /// The configuration key it stands under.
+    /// The configuration key that the URL was given under.
     pub key: &'static str,
-    /// The URL.
+    /// The URL to check.
     pub url: Url,
-    /// Plain `http` that is taken for addresses in opened networks only.
+    /// Set for plain `http`, which is accepted only for addresses in networks that the operator has opened.
     pub needs_opened: bool,
 }
 
 impl UrlCheck {
-    /// Judges what [`AddressPolicy::look_up`] has found for the URL.
+    /// Judges the result of [`AddressPolicy::look_up`] for the URL.
     ///
     /// # Errors
     /// 400 naming the key.
     pub fn judge(&self, policy: &AddressPolicy, found: Result<Vec<IpAddr>, LookupError>) -> Result<(), ApiError> {
         let addresses = match found {
-            // A name that cannot be resolved just now says nothing about the URL; every call looks again.
+            // A name that cannot be resolved just now says nothing about the URL; every call checks it again.
             Err(LookupError::NoAddress) if !self.needs_opened => return Ok(()),
             found => found.map_err(|error| ApiError::invalid(self.key, error))?,
         };
@@ -73,7 +73,7 @@ impl UrlCheck {
     }
 }
 
-/// A BigCommerce store. Where a code is to be exchanged first, its token is empty yet.
+/// Reads the credentials of a BigCommerce store. If a code is to be exchanged first, the token is still empty.
 ///
 /// # Errors
 /// 400 naming the keys that are missing or contradict each other.
@@ -107,7 +107,7 @@ pub fn bigcommerce(
     }
 }
 
-/// A legacy API account: Basic at the store's own address.
+/// Reads a legacy API account: basic authentication at the store's own address.
 fn with_account(
     keys: Keys<'_>,
     surroundings: Surroundings<'_>,
@@ -161,7 +161,7 @@ fn with_code(
     Ok((store(hash, BigCommerceAuth::Token("".into()), client_secrets(keys)?), Some(exchange)))
 }
 
-/// The app's secret signs the callbacks of hooks that are made with its token.
+/// The app's secret signs the webhooks of hooks made with its token.
 fn client_secrets(keys: Keys<'_>) -> Result<Vec<Secret>, ApiError> {
     let secret = keys.secret("oauth.api.secret")?;
     Ok(secret.into_iter().filter(|secret| secret.expose().len() >= MIN_CLIENT_SECRET).collect())
@@ -177,7 +177,8 @@ fn checked_hash(key: &str, hash: &str) -> Result<String, ApiError> {
     if fits { Ok(hash.to_owned()) } else { Err(wrong()) }
 }
 
-/// `{BIGCOMMERCE_API_URL}/stores/{hash}/v2`, or a store's permanent address `https://store-{hash}.mybigcommerce.com`.
+/// The store hash in `{BIGCOMMERCE_API_URL}/stores/{hash}/v2`, or in a store's permanent address
+/// `https://store-{hash}.mybigcommerce.com`.
 fn hash_of_url(url: &str, api_url: &Url) -> Result<String, ApiError> {
     let wrong = || {
         let form = format!("{}/stores/<hash>/v2", api_url.as_str().trim_end_matches('/'));
@@ -196,7 +197,7 @@ fn hash_of_url(url: &str, api_url: &Url) -> Result<String, ApiError> {
     }
 }
 
-/// A WooCommerce shop. The secret that signs its webhooks is put in later.
+/// Reads the credentials of a WooCommerce shop. The secret that signs its webhooks is added later.
 ///
 /// # Errors
 /// 400 naming the key.
@@ -214,7 +215,7 @@ pub fn woocommerce(
     }))
 }
 
-/// A store's address: https, or http in networks that the operator has opened. Without a scheme it is https.
+/// Reads a store's address: https, or http in networks that the operator has opened. The default scheme is https.
 fn store_url(text: &str, surroundings: Surroundings<'_>, checks: &mut Vec<UrlCheck>) -> Result<Url, ApiError> {
     const KEY: &str = "store.url";
     let text = text.trim();
@@ -242,7 +243,7 @@ fn store_url(text: &str, surroundings: Surroundings<'_>, checks: &mut Vec<UrlChe
     Ok(url)
 }
 
-/// Whether both prove themselves at the same store in the same way.
+/// Whether both are the same store with the same credentials.
 pub fn are_same(one: &SourceSpec, other: &SourceSpec) -> bool {
     match (one, other) {
         (SourceSpec::BigCommerce(one), SourceSpec::BigCommerce(other)) => {

@@ -1,4 +1,4 @@
-//! The events half of a configuration: callback, polling or webhooks, resources.
+//! The part of a configuration that is about events: callback, polling or webhooks, resources.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,26 +21,26 @@ const PASSWORD: &str = "event.notification.basic.password";
 const VENDOR_TYPE: &str = "event.vendor.type";
 const NOTIFICATION_TYPE: &str = "event.notification.type";
 
-/// Headers of one callback.
+/// Most extra headers for one callback.
 const MAX_HEADERS: usize = 32;
-/// Headers that the relay itself, or the way the call is made, decides on.
+/// Headers that the relay or its HTTP client sets.
 const RESERVED_HEADERS: [&str; 7] =
     ["host", "content-type", "content-length", "transfer-encoding", "connection", "expect", "upgrade"];
 
-/// What a client wants to be notified of, and where.
+/// The events that a client wants, and where they go.
 #[derive(Debug, Clone)]
 pub struct Events {
-    /// The callback.
+    /// The callback's URL, headers and options.
     pub destination: DestinationSpec,
-    /// What is polled.
+    /// The resources to poll.
     pub resources: Vec<PolledResource>,
-    /// How often.
+    /// The time between polls.
     pub interval: Duration,
-    /// Whether the store's webhooks are wanted besides.
+    /// Whether the store's webhooks are used as well.
     pub has_webhooks: bool,
 }
 
-/// Reads it; `None` while events are not enabled. What is there is checked in any case.
+/// Reads the events part; `None` while events are not enabled. What is given is validated either way.
 ///
 /// # Errors
 /// 400 naming the key.
@@ -73,7 +73,7 @@ pub fn read(
     }
 }
 
-/// The documentation says `webhook` here and `webhooks` there.
+/// The documentation uses both `webhook` and `webhooks`.
 fn is_webhook(text: &str) -> bool {
     let text = text.trim();
     text.eq_ignore_ascii_case("webhook") || text.eq_ignore_ascii_case("webhooks")
@@ -98,7 +98,7 @@ fn callback(
     }
     let headers = headers(keys)?;
     let basic = match (keys.text(USERNAME)?, keys.secret(PASSWORD)?) {
-        // RFC 7617, 2.
+        // RFC 7617, section 2: a user name must not contain a colon.
         (Some(user), Some(_)) if user.contains(':') => {
             return Err(ApiError::invalid(USERNAME, "it must not contain a colon"));
         }
@@ -120,7 +120,7 @@ fn callback(
     })
 }
 
-/// Extra headers, by lower-case name.
+/// Reads the extra headers, keyed by lower-case name.
 fn headers(keys: Keys<'_>) -> Result<BTreeMap<String, Secret>, ApiError> {
     let Some(value) = keys.get(HEADERS) else {
         return Ok(BTreeMap::new());
@@ -148,7 +148,7 @@ fn headers(keys: Keys<'_>) -> Result<BTreeMap<String, Secret>, ApiError> {
     Ok(headers)
 }
 
-/// The BigCommerce scopes for these resources.
+/// The BigCommerce webhook scopes for these resources.
 ///
 /// # Errors
 /// 400 where the credentials allow no webhooks.

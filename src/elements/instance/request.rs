@@ -1,4 +1,4 @@
-//! The parts of a request's body, read one by one.
+//! Parses the parts of a request's body one by one.
 
 use std::collections::BTreeMap;
 
@@ -13,28 +13,28 @@ pub fn find_element(key_or_id: &str) -> Result<&'static Element, ApiError> {
 
 use crate::secret::Secret;
 
-/// Longest name, tag and configuration key, in bytes.
+/// Longest name, tag or configuration key, in bytes.
 const MAX_NAME: usize = 255;
-/// Tags of one instance.
+/// Most tags of one instance.
 const MAX_TAGS: usize = 100;
-/// Configuration keys of one instance.
+/// Most configuration keys of one instance.
 const MAX_KEYS: usize = 200;
 
-/// Configuration, key by key.
+/// A configuration: values by key.
 pub type Configuration = BTreeMap<String, Value>;
 
-/// `providerData`: a code, and the store and scopes it is for.
+/// `providerData`: an authorization code, and the store and scopes it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderData {
-    /// For one use.
+    /// The code, which can be used once.
     pub code: Secret,
-    /// `stores/{hash}`
+    /// The store, as `stores/{hash}`.
     pub context: String,
     /// The scopes that were granted.
     pub scope: String,
 }
 
-/// `{"key":…}` or `{"id":…}`.
+/// Reads `{"key":…}` or `{"id":…}`.
 pub fn element_of(value: &Value) -> Result<&'static Element, ApiError> {
     let given = |key: &str| value.get(key).filter(|value| !values::is_blank(value)).and_then(values::as_text);
     let (key, id) = (given("key"), given("id"));
@@ -71,7 +71,7 @@ pub fn name_of(value: &Value) -> Result<String, ApiError> {
 pub fn tags_of(value: &Value) -> Result<Vec<String>, ApiError> {
     let wrong =
         || ApiError::invalid("tags", format!("at most {MAX_TAGS} texts of at most {MAX_NAME} bytes are needed"));
-    // A lone text is one tag, as the parameter tables of the documentation have it.
+    // A single string is one tag, as in the documentation's parameter tables.
     let tags = match value {
         Value::Array(tags) => tags.as_slice(),
         Value::String(_) => std::slice::from_ref(value),
@@ -91,16 +91,16 @@ pub fn provider_data(value: &Value) -> Result<ProviderData, ApiError> {
     Ok(ProviderData { code: text("code")?.into(), context: text("context")?, scope: text("scope").unwrap_or_default() })
 }
 
-/// A text without HTML; `None` for what is longer than any name before that.
+/// A text without HTML; `None` if it is too long even before that.
 fn short_text(value: &Value) -> Option<String> {
     values::as_text(value).filter(|text| text.len() <= 16 * MAX_NAME).map(|text| without_html(&text))
 }
 
-/// Without tags and control characters: `<b>x</b>` is `x`. A `<` that begins no tag stays.
+/// Removes HTML tags and control characters: `<b>x</b>` becomes `x`. A `<` that begins no tag stays.
 pub fn without_html(text: &str) -> String {
     let mut plain = text.to_owned();
     plain.retain(|c| !c.is_control());
-    // What is left of `<<b>script>` is a tag again.
+    // Removing a tag from `<<b>script>` leaves another one.
     while let Some(stripped) = without_first_tag(&plain) {
         plain = stripped;
     }

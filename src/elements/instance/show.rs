@@ -11,7 +11,7 @@ use crate::{
     spec::ConnectionSpec,
 };
 
-/// Configuration keys whose values are secrets (the vendor's test suite: `password`, `oauth.api.key`,
+/// Configuration keys whose values are secret (the vendor's test suite: `password`, `oauth.api.key`,
 /// `oauth.api.secret`).
 const SECRETS: [&str; 5] = [
     "oauth.api.key",
@@ -20,40 +20,41 @@ const SECRETS: [&str; 5] = [
     "consumer_key",
     "api_key",
 ];
-/// Endings of further ones, those included that clients make up.
+/// Keys with these endings are secret too, including those that clients invent.
 const SECRET_ENDINGS: [&str; 4] = ["password", "secret", "token", "credentials"];
 
-/// An instance to be shown.
+/// An instance and what an answer shows of it.
 #[derive(Debug, Clone, Copy)]
 pub struct InstanceView<'a> {
-    /// Its number.
+    /// The instance's number.
     pub id: ConnectionId,
-    /// What it is.
+    /// The stored spec.
     pub spec: &'a ConnectionSpec,
-    /// When it was made.
+    /// When the instance was made.
     pub created_at: Timestamp,
     /// Whether a client has switched it off.
     pub is_disabled: bool,
     /// Whether the store takes its credentials, as far as is known.
     pub is_valid: bool,
-    /// Its token, in the one answer that shows it.
+    /// The Element token, in the one answer that shows it.
     pub token: Option<&'a Secret>,
-    /// Whether configuration and element are shown whole (`hydrate`).
+    /// Whether configuration and element are shown in full (`hydrate`).
     pub is_hydrated: bool,
 }
 
-/// Whether a key's value is never shown.
+/// Whether the value of a key is never shown.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRETS.contains(&key.as_str()) || SECRET_ENDINGS.iter().any(|ending| key.ends_with(ending))
 }
 
-/// A value as it is shown: a secret that is not empty as `********`.
+/// The value as shown: a non-empty secret becomes `********`.
 pub fn masked(key: &str, value: &Value) -> Value {
     if is_secret(key) && !values::is_blank(value) { MASK.into() } else { value.clone() }
 }
 
-/// `GET /instances/{id}/configuration`: values as texts, secrets masked. The ids count the keys in their order.
+/// The answer of `GET /instances/{id}/configuration`: values as strings, secrets masked. The ids number the keys in
+/// order.
 pub fn configuration_list(configuration: &Configuration) -> Value {
     let entry = |(index, (key, value)): (usize, (&String, &Value))| {
         let value = masked(key, value);
@@ -64,13 +65,14 @@ pub fn configuration_list(configuration: &Configuration) -> Value {
     Value::Array(configuration.iter().enumerate().map(entry).collect())
 }
 
-/// `2017-08-07T18:46:38Z`
+/// A date in the form `2017-08-07T18:46:38Z`.
 pub fn date(at: Timestamp) -> String {
     date_format::moment(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 impl InstanceView<'_> {
-    /// The instance as JSON: every field of the vendor's own example, and the user whole, as its test schema demands.
+    /// The instance as JSON: every field of the vendor's own example, and the complete user, as its test schema
+    /// requires.
     pub fn json(&self) -> Value {
         let element = Element::of(self.spec.source.kind());
         let instance = self.spec.instance.as_ref();

@@ -84,7 +84,7 @@ fn polling(more: Value) -> Value {
     body
 }
 
-/// The app's way, as in the guide's second example.
+/// Credentials of an app, as in the guide's second example.
 fn app(more: Value) -> Value {
     let mut body = json!({
         "element": { "id": 274 },

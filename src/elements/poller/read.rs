@@ -1,4 +1,4 @@
-//! One resource of a poller configuration, read and checked.
+//! Reads and validates one resource of a poller configuration.
 
 use serde_json::{Map, Value};
 
@@ -11,12 +11,12 @@ use crate::{
     spec::SourceKind,
 };
 
-/// Keys of a notification's `raw` that a resource cannot be called.
+/// Keys of a notification's `raw` object, which a resource cannot use as its name.
 const TAKEN: [&str; 2] = ["objectType", "instance_id"];
 /// Longest tolerance and delay: a year, in seconds.
 const MAX_SECONDS: u32 = 366 * 86_400;
 
-/// The name of a resource.
+/// Validates the name of a resource.
 pub fn name(key: &str, name: &str) -> Result<ResourceName, ApiError> {
     let found = ResourceName::new(name).filter(|_| !TAKEN.contains(&name));
     found.ok_or_else(|| ApiError::invalid(key, format!("a resource cannot be called `{}`", printable(name))))
@@ -26,8 +26,8 @@ fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
-/// The fields of one resource. They may stand beside `datesConfiguration` or within it; both are seen in the vendor's
-/// documentation.
+/// The fields of one resource. They may be beside `datesConfiguration` or within it; the vendor's documentation has
+/// both.
 struct Fields<'a> {
     key: String,
     top: &'a Map<String, Value>,
@@ -64,7 +64,7 @@ impl Fields<'_> {
         self.get(names).map(read).transpose()
     }
 
-    /// One date: field, format (or the one that `format` gives), zone.
+    /// One date: its field, its format (or `format` if none is given), its zone.
     fn date(&self, kind: SourceKind, which: &str, format: &str) -> Result<Option<DateField>, ApiError> {
         let Some(path) = self.text(&[&format!("{which}DateField")])? else {
             return Ok(None);
@@ -77,7 +77,7 @@ impl Fields<'_> {
     }
 }
 
-/// One resource, checked as a whole.
+/// Reads one resource and validates it as a whole.
 ///
 /// # Errors
 /// 400 naming the key.
@@ -129,7 +129,7 @@ fn is_v3(kind: SourceKind, key: &str, url: &str) -> Result<bool, ApiError> {
     Ok(request.api == StoreApi::BigCommerceV3)
 }
 
-/// One line of the older spelling: `resource|url|filter|updated field|format|zone|created field|format|zone`.
+/// Reads one line of the older key: `resource|url|filter|updated field|format|zone|created field|format|zone`.
 ///
 /// # Errors
 /// 400 naming the key.
@@ -156,7 +156,7 @@ pub fn line(kind: SourceKind, line: &str) -> Result<PolledResource, ApiError> {
     })
 }
 
-/// Whether a resource can be polled at all: its url, paths, formats and zones.
+/// Checks that a resource can be polled: its url, paths, formats and zones.
 ///
 /// # Errors
 /// 400 naming the key.

@@ -11,7 +11,7 @@ fn names(resources: &[PolledResource]) -> Vec<&str> {
     resources.iter().map(|resource| resource.name.as_str()).collect()
 }
 
-/// As in the vendor's WooCommerce guide, its unbalanced quote included.
+/// The example of the vendor's WooCommerce guide, including its unbalanced quote.
 fn woo_example() -> Value {
     json!({
         "contacts": {
@@ -38,7 +38,7 @@ fn the_vendor_s_examples_are_read() {
     assert!(contacts.filters_by_updated && !contacts.filters_by_current);
     assert_eq!((contacts.created_tolerance, contacts.page_size, contacts.delay), (10, None, 0));
     assert_eq!(found[2].updated.as_ref().map(|date| date.path.as_str()), Some("date_modified_gmt"));
-    // The same as JSON in a text.
+    // The same configuration as JSON in a string.
     let text = json!({ CONFIGURATION: woo_example().to_string() });
     assert_eq!(read(SourceKind::WooCommerce, text).expect("resources"), found);
 }

@@ -78,7 +78,7 @@ fn urls_that_lead_elsewhere_or_nowhere_are_refused() {
         ("/orders?where=a='1'&where=b='2'", TemplateError::SecondWhere),
         ("/orders\n", TemplateError::Malformed),
     ] {
-        // Trimmed at the ends, a control character elsewhere is refused.
+        // Control characters are trimmed at the ends and refused elsewhere.
         let url = url.replace('\n', "\nx");
         assert_eq!(UrlTemplate::parse(&url).map(|_| ()), Err(error), "{url}");
     }

@@ -1,5 +1,5 @@
-//! Accepting events, and making objects wait: one statement per batch. What it does to a row is what
-//! `state::Row::raise` does, all events of one object in a batch counting as one, at the time of the earliest.
+//! Accepts events and makes objects due: one statement per batch. It does to a row what `state::Row::raise` does,
+//! with all events of one object in a batch counted as one, at the time of the earliest.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ use crate::{
     object::{ChangeKind, ConnectionId, Digest, ObjectId, ResourceName},
 };
 
-/// An event to be kept.
+/// An event to be stored.
 pub(super) struct Accept {
     pub arrival: Arrival,
     pub reply: Reply<Accepted>,
@@ -26,7 +26,7 @@ pub(super) struct Accept {
 
 impl Request for Accept {
     fn is_needed(&self) -> bool {
-        // It has happened, whether or not the sender still waits.
+        // The event has happened, whether or not the sender still waits.
         true
     }
 
@@ -35,8 +35,8 @@ impl Request for Accept {
     }
 }
 
-/// Keeps events, on a connection of its own: one transaction never holds objects that it raised while it waits for
-/// objects that it settles. Two relays that did so would wait for each other.
+/// Stores events, on a connection separate from the claims': a transaction must not hold objects that it raised while
+/// it waits for objects to settle. Two relays that did both would deadlock.
 pub(super) struct EventWriter {
     pub connection: WriteConnection,
 }
@@ -68,24 +68,24 @@ impl Writer for EventWriter {
     }
 }
 
-/// One event, as its row in the batch has it. Field names are those of the batch's columns.
+/// An event as a row of the batch. Fields are named like the batch's columns.
 #[derive(Debug, Clone, Serialize)]
 struct EventRow {
-    /// Its place in the batch as it came.
+    /// Its position in the batch as it came.
     number: i64,
     #[serde(flatten)]
     key: KeyRow,
-    /// Of its receipt; none for an event with nothing to be recognised by.
+    /// The receipt's key; `None` for an event that nothing identifies.
     mark: Option<i64>,
     content_mark: Option<i64>,
-    /// If it is a possible duplicate: its object needs no look if it was fetched at this time or later.
+    /// For a possible duplicate: its object need not be fetched if it was fetched at this time or later.
     unless_fetched_at: i64,
     at: i64,
     change: i16,
     look_only: bool,
-    /// Whether an earlier one of the batch bears one of its marks.
+    /// Whether an earlier event of the batch has one of its marks.
     again: bool,
-    /// In which statement it goes.
+    /// The statement that it goes into.
     #[serde(skip)]
     round: usize,
 }
@@ -96,7 +96,7 @@ impl EventRow {
     }
 }
 
-/// The rows of a batch, in the order of time.
+/// The rows of a batch, in order of time.
 fn events(arrivals: impl Iterator<Item = Arrival>) -> Vec<EventRow> {
     let mut met = HashSet::new();
     let mut rounds = Rounds(HashMap::new());
@@ -125,8 +125,8 @@ fn events(arrivals: impl Iterator<Item = Arrival>) -> Vec<EventRow> {
     arrivals.into_iter().map(event).collect()
 }
 
-/// Several changes of one object in one statement merge to the greatest of their codes, as long as nothing follows a
-/// deletion: what does goes into another statement.
+/// Divides a batch into statements. Within one statement, the changes of an object merge to the greatest of their
+/// codes; that is wrong for a change after a deletion, which therefore goes into the next statement.
 struct Rounds<K>(HashMap<K, (usize, bool)>);
 
 impl<K: std::hash::Hash + Eq + Clone> Rounds<K> {
@@ -140,7 +140,7 @@ impl<K: std::hash::Hash + Eq + Clone> Rounds<K> {
     }
 }
 
-/// A new row.
+/// Inserts the row of a new object.
 const INSERT: &str = "
     INSERT INTO objects AS o (connection_id, resource, id, state, version, forced_version, event_version, delivered,
         change, was_told, due_at, wait_ms, waiting_since, is_forwarding, is_deferred, has_failed, attempts, refused_ms,
@@ -149,8 +149,8 @@ const INSERT: &str = "
         max(change), FALSE, min(at), 0, min(at), FALSE, FALSE, FALSE, 0, 0,
         0, 0, min(at), max(at)";
 
-/// `state::Row::raise` of a row that is there, for the reason and the change of `excluded`, a new row. A look leaves
-/// the next try of an object that waits already where it is.
+/// Applies `state::Row::raise` to an existing row, with reason and change from `excluded`, the row that would be new.
+/// A look does not change when an object that is already waiting is tried next.
 fn raise() -> String {
     let stays = "(o.state = 0 AND excluded.forced_version = 0 AND excluded.event_version = 0)";
     format!(
@@ -173,11 +173,11 @@ fn raise() -> String {
     )
 }
 
-/// Keeps a batch, and returns what each event came to, in the order of their numbers.
+/// Stores a batch and returns the classification of each event, by its number.
 ///
-/// One statement is a transaction of its own: one way to the server and back, and no row is held while another is
-/// waited for that comes before it. Should the second of two statements fail, the first one's events have been kept all
-/// the same; when they are told again, they are possible duplicates.
+/// Each statement is a transaction of its own: it takes one round trip, and it never holds a row while it waits for
+/// one that comes before it. If the second of two statements fails, the events of the first are stored all the same;
+/// when the sender repeats them, they are possible duplicates.
 async fn accept(db: &mut PgConnection, events: &[EventRow]) -> Result<Vec<Accepted>, sqlx::Error> {
     let mut accepted = vec![Accepted::First; events.len()];
     let rounds = events.iter().map(|event| event.round).max().map_or(0, |last| last + 1);
@@ -193,10 +193,10 @@ async fn accept(db: &mut PgConnection, events: &[EventRow]) -> Result<Vec<Accept
     Ok(accepted)
 }
 
-/// Keeps the receipts of events and makes their objects wait. Notes which are not met for the first time.
+/// Stores the receipts of events and makes their objects due. Records in `accepted` which events were seen before.
 ///
-/// Each mark is unique for its object: of two relays that are told one thing at once, the later one waits here for the
-/// earlier one's commit. What two hooks tell of one event shares its content mark, so by that they are kept in order.
+/// Each mark is unique for its object: if two relays receive the same event at once, the later one waits here for the
+/// earlier one's commit. Two hooks' webhooks for one event share the content mark, which orders them too.
 async fn keep(db: &mut PgConnection, batch: &str, accepted: &mut [Accepted]) -> Result<(), sqlx::Error> {
     let sql = format!(
         "WITH batch AS MATERIALIZED (
@@ -236,14 +236,14 @@ async fn keep(db: &mut PgConnection, batch: &str, accepted: &mut [Accepted]) -> 
     Ok(())
 }
 
-/// One object to be looked at, as the batch has it.
+/// An object to be fetched, as a row of the batch.
 #[derive(Serialize)]
 struct WantedRow {
     id: String,
     change: i16,
 }
 
-/// Makes objects wait, for [`Reason::Look`] or [`Reason::Force`].
+/// Makes objects due, for [`Reason::Look`] or [`Reason::Force`].
 pub(super) async fn want(
     db: &mut PgConnection,
     connection: ConnectionId,
@@ -278,15 +278,14 @@ pub(super) async fn want(
     Ok(())
 }
 
-/// One state to be remembered, as the batch has it.
+/// A state to be remembered, as a row of the batch.
 #[derive(Serialize)]
 struct RememberedRow {
     id: String,
     digest: String,
 }
 
-/// Keeps states that nobody is to be told of: `state::Row::remembered`, and `state::Row::remember` where there is a
-/// row.
+/// Stores states without reporting them: `state::Row::remembered`, or `state::Row::remember` for an existing row.
 pub(super) async fn remember(
     db: &mut PgConnection,
     connection: ConnectionId,

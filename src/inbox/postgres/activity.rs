@@ -1,6 +1,6 @@
-//! When connections were last told of an event and last forwarded an object. If every batch updated its connections'
-//! rows, the batches of all relays would wait for each other there; so each relay remembers, and writes it shortly
-//! afterwards.
+//! When each connection last received an event and last forwarded an object. If every batch updated its connections'
+//! rows, the batches of all relays would wait for each other there; so each relay keeps these times in memory and
+//! writes them shortly afterwards.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use super::rows::json;
 use crate::{clock::Timestamp, object::ConnectionId};
 
-/// One connection's, by the server's clock.
+/// The activity of one connection, by the server's clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Activity {
     pub last_event_at: Option<Timestamp>,
@@ -33,7 +33,7 @@ struct Entry {
     written: Activity,
 }
 
-/// What this relay knows, by connection, and what of it has been written.
+/// The activity that this relay knows of, and the part that has been written.
 #[derive(Debug, Default)]
 pub(super) struct ActivityCache(Mutex<HashMap<ConnectionId, Entry>>);
 
@@ -64,8 +64,8 @@ impl ActivityCache {
         unwritten
     }
 
-    /// Writes what is not written yet, and syncs nothing for it: objects have their own dates, and a server that
-    /// crashes within the second may have an older one for the connection until its next event.
+    /// Writes what has not been written yet, without a sync: objects have times of their own, and if the server
+    /// crashes within the second, the connection's times are merely older until its next event.
     pub async fn write(&self, db: &PgPool) -> Result<(), sqlx::Error> {
         #[derive(Serialize)]
         struct ActivityRow {

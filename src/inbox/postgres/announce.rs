@@ -1,5 +1,5 @@
-//! Telling other relays of work that this one has kept, and hearing of theirs. Nothing depends on it: every relay also
-//! looks for itself now and then.
+//! Announces to other relays the work that this one has stored, and listens to their announcements. Nothing depends
+//! on it: every relay also polls for work now and then.
 
 use std::{
     sync::Arc,
@@ -11,34 +11,35 @@ use sqlx::{PgPool, postgres::PgListener};
 use super::{reads, shared::Shared};
 use crate::object::ConnectionId;
 
-/// The channel on which relays announce work to each other.
+/// The channel for announcements.
 const CHANNEL: &str = "onetribe_relay";
-/// The pause before listening or writing is tried again.
+/// The pause before another try to listen or write.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two announcements. Each makes the server's commits wait for each other, so none goes with every batch.
+/// The pause between two announcements. Each makes the server's commits wait for each other, so there is not one per
+/// batch.
 const BETWEEN: Duration = Duration::from_millis(50);
-/// A relay that ends does not wait longer than this to announce what is left.
+/// How long a relay that is stopping may take to announce what is left.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// A message of another relay.
+/// An announcement of another relay.
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
     Connections(Vec<ConnectionId>),
     LookYourself,
 }
 
-/// Reads a message; `None` for this relay's own.
+/// Parses an announcement; `None` for this relay's own.
 fn heard(own: i64, payload: &str) -> Option<Heard> {
     let (relay, ids) = payload.split_once(':').unwrap_or_default();
     if relay.parse() == Ok(own) {
         return None;
     }
-    // What cannot be read is from a relay of another version.
+    // An unreadable list comes from a relay of another version, or stands for too many connections.
     let ids = ids.split(',').map(str::parse).collect::<Result<Vec<_>, _>>();
     Some(ids.map_or(Heard::LookYourself, Heard::Connections))
 }
 
-/// Announces and listens until it is dropped, or the pool is closed.
+/// Announces and listens until dropped, or until the pool is closed.
 pub(super) async fn run(shared: Arc<Shared>, pool: PgPool) {
     tokio::join!(announce(&shared, &pool), listen(&shared, &pool));
 }
@@ -55,7 +56,7 @@ async fn announce(shared: &Shared, pool: &PgPool) {
     }
 }
 
-/// Returns whether nothing is left to write.
+/// Sends all announcements and writes the activity. False if activity is left to be written.
 async fn announce_all(shared: &Shared, pool: &PgPool) -> bool {
     let untold = std::mem::take(&mut *shared.untold.lock());
     if !untold.is_empty() {
@@ -74,7 +75,7 @@ async fn announce_all(shared: &Shared, pool: &PgPool) -> bool {
     }
 }
 
-/// Announces what has not been announced yet.
+/// Sends the announcements that are left, when the relay stops.
 pub(super) async fn last_word(shared: &Shared, pool: &PgPool) {
     // A relay that misses an announcement finds the work by polling.
     drop(tokio::time::timeout(LAST_WORD, announce_all(shared, pool)).await);
@@ -95,7 +96,7 @@ async fn listen(shared: &Shared, pool: &PgPool) {
 async fn hear(shared: &Shared, pool: &PgPool) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
-    // What was announced while not listening is looked for.
+    // Announcements may have been missed while not listening.
     let mut may_have_missed = true;
     loop {
         if std::mem::take(&mut may_have_missed) {
@@ -113,7 +114,7 @@ async fn hear(shared: &Shared, pool: &PgPool) -> Result<(), sqlx::Error> {
                     }
                 }
             },
-            // The connection was cut and made again.
+            // The connection was lost and restored.
             None => may_have_missed = true,
         }
     }

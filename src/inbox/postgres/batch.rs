@@ -1,5 +1,5 @@
-//! Group commit: requests that came in together are committed in one transaction, and only then answered. A sync, and a
-//! round trip to the server, cost as much for one request as for hundreds.
+//! Group commit: requests that came in together are committed in one transaction, and only then answered. A sync and
+//! a round trip to the server cost as much for one request as for hundreds.
 
 use std::{
     collections::HashSet,
@@ -22,32 +22,32 @@ use crate::{
     object::ConnectionId,
 };
 
-/// Requests waiting for the writer; beyond that, callers wait to hand theirs in.
+/// Most requests that wait for the writer; beyond that, callers wait to hand theirs in.
 const QUEUE: usize = 4096;
-/// Requests in one transaction, at most: bounds a batch's time.
+/// Most requests in one transaction: limits how long a batch takes.
 const MOST: usize = 512;
 /// Batches up to this size are not worth dividing.
 const SMALL_BATCH: usize = 16;
 
-/// Where the answer to a request goes.
+/// The channel for the answer to a request.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, InboxError>>;
 
 /// A change that is committed together with others. It carries a [`Reply`] of its own type.
 pub(super) trait Request: Send + 'static {
-    /// Whether it is still to be carried out. One that nobody waits for any more may be dropped, unless it records
-    /// something that has happened.
+    /// Whether it still has to be carried out. A request that no caller waits for any more may be dropped, unless it
+    /// records something that has happened.
     fn is_needed(&self) -> bool;
 
-    /// Answers that it was not carried out.
+    /// Answers that the request was not carried out.
     fn fail(self, error: InboxError);
 }
 
-/// An answer that is known and not given yet.
+/// An answer that is ready to be sent.
 pub(super) struct Answer(Box<dyn FnOnce() + Send>);
 
 impl Answer {
     pub fn new<T: Send + 'static>(reply: Reply<T>, value: T) -> Self {
-        // Whoever no longer waits (a dropped request) needs no answer.
+        // A caller that has stopped waiting needs no answer.
         Self(Box::new(move || drop(reply.send(Ok(value)))))
     }
 }
@@ -56,7 +56,7 @@ impl Answer {
 #[derive(Default)]
 pub(super) struct Committed {
     pub answers: Vec<Answer>,
-    /// The connections that may have got work.
+    /// The connections that may have new work.
     pub work: HashSet<ConnectionId>,
 }
 
@@ -67,27 +67,27 @@ impl Committed {
     }
 }
 
-/// What carries batches out.
+/// Carries out batches of requests.
 pub(super) trait Writer: Send + 'static {
     type Request: Request;
 
-    /// Commits all of these changes, durably, and drains `batch`. After a failure nobody may rely on any of them.
+    /// Commits all of these changes durably, and drains `batch`. After a failure, none of them can be relied on.
     fn commit(&mut self, batch: &mut Vec<Self::Request>) -> impl Future<Output = Result<Committed, InboxError>> + Send;
 
-    /// Whether others keep the database busy as well.
+    /// Whether other relays keep the database busy as well.
     fn has_peers(&self) -> bool;
 
-    /// Drops the connection: after a failure, when it may be in any state, and at the end.
+    /// Drops the connection: at the end, and after a failure, when its state is unknown.
     fn disconnect(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// Wakes the writer once when as many requests wait as it waits for, not for each.
+/// Wakes the writer once when enough requests wait, not for each of them.
 struct BatchSignal {
     enough: AtomicUsize,
     reached: Notify,
 }
 
-/// One writer's queue, and the writer.
+/// The queue of one writer, and the writer's task.
 pub(super) struct Queue<R> {
     sender: mpsc::WeakSender<R>,
     open: Mutex<Option<mpsc::Sender<R>>>,
@@ -96,7 +96,7 @@ pub(super) struct Queue<R> {
 }
 
 impl<R: Request> Queue<R> {
-    /// Starts the writer's task. It waits up to `gathering` for a batch to fill up.
+    /// Starts the writer's task, which waits up to `gathering` for a batch to fill up.
     pub fn start(writer: impl Writer<Request = R>, gathering: Duration, work: WorkSignal) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let signal = Arc::new(BatchSignal { enough: AtomicUsize::new(usize::MAX), reached: Notify::new() });
@@ -110,7 +110,7 @@ impl<R: Request> Queue<R> {
         let (reply, answer) = oneshot::channel();
         let sender = self.sender.upgrade().ok_or(InboxError::Closed)?;
         sender.send(request(reply)).await.map_err(|_| InboxError::Closed)?;
-        // Counts those that wait, and places reserved by callers that are about to hand theirs in: never too few.
+        // Counts the waiting requests and the places reserved by callers about to hand theirs in: never too few.
         if sender.max_capacity() - sender.capacity() >= self.signal.enough.load(Ordering::SeqCst) {
             self.signal.reached.notify_one();
         }
@@ -118,7 +118,7 @@ impl<R: Request> Queue<R> {
         answer.await.map_err(|_| InboxError::Closed)?
     }
 
-    /// Has the writer finish what was handed in, and waits until it has.
+    /// Lets the writer finish what was handed in, and waits for that.
     pub async fn close(&self) {
         drop(self.open.lock().await.take());
         if let Some(writer) = self.writer.lock().await.take() {
@@ -136,7 +136,7 @@ struct Requests<R> {
 }
 
 impl<R> Requests<R> {
-    /// Takes more until there are `enough` in the batch, or the time for gathering has passed.
+    /// Adds requests until the batch has `enough`, or the time for gathering has passed.
     async fn gather(&mut self, batch: &mut Vec<R>, enough: usize, most: usize) {
         let missing = enough.saturating_sub(batch.len());
         if missing > self.receiver.len() && !self.gathering.is_zero() {
@@ -146,7 +146,7 @@ impl<R> Requests<R> {
                     self.signal.reached.notified().await;
                 }
             };
-            // Whoever is missing by then is not coming back.
+            // Callers still missing by then are not coming back.
             let _ = tokio::time::timeout(self.gathering, all).await;
             self.signal.enough.store(usize::MAX, Ordering::SeqCst);
         }
@@ -158,12 +158,12 @@ impl<R> Requests<R> {
     }
 }
 
-/// Serves requests until every sender is gone.
+/// Carries out requests until every sender is gone.
 ///
-/// While one half of the callers waits for the disk, the other half is answered and comes back: neither the disk nor
-/// the processors wait for each other. So a batch takes no more than half, and is sent before the last one's answers
-/// are, since these bring the work that it would have to compete with. Where peers keep the database busy anyway, a
-/// batch takes all: fewer batches are less work for the server.
+/// While half of the callers wait for the disk, the other half are answered and come back with new requests, so that
+/// neither the disk nor the processors are idle. A batch therefore takes no more than half of the callers, and is
+/// sent before the previous batch is answered, because those answers bring work that it would compete with. Where
+/// other relays keep the database busy anyway, a batch takes all: fewer batches are less work for the server.
 async fn run<W: Writer>(mut writer: W, mut requests: Requests<W::Request>, work: WorkSignal) {
     let mut batch = Vec::with_capacity(MOST);
     let mut committed: Option<Committed> = None;
@@ -172,15 +172,15 @@ async fn run<W: Writer>(mut writer: W, mut requests: Requests<W::Request>, work:
         let all = committed.as_ref().map_or(0, |committed| committed.answers.len()) + waiting;
         let share = if writer.has_peers() { all } else { all / 2 }.min(MOST);
         let room = share.clamp(SMALL_BATCH, MOST);
-        // The answers go first where the next batch is not there yet; where nobody waits, it may never be.
+        // If the next batch is not complete yet, the answers go out first; without them it may never be.
         if let Some(committed) = committed.take_if(|_| waiting < share.max(1)) {
             committed.announce(&work);
         }
         if requests.receiver.recv_many(&mut batch, room).await == 0 {
             break;
         }
-        // Callers that were answered together come back together: the first one back gets no batch to itself while all
-        // the others wait for the next.
+        // Callers that were answered together come back together: the first one back must not get a batch to itself
+        // while all the others wait for the next.
         requests.gather(&mut batch, share, room).await;
         batch.retain(Request::is_needed);
         if batch.is_empty() {

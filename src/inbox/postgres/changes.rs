@@ -1,4 +1,4 @@
-//! Changes that are not batched: each by itself, one after the other, on a connection of their own.
+//! Changes that are not batched: one after the other, on a connection of their own.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ impl Changes {
         Self(Arc::new(Mutex::new(Some(connection))))
     }
 
-    /// Does the work when it is its turn; not at all, if nobody waits for it any more by then. Once begun, it goes on
-    /// whether or not its caller is still polled: others wait for the connection.
+    /// Runs `work` when its turn comes, unless its caller has stopped waiting by then. Once begun, it runs to the end
+    /// even if the caller is dropped: others wait for the connection.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, InboxError>> + Send + 'static,
     ) -> Result<T, InboxError> {
         let (reply, answer) = oneshot::channel();
         let connection = self.0.clone();
-        // Turns are taken in the order of asking; `close` waits for its own.
+        // The lock is granted in the order of asking, so `close` comes last.
         tokio::spawn(async move {
             let mut turn = connection.lock().await;
             if reply.is_closed() {
@@ -42,7 +42,7 @@ impl Changes {
         answer.await.map_err(|_| InboxError::Closed)?
     }
 
-    /// Waits for the changes that were asked for before, and closes the connection.
+    /// Waits for the changes asked for before, and closes the connection.
     pub async fn close(&self) {
         if let Some(mut connection) = self.0.lock().await.take() {
             connection.close().await;

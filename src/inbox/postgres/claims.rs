@@ -1,4 +1,4 @@
-//! Claims, and how they end: a batch of both is one transaction. `state::Row` says what happens to a row.
+//! Takes and ends claims: a batch of both is one transaction. `state::Row` has the rules for a row.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,13 +22,13 @@ use crate::{
     object::{ConnectionId, ObjectKey},
 };
 
-/// A request about claims.
+/// A request to take or end claims, or to mark them.
 pub(super) enum ClaimRequest {
-    /// Claims those that are due.
+    /// Claims those of the objects that are due.
     Claim { objects: Vec<ObjectKey>, lease: Duration, now: Timestamp, reply: Reply<Vec<Claim>> },
     /// Ends a claim.
     Settle { settlement: Settlement, reply: Reply<bool> },
-    /// Notes that forwarding begins.
+    /// Marks claims as being forwarded.
     BeginForward { claims: Vec<Claim>, reply: Reply<()> },
 }
 
@@ -50,17 +50,17 @@ impl Request for ClaimRequest {
     }
 }
 
-/// Carries claims and settlements out, on a connection of its own.
+/// Carries out claims and settlements, on a connection of its own.
 pub(super) struct ClaimWriter {
     pub connection: WriteConnection,
 }
 
-/// What a batch came to, by the number of the request.
+/// The results of a batch, by the number of the request.
 #[derive(Default)]
 struct Batch {
     claimed: HashMap<usize, Vec<Claim>>,
     settled: HashSet<usize>,
-    /// Connections that were delivered to, and when last, by the server's clock.
+    /// Connections with deliveries, and the time of the last one by the server's clock.
     delivered: HashMap<ConnectionId, Timestamp>,
     work: HashSet<ConnectionId>,
 }
@@ -103,8 +103,8 @@ impl Writer for ClaimWriter {
     }
 }
 
-/// Claims that end come first: their rows are waited for, in the order of keys, while nothing else is locked. Rows to
-/// be claimed are never waited for.
+/// Claims are ended first: this waits for their rows, in the order of keys, while nothing else is locked. Rows to be
+/// claimed are never waited for.
 async fn transact(db: &mut PgConnection, shared: &Shared, batch: &[ClaimRequest]) -> Result<Batch, sqlx::Error> {
     let mut done = Batch::default();
     let mut transaction = db.begin().await?;
@@ -114,7 +114,7 @@ async fn transact(db: &mut PgConnection, shared: &Shared, batch: &[ClaimRequest]
     Ok(done)
 }
 
-/// Settles claims, and notes those whose forwarding begins.
+/// Settles claims, and marks those that are about to be forwarded.
 async fn end_claims(
     db: &mut PgConnection,
     clock: &ServerClock,
@@ -166,7 +166,7 @@ async fn end_claims(
     count_forwarded(db, hours).await
 }
 
-/// Counts objects forwarded by connection and hour.
+/// Adds to the hourly counts of forwarded objects by connection.
 async fn count_forwarded(db: &mut PgConnection, hours: BTreeMap<(ConnectionId, i64), i64>) -> Result<(), sqlx::Error> {
     #[derive(Serialize)]
     struct HourRow {
@@ -185,7 +185,7 @@ async fn count_forwarded(db: &mut PgConnection, hours: BTreeMap<(ConnectionId, i
     sqlx::query(sql).bind(json(hours.into_iter().map(row).collect::<Vec<_>>())).execute(db).await.map(drop)
 }
 
-/// An object to be claimed, as the batch has it.
+/// An object to be claimed, as a row of the batch.
 #[derive(Serialize)]
 struct WishRow {
     #[serde(flatten)]
@@ -193,7 +193,7 @@ struct WishRow {
     now: i64,
 }
 
-/// Claims those that are due and that nobody is changing just now, except where another relay holds the connection's
+/// Claims objects that are due and not locked by another transaction, unless another relay holds the connection's
 /// shard.
 async fn claim_due(
     db: &mut PgConnection,
@@ -201,7 +201,7 @@ async fn claim_due(
     batch: &[ClaimRequest],
     done: &mut Batch,
 ) -> Result<(), sqlx::Error> {
-    // Whoever asks first gets it.
+    // The first request for an object gets it.
     let mut wishes: BTreeMap<&ObjectKey, (usize, Timestamp, Timestamp)> = BTreeMap::new();
     for (number, request) in batch.iter().enumerate() {
         if let ClaimRequest::Claim { objects, lease, now, .. } = request {
@@ -246,7 +246,7 @@ async fn claim_due(
     rows::write(db, claimed.iter().map(|(key, row)| (key, row))).await
 }
 
-/// The outcome with the server's times.
+/// The outcome with its times converted to the server's clock.
 fn inward(clock: &ServerClock, outcome: &Outcome) -> Outcome {
     let mut outcome = outcome.clone();
     match &mut outcome {

@@ -1,5 +1,5 @@
 //! The SQL of connections. Each change takes the next revision while it holds the one row of `catalog`, so revisions
-//! are in the order of commits: whoever has read up to one has missed none below it.
+//! are in the order of commits: having read up to one means having missed none below it.
 
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 
@@ -14,13 +14,13 @@ use crate::{
     spec::{DestinationKind, Origin, SourceKind, keyring::Sealed},
 };
 
-/// Takes the next revision, and with it the lock under which connections change. `None` if one has changed since the
-/// revision that the caller knows; the one taken is then nobody's, which is no matter.
+/// Takes the next revision, and with it the lock under which connections change. `None` if a connection has changed
+/// since the revision that the caller knows; the revision taken is then unused, which does no harm.
 async fn next_revision(db: &mut PgConnection, known: Option<i64>) -> Result<Option<i64>, sqlx::Error> {
     let next = "UPDATE catalog SET revision = revision + 1 RETURNING revision";
     let revision: i64 = sqlx::query_scalar(next).fetch_one(&mut *db).await?;
     let Some(known) = known else { return Ok(Some(revision)) };
-    // A statement of its own: it sees what was committed while the one before waited for the lock.
+    // A separate statement, so that it sees what was committed while the one before waited for the lock.
     let changed = "SELECT EXISTS (SELECT 1 FROM connections WHERE revision > $1)";
     let is_superseded: bool = sqlx::query_scalar(changed).bind(known).fetch_one(db).await?;
     Ok((!is_superseded).then_some(revision))
@@ -40,7 +40,7 @@ pub(super) async fn since(
     rows.iter().map(|row| record(clock, row)).collect()
 }
 
-/// Reads a code.
+/// Reads a column with a code.
 fn code<T>(row: &PgRow, column: usize, read: impl Fn(i16) -> Option<T>) -> Result<Option<T>, sqlx::Error> {
     let unknown = || sqlx::Error::Decode("a connection has a code that this relay does not know".into());
     let code: Option<i16> = row.try_get(column)?;
@@ -73,12 +73,12 @@ fn record(clock: &ServerClock, row: &PgRow) -> Result<ConnectionRecord, sqlx::Er
     })
 }
 
-/// A text without the one character that PostgreSQL cannot keep.
+/// The text without NUL, the one character that PostgreSQL cannot store.
 fn text(text: &str) -> String {
     text.replace('\0', "")
 }
 
-/// Keeps a new connection. `None` if its decision is superseded.
+/// Stores a new connection. `None` if its decision is superseded.
 pub(super) async fn create(
     db: &mut PgConnection,
     new: &NewConnection,

@@ -1,4 +1,4 @@
-//! [`Inbox`], each method by the statement of its module.
+//! Implements [`Inbox`] with the statements of the other modules.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,7 +27,7 @@ use crate::{
     object::{ConnectionId, Digest, Due, ObjectId, ObjectKey, ResourceName},
 };
 
-/// Objects in one transaction.
+/// Objects per transaction.
 const WANTED_STEP: usize = 1000;
 
 impl PostgresInbox {
@@ -36,7 +36,7 @@ impl PostgresInbox {
         count
     }
 
-    /// The numbers with what this relay knows and has not written yet.
+    /// The summary, with the activity that this relay has not written yet.
     fn with_activity(&self, connection: ConnectionId, summary: Summary) -> Summary {
         let known = self.shared.activity.known(connection);
         let outward = |time: Option<Timestamp>| time.map(|time| self.shared.clock.outward(time.millis()));
@@ -366,11 +366,11 @@ impl Inbox for PostgresInbox {
         self.changes.close().await;
         if let Some(announcer) = self.announcer.lock().await.take() {
             announcer.abort();
-            // It was asked to end, or had nothing more to do.
+            // The task was asked to end, or had nothing more to do.
             drop(announcer.await);
             announce::last_word(&self.shared, &self.readers).await;
         }
-        // A pool waits for each of its connections, and one of a server that hangs does not come back.
+        // Closing a pool waits for each of its connections, and one to a server that hangs never ends.
         for pool in [&self.leases, &self.readers] {
             drop(tokio::time::timeout(session::DISCONNECT_TIMEOUT, pool.close()).await);
         }

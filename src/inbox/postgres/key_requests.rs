@@ -1,4 +1,4 @@
-//! Requests for shops' keys, on a server. Times are the server's.
+//! Requests for shops' keys, in PostgreSQL. Times are the server's.
 
 use async_trait::async_trait;
 use sqlx::{Row, postgres::PgRow};

@@ -1,4 +1,4 @@
-//! The tables, and how they come to be.
+//! The migrations of the tables.
 
 use std::sync::LazyLock;
 

@@ -46,11 +46,11 @@ pub(super) async fn save(
     execute(db, query).await.map(drop)
 }
 
-/// Which notifications of a connection are read.
+/// Which notifications of a connection to read.
 pub(super) enum Which<'a> {
-    /// The one of this id.
+    /// The one with this id.
     One(&'a str),
-    /// The newest, at most so many.
+    /// The newest, at most this many.
     Newest(u32),
     /// Those that have not arrived, the oldest first.
     Outstanding,

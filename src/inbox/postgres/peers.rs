@@ -1,5 +1,5 @@
-//! Relays that share the database: which shards each holds, and who may change hooks. Leases count by the server's
-//! clock alone: no relay's own clock has a say in who holds one.
+//! Relays that share the database: which shards each holds, and which may change hooks. Leases go by the server's
+//! clock alone, whatever the relays' own clocks say.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -17,7 +17,7 @@ use crate::{
     object::ConnectionId,
 };
 
-/// This relay among its peers. Each of its claims gets an owner of its own, whose upper half is this number.
+/// This relay's number. Each of its claims gets a different owner number, whose upper half is this one.
 #[derive(Debug)]
 pub(super) struct RelayId {
     number: u32,
@@ -25,9 +25,9 @@ pub(super) struct RelayId {
 }
 
 impl RelayId {
-    /// A random one, other than any that is likely to be there.
+    /// A random number, unlikely to be another relay's.
     pub fn random() -> Self {
-        // Positive as the upper half of an i64; 0 is no peer.
+        // Positive, as the upper half of an `i64`; 0 stands for no relay.
         Self { number: rand::random_range(1..=i32::MAX as u32), claims: AtomicU32::new(rand::random()) }
     }
 
@@ -35,18 +35,18 @@ impl RelayId {
         self.number.into()
     }
 
-    /// Fences a new claim: no other claim of any relay under way has it.
+    /// The owner number of a new claim: no other claim under way, of any relay, has it.
     pub fn next_owner(&self) -> i64 {
         self.number() << 32 | i64::from(self.claims.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// What came of a heartbeat.
+/// The result of a heartbeat.
 pub(super) struct Beat {
     pub held: Heartbeat,
-    /// The server's time, in milliseconds.
+    /// The server's time in milliseconds since 1970.
     pub at: i64,
-    /// The migration that a relay has to know.
+    /// The migration that a relay must know to use the tables.
     pub floor: i64,
 }
 
@@ -54,12 +54,11 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Says that this relay is there, keeps or takes its fair share of the shards for `span`, and gives what is beyond it
-/// back.
+/// Announces that this relay is alive, keeps or takes its even share of the shards for `span`, and gives back those
+/// beyond it.
 ///
-/// One statement. A shard changes its holder only if its row, as it is once this statement has locked it, is the
-/// relay's own or has run out. Rows that are locked are skipped: of relays that ask at once, each takes others, and
-/// none waits.
+/// One statement. A shard changes hands only if its row, once locked, belongs to this relay or has expired. Locked
+/// rows are skipped: relays that ask at once take different shards, and none waits.
 pub(super) async fn heartbeat(db: &PgPool, relay: i64, span: Duration) -> Result<Beat, sqlx::Error> {
     let sql = format!(
         "WITH clock AS MATERIALIZED (SELECT {SERVER_MILLIS} AS now, ({}) AS floor),
@@ -110,7 +109,7 @@ pub(super) async fn heartbeat(db: &PgPool, relay: i64, span: Duration) -> Result
     Ok(Beat { held, at: row.try_get(2)?, floor: row.try_get(3)? })
 }
 
-/// Gives all shards back and says goodbye.
+/// Gives all shards back and removes this relay.
 pub(super) async fn release_shards(db: &PgPool, relay: i64) -> Result<(), sqlx::Error> {
     let sql = "WITH gone AS (DELETE FROM relays WHERE relay = $1)
                UPDATE shards SET owner = 0, until = 0 WHERE owner = $1 AND shard IN (
@@ -124,13 +123,13 @@ pub(super) async fn release_shards(db: &PgPool, relay: i64) -> Result<(), sqlx::
     }
 }
 
-/// Whether another relay is there.
+/// Whether another relay is alive.
 pub(super) async fn is_served(db: &PgPool, relay: i64) -> Result<bool, sqlx::Error> {
     let sql = format!("SELECT EXISTS (SELECT 1 FROM relays WHERE relay <> $1 AND until > {SERVER_MILLIS})");
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(relay).fetch_one(db).await
 }
 
-/// Takes the lock on a connection's hooks, or keeps it. `None` if another relay holds it.
+/// Takes or keeps the lock on a connection's hooks. `None` if another relay holds it.
 pub(super) async fn lock_hooks(
     db: &PgPool,
     connection: ConnectionId,
@@ -149,7 +148,7 @@ pub(super) async fn lock_hooks(
     Ok(query.fetch_optional(db).await?.map(Epoch))
 }
 
-/// Gives the lock back, if it is this relay's. Its epoch is remembered.
+/// Releases the lock, if this relay holds it. The epoch stays.
 pub(super) async fn unlock_hooks(db: &PgPool, connection: ConnectionId, relay: i64) -> Result<(), sqlx::Error> {
     let sql = "UPDATE hook_locks SET owner = 0, until = 0 WHERE connection_id = $1 AND owner = $2";
     sqlx::query(sql).bind(connection.0).bind(relay).execute(db).await.map(drop)

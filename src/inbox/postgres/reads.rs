@@ -1,5 +1,5 @@
-//! What is read of objects: the SQL, and the way from rows to the inbox's types. Times become this machine's on the
-//! way.
+//! Reads objects: the SQL, and the conversion of rows to the inbox's types, with times converted to this machine's
+//! clock.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ fn number(row: &PgRow, column: usize) -> Result<u64, sqlx::Error> {
     row.try_get::<i64, _>(column).map(i64::unsigned_abs)
 }
 
-/// A claim with the times of this machine's clock.
+/// A claim with its times converted to this machine's clock.
 pub(super) fn claim(clock: &ServerClock, claim: Claim) -> Claim {
     let outward = |time: Timestamp| clock.outward(time.millis());
     Claim {
@@ -34,8 +34,8 @@ pub(super) fn claim(clock: &ServerClock, claim: Claim) -> Claim {
     }
 }
 
-/// The index on what is due begins with whether an object has failed: each half is read in its order, and no further
-/// than asked for.
+/// The index on due objects begins with whether an object has failed: each half is read in its order, and no further
+/// than needed.
 pub(super) async fn due(
     db: &PgPool,
     clock: &ServerClock,
@@ -85,7 +85,7 @@ pub(super) async fn next_due(
     time(clock, &query.fetch_one(db).await?, 0)
 }
 
-/// Goes from connection to connection in the index on what is due, and reads no more of each than its first entries.
+/// Goes from connection to connection in the index on due objects, reading only the first entries of each.
 pub(super) async fn waiting(db: &PgPool, clock: &ServerClock) -> Result<Vec<(ConnectionId, Timestamp)>, sqlx::Error> {
     let half = |condition| {
         format!(
@@ -119,9 +119,9 @@ const OBJECT_ROW: &str =
     "resource, id, state, change, attempts, last_failure, first_event_at, last_event_at, waiting_since,
                           due_at, delivered_at";
 
-/// The conditions of a query, after `connection_id = …`.
+/// Adds the conditions of a query, after `connection_id = …`.
 fn conditions(sql: &mut QueryBuilder<Postgres>, query: &ObjectQuery) {
-    // Rare states have a partial index; the planner uses it where the query repeats its condition.
+    // Rare states have a partial index, which the planner uses only if the query repeats its condition.
     sql.push(match query.state {
         None => "",
         Some(ObjectState::Pending) => " AND due_at IS NOT NULL",
@@ -141,7 +141,7 @@ fn conditions(sql: &mut QueryBuilder<Postgres>, query: &ObjectQuery) {
     }
 }
 
-/// Pages of everything are read from the primary key, resource by resource; rare ones from their own index.
+/// Pages without a filter are read from the primary key, resource by resource; rare states from their own index.
 pub(super) async fn objects(
     db: &PgPool,
     clock: &ServerClock,
@@ -165,7 +165,7 @@ pub(super) async fn objects(
             sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit).push(") AS page");
         }
         resource => {
-            // Rare rows are found first and put in order afterwards, common ones are read in order.
+            // Rare rows are found first and sorted afterwards; common ones are read in order.
             sql.push(if is_rare { "SELECT * FROM (" } else { "" });
             sql.push(format!("SELECT {OBJECT_ROW} FROM objects WHERE connection_id = ")).push_bind(connection.0);
             if let Some(resource) = resource {
@@ -272,7 +272,7 @@ fn read_summary(clock: &ServerClock, row: &PgRow, from: usize) -> Result<Summary
     })
 }
 
-/// The hours from `since` on, the oldest first.
+/// The hours from `since` on that have something recorded, the oldest first.
 pub(super) async fn history(
     db: &PgPool,
     clock: &ServerClock,

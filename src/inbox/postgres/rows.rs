@@ -1,13 +1,13 @@
-//! Object rows in PostgreSQL: locked and read as [`Row`]s, and written back as a batch. What happens to them in between
-//! is `inbox::state`'s.
+//! Object rows in PostgreSQL: locked and read as [`Row`]s, and written back as a batch. `inbox::state` has the rules
+//! for what happens in between.
 //!
-//! Relays change the same rows at the same time. Whatever locks several of them does so in the order of their keys, or
-//! skips the locked ones, so that no two transactions wait for each other in a circle; what the server breaks off all
-//! the same begins again.
+//! Relays change the same rows concurrently. Every statement that locks several of them does so in the order of their
+//! keys, or skips the locked ones, so that transactions do not deadlock; one that the server aborts all the same is
+//! retried.
 //!
 //! A plan is kept as long as the connection, and what the planner knew of a table when it was nearly empty must not
-//! decide how a backlog is gone through. So batches leave it no choice: each row is sought by its key in a `LATERAL` of
-//! its own, and changed by its place (`ctid`); `coalesce` hides a condition from the indexes.
+//! decide how a backlog is read. So batches leave it no choice: each row is looked up by its key in a `LATERAL` of
+//! its own, and updated by its `ctid`; `coalesce` hides a condition from the indexes.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -20,7 +20,7 @@ use crate::{
     object::{ChangeKind, ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
 };
 
-/// The key's columns, as they are typed in a batch.
+/// The columns of the key, with their types in a batch.
 pub(super) const KEY_TYPES: &str = r#"connection_id bigint, resource text COLLATE "C", id text COLLATE "C""#;
 /// Compares the keys of `o` and `s`.
 pub(super) const SAME_KEY: &str = "(o.connection_id, o.resource, o.id) = (s.connection_id, s.resource, s.id)";
@@ -30,12 +30,12 @@ pub(super) const COLUMNS: &str =
      wait_ms, waiting_since, lease_owner, is_forwarding, is_deferred, has_failed, attempts, refused_ms, missing_ms,
      tried_at, pause_ms, last_failure, digest, fetched_at, delivered_at, settled_at, first_event_at, last_event_at";
 
-/// A batch, as PostgreSQL takes it: one JSON text.
+/// A batch as JSON, which is how it is passed to PostgreSQL.
 pub(super) fn json<T: Serialize>(rows: T) -> String {
     serde_json::to_string(&rows).expect("rows are plain structs of numbers and texts")
 }
 
-/// An object's key, as a batch has it.
+/// An object's key, as part of a batch's row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(super) struct KeyRow {
     pub connection_id: i64,
@@ -82,12 +82,12 @@ pub(super) fn digest(row: &PgRow, column: usize) -> Result<Option<Digest>, sqlx:
     Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(Digest))
 }
 
-/// A moment of the server's clock.
+/// Reads a time of the server's clock.
 fn time(row: &PgRow, column: usize) -> Result<Option<Timestamp>, sqlx::Error> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
 }
 
-/// Reads [`COLUMNS`]. Its times are the server's.
+/// Reads [`COLUMNS`]; times are by the server's clock.
 pub(super) fn read(row: &PgRow) -> Result<(ObjectKey, Row), sqlx::Error> {
     let connection = ConnectionId(row.try_get(0)?);
     let key = ObjectKey { connection, resource: resource(row, 1)?, id: object_id(row, 2)? };
@@ -122,7 +122,7 @@ pub(super) fn read(row: &PgRow) -> Result<(ObjectKey, Row), sqlx::Error> {
     Ok((key, read))
 }
 
-/// Locks the rows of these keys, in the order of keys, and reads them. Keys without a row are left out.
+/// Locks and reads the rows with these keys, in the order of keys. Keys without a row are left out.
 pub(super) async fn lock(
     db: &mut PgConnection,
     keys: impl IntoIterator<Item = &ObjectKey>,
@@ -142,10 +142,10 @@ pub(super) async fn lock(
     rows.iter().map(read).collect()
 }
 
-/// The columns that may change, each once: its name, its type in Rust and in a batch, and its value.
+/// The columns that may change: each with its name, its type in Rust and in a batch, and its value.
 macro_rules! written {
     ($row:ident => $($name:ident: $kind:ty, $sql:literal, $value:expr;)*) => {
-        /// What may change in a row, as a batch has it.
+        /// The part of a row that may change, as a row of the batch.
         #[derive(Serialize)]
         struct Written {
             #[serde(flatten)]
@@ -153,7 +153,7 @@ macro_rules! written {
             $($name: $kind,)*
         }
 
-        /// The columns of [`Written`] beside the key, and their types in a batch.
+        /// The columns of [`Written`] other than the key, with their types in a batch.
         const WRITTEN: &[(&str, &str)] = &[$((stringify!($name), $sql),)*];
 
         impl Written {
@@ -192,7 +192,7 @@ written! { row =>
     last_event_at: i64, "bigint", row.last_event_at.millis();
 }
 
-/// Bytes travel as hexadecimal text.
+/// Bytes as hexadecimal text, for JSON.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

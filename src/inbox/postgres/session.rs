@@ -1,4 +1,4 @@
-//! Connections to the server: how they are made, what is checked of each, and how the server's clock differs from ours.
+//! Connections to the server: how they are opened and checked, and how far the server's clock is from ours.
 
 use std::{
     sync::{
@@ -22,28 +22,28 @@ use crate::{
     secret::Secret,
 };
 
-/// How long a server may take to answer: to a new connection, and to a batch.
+/// How long the server may take to accept a connection, or to carry out a batch.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// How long a server may take to let a connection go.
+/// How long closing a connection may take.
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often what the server broke off for another transaction's sake is begun again.
+/// Most tries of a transaction that the server aborts in favour of another.
 const TRIES: u32 = 5;
-/// Connections for reading, of which listening takes one.
+/// Connections for reading, of which listening uses one.
 pub(super) const READERS: u32 = 4;
-/// What every session is set to, whatever the server's own defaults are: nothing takes long, a row that another relay
-/// has changed meanwhile is looked at again instead of breaking off the transaction, and no statement is compiled,
-/// which takes longer than any of them runs (plans without an alternative count as expensive).
+/// Set for every session, whatever the server's defaults: time limits; `read committed`, so that a row that another
+/// relay has changed is read again instead of aborting the transaction; and no JIT compilation, which takes longer
+/// than any statement here runs (plans without an alternative count as expensive).
 const SESSION_SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', false),
                                        set_config('idle_in_transaction_session_timeout', '5s', false),
                                        set_config('default_transaction_isolation', 'read committed', false),
                                        set_config('jit', 'off', false)";
-/// What is read is planned each time, by the tables' present size, and from an index that has the order asked for, if
-/// there is one: a plan that was made while the tables were small goes through the whole of them once they are not.
+/// Reads are planned each time, by the tables' present size, and use an index with the required order where there is
+/// one: a plan made while the tables were small would scan them whole once they are large.
 const READER_SETTINGS: &str = "SELECT set_config('plan_cache_mode', 'force_custom_plan', false),
                                       set_config('enable_seqscan', 'off', false),
                                       set_config('enable_sort', 'off', false)";
 
-/// Reads the URL and looks at the files it names. Errors never quote it: any part may contain a password.
+/// Parses the URL and checks the files it names. Errors never quote the URL: any part may contain a password.
 pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, InboxError> {
     let url = url.expose();
     let options = super::url::options(url).map_err(|why| InboxError::Unfit(format!("the URL: {why}")))?;
@@ -56,8 +56,8 @@ pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, InboxError> {
     Ok(options.disable_statement_logging())
 }
 
-/// A file that the URL names has to be there, and hold certificates where they are asked for. Elsewhere it would only
-/// be missed at the first connection, with no word of which file it is.
+/// A file that the URL names must exist, and hold certificates if it is meant to. Otherwise its absence would show
+/// only at the first connection, without the name of the file.
 fn readable(name: &str, value: &str) -> Result<(), InboxError> {
     let unfit = |why: &dyn std::fmt::Display| InboxError::Unfit(format!("the file of {name}: {why}"));
     let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.trim_start().starts_with("-----BEGIN");
@@ -75,10 +75,10 @@ fn readable(name: &str, value: &str) -> Result<(), InboxError> {
     }
 }
 
-/// A connection for changes, proven to make them durable, to tables that this relay may change.
+/// A connection for changes; checked that commits are durable, and that this relay may change the tables.
 ///
-/// An answer that never comes must not hold up others: a statement ends after a while, and so does a transaction whose
-/// relay has been stopped in the middle of it.
+/// An answer that never comes must not hold up others: statements have a time limit, and so has a transaction whose
+/// relay was suspended in the middle of it.
 pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> Result<PgConnection, InboxError> {
     in_time(async {
         let mut connection = PgConnection::connect_with(options).await?;
@@ -86,7 +86,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
                        WHERE current_setting('synchronous_commit') IN ('off', 'local')";
         sqlx::query(durable).execute(&mut connection).await?;
         sqlx::query(SESSION_SETTINGS).execute(&mut connection).await?;
-        // Every change finds its rows by their keys (see `statements`), even while the tables are small.
+        // Every change finds its rows by their keys (see `rows`), even while the tables are small.
         let keyed = "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
                             set_config('enable_mergejoin', 'off', false)";
         sqlx::query(keyed).execute(&mut connection).await?;
@@ -106,7 +106,7 @@ pub(super) async fn connect(options: &PgConnectOptions, clock: &ServerClock) -> 
     .await
 }
 
-/// A connection for migrations. That a table is there already is not logged.
+/// A connection for migrations. Notices that a table already exists are not logged.
 pub(super) async fn connect_quietly(options: &PgConnectOptions) -> Result<PgConnection, InboxError> {
     let mut connection = PgConnection::connect_with(options).await?;
     sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
@@ -147,7 +147,7 @@ pub(super) async fn in_time<T, E: From<sqlx::Error>>(work: impl Future<Output = 
     }
 }
 
-/// Runs one statement. Returns how many rows it concerned.
+/// Runs one statement. Returns how many rows it affected.
 pub(super) async fn execute(
     db: &mut PgConnection,
     statement: Query<'_, Postgres, PgArguments>,
@@ -155,7 +155,7 @@ pub(super) async fn execute(
     Ok(in_time(statement.execute(db)).await?.rows_affected())
 }
 
-/// Does the work in one transaction, in bounded time, and begins again where the server has broken it off.
+/// Runs the work in one transaction, in limited time, and again if the server aborts it.
 macro_rules! transaction {
     ($db:expr, |$transaction:ident| $work:expr) => {{
         let mut tries = $crate::inbox::postgres::session::Tries::default();
@@ -175,13 +175,13 @@ macro_rules! transaction {
 }
 pub(super) use transaction;
 
-/// Counts how often a transaction has been begun.
+/// Counts the tries of a transaction.
 #[derive(Default)]
 pub(super) struct Tries(u32);
 
 impl Tries {
-    /// Whether to begin again after this failure: a deadlock or a serialization failure. The server ended the
-    /// transaction, and nothing else is wrong.
+    /// Whether to try again after this failure: a deadlock or a serialization failure, in which the server aborted
+    /// the transaction and nothing else is wrong.
     pub fn again(&mut self, error: &sqlx::Error) -> bool {
         self.0 += 1;
         let code = error.as_database_error().and_then(|error| error.code());
@@ -193,7 +193,7 @@ impl Tries {
     }
 }
 
-/// Up to this many connections for anything but batches, made when needed.
+/// A pool for everything but batches: up to this many connections, opened when needed.
 pub(super) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
@@ -207,8 +207,8 @@ pub(super) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// The difference between the server's clock and this machine's. The database keeps the server's time, so that relays
-/// whose clocks disagree agree on when a lease ends.
+/// The difference between the server's clock and this machine's. Stored times are the server's, so that relays whose
+/// clocks differ agree on when a lease ends.
 #[derive(Debug, Default)]
 pub(super) struct ServerClock {
     ahead_ms: AtomicI64,
@@ -218,12 +218,12 @@ pub(super) struct ServerClock {
 pub(super) const SERVER_MILLIS: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 impl ServerClock {
-    /// As the database keeps it.
+    /// Converts a time of this machine to the server's clock.
     pub fn inward(&self, ours: Timestamp) -> Timestamp {
         Timestamp::from_millis(ours.millis().saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
     }
 
-    /// As this machine's clock has it.
+    /// Converts a time of the server to this machine's clock.
     pub fn outward(&self, millis: i64) -> Timestamp {
         Timestamp::from_millis(millis.saturating_sub(self.ahead_ms.load(Ordering::Relaxed)))
     }
@@ -236,8 +236,8 @@ impl ServerClock {
         Ok(())
     }
 
-    /// Takes what the server said its time was, between `asked` and `answered`. A difference that the way there and
-    /// back explains changes nothing: times that are read and written again would only drift.
+    /// Updates the difference from the server's time between `asked` and `answered`. A deviation that the round trip
+    /// explains is ignored: otherwise times that are read and written again would drift.
     pub fn learn(&self, asked: Timestamp, server: i64, answered: Timestamp) {
         let slack = (answered.millis() - asked.millis()).abs() / 2 + 20;
         let ahead = server - (asked.millis() + answered.millis()) / 2;

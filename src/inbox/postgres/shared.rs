@@ -1,4 +1,4 @@
-//! What the parts of one inbox share.
+//! State shared by the parts of one inbox.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,14 +22,14 @@ use crate::{
     object::ConnectionId,
 };
 
-/// A peer that announced work within this time keeps the database busy.
+/// Another relay counts as active if it announced work within this time.
 const ACTIVE: Duration = Duration::from_secs(1);
-/// What the parts of one inbox share.
+/// State shared by the parts of one inbox.
 pub(super) struct Shared {
     pub options: PgConnectOptions,
     pub relay: RelayId,
     pub clock: ServerClock,
-    /// The shards that the last heartbeat brought, and until when they are certain.
+    /// The shards held according to the last heartbeat, and until when that is certain.
     pub held: Mutex<(HashSet<u16>, Instant)>,
     /// The shards of the connections that this relay has read or made.
     pub shards: Mutex<HashMap<ConnectionId, u16>>,
@@ -38,7 +38,7 @@ pub(super) struct Shared {
     pub untold: Mutex<Untold>,
     /// When another relay last announced work.
     pub heard_at: Mutex<Option<Instant>>,
-    /// There is something to announce, or activity to write.
+    /// Notified when there is something to announce, or activity to write.
     pub news: Notify,
     /// Why this relay must not use the database any more.
     pub superseded: watch::Sender<Option<InboxError>>,
@@ -66,7 +66,8 @@ impl Shared {
         self.held.lock().0.is_empty() || self.heard_at.lock().is_some_and(|at| at.elapsed() < ACTIVE)
     }
 
-    /// Has the relays that hold these connections' shards told of work, and this relay's activity written.
+    /// Queues an announcement to the relays that hold these connections' shards, and the writing of this relay's
+    /// activity.
     pub fn tell_peers(&self, connections: impl IntoIterator<Item = ConnectionId>) {
         let held = self.held.lock();
         let are_certain = Instant::now() < held.1;
@@ -76,20 +77,20 @@ impl Shared {
         self.news.notify_one();
     }
 
-    /// There may be work for these: tells this relay's scheduler and those of others.
+    /// Signals that these connections may have work, to this relay's scheduler and to other relays.
     pub fn signal_work(&self, connections: HashSet<ConnectionId>) {
         self.tell_peers(connections.iter().copied());
         self.work.add(connections);
     }
 
-    /// A connection was made or changed: every relay has to learn of it, whoever holds it.
+    /// Signals a new or changed connection to every relay, whichever holds it.
     pub fn signal_change(&self, connection: ConnectionId) {
         self.untold.lock().add([connection]);
         self.news.notify_one();
         self.work.add([connection]);
     }
 
-    /// Takes what a heartbeat brought.
+    /// Applies the result of a heartbeat.
     pub fn learn(&self, asked: Timestamp, began: Instant, span: Duration, beat: Beat) -> Heartbeat {
         self.clock.learn(asked, beat.at, Timestamp::now());
         if let Err(error) = schema::admits(beat.floor, schema::newest(&MIGRATIONS)) {

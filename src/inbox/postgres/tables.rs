@@ -13,12 +13,12 @@ use crate::{
     object::ConnectionId,
 };
 
-/// A failure's code, as it was kept. One that only a newer relay knows is not told.
+/// Reads a failure's code; `None` for one that only a newer relay knows.
 pub(super) fn failure(row: &PgRow, column: usize) -> Result<Option<Failure>, sqlx::Error> {
     Ok(row.try_get::<Option<&str>, _>(column)?.and_then(|code| code.parse().ok()))
 }
 
-/// The connection's feeds, or only the one of this name.
+/// The connection's feeds, or only the one with this name.
 pub(super) async fn feeds(
     db: &PgPool,
     clock: &ServerClock,

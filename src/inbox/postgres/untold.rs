@@ -1,17 +1,17 @@
-//! What other relays have not been told of, and how it is told.
+//! Announcements to other relays that have not been sent yet.
 
 use std::collections::HashSet;
 
 use crate::object::ConnectionId;
 
-/// More connections than this at once are not listed: "look for yourself".
+/// Beyond this many connections, none is listed: other relays are told to look for themselves.
 pub(super) const LISTED: usize = 1000;
-/// Connections in one message. PostgreSQL takes less than 8,000 bytes.
+/// Connections in one message: PostgreSQL's limit is just under 8,000 bytes.
 pub(super) const IN_A_MESSAGE: usize = 200;
-/// What stands for a list that would be too long.
+/// Replaces a list that would be too long.
 pub(super) const ANY: &str = "*";
 
-/// Connections that other relays have not been told of.
+/// Connections still to be announced to other relays.
 #[derive(Debug, Default)]
 pub(super) struct Untold {
     pub connections: HashSet<ConnectionId>,
@@ -33,7 +33,7 @@ impl Untold {
         self.connections.is_empty() && !self.are_too_many
     }
 
-    /// As messages of this relay.
+    /// The messages that announce them, in this relay's name.
     pub fn messages(&self, relay: i64) -> Vec<String> {
         if self.are_too_many {
             return vec![format!("{relay}:{ANY}")];

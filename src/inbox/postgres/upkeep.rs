@@ -1,4 +1,4 @@
-//! Changes to many objects of a connection, or of all, and what is removed in time. `state::Row` says what happens to a
+//! Changes to many objects of one connection or of all, and the removal of old rows. `state::Row` has the rules for a
 //! row.
 
 use std::collections::HashSet;
@@ -18,14 +18,14 @@ use crate::{
     object::{ChangeKind, ConnectionId, ObjectKey},
 };
 
-/// Rows in one transaction.
+/// Rows per transaction.
 const STEP: usize = 1000;
 
-/// How many objects were changed, and whose they are.
+/// How many objects were changed, and the connections they belong to.
 pub(super) type Changed = (u64, HashSet<ConnectionId>);
 
-/// Changes every object that `find` names (connection, resource, id), if `change` has something to change by then.
-/// Steps are transactions of their own, so that many rows take as long as they need and other relays are not held up.
+/// Changes every object that `find` returns (connection, resource, id), if `change` still finds something to change.
+/// Each step is a transaction of its own, so that many rows may take their time without holding up other relays.
 async fn change_all(
     db: &mut PgConnection,
     find: Query<'_, Postgres, PgArguments>,
@@ -52,14 +52,14 @@ async fn change_all(
     Ok((count, connections))
 }
 
-/// Makes all objects of one settled state wait, forced.
+/// Makes all objects in one settled state due, with `force`.
 pub(super) async fn want_all(
     db: &mut PgConnection,
     connection: ConnectionId,
     state: ObjectState,
     now: Timestamp,
 ) -> Result<Changed, InboxError> {
-    // Rare states have a partial index; the planner uses it where the query repeats its condition.
+    // Rare states have a partial index, which the planner uses only if the query repeats its condition.
     let sql = match state {
         ObjectState::Pending => return Ok(Changed::default()),
         ObjectState::Delivered => {
@@ -81,22 +81,22 @@ pub(super) async fn want_all(
     change_all(db, find, force).await
 }
 
-/// Makes due what was deferred for an outage.
+/// Makes due what was deferred because of an outage.
 pub(super) async fn recover(db: &mut PgConnection, connection: ConnectionId) -> Result<Changed, InboxError> {
     let sql = "SELECT connection_id, resource, id FROM objects
                WHERE connection_id = $1 AND due_at IS NOT NULL AND is_deferred AND lease_owner IS NULL";
     change_all(db, sqlx::query(sql).bind(connection.0), Row::recover).await
 }
 
-/// Makes due what waits for a deadline that was set in the future.
+/// Makes due what waits for a deadline too far in the future, because the clock has been set back.
 pub(super) async fn repair_deadlines(db: &mut PgConnection, now: Timestamp) -> Result<Changed, InboxError> {
     let sql = "SELECT connection_id, resource, id FROM objects WHERE due_at IS NOT NULL AND due_at - wait_ms > $1";
     let find = sqlx::query(sql).bind(now.after(CLOCK_SLACK).millis());
     change_all(db, find, |row| row.repair_deadline(now)).await
 }
 
-/// Frees claims of relays that have not been heard of for the span that they asked for. The upper half of a claim's
-/// owner is its relay (see `peers::RelayId`).
+/// Frees the claims of relays whose heartbeats have stopped for longer than the span they asked for. The upper half
+/// of a claim's owner number is its relay (see `peers::RelayId`).
 pub(super) async fn free_claims(db: &mut PgConnection, relay: i64, now: Timestamp) -> Result<Changed, InboxError> {
     let sql = format!(
         "SELECT connection_id, resource, id FROM objects
@@ -109,8 +109,8 @@ pub(super) async fn free_claims(db: &mut PgConnection, relay: i64, now: Timestam
     .await
 }
 
-/// Removes what was settled before `before`, at most `limit` objects, and as many notifications. Failed objects stay
-/// until somebody resends them: they are a list of what is still to be done. Receipts go with their object.
+/// Removes at most `limit` objects settled before `before`, and as many notifications. Failed objects stay until a
+/// person resends them: they are the list of what is still to be done. Receipts are removed with their object.
 pub(super) async fn prune(db: &mut PgConnection, before: Timestamp, limit: u32) -> Result<u64, InboxError> {
     let objects = "WITH old AS (
              DELETE FROM objects WHERE coalesce(settled_at < $1, FALSE) AND ctid = ANY (ARRAY(
@@ -136,7 +136,7 @@ pub(super) async fn prune(db: &mut PgConnection, before: Timestamp, limit: u32) 
     Ok(pruned.unsigned_abs())
 }
 
-/// Notes the most objects that wait at once in this hour, and drops hours that are too old.
+/// Records how many objects wait, if that is the most in this hour, and drops hours that are too old.
 pub(super) async fn sample(db: &mut PgConnection, now: Timestamp) -> Result<(), InboxError> {
     let sql = "INSERT INTO hours AS h (connection_id, hour, waiting)
                SELECT connection_id, $1, count(*) FROM objects WHERE due_at IS NOT NULL
@@ -150,7 +150,7 @@ pub(super) async fn sample(db: &mut PgConnection, now: Timestamp) -> Result<(), 
     execute(db, sqlx::query(old).bind(hour_of(now.before(HISTORY)))).await.map(drop)
 }
 
-/// Proves that the database can be written.
+/// Checks that the database can be written.
 pub(super) async fn probe(db: &mut PgConnection, now: Timestamp) -> Result<(), InboxError> {
     execute(db, sqlx::query("UPDATE catalog SET probed_at = $1").bind(now.millis())).await.map(drop)
 }

@@ -1,11 +1,11 @@
-//! What a PostgreSQL URL may say. What is refused is never repeated: a password may have slipped into any part.
+//! Checks PostgreSQL URLs. Errors never quote the URL; any part may contain a password.
 
 use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-/// What a URL may say beside host, user and database. Anything else would be ignored silently, and perhaps logged.
+/// The parameters that a URL may have. Any other would be ignored silently, and perhaps logged.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -27,15 +27,15 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
-/// Whether this means to be a PostgreSQL URL.
+/// Whether a text is meant to be a PostgreSQL URL.
 pub fn is_meant(text: &str) -> bool {
     text.split_once(':').is_some_and(|(scheme, _)| ["postgres", "postgresql"].contains(&&*scheme.to_ascii_lowercase()))
 }
 
-/// Reads the URL, and none of the files that it may name.
+/// Parses the URL without opening the files that it may name.
 ///
 /// # Errors
-/// What would be right, after the name of whatever holds the URL.
+/// What would be right, worded to follow the name of the variable or argument that holds the URL.
 pub fn options(text: &str) -> Result<PgConnectOptions, String> {
     if !is_meant(text) {
         return Err("must be `postgres://…`".into());
@@ -58,7 +58,7 @@ pub fn options(text: &str) -> Result<PgConnectOptions, String> {
     })
 }
 
-/// Whether a parameter can be used by itself.
+/// Whether a parameter's value is valid by itself.
 fn is_fit(name: &str, value: &str) -> bool {
     Url::parse_with_params("postgres://localhost", [(name, value)])
         .is_ok_and(|url| PgConnectOptions::from_str(url.as_str()).is_ok())

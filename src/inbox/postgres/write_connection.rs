@@ -1,4 +1,4 @@
-//! A connection for changes.
+//! The connection of a writer, reopened after failures.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::inbox::InboxError;
 
-/// A connection for changes, made when it is needed and dropped after a failure, when it may be in any state.
+/// A connection for changes, opened when needed and dropped after a failure, when its state is unknown.
 pub(super) struct WriteConnection {
     shared: Arc<Shared>,
     open: Option<PgConnection>,
@@ -25,7 +25,7 @@ impl WriteConnection {
         &self.shared
     }
 
-    /// A usable connection, unless this relay must not use the database any more.
+    /// The open connection, or a new one, unless this relay must no longer use the database.
     pub async fn get(&mut self) -> Result<&mut PgConnection, InboxError> {
         if let Some(reason) = self.shared.superseded.borrow().clone() {
             return Err(reason);
@@ -39,7 +39,7 @@ impl WriteConnection {
 
     pub async fn close(&mut self) {
         if let Some(connection) = self.open.take() {
-            // A server that does not hear it notices the closed socket.
+            // If the server does not receive the goodbye, it notices the closed socket.
             drop(tokio::time::timeout(DISCONNECT_TIMEOUT, connection.close()).await);
         }
     }

@@ -1,4 +1,4 @@
-//! Claims: taken, ended, and what an outage's end or a clock that jumped does to those that wait.
+//! Takes and ends claims, and makes objects due after an outage or a clock jump.
 
 use super::{
     rows::{change_where, load, save},
@@ -31,7 +31,7 @@ pub(super) fn claim(
     Ok(claims)
 }
 
-/// Ends a claim. False if it was no longer the owner's to end.
+/// Ends a claim. False if it was no longer its owner's.
 pub(super) fn settle(transaction: &mut Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<bool> {
     let Settlement { claim, outcome, at } = settlement;
     let sort_key = claim.key.id.sort_key();
@@ -49,7 +49,7 @@ pub(super) fn settle(transaction: &mut Transaction<'_>, settlement: &Settlement)
     Ok(true)
 }
 
-/// Notes that the forwarding of claims begins, as far as they are still their owners'.
+/// Marks claims as being forwarded, as far as they are still their owners'.
 pub(super) fn begin_forward(transaction: &mut Transaction<'_>, claims: &[Claim]) -> rusqlite::Result<()> {
     let sql = "UPDATE objects SET is_forwarding = 1
                WHERE connection_id = ?1 AND resource = ?2 AND id = ?3 AND lease_owner = ?4";
@@ -60,19 +60,19 @@ pub(super) fn begin_forward(transaction: &mut Transaction<'_>, claims: &[Claim])
     Ok(())
 }
 
-/// What was deferred for an outage is due as it was before.
+/// Makes due what was deferred because of an outage.
 pub(super) fn recover(transaction: &mut Transaction<'_>, connection: ConnectionId) -> rusqlite::Result<u64> {
     let condition = "connection_id = ?1 AND due_at IS NOT NULL AND is_deferred = 1 AND lease_owner IS NULL";
     change_where(transaction, condition, &[&connection.0], |row| row.recover())
 }
 
-/// What waits for a deadline that was set in the future is due now.
+/// Makes due what waits for a deadline too far in the future, because the clock has been set back.
 pub(super) fn repair_deadlines(transaction: &mut Transaction<'_>, now: Timestamp) -> rusqlite::Result<u64> {
     let condition = "due_at IS NOT NULL AND due_at > ?1 AND due_at - wait_ms > ?1";
     change_where(transaction, condition, &[&now.millis()], |row| row.repair_deadline(now))
 }
 
-/// Claims of processes that are gone are free, unless their forward had begun.
+/// Frees the claims of processes that are gone, except those whose forward had begun.
 pub(super) fn free_claims(transaction: &mut Transaction<'_>, now: Timestamp) -> rusqlite::Result<u64> {
     let condition = "due_at IS NOT NULL AND lease_owner IS NOT NULL AND is_forwarding = 0";
     change_where(transaction, condition, &[], |row| row.free_claim(now))

@@ -1,4 +1,4 @@
-//! Connections as rows. Each change gets a revision of its own, higher than all before.
+//! Connections as rows. Each change gets a revision higher than all before.
 
 use rusqlite::{Connection, Row, params};
 
@@ -18,7 +18,7 @@ pub(super) fn revision(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT revision FROM catalog")?.query_row([], |row| row.get(0))
 }
 
-/// What tells this database from others.
+/// The random bytes that identify this database.
 pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
     connection.prepare_cached("SELECT identity FROM catalog")?.query_row([], |row| row.get(0))
 }
@@ -72,7 +72,7 @@ fn next_revision(transaction: &Transaction<'_>, known: Option<i64>) -> rusqlite:
     transaction.prepare(sql)?.query_row([], |row| row.get(0)).map(Some)
 }
 
-/// Keeps a new connection. `None` if its decision is superseded.
+/// Stores a new connection. `None` if its decision is superseded.
 pub(super) fn create(
     transaction: &mut Transaction<'_>,
     new: &NewConnection,

@@ -1,4 +1,4 @@
-//! Events on their way in, and what else makes objects wait.
+//! Accepts events, and makes objects due for other reasons.
 
 use rusqlite::params;
 
@@ -16,13 +16,13 @@ use crate::{
     object::{ChangeKind, ConnectionId, Digest, ObjectId, ObjectKey, ResourceName},
 };
 
-/// Keeps an event's receipt and makes its object wait.
+/// Stores an event's receipt and makes its object due.
 pub(super) fn accept(transaction: &mut Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Accepted> {
     let key = &arrival.key;
     let sort_key = key.id.sort_key();
     let row = load(transaction, key, &sort_key)?;
     let receipt = Receipt::of(arrival);
-    // Receipts come and go with their object's row.
+    // Receipts are removed together with their object's row.
     let is_known = match &receipt {
         Some(receipt) if row.is_some() => is_known(transaction, key, &sort_key, receipt)?,
         _ => false,
@@ -75,7 +75,7 @@ fn raise(
     Ok(())
 }
 
-/// Makes objects wait.
+/// Makes objects due.
 pub(super) fn want(
     transaction: &mut Transaction<'_>,
     connection: ConnectionId,
@@ -94,7 +94,7 @@ pub(super) fn want(
     Ok(())
 }
 
-/// Keeps states that nobody is to be told of.
+/// Stores states without reporting them.
 pub(super) fn remember(
     transaction: &mut Transaction<'_>,
     connection: ConnectionId,
@@ -117,14 +117,14 @@ pub(super) fn remember(
     Ok(())
 }
 
-/// Makes all objects of one settled state wait, forced.
+/// Makes all objects in one settled state due, with `force`.
 pub(super) fn want_all(
     transaction: &mut Transaction<'_>,
     connection: ConnectionId,
     state: ObjectState,
     at: Timestamp,
 ) -> rusqlite::Result<u64> {
-    // Rare states have a partial index; the planner uses it where the query repeats its condition.
+    // Rare states have a partial index, which the planner uses only if the query repeats its condition.
     let condition = match state {
         ObjectState::Pending => return Ok(0),
         ObjectState::Delivered => "connection_id = ?1 AND state = ?2",

@@ -1,5 +1,5 @@
-//! The file: opened with settings that are read back, for its owner alone, and known again by what the system says of
-//! it.
+//! The database file: opened with settings that are read back, accessible to its owner alone, and recognised by its
+//! device and inode.
 
 use std::{
     fs, io,
@@ -17,25 +17,25 @@ use super::{
 };
 use crate::inbox::InboxError;
 
-/// How long another process (a command of the relay's own) may hold the lock before a write gives up.
+/// How long another process (one of the relay's own commands) may hold the lock before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Up to this size a file is checked whole at every start. 16 MiB take a few milliseconds.
+/// Files up to this size are checked whole at every start. 16 MiB take a few milliseconds.
 const CHECKED_AT_START: u64 = 16 * 1024 * 1024;
-/// Compiled statements that a connection keeps.
+/// Compiled statements cached by each connection.
 const STATEMENTS: usize = 128;
 
-/// What the relay sets on every connection. A checkpoint every 16 MiB instead of every 4: pages that are written again
-/// and again are copied less often. Nothing is written beside the database.
+/// Set on every connection. A checkpoint every 16 MiB instead of 4: pages that are rewritten often are copied less
+/// often. No temporary files are written beside the database.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
     PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000;";
 
-/// One file, and what it was when it was opened.
+/// A database file, and its identity when it was opened.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
     identity: (u64, u64),
-    /// Open for as long as the inbox is, only to ask whether another process serves the file: closing any handle of a
-    /// file would end the locks that SQLite itself holds on it for this process.
+    /// Kept open as long as the inbox, to find out whether another process serves the file: closing any handle of a
+    /// file releases the locks that SQLite holds on it for this process.
     pub(super) probe: fs::File,
 }
 
@@ -44,7 +44,7 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
 }
 
 impl DatabaseFile {
-    /// Opens or makes the file, readable and writable for its owner alone.
+    /// Opens or creates the file, readable and writable for its owner alone.
     pub fn open(path: &Path) -> Result<Self, InboxError> {
         let path = std::path::absolute(path).map_err(|error| unusable(path, &error))?;
         let probe = open_private(&path)?;
@@ -56,7 +56,7 @@ impl DatabaseFile {
         Ok(Self { path, identity, probe })
     }
 
-    /// A connection to a file that is sound and has this relay's tables.
+    /// A connection to a file that has been checked and has this relay's tables.
     pub fn prepared(&self) -> Result<Connection, InboxError> {
         let mut connection = self.connect()?;
         if self.probe.metadata().is_ok_and(|file| file.len() <= CHECKED_AT_START) {
@@ -72,21 +72,21 @@ impl DatabaseFile {
         Ok(connection)
     }
 
-    /// A connection, its settings read back: SQLite ignores a setting that it cannot take.
+    /// A connection with its settings read back: SQLite silently ignores a setting that it cannot apply.
     pub fn connect(&self) -> Result<Connection, InboxError> {
         self.tell(connect_to(&self.path))?.map_err(InboxError::Unfit)
     }
 
-    /// Whether the path still leads to the file that was opened.
+    /// Checks that the path still leads to the file that was opened.
     ///
     /// # Errors
-    /// [`InboxError::Unfit`] when it does not: what is written now would be lost.
+    /// [`InboxError::Unfit`] if it does not: whatever is written now would be lost.
     pub fn check(&self) -> Result<(), InboxError> {
         match fs::metadata(&self.path) {
             Ok(file) if identity(&file) == self.identity => Ok(()),
             Ok(_) => Err(self.lost("another file has taken its place")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.lost("it has been deleted")),
-            // A folder that cannot be looked into for a moment proves nothing.
+            // A directory that cannot be read for a moment proves nothing.
             Err(_) => Ok(()),
         }
     }
@@ -99,7 +99,7 @@ impl DatabaseFile {
         ))
     }
 
-    /// What SQLite says, in the inbox's terms: with the path, and the cure where one is known.
+    /// Converts SQLite's error to the inbox's, with the path, and the cure where one is known.
     pub fn error(&self, error: rusqlite::Error) -> InboxError {
         let code = error.sqlite_error_code();
         if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
@@ -115,13 +115,13 @@ impl DatabaseFile {
         InboxError::Unavailable(Arc::new(FileError { path: self.path.clone(), cure, source: error }))
     }
 
-    /// The same of a result.
+    /// Converts the error of a result.
     pub fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, InboxError> {
         result.map_err(|error| self.error(error))
     }
 }
 
-/// What went wrong with a file.
+/// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}{cure}", path.display())]
 struct FileError {
@@ -135,14 +135,14 @@ pub fn is_there(path: &Path) -> bool {
     path.is_file()
 }
 
-/// A connection of its own to the file at `path`, for going through all of it.
+/// A separate connection to the file at `path`, for reading all of it.
 ///
 /// # Errors
-/// [`InboxError`], as the database says it.
+/// [`InboxError`], with the database's own error.
 pub fn connect(path: &Path) -> Result<Connection, InboxError> {
     let file = DatabaseFile::open(path)?;
     let connection = file.connect()?;
-    // Closing its handle would end the locks that SQLite holds on the file for this process.
+    // Closing the handle would release the locks that SQLite holds on the file for this process.
     std::mem::forget(file);
     Ok(connection)
 }

@@ -1,4 +1,4 @@
-//! The inbox's trait, carried out: reads on the readers, changes on the writer.
+//! Implements [`Inbox`]: reads on the readers, changes on the writer.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -229,7 +229,7 @@ impl Inbox for SqliteInbox {
         self.work.clone()
     }
 
-    /// Who serves the file, its lock says: all shards are this process's. The file itself is looked at on the way.
+    /// The file's lock decides who serves it, so this process has all shards. Also checks the file itself.
     async fn heartbeat(&self, _: Duration) -> Result<Heartbeat, InboxError> {
         if let Err(error) = self.file.check() {
             self.superseded.send_replace(Some(error.clone()));

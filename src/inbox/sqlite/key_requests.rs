@@ -1,4 +1,4 @@
-//! Requests for shops' keys, in a file.
+//! Requests for shops' keys, in SQLite.
 
 use async_trait::async_trait;
 use rusqlite::OptionalExtension;

@@ -1,5 +1,5 @@
-//! Which file a write-ahead log belongs to: each relay that serves a file gives it a new mark (`user_version`, in its
-//! first page) and writes the mark beside it.
+//! Tells which file a write-ahead log belongs to: each relay that serves a file gives it a new mark (`user_version`,
+//! in its first page) and writes the mark to a file beside it.
 
 use std::{
     fs,
@@ -10,12 +10,12 @@ use std::{
 use super::paths::{beside, unusable};
 use crate::inbox::InboxError;
 
-/// Where the file's first page holds `user_version` (SQLite, "Database File Format", 1.3).
+/// The offset of `user_version` in the file's first page (SQLite, "Database File Format", 1.3).
 const MARK_OFFSET: u64 = 60;
-/// Beside the file: the marks that it may have, the one before and the present one.
+/// The suffix of the file with the marks that the database may have, the previous and the current one.
 const MARKS: &str = "-mark";
 
-/// The mark in the file's first page, as it is without its log.
+/// The mark in the file's first page, without regard to its log.
 fn mark_of(file: &fs::File) -> Option<u32> {
     let mut mark = [0; 4];
     file.read_exact_at(&mut mark, MARK_OFFSET).ok()?;
@@ -27,15 +27,15 @@ fn marks_beside(path: &Path) -> Vec<u32> {
     text.split_whitespace().filter_map(|mark| mark.parse().ok()).collect()
 }
 
-/// Whether the write-ahead log beside a file is its own.
+/// Checks that the write-ahead log beside a file is its own.
 ///
 /// # Errors
-/// [`InboxError::Unfit`] when it is another file's: replayed, it would damage this one.
+/// [`InboxError::Unfit`] if it is another file's: replaying it would damage this one.
 pub(super) fn check_log(path: &Path, file: &fs::File) -> Result<(), InboxError> {
     let log = beside(path, "-wal");
     let has_log = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
     let marks = marks_beside(path);
-    // Without marks nobody has served it yet.
+    // Without marks, the file has never been served.
     if !has_log || marks.is_empty() {
         return Ok(());
     }
@@ -51,7 +51,7 @@ pub(super) fn check_log(path: &Path, file: &fs::File) -> Result<(), InboxError> 
     }
 }
 
-/// Writes down the marks that the file may have from now on.
+/// Writes the marks that the file may have from now on.
 pub(super) fn write_marks(path: &Path, before: u32, mark: u32) -> Result<(), InboxError> {
     let (name, partial) = (beside(path, MARKS), beside(path, "-mark.partial"));
     let written = || {

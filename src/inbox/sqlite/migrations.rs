@@ -1,5 +1,5 @@
-//! The tables of a file, brought up to date. Migrations only add: a relay works on tables to which a newer one has
-//! added.
+//! Brings the tables of a file up to date. Migrations only add: an older relay can use tables that a newer one has
+//! added to.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ pub(super) fn newest() -> i64 {
     MIGRATIONS[MIGRATIONS.len() - 1].0
 }
 
-/// Applies what has not been applied yet, in one transaction.
+/// Applies the missing migrations in one transaction.
 pub(super) fn run(connection: &mut Connection) -> Result<(), MigrationError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(

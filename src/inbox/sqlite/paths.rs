@@ -1,4 +1,4 @@
-//! The files of a database on disk: for their owner alone, and named beside it.
+//! The database's files on disk: their permissions and their names.
 
 use std::{
     fs, io,
@@ -8,13 +8,13 @@ use std::{
 
 use crate::inbox::InboxError;
 
-/// Opens or makes a file that only its owner may read, whatever the process's umask says.
+/// Opens or creates a file that only its owner may read, whatever the umask of the process.
 pub(super) fn open_private(path: &Path) -> Result<fs::File, InboxError> {
     let opened = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     opened.map_err(|error| unusable(path, &error))
 }
 
-/// Takes everybody else's rights away. What belongs to another user stays as it is.
+/// Removes all permissions of group and others. A file of another user is left as it is.
 pub(super) fn restrict(path: &Path) {
     let is_open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
     if is_open && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
@@ -22,14 +22,14 @@ pub(super) fn restrict(path: &Path) {
     }
 }
 
-/// A file beside the database that bears its name.
+/// The path of a file beside the database: its name with a suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// A file that cannot be used, by whom, and what to do.
+/// The error for a file that cannot be used: which user tried, and what to do.
 pub(super) fn unusable(path: &Path, error: &io::Error) -> InboxError {
     let user = rustix::process::getuid().as_raw();
     let cure = match error.kind() {

@@ -1,4 +1,4 @@
-//! Connections for reading: no reader waits for the writer, nor the writer for a reader.
+//! Connections for reading: readers and the writer do not wait for each other.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tokio::sync::Semaphore;
 use super::file::DatabaseFile;
 use crate::inbox::InboxError;
 
-/// Reads at once.
+/// Concurrent reads.
 const READERS: usize = 2;
 
-/// A few connections, opened when they are needed first.
+/// A few connections, opened when first needed.
 pub(super) struct Readers {
     file: Arc<DatabaseFile>,
     idle: Arc<Mutex<Vec<Connection>>>,
@@ -24,7 +24,7 @@ impl Readers {
         Self { file, idle: Arc::default(), turns: Arc::new(Semaphore::new(READERS)) }
     }
 
-    /// Reads on a thread that may wait.
+    /// Runs a read on a thread that may block.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -45,9 +45,9 @@ impl Readers {
         reading.await.unwrap_or(Err(InboxError::Closed))
     }
 
-    /// Lets reads end, and takes no more.
+    /// Waits for running reads to end, and accepts no more.
     pub async fn close(&self) {
-        // Whoever reads holds a turn until then.
+        // A running read holds a permit.
         drop(self.turns.acquire_many(u32::try_from(READERS).unwrap_or(1)).await);
         self.turns.close();
         self.idle.lock().clear();

@@ -1,4 +1,4 @@
-//! What is read of objects.
+//! Reads objects.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::{
     object::{ChangeKind, ConnectionId, Due, ObjectId, ResourceName},
 };
 
-/// Objects that may be claimed now: those never tried first, then by how long they have been due.
+/// Objects that may be claimed now: those never tried first, then those due longest.
 pub(super) fn due(connection: &Connection, id: ConnectionId, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<Due>> {
     let sql = "SELECT resource, id, due_at, has_failed, change FROM objects
                WHERE connection_id = ?1 AND has_failed = ?2 AND due_at IS NOT NULL AND due_at <= ?3
@@ -36,7 +36,7 @@ pub(super) fn due(connection: &Connection, id: ConnectionId, now: Timestamp, lim
     Ok(found)
 }
 
-/// When the next object becomes due that is not due now.
+/// When the next object becomes due, of those that are not due yet.
 pub(super) fn next_due(
     connection: &Connection,
     id: ConnectionId,
@@ -58,8 +58,8 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(Connecti
     rows.collect()
 }
 
-/// Rows by descending id. Pending rows lie in the index of what is due, the other rare ones in that of the troubled:
-/// SQLite uses a partial index only where the query repeats its condition.
+/// Objects by descending id. Pending ones are in the index of due objects, the other rare states in one of their own:
+/// SQLite uses a partial index only if the query repeats its condition.
 pub(super) fn objects(
     connection: &Connection,
     id: ConnectionId,
@@ -143,7 +143,7 @@ pub(super) fn known(
     Ok(found)
 }
 
-/// A few numbers of one connection.
+/// Counts and times of one connection.
 pub(super) fn summary(connection: &Connection, id: ConnectionId) -> rusqlite::Result<Summary> {
     let sql = "SELECT count(*), min(waiting_since), coalesce(sum(refused_ms > 0 OR missing_ms > 0), 0)
                FROM objects WHERE connection_id = ?1 AND due_at IS NOT NULL";
@@ -172,7 +172,7 @@ fn count_state(summary: &mut Summary, state: i16, count: u64) {
     }
 }
 
-/// The numbers of all connections that have any.
+/// The summaries of all connections that have waiting, failed or gone objects.
 pub(super) fn summaries(connection: &Connection) -> rusqlite::Result<HashMap<ConnectionId, Summary>> {
     let mut summaries: HashMap<ConnectionId, Summary> = HashMap::new();
     let sql = "SELECT connection_id, count(*), min(waiting_since), sum(refused_ms > 0 OR missing_ms > 0)
@@ -203,7 +203,7 @@ pub(super) fn summaries(connection: &Connection) -> rusqlite::Result<HashMap<Con
     Ok(summaries)
 }
 
-/// The hours from `since` on.
+/// The hours from `since` on that have something recorded.
 pub(super) fn history(connection: &Connection, id: ConnectionId, since: Timestamp) -> rusqlite::Result<Vec<Hour>> {
     let sql = "SELECT hour, forwarded, waiting FROM hours WHERE connection_id = ?1 AND hour >= ?2 ORDER BY hour";
     let mut statement = connection.prepare_cached(sql)?;

@@ -1,4 +1,4 @@
-//! An object's row between the table and `inbox::state`.
+//! Converts an object's row between the table and `inbox::state`.
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params, types::Type};
 
@@ -14,7 +14,7 @@ pub(super) const COLUMNS: &str = "state, version, forced_version, event_version,
     wait_ms, waiting_since, lease_owner, is_forwarding, is_deferred, has_failed, attempts, refused_ms, missing_ms, tried_at,
     pause_ms, last_failure, digest, fetched_at, delivered_at, settled_at, first_event_at, last_event_at";
 
-/// A value that the relay has not written.
+/// The error for a value that the relay cannot have written.
 pub(super) fn unreadable(column: usize) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, "an unknown value".into())
 }
@@ -49,7 +49,7 @@ pub(super) fn failed(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option
     Ok(code.as_deref().and_then(Failed::from_code))
 }
 
-/// Reads [`COLUMNS`] that begin at `from`.
+/// Reads [`COLUMNS`], beginning at column `from`.
 pub(super) fn read_row(row: &SqlRow<'_>, from: usize) -> rusqlite::Result<Row> {
     let required = |column: usize| Ok::<_, rusqlite::Error>(Timestamp::from_millis(row.get(column)?));
     Ok(Row {
@@ -94,7 +94,7 @@ pub(super) fn load(transaction: &Transaction<'_>, key: &ObjectKey, sort_key: &st
     statement.query_row(parameters, |row| read_row(row, 0)).optional()
 }
 
-/// Keeps a row, new or known.
+/// Inserts or replaces a row.
 pub(super) fn save(
     transaction: &Transaction<'_>,
     key: &ObjectKey,
@@ -148,7 +148,7 @@ pub(super) fn save(
     Ok(())
 }
 
-/// Changes the rows of a connection that a condition names, those for which `change` says that it has changed anything.
+/// Applies `change` to the rows of a connection that match a condition, and stores those for which it returns true.
 /// Returns how many.
 pub(super) fn change_where(
     transaction: &mut Transaction<'_>,

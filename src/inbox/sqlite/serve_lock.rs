@@ -1,8 +1,8 @@
-//! One relay per file, whatever names lead to it; and no log is replayed into a file that it does not belong to.
+//! One relay per file, whatever paths lead to it; and no log is replayed into a file that it does not belong to.
 //!
-//! The lock is on the file itself (`flock`), beside SQLite's own locks, which are of another kind. Each relay that
-//! takes it gives the file a new mark (`user_version`, in its first page) and writes the mark beside it. A write-ahead
-//! log that was left by another file (a backup was put in its place) is noticed by the marks that differ.
+//! The lock is on the file itself (`flock`) and independent of SQLite's own locks. Each relay that takes it gives the
+//! file a new mark (`user_version`, in its first page) and writes the mark beside it. If a backup is put in the
+//! file's place, the old write-ahead log is recognised as foreign by its different mark.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::inbox::InboxError;
 
-/// Keeps other relays from serving the same file. Freed when dropped, and by the system when the process dies.
+/// Keeps other relays from serving the same file. Released when dropped, and by the system when the process dies.
 #[derive(Debug)]
 pub struct ServeLock {
     _file: fs::File,
@@ -32,7 +32,7 @@ impl ServeLock {
         })
     }
 
-    /// The same; `None` when another process holds it.
+    /// Like [`ServeLock::take`]; `None` when another process holds the lock.
     ///
     /// # Errors
     /// [`InboxError::Unfit`] when the file cannot be opened, or its log belongs to another file.
@@ -42,7 +42,7 @@ impl ServeLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                // Closing it would end the locks that SQLite holds on the same file for this process.
+                // Closing the handle would release the locks that SQLite holds on the same file for this process.
                 std::mem::forget(file);
                 return Ok(None);
             }
@@ -58,7 +58,7 @@ impl ServeLock {
 pub(super) fn is_taken(file: &fs::File) -> bool {
     match file.try_lock() {
         Ok(()) => {
-            // The handle stays open; only the lock is given back.
+            // The handle stays open; only the lock is released.
             drop(file.unlock());
             false
         }
@@ -66,13 +66,13 @@ pub(super) fn is_taken(file: &fs::File) -> bool {
     }
 }
 
-/// Gives the file a new mark. The marks beside it name the one before as well: whenever the process dies, one of them
-/// is right.
+/// Gives the file a new mark. The file beside it holds the previous mark as well: whenever the process dies, one of
+/// them is right.
 fn renew_mark(path: &Path) -> Result<(), InboxError> {
     let file = DatabaseFile::open(path)?;
     let connection = file.connect()?;
-    // The checkpoints sync what has to be on the disk before something else; a sync for the commit itself proves
-    // nothing more.
+    // The checkpoints sync everything that must be on disk before the next step; syncing the commit itself would add
+    // nothing.
     file.tell(connection.pragma_update(None, "synchronous", "NORMAL"))?;
     let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     file.tell(checkpoint())?;

@@ -1,4 +1,4 @@
-//! The small tables: feeds, hooks, outages, alerts, notifications, the lock on hooks; and clearing out.
+//! The small tables: feeds, hooks, outages, alerts, notifications, the lock on hooks; and the removal of old rows.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -205,7 +205,7 @@ pub(super) fn save_notification(
     Ok(())
 }
 
-/// Takes the lock on a connection's hooks, or keeps it. All who share a file share this machine's clock.
+/// Takes or keeps the lock on a connection's hooks. Processes that share a file also share this machine's clock.
 pub(super) fn lock_hooks(
     transaction: &Transaction<'_>,
     id: ConnectionId,
@@ -222,14 +222,14 @@ pub(super) fn lock_hooks(
     transaction.prepare(sql)?.query_row(parameters, |row| Ok(Epoch(row.get(0)?))).optional()
 }
 
-/// Gives the lock back, if it is the owner's. Its epoch is remembered.
+/// Releases the lock, if `owner` holds it. The epoch stays.
 pub(super) fn unlock_hooks(transaction: &Transaction<'_>, id: ConnectionId, owner: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE hook_locks SET owner = 0, until = 0 WHERE connection_id = ?1 AND owner = ?2";
     transaction.prepare(sql)?.execute((id.0, owner)).map(drop)
 }
 
-/// Removes settled objects with their receipts, and old notifications. Failed objects stay until somebody resends them:
-/// they are a list of what is still to be done.
+/// Removes settled objects with their receipts, and old notifications. Failed objects stay until a person resends
+/// them: they are the list of what is still to be done.
 pub(super) fn prune(transaction: &Transaction<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<u64> {
     let old = "SELECT connection_id, resource, id FROM objects WHERE settled_at < ?1 AND state <> 2
                ORDER BY settled_at, connection_id, resource, id LIMIT ?2";
@@ -243,7 +243,7 @@ pub(super) fn prune(transaction: &Transaction<'_>, before: Timestamp, limit: u32
     Ok(removed as u64)
 }
 
-/// Notes the most that wait at once in this hour, and drops what is too old.
+/// Records how many objects wait, if that is the most in this hour, and drops hours that are too old.
 pub(super) fn sample(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {
     let sql = "INSERT INTO hours (connection_id, hour, waiting)
                SELECT connection_id, ?1, count(*) FROM objects WHERE due_at IS NOT NULL GROUP BY connection_id
@@ -253,7 +253,7 @@ pub(super) fn sample(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite:
     transaction.prepare(sql)?.execute([hour_of(now.before(HISTORY))]).map(drop)
 }
 
-/// Proves that the database can be written.
+/// Checks that the database can be written.
 pub(super) fn probe(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {
     transaction.prepare("UPDATE catalog SET probed_at = ?1")?.execute([now.millis()]).map(drop)
 }

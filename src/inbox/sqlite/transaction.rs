@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::{clock::Timestamp, inbox::hour_of, object::ConnectionId};
 
-/// A transaction under way.
+/// A transaction, and what its changes add up to so far.
 pub(super) struct Transaction<'c> {
     connection: &'c Connection,
     work: HashSet<ConnectionId>,
@@ -35,28 +35,28 @@ impl<'c> Transaction<'c> {
         self.connection
     }
 
-    /// A statement, compiled once for the connection.
+    /// A statement, compiled once per connection.
     pub fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
         self.connection.prepare_cached(sql)
     }
 
-    /// There may be work for this connection once all is committed.
+    /// Records that this connection may have work once the transaction is committed.
     pub fn brings_work(&mut self, id: ConnectionId) {
         self.work.insert(id);
     }
 
-    /// An event came.
+    /// Records that an event came.
     pub fn heard(&mut self, id: ConnectionId, at: Timestamp) {
         latest(&mut self.last_event_at, id, at);
     }
 
-    /// An object was forwarded.
+    /// Records that an object was forwarded.
     pub fn forwarded(&mut self, id: ConnectionId, at: Timestamp) {
         latest(&mut self.last_delivered_at, id, at);
         *self.forwarded.entry((id, hour_of(at))).or_default() += 1;
     }
 
-    /// Writes what all changes together come to. Returns the connections that may have got work.
+    /// Writes what all changes add up to. Returns the connections that may have new work.
     pub fn finish(self) -> rusqlite::Result<HashSet<ConnectionId>> {
         for (times, sql) in [
             (

@@ -1,5 +1,5 @@
-//! The one writer of a file, on a thread of its own. Group commit: whatever has come in is committed in one
-//! transaction, and only then is everybody answered. A sync costs as much for one change as for hundreds.
+//! The one writer of a file, on a thread of its own. Group commit: all changes that have come in are committed in one
+//! transaction, and only then answered. A sync costs as much for one change as for hundreds.
 
 use std::{
     mem,
@@ -14,20 +14,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{file::DatabaseFile, transaction::Transaction};
 use crate::inbox::{InboxError, WorkSignal};
 
-/// Changes waiting for the writer; beyond that, callers wait to hand theirs in.
+/// Most changes that wait for the writer; beyond that, callers wait to hand theirs in.
 const QUEUE: usize = 4096;
-/// Changes in one transaction, at most: bounds a batch's time.
+/// Most changes in one transaction: limits how long a batch takes.
 const MOST: usize = 512;
 
-/// One change, whatever it comes to, and who waits for it.
+/// A change of any result type, and its caller.
 trait Job: Send {
-    /// Whether somebody waits for it, or it records something that has happened.
+    /// Whether a caller still waits for it, or it records something that has happened.
     fn is_needed(&self) -> bool;
 
-    /// Makes the change. May be called again, if the transaction was rolled back.
+    /// Makes the change. Called again if the transaction was rolled back.
     fn run(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()>;
 
-    /// Answers, once it is known whether the change is on disk.
+    /// Answers the caller, once it is known whether the change is on disk.
     fn answer(self: Box<Self>, result: Result<(), InboxError>);
 }
 
@@ -55,12 +55,12 @@ where
     fn answer(self: Box<Self>, result: Result<(), InboxError>) {
         let Self { value, reply, .. } = *self;
         let value = result.and_then(|()| value.ok_or(InboxError::Closed));
-        // Whoever no longer waits (a dropped request) needs no answer.
+        // A caller that has stopped waiting needs no answer.
         drop(reply.send(value));
     }
 }
 
-/// The way to the writer.
+/// A handle to the writer's thread.
 pub(super) struct Writer {
     sender: mpsc::WeakSender<Box<dyn Job>>,
     open: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
@@ -82,7 +82,7 @@ impl Writer {
         Self { sender: weak, open: Mutex::new(Some(sender)), thread: Mutex::new(thread.ok()) }
     }
 
-    /// Makes a change and waits until it is on disk. One that nobody waits for any more may be left undone.
+    /// Makes a change and waits until it is on disk. If the caller stops waiting, the change may be dropped.
     pub async fn change<T: Send + 'static>(
         &self,
         change: impl FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -90,7 +90,7 @@ impl Writer {
         self.hand_in(change, false).await
     }
 
-    /// The same for what has happened already: it is kept whether or not anybody still waits.
+    /// Like [`Writer::change`] for what has already happened: it is stored even if the caller stops waiting.
     pub async fn record<T: Send + 'static>(
         &self,
         change: impl FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -111,7 +111,7 @@ impl Writer {
         answer.await.map_err(|_| InboxError::Closed)?
     }
 
-    /// Has the writer finish what was handed in, and waits until it has.
+    /// Lets the writer finish what was handed in, and waits for that.
     pub async fn close(&self) {
         drop(self.open.lock().take());
         let thread = self.thread.lock().take();
@@ -122,7 +122,7 @@ impl Writer {
     }
 }
 
-/// The writer's own side.
+/// The part of the writer that runs on the thread.
 struct Committer {
     connection: Option<Connection>,
     file: Arc<DatabaseFile>,
@@ -131,7 +131,7 @@ struct Committer {
 }
 
 impl Committer {
-    /// Serves jobs until every sender is gone.
+    /// Carries out jobs until every sender is gone.
     fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
         let mut batch = Vec::with_capacity(MOST);
         while let Some(first) = jobs.blocking_recv() {
@@ -158,7 +158,7 @@ impl Committer {
                     batch.into_iter().for_each(|job| job.answer(Ok(())));
                     return;
                 }
-                // One change that cannot be made by its own fault must not fail the others.
+                // A change that fails by its own fault must not fail the others.
                 Err(Fault::Own(at, error)) if batch.len() > 1 => batch.remove(at).answer(Err(error)),
                 Err(Fault::Own(_, error) | Fault::Database(error)) => {
                     tracing::debug!(%error, changes = batch.len(), "a batch could not be stored: {error}");
@@ -172,7 +172,7 @@ impl Committer {
         }
     }
 
-    /// Why nothing may be kept any more, if that is so.
+    /// Why nothing may be stored any more; `None` while it may.
     fn is_over(&self) -> Option<InboxError> {
         if let Some(error) = self.superseded.borrow().clone() {
             return Some(error);
@@ -182,7 +182,7 @@ impl Committer {
         Some(error)
     }
 
-    /// Commits all of these changes, durably, or none.
+    /// Commits all of these changes durably, or none.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
         let database = |error| Fault::Database(self.file.error(error));
         let connection = match &mut self.connection {
@@ -200,7 +200,7 @@ impl Committer {
             }
         }
         let work = transaction.finish().map_err(database)?;
-        // The path may lead elsewhere by now: what was written then is not where it should be.
+        // If the path leads to another file by now, what was written is in the wrong place.
         self.file.check().map_err(|error| {
             self.superseded.send_replace(Some(error.clone()));
             Fault::Database(error)
@@ -214,9 +214,9 @@ impl Committer {
     }
 }
 
-/// What went wrong with a batch.
+/// Why a batch failed.
 enum Fault {
-    /// One change's own fault.
+    /// The fault of the change at this position.
     Own(usize, InboxError),
     Database(InboxError),
 }

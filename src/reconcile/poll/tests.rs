@@ -39,7 +39,7 @@ fn what_may_be_too_much_is_tried_with_fewer_rows() {
     }
 }
 
-/// A shop that passes over `page`, and of which all rows changed in one second.
+/// A shop that ignores `page`, and whose rows all changed in the same second.
 struct Repeating {
     asked: AtomicU32,
     watermark: Mutex<Timestamp>,

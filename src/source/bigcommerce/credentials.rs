@@ -1,25 +1,25 @@
-//! Whether a store takes the credentials. Pure: the clock is an argument.
+//! Whether a store accepts the credentials. Pure: the clock is an argument.
 //!
-//! One refusal is no proof: gateways answer 401 and 403 as well. Refused counts what the API itself has said at least
-//! twice, ten seconds or more apart, with no success between.
+//! One refusal proves nothing: gateways answer 401 and 403 as well. Credentials count as refused once the API itself
+//! has refused them twice, at least ten seconds apart, without a success in between.
 
 use std::time::{Duration, Instant};
 
 use crate::{breaker::Health, clock::Timestamp};
 
-/// How far apart two refusals have to be.
+/// The shortest time between two refusals that count.
 const APART: Duration = Duration::from_secs(10);
 
 /// The store refuses the credentials, or there is no such store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusedCredentials {
-    /// Since when.
+    /// Since when it has refused them.
     pub since: Timestamp,
-    /// 401, 403 where orders are read, or 404 where a list is.
+    /// The status: 401, 403 when orders are read, or 404 for a list that every store has.
     pub status: u16,
 }
 
-/// What has been seen of a store's credentials.
+/// What has been seen of a store's credentials so far.
 #[derive(Debug, Default)]
 pub struct Credentials {
     works: bool,
@@ -28,8 +28,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// An answer of the API came. A 403 from hooks speaks of hooks alone (not every account may see the blocklist), and
-    /// a success there proves no right to read orders.
+    /// Records an answer of the API. A 403 from hooks is about hooks only (not every account may see the blocklist),
+    /// and a success there does not prove the permission to read orders.
     pub fn observed(&mut self, is_hooks: bool, status: u16, now: Instant, at: Timestamp) {
         match status {
             401 => self.refused(401, now, at),
@@ -44,7 +44,7 @@ impl Credentials {
         }
     }
 
-    /// A list that every store has was answered with 404: there is no such store.
+    /// Records a 404 for a list that every store has: there is no such store.
     pub fn unknown_store(&mut self, now: Instant, at: Timestamp) {
         self.refused(404, now, at);
     }
@@ -59,7 +59,7 @@ impl Credentials {
         }
     }
 
-    /// What is known.
+    /// Whether the credentials are accepted, as far as is known.
     pub fn health(&self) -> Health<RefusedCredentials> {
         match self.refusal {
             Some((_, refused)) if self.is_certain => Health::Trouble(refused),

@@ -1,6 +1,7 @@
-//! Hooks of both hooks APIs, in one shape. V2 answers bare objects, V3 wraps them in `data`; either may come.
+//! Hooks of both hooks APIs, read into one type. V2 answers with bare objects, V3 wraps them in `data`; both forms
+//! are accepted from either.
 //!
-//! Sources: BigCommerce, "Webhooks V3" OpenAPI file; V2 as the integration's own guide shows it.
+//! Sources: BigCommerce, "Webhooks V3" OpenAPI file; for V2, BigCommerce's integration guide.
 
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ use crate::{
     source::hooks::{Hook, HookToken, WantedHook},
 };
 
-/// The two hooks APIs of BigCommerce.
+/// The two versions of BigCommerce's hooks API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HooksApi {
     /// `/v2/hooks`
@@ -24,17 +25,17 @@ pub enum HooksApi {
     V3,
 }
 
-/// No list of hooks is larger than this: a store has few.
+/// The largest list of hooks that is read: a store has few.
 const MAX_HOOKS_BODY: usize = 4 * 1024 * 1024;
 /// V3's page size, its maximum.
 const PAGE: usize = 250;
-/// More pages than any store can have; keeps a store that repeats itself from keeping us for ever.
+/// Most pages that are read: ends the loop if a store repeats itself.
 const MAX_PAGES: usize = 40;
 
-/// One domain that the store does not call at the moment.
+/// A domain that the store does not call at the moment.
 #[derive(Debug, Clone, Deserialize)]
 pub struct BlockedDomain {
-    /// The domain or address.
+    /// The blocked domain or address.
     #[serde(default)]
     pub destination: String,
     /// Seconds until it is called again, if the store says so.
@@ -43,7 +44,7 @@ pub struct BlockedDomain {
 }
 
 impl Store {
-    /// One call under `/hooks`.
+    /// Makes one call under `/hooks`.
     async fn hooks_call(
         &self,
         permit: Permit,
@@ -65,13 +66,13 @@ impl Store {
         })
     }
 
-    /// All hooks that this access token can see. `tokens` are the relay's own, of which any is right.
+    /// All hooks that this access token can see. `tokens` are the relay's own, and any of them counts as right.
     ///
-    /// A V2 that is gone (404 or 410) is left for V3, from then on. Pages are read on until one brings nothing new:
-    /// V2's paging is not documented.
+    /// If V2 is gone (404 or 410), V3 is used from then on. Pages are read until one brings nothing new: V2's paging
+    /// is not documented.
     ///
     /// # Errors
-    /// Whatever went wrong with a call.
+    /// The failure of a call.
     pub async fn hooks(&self, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
         let mut rows = Vec::new();
         let mut known = HashSet::new();
@@ -101,29 +102,29 @@ impl Store {
         Ok(rows)
     }
 
-    /// Makes a hook; returns its number.
+    /// Creates a hook and returns its id.
     ///
     /// # Errors
-    /// Whatever went wrong with the call. What a duplicate is answered is not documented: look at the list again.
+    /// The call's failure. The answer to a duplicate is not documented: read the list again.
     pub async fn create_hook(&self, permit: Permit, wanted: &WantedHook) -> Result<i64, CallError> {
         let path = format!("{}/hooks", self.hooks_version());
         let made = self.hooks_call(permit, Method::POST, &path, Some(wanted)).await?;
         whole_number(&made["id"]).ok_or_else(|| Failure::NotJson.into())
     }
 
-    /// Mends a hook by sending the whole of it.
+    /// Updates a hook by sending the whole of it.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn update_hook(&self, permit: Permit, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
         let path = format!("{}/hooks/{id}", self.hooks_version());
         self.hooks_call(permit, Method::PUT, &path, Some(wanted)).await.map(drop)
     }
 
-    /// Removes a hook. One that is gone already counts as removed.
+    /// Removes a hook. One that is already gone counts as removed.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn remove_hook(&self, permit: Permit, id: i64) -> Result<(), CallError> {
         let path = format!("{}/hooks/{id}", self.hooks_version());
         match self.hooks_call(permit, Method::DELETE, &path, None).await {
@@ -132,10 +133,10 @@ impl Store {
         }
     }
 
-    /// The domains that the store has on its blocklist. V3 only.
+    /// The domains on the store's blocklist. V3 only.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn blocked_domains(&self) -> Result<Vec<BlockedDomain>, CallError> {
         let mut admin = self.hooks_call(self.take_urgent().await?, Method::GET, "v3/hooks/admin", None).await?;
         let domains = admin.get_mut("blocked_domains").map(Value::take).unwrap_or_default();
@@ -153,7 +154,7 @@ impl Store {
     }
 }
 
-/// Both APIs get the whole of a hook, on creating and on mending.
+/// The body for creating and updating a hook, the same in both APIs.
 fn body_of(wanted: &WantedHook) -> Value {
     let WantedHook { topic, destination, secret } = wanted;
     json!({
@@ -164,8 +165,8 @@ fn body_of(wanted: &WantedHook) -> Value {
     })
 }
 
-/// A list, or nothing for an empty one (V2 answers 204 to some empty lists). A row that is no hook is passed over, as
-/// long as there are others: it must not hide them.
+/// Reads a list, which may be missing if empty (V2 answers 204 to some empty lists). A row that is not a hook is
+/// skipped, as long as there are others: it must not hide them.
 fn read_hooks(answer: Value, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
     let rows = match answer {
         Value::Null => return Ok(Vec::new()),
@@ -176,7 +177,7 @@ fn read_hooks(answer: Value, tokens: &[Secret]) -> Result<Vec<Hook>, CallError> 
     if hooks.is_empty() && !rows.is_empty() { Err(Failure::NotJson.into()) } else { Ok(hooks) }
 }
 
-/// PHP writes numbers as texts and truth as 1 now and then; what it means counts.
+/// PHP sometimes writes numbers as strings and true as 1; both are understood.
 fn read_hook(row: &Value, tokens: &[Secret]) -> Option<Hook> {
     let text = |name: &str| row[name].as_str().map(str::to_owned);
     let is_active = match &row["is_active"] {

@@ -1,12 +1,12 @@
-//! What the single-click app says to BigCommerce and hears from it: the exchange of a code for a token, the signed
-//! payloads of its callbacks, the tokens of its forms, and the sentences of its pages. No routes, no database.
+//! What the single-click app exchanges with BigCommerce: a code for a token, and the signed payloads of the app's
+//! callbacks; also the tokens of its forms and the texts of its pages. No routes, no database.
 
 pub mod form_token;
 pub mod oauth;
 pub mod payload;
 pub mod texts;
 
-/// The store that `stores/{hash}` names. Letters and digits only, since the hash becomes part of paths.
+/// The store hash in `stores/{hash}`. Letters and digits only, since the hash becomes part of paths.
 pub fn store_of_context(context: &str) -> Option<&str> {
     context.strip_prefix("stores/").filter(|hash| is_store_hash(hash))
 }

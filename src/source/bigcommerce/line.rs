@@ -1,5 +1,5 @@
-//! Who waits for a call to a store, in the order in which they first asked: polls, hook checks and the deliveries of
-//! several connections share one quota, and nobody who asks more often gets more of it.
+//! The queue of callers waiting for a store's quota, in the order in which they first asked: polls, hook checks and
+//! the deliveries of several connections share one quota, and asking more often gains nothing.
 
 use std::{
     collections::VecDeque,
@@ -7,15 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A place is kept this long after the moment at which its owner was told to ask again.
+/// How long a place is kept after the time at which its owner was told to ask again.
 const KEPT: Duration = Duration::from_millis(250);
 
-/// One of those who ask.
+/// Identifies one caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiter(u64);
 
 impl Waiter {
-    /// Another one than all before.
+    /// A new caller, different from all before.
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -28,18 +28,18 @@ impl Default for Waiter {
     }
 }
 
-/// Those who have been told to ask again, the first of them first, and until when their places are kept.
+/// The callers that have been told to ask again, in order, and until when their places are kept.
 #[derive(Debug, Default)]
 pub(super) struct Line(VecDeque<(Waiter, Instant)>);
 
 impl Line {
-    /// How many come before `waiter`.
+    /// How many callers are ahead of `waiter`.
     pub fn ahead_of(&mut self, waiter: Waiter, now: Instant) -> usize {
         self.0.retain(|(one, until)| *one == waiter || *until > now);
         self.0.iter().position(|(one, _)| *one == waiter).unwrap_or(self.0.len())
     }
 
-    /// Keeps a place, or gives a new one, for somebody who is to ask again at `at`.
+    /// Keeps the place of a caller that is to ask again at `at`, or adds one at the end.
     pub fn keep(&mut self, waiter: Waiter, at: Instant) {
         let until = at + KEPT;
         match self.0.iter_mut().find(|(one, _)| *one == waiter) {
@@ -48,7 +48,7 @@ impl Line {
         }
     }
 
-    /// Somebody has got what they waited for.
+    /// Removes a caller that has got what it waited for.
     pub fn leave(&mut self, waiter: Waiter) {
         self.0.retain(|(one, _)| *one != waiter);
     }
@@ -68,7 +68,7 @@ mod tests {
         line.keep(one, start + KEPT);
         let ahead = |line: &mut Line, now| [one, other, third].map(|waiter| line.ahead_of(waiter, now));
         assert_eq!(ahead(&mut line, start), [0, 1, 2]);
-        // The second has not come back; the first may still.
+        // The second has not come back; the first still may.
         assert_eq!(line.ahead_of(third, start + KEPT), 1);
         assert_eq!(line.ahead_of(other, start + KEPT), 1);
         line.leave(one);

@@ -1,7 +1,7 @@
-//! Orders: one by its id, or a list of which each order's bytes are cut out exactly as they stand there.
+//! Orders: one by its id, or a list from which each order is cut out byte for byte.
 //!
-//! An order is never modelled: its types wobble (money as texts, `zip` a text or a number), so only `id`, `status_id`,
-//! `is_deleted` and the two dates are read. Source: BigCommerce, "Orders V2" OpenAPI file.
+//! Orders have no type here, since theirs vary (money as strings, `zip` as a string or a number): only `id`,
+//! `status_id`, `is_deleted` and the two dates are read. Source: BigCommerce, "Orders V2" OpenAPI file.
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode};
@@ -16,14 +16,14 @@ use crate::{
     source::{Sort, cut::cut_list},
 };
 
-/// The largest order that is taken: 8 MiB.
+/// The largest order that is accepted: 8 MiB.
 pub const MAX_ORDER: usize = 8 * 1024 * 1024;
-/// The largest list that is taken.
+/// The largest list that is accepted: 32 MiB.
 pub const MAX_LIST: usize = 32 * 1024 * 1024;
 
-/// How many rows of a list clients ask for; the store's own maximum is not documented.
+/// The page size that is asked for; the store's own maximum is not documented.
 pub const PAGE: u32 = 250;
-/// The documented default: no store's page holds fewer.
+/// The documented default page size: no store's pages are smaller.
 pub const SMALLEST_PAGE: u32 = 50;
 
 #[derive(Deserialize)]
@@ -39,13 +39,13 @@ struct Head {
     date_modified: Value,
 }
 
-/// Reads the head of an order; the whole of it must be JSON.
+/// Reads id, status and dates of an order; the whole must be valid JSON.
 ///
 /// # Errors
 /// [`Failure::NotJson`] when it is not an object with an id, [`Failure::Html`] when it is a web page.
 pub fn read_order(body: Bytes) -> Result<Snapshot, Failure> {
     let json = http::json_start(&body);
-    // An array that begins with a number would be read as an object too.
+    // An array that begins with a number would also be read as an object.
     if json.first() != Some(&b'{') {
         return Err(http::not_json(200, &body));
     }
@@ -67,18 +67,18 @@ pub fn read_order(body: Bytes) -> Result<Snapshot, Failure> {
     })
 }
 
-/// RFC 2822 (`Tue, 05 Mar 2019 21:40:11 +0000`), as V2 answers, or RFC 3339.
+/// Parses RFC 2822 (`Tue, 05 Mar 2019 21:40:11 +0000`), as in V2's answers, or RFC 3339.
 pub fn parse_date(text: &str) -> Option<Timestamp> {
     let rfc2822 = || jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
     let at = rfc2822().or_else(|| text.parse().ok())?;
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// A list as snapshots that share its memory. A row that is no order is left out, as long as there are others: V2 puts
-/// its errors into a list, too, and some stores send one under a success status.
+/// Splits a list into snapshots that share its memory. A row that is not an order is left out, as long as there are
+/// others: V2 also puts errors into a list, and some stores send one with a success status.
 ///
 /// # Errors
-/// [`Failure`] when it is not a list, or not of orders.
+/// [`Failure`] if it is not a list, or not one of orders.
 pub fn read_orders(list: &Bytes) -> Result<Vec<Snapshot>, Failure> {
     let rows = cut_list(list)?;
     let is_empty = rows.is_empty();
@@ -86,7 +86,7 @@ pub fn read_orders(list: &Bytes) -> Result<Vec<Snapshot>, Failure> {
     if orders.is_empty() && !is_empty { Err(Failure::NotJson) } else { Ok(orders) }
 }
 
-/// Which orders a list asks for.
+/// Which orders a list is asked for.
 #[derive(Debug, Clone)]
 pub enum Selection {
     /// All with ids from `min` to `max`, by id.
@@ -98,9 +98,9 @@ pub enum Selection {
     },
     /// All that changed from `since` on.
     Modified {
-        /// The earliest change.
+        /// Changes from this time on.
         since: Timestamp,
-        /// In which order.
+        /// The order of the rows.
         sort: Sort,
     },
 }
@@ -120,17 +120,17 @@ impl Selection {
     }
 }
 
-/// ISO 8601 in whole seconds with `Z`: no `+` that could be lost in a query.
+/// ISO 8601 in whole seconds with `Z`, without a `+` that could be lost in a query.
 fn filter_date(at: Timestamp) -> String {
     let seconds = jiff::Timestamp::from_second(at.millis().div_euclid(1000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     seconds.to_string()
 }
 
 impl Store {
-    /// Fetches one order. What comes back is the order asked for, or an error.
+    /// Fetches one order. Returns the order asked for, or an error.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is not this order.
+    /// The call's failure, or why the answer is not that order.
     pub async fn order(&self, permit: Permit, id: &ObjectId) -> Result<Snapshot, CallError> {
         let path = format!("v2/orders/{}", path_segment(id));
         let response = self.call(permit, Operation::Order, Method::GET, &path, None).await?;
@@ -141,11 +141,11 @@ impl Store {
         if snapshot.id == *id { Ok(snapshot) } else { Err(Failure::AnotherObject.into()) }
     }
 
-    /// Fetches one page of orders, at most `limit` (and perhaps fewer: the store's own maximum is not documented).
-    /// Orders that are archived or deleted are not among them.
+    /// Fetches one page of orders, at most `limit` (perhaps fewer: the store's own maximum is not documented).
+    /// Archived and deleted orders are left out.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list of orders.
+    /// The call's failure, or why the answer is not a list of orders.
     pub async fn orders(
         &self,
         permit: Permit,
@@ -158,10 +158,10 @@ impl Store {
         list_of(response).await
     }
 
-    /// Asks for one order, any: proves that the credentials are right and may read orders.
+    /// Asks for one order, any: a success proves that the credentials are right and may read orders.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn can_read(&self) -> Result<(), CallError> {
         let permit = self.take_urgent().await?;
         let response = self.call(permit, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
@@ -169,7 +169,7 @@ impl Store {
     }
 }
 
-/// The rows of an answer; an empty list is a 204 without a body, or an empty array. An empty 200 is no list.
+/// The rows of an answer. An empty list is a 204 without a body, or an empty array; an empty 200 is an error.
 async fn list_of(response: reqwest::Response) -> Result<Vec<Snapshot>, CallError> {
     let is_empty = response.status() == StatusCode::NO_CONTENT;
     let body = read_body(response, MAX_LIST).await?;
@@ -182,7 +182,7 @@ async fn list_of(response: reqwest::Response) -> Result<Vec<Snapshot>, CallError
     Ok(read_orders(&body)?)
 }
 
-/// An id as a part of a path.
+/// An id, escaped for use in a path.
 pub fn path_segment(id: &ObjectId) -> String {
     let text = id.to_string();
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")

@@ -1,6 +1,6 @@
-//! The light webhook payload: which order it is about, or why it is about none. Pure.
+//! The light webhook payload: which order it is about, or what else. Pure.
 //!
-//! Shapes: BigCommerce, "Webhook events" (orders), and `reference/bigcommerce` of the project's fact sheets.
+//! Format: BigCommerce, "Webhook events" (orders).
 
 use std::fmt;
 
@@ -15,31 +15,31 @@ use crate::object::{ChangeKind, ObjectId};
 /// One event about one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderEvent {
-    /// Which order.
+    /// The order's id.
     pub order: ObjectId,
-    /// What kind of change.
+    /// The kind of change.
     pub change: ChangeKind,
-    /// The payload's `hash`: equal for equal events, and proof of nothing else.
+    /// The payload's `hash`: equal for equal events; it proves nothing.
     pub hash: Option<String>,
-    /// The payload's `created_at`, unix seconds, if it came.
+    /// The payload's `created_at` in Unix seconds, if it has one.
     pub created_at: Option<i64>,
 }
 
-/// What a genuine payload turned out to be.
+/// The content of a genuine payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// An order changed.
     Order(OrderEvent),
-    /// A scope that is not about orders.
+    /// The scope is not about orders.
     NotAboutOrders {
-        /// The scope, cut to a length fit for a log.
+        /// The scope, shortened for the log.
         scope: String,
     },
     /// The event belongs to another store.
     ForeignStore,
-    /// An order scope that the relay does not know, in a shape it does not know either.
+    /// The scope is an unknown one about orders, and the payload has no recognisable order id.
     Unreadable {
-        /// The scope, cut to a length fit for a log.
+        /// The scope, shortened for the log.
         scope: String,
     },
 }
@@ -47,17 +47,17 @@ pub enum Payload {
 /// Why a genuine payload cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// The body is no JSON object with a `scope` and a `producer`.
+    /// The body is not a JSON object with a `scope` and a `producer`.
     #[error("the body is not a JSON object with `scope` and `producer`")]
     Malformed,
-    /// A known order scope without a usable order id.
+    /// The scope is a known one, but there is no usable order id.
     #[error("the order id is missing or not a positive whole number")]
     NoOrderId,
 }
 
-/// The named fields of a JSON object, each as it is written there; of one that is repeated, the last. What else there
-/// is only has to be JSON: no number is too large, no escape too odd, and nothing nested too deep, since it is skipped
-/// without recursion.
+/// The raw values of the named fields of a JSON object; of a repeated field, the last. Everything else only has to be
+/// valid JSON: since it is skipped without recursion, no number is too large, no escape too odd and no nesting too
+/// deep.
 struct Fields<'n, const N: usize>([&'n str; N]);
 
 impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
@@ -88,13 +88,12 @@ impl<const N: usize> Fields<'_, N> {
     }
 }
 
-/// A value that is used; `None` when it is not what it should be. `serde_json` takes nothing nested deeper than 128
-/// here.
+/// Parses a raw value; `None` if it has another type. `serde_json` refuses nesting deeper than 128 levels here.
 fn read<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// Where an event names its order.
+/// The fields of `data` that may hold the order's id.
 #[derive(Default)]
 struct Data<'a> {
     kind: Option<&'a RawValue>,
@@ -104,7 +103,7 @@ struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// Anything but an object holds nothing.
+    /// Anything but an object has no fields.
     fn of(raw: Option<&'a RawValue>) -> Self {
         let fields = raw.and_then(|raw| Fields(["type", "id", "order_id", "resource_id"]).of(raw.get()).ok());
         let [kind, id, order_id, resource_id] = fields.unwrap_or_default();
@@ -112,7 +111,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// Where a scope keeps the order's id.
+/// The field that holds the order's id, depending on the scope.
 #[derive(Clone, Copy)]
 enum IdField {
     Id,
@@ -120,7 +119,7 @@ enum IdField {
     ResourceId,
 }
 
-/// What follows `store/order/`, or `store/channel/{id}/order/`, in a scope.
+/// The part of a scope after `store/order/` or `store/channel/{id}/order/`, and whether it was the latter.
 fn order_event(scope: &str) -> Option<(&str, bool)> {
     if let Some(event) = scope.strip_prefix("store/order/") {
         return Some((event, false));
@@ -130,7 +129,7 @@ fn order_event(scope: &str) -> Option<(&str, bool)> {
 }
 
 impl IdField {
-    /// `None` for a scope the relay does not know.
+    /// The field for a scope; `None` if the relay does not know the scope.
     fn of_scope(event: &str, is_channel: bool) -> Option<Self> {
         Some(match event {
             "created" | "updated" | "archived" | "statusUpdated" | "message/created" | "refund/created" => {
@@ -152,7 +151,7 @@ impl IdField {
     }
 }
 
-/// A positive whole number up to 2⁶³−1, also as a text.
+/// A positive whole number up to 2⁶³−1, also as a string.
 fn order_id(raw: &RawValue) -> Option<ObjectId> {
     match read(raw)? {
         Value::Number(number) => number.as_i64().and_then(ObjectId::from_number),
@@ -163,7 +162,7 @@ fn order_id(raw: &RawValue) -> Option<ObjectId> {
     }
 }
 
-/// `data.id` is the order's only where `data` says it speaks of an order, or says nothing.
+/// `data.id` counts only if `data.type` is `order` or missing.
 fn guess_order_id(data: &Data<'_>) -> Option<ObjectId> {
     let about_an_order = data.kind.is_none_or(|kind| read::<String>(kind).as_deref() == Some("order"));
     IdField::OrderId
@@ -172,7 +171,7 @@ fn guess_order_id(data: &Data<'_>) -> Option<ObjectId> {
         .or_else(|| IdField::Id.read(data).filter(|_| about_an_order))
 }
 
-/// Unix seconds, as a number or as text.
+/// Unix seconds, as a number or a string.
 fn seconds(raw: &RawValue) -> Option<i64> {
     match read(raw)? {
         Value::String(text) => text.parse().ok(),
@@ -180,15 +179,15 @@ fn seconds(raw: &RawValue) -> Option<i64> {
     }
 }
 
-/// Longest piece of a sender's text that goes into a log.
+/// Longest part of a sender's text that is logged.
 const LOGGED_SCOPE: usize = 80;
 
-/// Reads a genuine payload that came to the connection of `store` (a hash). Never panics, whatever the bytes.
+/// Parses a genuine payload that came to the connection of `store` (a hash). Never panics, whatever the bytes.
 ///
 /// # Errors
-/// [`PayloadError`], also where the payload is another store's.
+/// [`PayloadError`] if it cannot be used, whichever store it is from.
 pub fn parse(store: &str, body: &[u8]) -> Result<Payload, PayloadError> {
-    // What is skipped is not looked at for this: JSON is UTF-8 throughout.
+    // Checked here because skipped values are not: JSON must be UTF-8 throughout.
     let text = std::str::from_utf8(body).map_err(|_| PayloadError::Malformed)?;
     let fields = Fields(["scope", "producer", "data", "hash", "created_at"]);
     let [scope, producer, data, hash, created_at] = fields.of(text).map_err(|_| PayloadError::Malformed)?;
@@ -223,8 +222,8 @@ pub fn parse(store: &str, body: &[u8]) -> Result<Payload, PayloadError> {
     })
 }
 
-/// What follows `store/product/` and `store/customer/` in scopes that are about the product or customer itself, whose
-/// id is `data.id` then. Source: BigCommerce, "Webhook events" (products, customers).
+/// What follows `store/product/` and `store/customer/` in scopes about the product or customer itself, whose id is
+/// then `data.id`. Source: BigCommerce, "Webhook events" (products, customers).
 fn aside_event(scope: &str) -> Option<(&'static str, ChangeKind)> {
     let (topic, event) = match scope.strip_prefix("store/")?.split_once('/')? {
         ("product", event) => ("products", event),
@@ -241,8 +240,8 @@ fn aside_event(scope: &str) -> Option<(&'static str, ChangeKind)> {
     }
 }
 
-/// Reads a genuine payload about a product or a customer, for those who want to hear of them: which of `products` and
-/// `customers` it is, and what happened.
+/// Parses a genuine payload about a product or a customer, for connections that watch them. Returns `products` or
+/// `customers`, and the event.
 pub fn parse_aside(store: &str, body: &[u8]) -> Option<(&'static str, OrderEvent)> {
     let text = std::str::from_utf8(body).ok()?;
     let fields = Fields(["scope", "producer", "data", "hash", "created_at"]);

@@ -1,5 +1,5 @@
-//! The store's request quota: paced by the store's own headers, shared with every other app of the store. Pure; the
-//! clock and chance are arguments.
+//! The store's request quota: calls are paced by the store's own headers, and the quota is shared with all other apps
+//! of the store. Pure: the clock and the random factor are arguments.
 //!
 //! Source: BigCommerce, "API rate limits": 150 requests per 30 s on Standard and Plus, 450 on Pro, `X-Rate-Limit-*` on
 //! every answer, a 429 possibly without any.
@@ -11,17 +11,17 @@ use reqwest::header::HeaderMap;
 use super::line::{Line, Waiter};
 use crate::{http, retry::Backoff};
 
-/// Assumed until the store has said otherwise: the smallest plan.
+/// Assumed until the store says otherwise: that of the smallest plan.
 const DEFAULT_LIMIT: u32 = 150;
 const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
-/// No header is believed beyond this.
+/// Longest window that is accepted from a header.
 const MAX_WINDOW: Duration = Duration::from_secs(600);
-/// Which part of the budget may be spent at once after a quiet time.
+/// The part of the budget that may be spent at once after a quiet time.
 const BURST: f64 = 0.1;
-/// The pause after a 429 that names none.
+/// The pause after a 429 that gives no time.
 const PAUSE: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(60) };
 
-/// What one answer says of the quota.
+/// What one answer says about the quota.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QuotaHeaders {
     left: Option<u32>,
@@ -31,7 +31,7 @@ pub struct QuotaHeaders {
 }
 
 impl QuotaHeaders {
-    /// Reads `X-Rate-Limit-*`; what is missing or odd is `None`.
+    /// Reads `X-Rate-Limit-*`; a missing or malformed header gives `None`.
     pub fn read(headers: &HeaderMap) -> Self {
         let count = |name| http::number(headers, name).and_then(|n| u32::try_from(n).ok());
         let span = |name| http::number(headers, name).map(|ms| Duration::from_millis(ms).min(MAX_WINDOW));
@@ -44,29 +44,29 @@ impl QuotaHeaders {
     }
 }
 
-/// The quota as last seen, and the pace that keeps within it.
+/// The quota as last seen, and the pace that stays within it.
 #[derive(Debug)]
 pub struct Quota {
     share: f64,
     limit: u32,
     window: Duration,
-    /// What the store had left when last heard, less the calls made since.
+    /// What the store had left according to its last answer, less the calls made since.
     left: Option<i64>,
     reset_at: Instant,
     in_flight: u32,
-    /// Calls that may go out now. Below zero when urgent calls have borrowed.
+    /// Calls that may be made now. Negative if urgent calls have been made in advance.
     tokens: f64,
     widest_burst: f64,
-    /// Up to when calls have been earned; lies ahead during a pause.
+    /// The time up to which tokens have been credited; in the future during a pause.
     filled_at: Instant,
     paused_until: Option<Instant>,
-    /// Pauses for a 429 since the last answer that was none.
+    /// Consecutive pauses because of a 429.
     refusals: u32,
     line: Line,
 }
 
 impl Quota {
-    /// Of a store that has not answered yet. `share` of its quota may be used up.
+    /// For a store that has not answered yet. `share` of its quota may be used.
     pub fn new(share: f64, now: Instant) -> Self {
         let mut quota = Self {
             share,
@@ -87,9 +87,9 @@ impl Quota {
         quota
     }
 
-    /// Calls the relay may make in one window.
+    /// Calls that the relay may make in one window.
     fn budget(&self) -> u32 {
-        // The little on top keeps 0.57 of 100 from being 56 for want of a binary fraction.
+        // The small addend corrects for binary fractions: 0.57 of 100 would otherwise be 56.
         ((f64::from(self.limit) * self.share + 1e-6) as u32).max(1)
     }
 
@@ -97,7 +97,7 @@ impl Quota {
         (f64::from(self.budget()) * BURST).max(1.0)
     }
 
-    /// Calls a second, such that a window with a whole burst in it stays within the budget.
+    /// Calls per second, chosen so that a window with a full burst stays within the budget.
     fn rate(&self) -> f64 {
         (f64::from(self.budget()) - self.burst()).max(0.5) / self.window.as_secs_f64()
     }
@@ -107,21 +107,21 @@ impl Quota {
         self.tokens = (self.tokens + earned).min(self.burst());
         self.filled_at = self.filled_at.max(now);
         if now >= self.reset_at && self.left.is_some() {
-            // A new window has begun; how much of it others have used is heard with the next answer.
+            // A new window has begun; the next answer says how much of it others have used.
             self.left = None;
         }
     }
 
-    /// What may be taken of the rest of this window without touching the `kept` calls.
+    /// How many calls of the present window may be made if `kept` are left for others.
     fn room(&self, kept: u32) -> i64 {
         self.left.map_or(i64::MAX, |left| left - i64::from(kept))
     }
 
-    /// Takes up to `want` calls (at least one), or says when to ask again. Whoever has been told to ask again comes
-    /// before those who ask later.
+    /// Takes up to `want` calls (at least one). Callers that have been told to ask again come before those who ask
+    /// later.
     ///
     /// # Errors
-    /// The moment from which there may be a call.
+    /// The time at which to ask again.
     pub fn try_take(&mut self, waiter: Waiter, now: Instant, want: u32) -> Result<u32, Instant> {
         self.fill(now);
         if let Some(until) = self.pause(now) {
@@ -147,7 +147,7 @@ impl Quota {
     /// Takes one call out of turn, as long as the store has any left at all.
     ///
     /// # Errors
-    /// The moment from which there may be a call.
+    /// The time at which to ask again.
     pub fn take_urgent(&mut self, now: Instant) -> Result<(), Instant> {
         self.fill(now);
         if let Some(until) = self.pause(now) {
@@ -160,12 +160,12 @@ impl Quota {
         Ok(())
     }
 
-    /// Until when no call may be made after a 429.
+    /// Until when no call may be made because of a 429.
     pub fn pause(&self, now: Instant) -> Option<Instant> {
         self.paused_until.filter(|until| *until > now)
     }
 
-    /// For how long the store itself would refuse even an urgent call.
+    /// For how long the store would refuse even an urgent call.
     pub fn closed_for(&self, now: Instant) -> Duration {
         let paused = self.paused_until.unwrap_or(now);
         let used_up = self.left_at(now).is_some_and(|left| left < 1);
@@ -179,21 +179,21 @@ impl Quota {
         self.left = self.left.map(|left| left - i64::from(calls));
     }
 
-    /// A call that was taken is not made after all.
+    /// Returns a call that was taken and not made.
     pub fn refund(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        // After a 429 what comes back makes no burst either.
+        // After a 429, returned calls must not add up to a burst.
         let most = if self.refusals > 0 { self.tokens.max(1.0) } else { self.burst() };
         self.tokens = (self.tokens + 1.0).min(most);
         self.left = self.left.map(|left| left + 1);
     }
 
-    /// A call came back without an answer: it may or may not have counted.
+    /// Records a call that ended without an answer: it may or may not have counted.
     pub fn unanswered(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// A call was answered.
+    /// Records an answer.
     pub fn observed(&mut self, now: Instant, seen: &QuotaHeaders) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.refusals = 0;
@@ -205,19 +205,19 @@ impl Quota {
         self.limit = seen.limit.unwrap_or(self.limit);
         self.window = seen.window.unwrap_or(self.window);
         if self.burst() > self.widest_burst {
-            // The burst of a larger plan is there at once, and only once.
+            // The larger burst of a larger plan is available at once, but only once.
             self.tokens += self.burst() - self.widest_burst;
             self.widest_burst = self.burst();
         }
         if let (Some(left), Some(reset)) = (seen.left, seen.reset) {
-            // No window ends later than a whole one from now.
+            // A window cannot end later than a whole window from now.
             self.learn_left(i64::from(left) - i64::from(self.in_flight), now + reset.min(self.window));
         }
     }
 
-    /// Answers overtake each other, and an answer that comes late names an end that is as much too late. So of one
-    /// window the least that was left is the newest, and the earliest end is the truest; windows are told apart by ends
-    /// that lie far from each other.
+    /// Answers overtake each other, and the later one arrives, the later the end that it gives for the window. So
+    /// within one window the smallest remainder is the newest, and the earliest end is the most accurate; ends that
+    /// are far apart belong to different windows.
     fn learn_left(&mut self, left: i64, reset_at: Instant) {
         match self.left {
             Some(known) if reset_at < self.reset_at + self.window / 2 => {
@@ -233,28 +233,29 @@ impl Quota {
         }
     }
 
-    /// The store answered 429: pause as long as it says, or a jittered while if it says nothing.
+    /// Records a 429: pauses for as long as the store says, or a jittered while if it does not.
     pub fn refused(&mut self, now: Instant, seen: &QuotaHeaders, asked: Option<Duration>, chance: f64) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        // Of many calls that are refused together, one counts.
+        // Calls that are refused together count once.
         if self.paused_until.is_none_or(|until| until <= now) {
             self.refusals = self.refusals.saturating_add(1);
         }
         self.learn(now, seen);
         let named = asked.max(seen.reset).filter(|named| !named.is_zero());
-        // A named end gets a little jitter on top, so that a store's apps do not all come back in one instant.
+        // A little jitter is added to the time given, so that the apps of a store do not all come back at the same
+        // instant.
         let wait = named.map_or_else(
             || PAUSE.wait(self.refusals, chance),
             |named| named + Duration::from_millis((chance * 500.0) as u64),
         );
         let until = self.paused_until.map_or(now + wait, |until| until.max(now + wait));
         self.paused_until = Some(until);
-        // No burst after a 429: one call finds out first how much others have left of the new window.
+        // No burst after a 429: one call first finds out how much others have left of the new window.
         self.tokens = self.tokens.min(1.0);
         self.filled_at = self.filled_at.max(until);
     }
 
-    /// What the store has left in the window of `now`, as far as known.
+    /// What the store has left in the window at `now`, if known.
     pub fn left_at(&self, now: Instant) -> Option<i64> {
         self.left.filter(|_| now < self.reset_at)
     }

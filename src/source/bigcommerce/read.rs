@@ -1,4 +1,4 @@
-//! Reading any resource, as it is, and what the store says of itself.
+//! Fetches any resource unchanged, and the store's information about itself.
 
 use reqwest::{Method, StatusCode};
 
@@ -9,30 +9,30 @@ use crate::{
     spec::BigCommerceAuth,
 };
 
-/// What a store says of itself (`GET /v2/store`).
+/// A store's information about itself (`GET /v2/store`).
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default)]
 pub struct StoreInformation {
-    /// Its name.
+    /// The store's name.
     pub name: String,
-    /// The address that shoppers know.
+    /// The domain of the storefront.
     pub domain: String,
     /// The same as a URL.
     pub secure_url: String,
-    /// Where merchants work.
+    /// The URL of the control panel.
     pub control_panel_base_url: String,
 }
 
-/// The largest description of a store that is taken.
+/// The largest answer with a store's information that is read.
 const MAX_INFORMATION: usize = 256 * 1024;
 
 impl Store {
-    /// Reads a path with its query, such as `v2/products?limit=50` or `v3/catalog/products`. An empty list is an empty
-    /// body where the store answers 204. Totals, where there are any, are in the body.
+    /// Fetches a path with its query, such as `v2/products?limit=50` or `v3/catalog/products`. For an empty list the
+    /// store answers 204, and the body is empty. Totals, if any, are in the body.
     ///
     /// # Errors
-    /// The call's failure, 404 for v3 where a legacy account has v2 only; [`Failure::NotJson`] or [`Failure::Html`] for
-    /// a body that does not begin like JSON.
+    /// The call's failure; 404 for v3 where a legacy account has only v2; [`Failure::NotJson`] or [`Failure::Html`]
+    /// for a body that does not begin like JSON.
     pub async fn get(&self, permit: Permit, path: &str) -> Result<Answer, CallError> {
         if matches!(self.auth, BigCommerceAuth::Legacy { .. }) && path.starts_with("v3/") {
             return Err(Failure::Status(404).into());
@@ -47,10 +47,10 @@ impl Store {
         Ok(Answer { body, total: None, pages: None })
     }
 
-    /// What the store says of itself; the access token may lack the right to ask (403).
+    /// The store's information; the access token may lack the permission for it (403).
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn information(&self) -> Result<StoreInformation, CallError> {
         let permit = self.take_urgent().await?;
         let response = self.call(permit, Operation::Store, Method::GET, "v2/store", None).await?;

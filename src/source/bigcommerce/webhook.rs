@@ -1,4 +1,4 @@
-//! From a raw callback to a verified one: nothing of a body is read before it is proven to come from the store. Pure.
+//! Verifies webhooks: nothing of a body is parsed before it is proven to come from the store. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,27 +10,27 @@ use crate::{
     signature::{self, SignatureError, SignatureHeaders},
 };
 
-/// The header that the relay puts on its own hooks. BigCommerce sends a hook's headers back with each callback.
+/// The header that the relay sets on its own hooks. BigCommerce sends a hook's headers back with each webhook.
 pub const TOKEN_HEADER: &str = "x-relay-token";
 
-/// Why a callback is not proven to be genuine.
+/// Why a webhook is not proven to be genuine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthentic {
-    /// Neither a signature nor a token.
+    /// There is neither a signature nor a token.
     #[error("there is neither a webhook-signature nor an x-relay-token")]
     Unproven,
-    /// The signature is there and wrong.
+    /// There is a signature, and it is wrong.
     #[error("the webhook-signature is wrong: {0}")]
     Signature(#[from] SignatureError),
-    /// The token is right and the signature is another secret's: the configured client secret is wrong.
+    /// The token is right, but the signature was made with another secret: the configured client secret is wrong.
     #[error("the x-relay-token is right and the webhook-signature is not: the client secret is another")]
     WrongSecret,
-    /// The token is there and wrong.
+    /// There is a token, and it is wrong.
     #[error("the x-relay-token is wrong")]
     Token,
 }
 
-/// What proves a callback of one connection.
+/// Verifies the webhooks of one connection.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     store: String,
@@ -39,7 +39,7 @@ pub struct Verifier {
     tolerance: Duration,
 }
 
-/// A callback that is proven to be genuine: only [`Verifier::verify`] makes one.
+/// A webhook that is proven to be genuine: only [`Verifier::verify`] makes one.
 #[derive(Debug)]
 pub struct VerifiedCallback<'a> {
     store: &'a str,
@@ -49,17 +49,17 @@ pub struct VerifiedCallback<'a> {
 }
 
 impl Verifier {
-    /// Proof is a signature under any of `secrets`, not older than `tolerance`, or any of `tokens`. `store` is the hash
-    /// of the connection's own store.
+    /// Accepts as proof a signature under any of `secrets`, not older than `tolerance`, or any of `tokens`. `store`
+    /// is the hash of the connection's own store.
     pub fn new(store: &str, secrets: Vec<Secret>, tokens: Vec<Secret>, tolerance: Duration) -> Self {
         Self { store: store.to_owned(), secrets, tokens, tolerance }
     }
 
-    /// One proof must be there, and none that is there may be wrong. Compares in constant time. `now` is the store's
-    /// time.
+    /// At least one proof must be there, and none may be wrong; without `secrets`, signatures are ignored. Compares
+    /// in constant time. `now` is the store's time.
     ///
     /// # Errors
-    /// [`Unauthentic`]; it holds nothing of the callback.
+    /// [`Unauthentic`], which contains nothing of the webhook.
     pub fn verify<'a>(
         &'a self,
         headers: &'a HeaderMap,
@@ -90,7 +90,7 @@ impl Verifier {
         Ok(VerifiedCallback { store: &self.store, body, webhook_id, is_signed })
     }
 
-    /// False without a token.
+    /// Whether there is a token; an error if one is wrong.
     fn has_right_token(&self, headers: &HeaderMap) -> Result<bool, Unauthentic> {
         let mut found = false;
         for token in headers.get_all(TOKEN_HEADER) {
@@ -106,25 +106,26 @@ impl Verifier {
 }
 
 impl<'a> VerifiedCallback<'a> {
-    /// What the callback says.
+    /// Parses the webhook's payload.
     ///
     /// # Errors
-    /// When it cannot be used.
+    /// [`PayloadError`] if the payload cannot be used.
     pub fn parse(&self) -> Result<Payload, PayloadError> {
         payload::parse(self.store, self.body)
     }
 
-    /// What it says of a product or a customer: which of `products` and `customers`, and what happened.
+    /// Parses a payload about a product or a customer: which of `products` and `customers`, and the event.
     pub fn parse_aside(&self) -> Option<(&'static str, OrderEvent)> {
         payload::parse_aside(self.store, self.body)
     }
 
-    /// The sender's own name for the event, the same on every retry.
+    /// The sender's own id for the event, the same on every retry.
     pub fn webhook_id(&self) -> Option<&'a str> {
         self.webhook_id
     }
 
-    /// Whether a signature proves it. A token alone can be repeated with another body by whoever has seen one callback.
+    /// Whether it is proven by a signature. A token alone can be reused with another body by anyone who has seen one
+    /// webhook.
     pub fn is_signed(&self) -> bool {
         self.is_signed
     }

@@ -16,7 +16,7 @@ fn id(id: i64) -> ObjectId {
     ObjectId::Number(id)
 }
 
-/// Lists of at most `page` rows, which lack `lacking`.
+/// Lists of at most `page` rows that lack `lacking`.
 fn hints(page: u32, lacking: impl IntoIterator<Item = i64>) -> PageHints {
     let mut hints = PageHints::new(page);
     hints.note_individually(lacking.into_iter().map(id));
@@ -59,10 +59,10 @@ fn neighbours_share_a_list_and_strangers_do_not() {
 
 #[test]
 fn the_window_is_the_fullest_around_the_oldest() {
-    // Around 100 lie 1 and 200 within a page each, but 200, 210 and 220 together.
+    // Within a page of 100 there are 1 and 200, but 200, 210 and 220 are closer together.
     assert_eq!(planned([100, 1, 200, 210, 220], 150, 1, NO_LIMIT), [[100, 200, 210, 220]]);
     assert_eq!(planned([100, 1, 2, 3, 4, 200, 210], 150, 1, NO_LIMIT), [[1, 2, 3, 4, 100]]);
-    // As full on both sides: the lower ids, which are older orders.
+    // Equally full on both sides: the lower ids win, which are older orders.
     assert_eq!(planned([100, 50, 150], 60, 1, NO_LIMIT), [[50, 100]]);
 }
 
@@ -81,7 +81,7 @@ fn calls_and_room_are_kept_to() {
     assert_eq!(planned([1000, 2000, 3000], 250, 2, NO_LIMIT), [[1000], [2000]]);
     assert_eq!(planned([1000, 2000, 3000], 250, NO_LIMIT, 2), [[1000], [2000]]);
     assert_eq!(windows(&due(1..=10), &hints(250, []), 1, 1), [Call::Single(id(1))], "a list of one is a single call");
-    // The oldest is among them, even if there is not room for all around it.
+    // The first one due is included, even if there is no room for all around it.
     assert_eq!(planned([7, 1, 2, 3, 4, 5, 6, 8, 9], 250, NO_LIMIT, 3), [[5, 6, 7]]);
 }
 
@@ -103,7 +103,7 @@ fn neighbours_that_are_due_by_their_ids_cost_no_more_lists_than_they_fill() {
     assert_eq!(planned((1..=1000).rev(), 250, NO_LIMIT, NO_LIMIT).len(), 4);
 }
 
-/// The fewest windows of `page` that cover `ids`: from the lowest up, each as far as it reaches.
+/// The fewest windows of `page` that cover `ids`: built from the lowest id up, each as wide as it may be.
 fn fewest(ids: &[i64], page: u32) -> usize {
     let mut sorted = ids.to_vec();
     sorted.sort_unstable();
@@ -151,7 +151,7 @@ proptest! {
                 }
             }
         }
-        // Each call serves the order that is due longest of those the calls before it have left.
+        // Each call is for the order due longest among those that the calls before it have left.
         let mut left: Vec<i64> = ids;
         for call in &planned {
             let ids = ids_of(call);
@@ -195,7 +195,7 @@ fn a_page_of_any_width_widens_again() {
     let mut hints = PageHints::new(250);
     while hints.narrow() {}
     assert_eq!(hints.page(), 1);
-    // Lists of two are tried after many single calls, and wider ones after each twenty.
+    // Lists of two are tried after many single calls, and larger ones after every twenty lists.
     (0..200).for_each(|_| hints.single_answered());
     assert_eq!(hints.page(), 2);
     (0..400).for_each(|_| hints.single_answered());

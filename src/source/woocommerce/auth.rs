@@ -1,4 +1,4 @@
-//! How calls prove themselves to WooCommerce: Basic, keys in the query, or OAuth 1.0a with one leg.
+//! Authentication with WooCommerce: Basic, keys in the query, or one-legged OAuth 1.0a.
 //!
 //! Source: WooCommerce, `includes/class-wc-rest-authentication.php`.
 
@@ -11,20 +11,20 @@ use url::Url;
 use super::root::Query;
 use crate::{clock::Timestamp, secret::Secret};
 
-/// How calls prove themselves.
+/// The way that calls are authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {
-    /// The header `Authorization: Basic`, which WooCommerce takes over `https` alone.
+    /// The header `Authorization: Basic`, which WooCommerce accepts over `https` only.
     Basic,
-    /// `consumer_key` and `consumer_secret` in the query, over `https` alone, where the web server takes the header
-    /// away. The shop's access log holds the secret then.
+    /// `consumer_key` and `consumer_secret` in the query, over `https` only, for web servers that remove the header.
+    /// The shop's access log then contains the secret.
     QueryKeys,
     /// A signature in the query, for shops without `https`.
     OAuth,
 }
 
 impl AuthMode {
-    /// The usual one for an address.
+    /// The default for an address.
     pub fn for_site(site: &Url) -> Self {
         if site.scheme() == "https" { Self::Basic } else { Self::OAuth }
     }
@@ -38,12 +38,12 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The same key with a secret that is certainly wrong: what WooCommerce says to it shows whether it knows the key.
+    /// The same key with a secret that is certainly wrong: WooCommerce's answer to it shows whether it knows the key.
     pub fn with_wrong_secret(&self) -> Self {
         Self { key: self.key.clone(), secret: format!("cs_{}", "0".repeat(40)).into() }
     }
 
-    /// The parameters that carry the keys in the open.
+    /// The parameters that contain the keys as plain text.
     pub fn as_query(&self) -> Query {
         vec![
             ("consumer_key".to_owned(), self.key.expose().to_owned()),
@@ -51,14 +51,14 @@ impl Keys {
         ]
     }
 
-    /// The parameters of OAuth 1.0a for a request that is made now.
+    /// The parameters of OAuth 1.0a for a request made now.
     pub fn sign_now(&self, method: &Method, url: &Url) -> Query {
         let nonce = format!("{:032x}", rand::random::<u128>());
         self.sign(method, url, &nonce, Timestamp::now().millis().div_euclid(1000))
     }
 
-    /// The parameters of OAuth 1.0a for a request, its signature among them. `at` is in unix seconds; WooCommerce takes
-    /// 15 minutes to either side, and each `nonce` once.
+    /// The parameters of OAuth 1.0a for a request, including its signature. `at` is in Unix seconds; WooCommerce
+    /// allows 15 minutes either way, and accepts each `nonce` once.
     pub fn sign(&self, method: &Method, url: &Url, nonce: &str, at: i64) -> Query {
         let mut oauth: Query = [
             ("oauth_consumer_key", self.key.expose()),
@@ -76,8 +76,8 @@ impl Keys {
     }
 }
 
-/// What is signed: method, address and sorted parameters (RFC 5849, 3.4.1). Where routes are a parameter, WooCommerce
-/// puts the address together without the slash at its end.
+/// The text to sign: method, address and sorted parameters (RFC 5849, section 3.4.1). Where the route is a parameter,
+/// WooCommerce leaves out the slash at the end of the address.
 fn base_string(method: &Method, url: &Url, oauth: &[(String, String)]) -> String {
     let mut address = url.clone();
     address.set_query(None);
@@ -92,7 +92,7 @@ fn base_string(method: &Method, url: &Url, oauth: &[(String, String)]) -> String
     format!("{method}&{}&{}", percent(address), percent(&pairs.join("&")))
 }
 
-/// Escapes all but RFC 3986's unreserved characters.
+/// Escapes everything but the unreserved characters of RFC 3986.
 pub(super) fn percent(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -105,7 +105,7 @@ pub(super) fn percent(text: &str) -> String {
     escaped
 }
 
-/// A MAC that has taken `text`.
+/// A MAC that has been fed `text`.
 pub(super) fn hmac_sha256(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(text);

@@ -1,5 +1,5 @@
-//! One call: it finds the API first, proves itself, and reads the whole answer. Where the web server takes the header
-//! with the keys away, that is proven before the keys go in the query.
+//! Makes one call: finds the API first, authenticates, and reads the whole answer. Keys go in the query only after it
+//! has been proven that the web server removes the header with them.
 
 use std::time::{Duration, Instant};
 
@@ -21,22 +21,22 @@ use crate::{
     http::{CallError, Failure, number, read_body},
 };
 
-/// The largest list that is taken.
+/// The largest list that is accepted.
 pub(super) const MAX_LIST: usize = 32 * 1024 * 1024;
-/// Between tries whether the header is taken away.
+/// The pause between tests of whether the header is removed.
 const HEADER_PAUSE: Duration = Duration::from_secs(600);
 
-/// What is asked for.
+/// A request to the API.
 #[derive(Debug, Clone)]
 pub(super) struct Ask<'a> {
     pub operation: Operation,
     pub method: Method,
-    /// Below `wc/v3/`, such as `orders/218`.
+    /// The route below `wc/v3/`, such as `orders/218`.
     pub route: &'a str,
     pub query: Query,
-    /// JSON.
+    /// The body, as JSON.
     pub body: Option<Vec<u8>>,
-    /// The largest answer that is taken.
+    /// The largest answer that is accepted.
     pub limit: usize,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// A success.
+/// A successful answer.
 pub(super) struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
@@ -54,20 +54,20 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// `X-WP-Total`: how many rows there are in all.
+    /// The value of `X-WP-Total`: how many rows there are in all.
     pub fn total(&self) -> Option<u64> {
         number(&self.headers, "x-wp-total")
     }
 
-    /// `X-WP-TotalPages`: how many pages.
+    /// The value of `X-WP-TotalPages`: how many pages there are.
     pub fn pages(&self) -> Option<u64> {
         number(&self.headers, "x-wp-totalpages")
     }
 }
 
 impl Shop {
-    /// Makes one call under a permit. Any 2xx is a success. It may cost more than one request: before the first, the
-    /// API is looked for; after a refusal, it may be tried whether the header is taken away.
+    /// Makes one call under a permit. Any 2xx is a success. It may take more than one request: before the first, the
+    /// API is looked for; after a refusal, it may be tested whether the header is removed.
     pub(super) async fn call(&self, _permit: &Permit, ask: &Ask<'_>) -> Result<Reply, Refusal> {
         let root = match self.root().await {
             Ok(root) => root,
@@ -89,9 +89,9 @@ impl Shop {
         self.send(&root, AuthMode::QueryKeys, &self.keys, ask).await
     }
 
-    /// Whether the `Authorization` header does not reach WordPress: it knows the key when the key comes in the query.
-    /// The secret that goes with it is a wrong one, so nothing that opens the shop is written into its logs for this.
-    /// Calls side by side wait for one proof.
+    /// Whether the `Authorization` header does not reach WordPress, which is so if it knows the key when that comes
+    /// in the query. The test uses a wrong secret, so that nothing that opens the shop gets into its logs. Concurrent
+    /// calls share one test.
     async fn is_header_stripped(&self, root: &RestRoot) -> bool {
         let _search = self.search.lock().await;
         {
@@ -120,13 +120,13 @@ impl Shop {
         );
     }
 
-    /// Whether WooCommerce looks at keys in the query, and knows this one.
+    /// Whether WooCommerce accepts keys in the query, and knows this one.
     pub(super) async fn knows_key_in_query(&self, root: &RestRoot) -> bool {
         let seen = self.send(root, AuthMode::QueryKeys, &self.keys.with_wrong_secret(), &smallest_read()).await;
         seen.is_err_and(|refusal| refusal.code == Code::Authentication)
     }
 
-    /// One request and its whole answer.
+    /// Sends one request and reads the whole answer.
     pub(super) async fn send(
         &self,
         root: &RestRoot,
@@ -181,7 +181,7 @@ impl Shop {
     }
 
     fn observe(&self, operation: Operation, outcome: Result<u16, Failure>) {
-        // Webhooks may work where orders do not.
+        // Webhooks may work even if orders do not.
         if operation != Operation::Hooks {
             self.state.lock().reach.observed(outcome.err(), Timestamp::now());
         }
@@ -191,13 +191,13 @@ impl Shop {
     }
 }
 
-/// One order's id: what proves that keys may read orders, and brings nothing personal along.
+/// Reads one order's id: proves that the keys may read orders, and returns nothing personal.
 pub(super) fn smallest_read() -> Ask<'static> {
     let query = [("per_page", "1"), ("_fields", "id")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     Ask::get(Operation::Orders, "orders", query, MAX_LIST)
 }
 
-/// Adds parameters behind those that are there, which stay as they are.
+/// Appends parameters; those already there stay as they are.
 fn add(url: &mut Url, added: &[(String, String)]) {
     if added.is_empty() {
         return;

@@ -1,9 +1,9 @@
-//! One page of what changed. Lists of `any` status leave out the trash, so it is asked for by itself, and both are
-//! merged into one list that can be paged through.
+//! Fetches one page of changes. Lists of `any` status leave out the trash, so that is asked for separately, and both
+//! are merged into one list with pages.
 //!
 //! `modified_after` exists since WooCommerce 5.8 and excludes the second it names; older shops ignore it silently, so
-//! each row is checked. A bare UTC time with `dates_are_gmt` is the only form that finds the right rows in every time
-//! zone. `older` is for the shops that cannot filter, or not even sort.
+//! each row is checked. A UTC time without a zone, together with `dates_are_gmt`, is the only form that finds the
+//! right rows in every time zone. `older` handles shops that cannot filter, or not even sort.
 
 use std::{
     cmp::Ordering,
@@ -22,41 +22,41 @@ use crate::{
     source::{ChangesRequest, Sort},
 };
 
-/// Dates have a resolution of one second.
+/// The resolution of dates.
 const SECOND: Duration = Duration::from_secs(1);
-/// What a shop could not do is tried again after this long.
+/// A missing feature of a shop is tried again after this long.
 const RETRY: Duration = Duration::from_secs(86_400);
 
-/// What a list is sorted by.
+/// The sort order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listed {
     /// By the last change.
     ByChange(Sort),
-    /// The newest first.
+    /// By creation, the newest first.
     ByCreation,
 }
 
-/// One part of a list.
+/// A part of a list to ask for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part<'a> {
     pub resource: &'a str,
     pub status: &'a str,
     pub listed: Listed,
-    /// From when on, where the shop can filter.
+    /// Changes from this time on, if the shop can filter.
     pub since: Option<Timestamp>,
-    /// Rows before it.
+    /// How many rows to skip.
     pub offset: u64,
     pub limit: u32,
 }
 
-/// A part of a list as it came.
+/// A part of a list as received.
 pub(super) struct Rows {
     pub rows: Vec<Snapshot>,
     /// How many rows the whole list has, if the shop says so.
     pub total: Option<u64>,
 }
 
-/// Why a list of changes cannot be had in the usual way.
+/// Why a list of changes cannot be read in the usual way.
 pub(super) enum Unlisted {
     /// The shop ignores the filter.
     NotFiltered,
@@ -72,22 +72,22 @@ impl From<Refusal> for Unlisted {
 }
 
 impl Shop {
-    /// One page of the orders that changed from `since` on (the second itself included), those in the trash among them,
-    /// and drafts where the shop lists them: see [`super::objects::is_draft`].
+    /// Fetches one page of the orders that changed from `since` on (that second included), with those in the trash,
+    /// and with drafts if the shop lists them: see [`super::objects::is_draft`].
     ///
-    /// One page costs two requests; counted pages, and shops before WooCommerce 5.8, cost some more.
+    /// The first page takes two requests; later pages, and shops before WooCommerce 5.8, take more.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list of orders.
+    /// The call's failure, or why the answer is not a list of orders.
     pub async fn changes(&self, permit: Permit, request: &ChangesRequest) -> Result<Vec<Snapshot>, CallError> {
         self.changes_of(permit, ORDERS, request).await
     }
 
-    /// The same for `products` and for `coupons`, whose trash cannot be listed. `customers` cannot be asked for what
-    /// changed: see [`Shop::walk`].
+    /// Like [`Shop::changes`] for `products` and `coupons`, whose trash cannot be listed. `customers` have no list of
+    /// changes: see [`Shop::walk`].
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list.
+    /// The call's failure, or why the answer is not a list.
     pub async fn changes_of(
         &self,
         permit: Permit,
@@ -113,7 +113,7 @@ impl Shop {
         Ok(self.unsorted(&permit, resource, &request).await?)
     }
 
-    /// A page from a shop that filters and sorts.
+    /// Fetches a page from a shop that filters and sorts.
     async fn filtered(
         &self,
         permit: &Permit,
@@ -137,7 +137,7 @@ impl Shop {
         let mut trash = Vec::new();
         for page in 0..if has_trash(resource) { request.page } else { 0 } {
             let rows = match self.part(permit, &part(TRASH, u64::from(page) * u64::from(limit))).await {
-                // A shop that knows no trash has nothing in it; one that cannot sort says so once more below.
+                // A shop that has no trash has nothing in it; if it cannot sort, the list below fails in the same way.
                 Err(Unlisted::NotSorted) => Vec::new(),
                 rows => checked(rows?)?,
             };
@@ -161,7 +161,7 @@ impl Shop {
         Ok(window.merge(rows, trash, sort))
     }
 
-    /// What is known of the shop's lists. What was found lacking is tried again after a while: shops are updated.
+    /// What is known of the shop's lists. Missing features are tried again after a while: shops are updated.
     fn date_support(&self) -> DateSupport {
         let mut state = self.state.lock();
         if state.dates_known.is_some_and(|known| known.elapsed() > RETRY) {
@@ -180,7 +180,7 @@ impl Shop {
         state.dates_known = Some(Instant::now());
     }
 
-    /// One part of a list.
+    /// Fetches a part of a list.
     pub(super) async fn part(&self, permit: &Permit, part: &Part<'_>) -> Result<Rows, Unlisted> {
         let (orderby, order) = match part.listed {
             Listed::ByChange(Sort::OldestFirst) => ("modified", "asc"),
@@ -215,12 +215,12 @@ impl Shop {
     }
 }
 
-/// Which rows of the merged list a page is, and what is needed of the two lists for it.
+/// The position of a page in the merged list, and what it needs of the two lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Window {
     page: u64,
     limit: u64,
-    /// Pages of the long list that may have been pushed into this one by rows of the trash.
+    /// Pages of the long list with rows that the trash may have pushed into this page.
     before: u64,
 }
 
@@ -231,12 +231,13 @@ impl Window {
         Self { page, limit, before: (trash as u64).div_ceil(limit).min(page) }
     }
 
-    /// The pages of the long list that are needed, from 0.
+    /// The pages of the long list that are needed, counted from 0.
     fn pages(self) -> std::ops::RangeInclusive<u64> {
         self.page - self.before..=self.page
     }
 
-    /// The window of the merged list. `rows` begins at the first of [`Window::pages`], `trash` at the beginning.
+    /// The rows of this page of the merged list. `rows` begins at the first of [`Window::pages`], `trash` at its
+    /// beginning.
     fn merge(self, rows: Vec<Snapshot>, trash: Vec<Snapshot>, sort: Sort) -> Vec<Snapshot> {
         let from = self.page * self.limit;
         let mut at = (self.page - self.before) * self.limit;
@@ -258,12 +259,13 @@ impl Window {
     }
 }
 
-/// Whether the trash of a resource can be listed. Where `status` is unknown it is ignored, and brings everything.
+/// Whether the trash of a resource can be listed. Where `status` is not supported it is ignored, and all rows are
+/// returned.
 pub(super) fn has_trash(resource: &str) -> bool {
     matches!(resource, ORDERS | "products")
 }
 
-/// The order of a list by change: equal seconds by id, as WooCommerce does.
+/// Compares by change; equal seconds by id, as WooCommerce does.
 pub(super) fn compare(a: &Snapshot, b: &Snapshot, sort: Sort) -> Ordering {
     let by_change = (a.modified, &a.id).cmp(&(b.modified, &b.id));
     match sort {
@@ -272,7 +274,7 @@ pub(super) fn compare(a: &Snapshot, b: &Snapshot, sort: Sort) -> Ordering {
     }
 }
 
-/// An order that went to the trash between two calls is in both lists: its later state counts.
+/// An order that went to the trash between two calls is in both lists: the later state counts.
 fn without_doubles(rows: Vec<Snapshot>) -> Vec<Snapshot> {
     let latest = |row: &Snapshot| {
         let others = rows.iter().filter(|other| other.id == row.id);
@@ -328,7 +330,7 @@ mod tests {
             let mut paged = Vec::new();
             for page in 1.. {
                 let request = ChangesRequest { since: Timestamp::from_seconds(0), sort, page, limit };
-                // As much as is asked for: pages of the trash up to this one, and the pages of the window.
+                // As much as would be asked for: the trash up to this page, and the pages of the window.
                 let trash: Vec<_> = trash.iter().take((page * limit) as usize).cloned().collect();
                 let window = Window::of(&request, trash.len());
                 let pages = window.pages();

@@ -1,5 +1,5 @@
-//! Looking for a shop's REST API: at the usual place, where the front page's `Link` header says, and at the places for
-//! shops that rewrite no addresses. No credentials are sent meanwhile.
+//! Looks for a shop's REST API: at the usual place, at the one in the front page's `Link` header, and at those of
+//! shops without URL rewriting. Sends no credentials.
 
 use std::time::{Duration, Instant};
 
@@ -16,23 +16,23 @@ use super::{
 };
 use crate::http::{CallError, Failure, json_start, read_body};
 
-/// An API that was not found is looked for again after this long.
+/// How long before an API that was not found is looked for again.
 const SEARCH_PAUSE: Duration = Duration::from_secs(20);
-/// The index of an API with every plugin's routes, from shops that cannot leave them out.
+/// The largest index that is read: shops that cannot shorten it list every plugin's routes.
 const MAX_INDEX: usize = 8 * 1024 * 1024;
 
-/// What one place turned out to be.
+/// What was found at one place.
 enum Place {
     Api,
-    /// The site has another name, or is to be called by `https`.
+    /// The site has another host name, or must be called by `https`.
     Moved(Url),
     Nothing(CallError),
-    /// There is no answer, or not now: other places of the same host are no better.
+    /// There is no answer, at least not now: other places on the same host would not answer either.
     Unreachable(CallError),
 }
 
 impl Shop {
-    /// Where the API is, looked for if that is not known.
+    /// Where the API is; looks for it if that is not known.
     pub(super) async fn root(&self) -> Result<RestRoot, CallError> {
         if let Some(root) = self.known_root()? {
             return Ok(root);
@@ -62,13 +62,14 @@ impl Shop {
         let state = self.state.lock();
         match (&state.root, &state.not_found) {
             (Some(root), _) => Ok(Some(root.clone())),
-            // A shop that could not be reached may be back at any moment; one without an API has none a second later.
+            // A shop that could not be reached may be back at any moment, but one without an API will not have one a
+            // second later.
             (None, Some((at, error))) if at.elapsed() < SEARCH_PAUSE && is_page(error) => Err(*error),
             (None, _) => Ok(None),
         }
     }
 
-    /// Forgets where the API is, and that it was not found.
+    /// Forgets where the API is, or that it was not found.
     pub fn forget_root(&self) {
         let mut state = self.state.lock();
         (state.root, state.not_found) = (None, None);
@@ -83,7 +84,7 @@ impl Shops {
     /// Finds the REST API of the shop with this front page (see [`root::front_page`]).
     ///
     /// # Errors
-    /// What was seen instead of an API; [`Failure::Html`] with 404 where there is none.
+    /// What was found instead of an API; [`Failure::Html`] with 404 if there is none.
     pub async fn find_root(&self, site: &Url) -> Result<RestRoot, CallError> {
         let mut site = site.clone();
         let mut has_moved = false;
@@ -112,7 +113,7 @@ impl Shops {
         Err(Place::Nothing(worst.unwrap_or_else(|| Failure::Html(404).into())))
     }
 
-    /// Whether there is an API. What was seen instead is kept in `worst`, if it says more than that nothing is there.
+    /// Whether there is an API. The first failure that says more than "not found" is kept in `worst`.
     async fn is_api(&self, root: &RestRoot, worst: &mut Option<CallError>) -> Result<bool, Place> {
         match self.look_at(root).await {
             Place::Api => Ok(true),
@@ -153,7 +154,7 @@ impl Shops {
         let body = read_body(response, super::refusal::MAX_ERROR).await.unwrap_or_default();
         let refusal = Refusal::read(error, &body);
         match refusal.error.failure {
-            // An API that is closed to strangers is an API.
+            // An API that requires a login is an API.
             Failure::Status(401 | 403) if refusal.code != Code::Other => Place::Api,
             Failure::Status(status) | Failure::Html(status) if status == 429 || status >= 500 => {
                 Place::Unreachable(refusal.error)
@@ -162,7 +163,7 @@ impl Shops {
         }
     }
 
-    /// Where the front page says that the API is.
+    /// The root that the front page links to.
     async fn linked_root(&self, site: &Url) -> Option<RestRoot> {
         let response = self.ask(site).await.ok()?;
         let links = response.headers().get_all(header::LINK);
@@ -182,7 +183,7 @@ fn is_index(body: &[u8]) -> bool {
     index.is_some_and(|index| index["namespace"] == NAMESPACE)
 }
 
-/// The front page of the same site under another name or scheme, if that is where a redirect leads.
+/// The front page of the same site under another host name or scheme, if the redirect leads there.
 fn moved_site(site: &Url, asked: &Url, headers: &HeaderMap) -> Option<Url> {
     let target = asked.join(headers.get(header::LOCATION)?.to_str().ok()?).ok()?;
     if !root::is_same_site(site, &target) || target.origin() == asked.origin() {

@@ -1,7 +1,7 @@
-//! How many calls one shop gets at a time, and the pauses that it asks for.
+//! Limits the calls to one shop at a time, and keeps the pauses that it asks for.
 //!
-//! WooCommerce has no request limit of its own; the hosts and firewalls before it have, and say so with 429 or 503.
-//! Small hosts serve few requests at once, and shoppers come first.
+//! WooCommerce itself has no request limit, but hosts and firewalls in front of it do, and answer 429 or 503. Small
+//! hosts serve few requests at once, and shoppers come first.
 
 use std::{
     sync::Arc,
@@ -16,17 +16,17 @@ use crate::{
     retry::Backoff,
 };
 
-/// Calls to one shop at a time.
+/// Most calls to one shop at a time.
 pub const CALLS_AT_ONCE: usize = 2;
-/// How long a call that somebody waits for may wait for a pause to end.
+/// How long a call that a person waits for may wait for a pause to end.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between tries where a 429 does not say how long.
+/// The wait after a 429 that gives no time.
 const UNSAID_PAUSE: Backoff = Backoff { base: Duration::from_secs(4), cap: Duration::from_secs(300) };
-/// From when on there may be a free call, where others have them all.
+/// When to ask again while all permits are taken.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
-/// The right to make one call to a shop. Dropped unused, it goes back.
+/// A permit for one call to a shop. Returned when dropped.
 #[derive(Debug)]
 pub struct Permit {
     _slot: OwnedSemaphorePermit,
@@ -42,7 +42,7 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Pause {
     until: Option<Instant>,
-    /// Refusals in a row.
+    /// Consecutive refusals.
     refusals: u32,
 }
 
@@ -51,12 +51,12 @@ impl Gate {
         Self { slots: Arc::new(Semaphore::new(CALLS_AT_ONCE)), pause: Mutex::default() }
     }
 
-    /// Until when no call should be made, since the shop has said so.
+    /// Until when the shop has asked for no calls.
     pub fn pause(&self, now: Instant) -> Option<Instant> {
         self.pause.lock().until.filter(|until| *until > now)
     }
 
-    /// Takes up to `want` calls at once, or says from when there may be one.
+    /// Takes up to `want` permits at once, or returns when to ask again.
     pub fn try_take(&self, want: u32, now: Instant) -> Result<Vec<Permit>, Instant> {
         if let Some(until) = self.pause(now) {
             return Err(until);
@@ -66,7 +66,7 @@ impl Gate {
         if permits.is_empty() && want > 0 { Err(now + BUSY_PAUSE) } else { Ok(permits) }
     }
 
-    /// Waits for a call in its turn. Pauses are waited for without holding a call that others could make.
+    /// Waits for a permit in turn. Holds no permit during a pause, so that others can use it.
     pub async fn take(&self) -> Permit {
         loop {
             if let Some(until) = self.pause(Instant::now()) {
@@ -80,7 +80,8 @@ impl Gate {
         }
     }
 
-    /// Waits for a call that somebody waits for: for a pause as long as anybody would, for its turn at most `longest`.
+    /// Waits for a permit for a call that a person waits for: at most [`PATIENCE`] for a pause, and that and
+    /// `longest` for its turn.
     pub async fn take_urgent(&self, longest: Duration) -> Result<Permit, CallError> {
         if let Some(until) = self.pause(Instant::now()) {
             let wait = until.saturating_duration_since(Instant::now());
@@ -91,7 +92,7 @@ impl Gate {
         tokio::time::timeout(longest + PATIENCE, self.take()).await.map_err(|_| Failure::Timeout.into())
     }
 
-    /// The shop, or what stands before it, has answered. `chance` lies in [0, 1).
+    /// Records an answer of the shop, or of a server in front of it. `chance` is in [0, 1).
     pub fn answered(&self, outcome: Result<(), CallError>, now: Instant, chance: f64) {
         let mut pause = self.pause.lock();
         let Err(error) = outcome else {

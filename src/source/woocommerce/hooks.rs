@@ -1,4 +1,4 @@
-//! A shop's webhooks: one topic each. WooCommerce never shows their secrets again.
+//! A shop's webhooks, one for each topic. WooCommerce never shows their secrets again.
 //!
 //! Source: WooCommerce, `class-wc-rest-webhooks-v1-controller.php`.
 
@@ -12,17 +12,17 @@ use crate::{
     source::hooks::{Hook, HookToken, WantedHook},
 };
 
-/// What happens to orders; each topic takes a webhook of its own.
+/// The topics of orders; each needs a webhook of its own.
 pub const ORDER_TOPICS: [&str; 4] = ["order.created", "order.updated", "order.deleted", "order.restored"];
 
-/// No list of webhooks is larger than this.
+/// The largest list of webhooks that is read.
 const MAX_HOOKS: usize = 4 * 1024 * 1024;
-/// More pages than any shop can have; keeps a shop that repeats itself from keeping us for ever.
+/// Most pages that are read: ends the loop if a shop repeats itself.
 const MAX_PAGES: usize = 40;
-/// Rows a page.
+/// Rows per page.
 const PAGE: usize = 100;
 
-/// The topics to watch for a resource of the REST API (`orders`, `products`, `coupons`, `customers`); none for others.
+/// The topics for a resource of the REST API (`orders`, `products`, `coupons`, `customers`); none for other resources.
 pub fn topics_of(resource: &str) -> Vec<String> {
     let (singular, events): (&str, &[&str]) = match resource {
         "orders" => ("order", &["created", "updated", "deleted", "restored"]),
@@ -35,10 +35,10 @@ pub fn topics_of(resource: &str) -> Vec<String> {
 }
 
 impl Shop {
-    /// All webhooks of the shop, whoever made them. Secrets are never shown, so `_tokens` tell nothing.
+    /// All webhooks of the shop, whoever made them. Secrets are never shown, so `_tokens` is not used.
     ///
     /// # Errors
-    /// Whatever went wrong with a call.
+    /// The failure of a call.
     pub async fn hooks(&self, _tokens: &[Secret]) -> Result<Vec<Hook>, CallError> {
         let mut hooks: Vec<Hook> = Vec::new();
         let mut disabled = Vec::new();
@@ -68,34 +68,34 @@ impl Shop {
         Ok(hooks)
     }
 
-    /// Makes a webhook; returns its number. WooCommerce sends the ping within this very call: whatever listens there
-    /// has to answer meanwhile.
+    /// Creates a webhook and returns its id. WooCommerce sends the ping during this call, so the relay must be able
+    /// to answer it meanwhile.
     ///
     /// # Errors
-    /// Whatever went wrong with the call. Keys that may only read are refused with 401.
+    /// The call's failure. Read-only keys are refused with 401.
     pub async fn create_hook(&self, permit: Permit, wanted: &WantedHook) -> Result<i64, CallError> {
         let made = self.hooks_call(&permit, Method::POST, "webhooks", Query::new(), Some(wanted)).await?;
         read_number(&made["id"]).ok_or_else(|| Failure::NotJson.into())
     }
 
-    /// Puts a webhook right: topic, address and secret, and switches it on again. WooCommerce keeps its count of
+    /// Updates topic, address and secret of a webhook, and switches it on again. WooCommerce keeps its count of
     /// failures until a delivery succeeds.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn update_hook(&self, permit: Permit, id: i64, wanted: &WantedHook) -> Result<(), CallError> {
         let route = format!("webhooks/{id}");
         self.hooks_call(&permit, Method::PUT, &route, Query::new(), Some(wanted)).await?;
         Ok(())
     }
 
-    /// Removes a webhook for good. One that is gone already counts as removed.
+    /// Removes a webhook permanently. One that is already gone counts as removed.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn remove_hook(&self, permit: Permit, id: i64) -> Result<(), CallError> {
         let route = format!("webhooks/{id}");
-        // There is no trash for webhooks: without `force` it is a 501.
+        // Webhooks have no trash: without `force` the answer is 501.
         let query = pairs([("force", "true")]);
         match self.hooks_call(&permit, Method::DELETE, &route, query, None).await {
             Err(Refusal { code: Code::InvalidId, .. }) => Ok(()),
@@ -118,7 +118,7 @@ impl Shop {
     }
 }
 
-/// The whole of a webhook, for making it and for mending it.
+/// The body for creating and updating a webhook.
 fn body_of(wanted: &WantedHook) -> Value {
     let WantedHook { topic, destination, secret } = wanted;
     json!({

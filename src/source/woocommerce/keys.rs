@@ -1,5 +1,5 @@
-//! Connecting a shop by one click: the address that the merchant's browser is sent to, and the keys that the shop's
-//! server posts afterwards. Which requests are pending is the caller's business. Pure.
+//! Connects a shop by one click: the address that the merchant's browser is sent to, and the keys that the shop's
+//! server then posts. The caller keeps the pending requests. Pure.
 //!
 //! Source: WooCommerce, `class-wc-auth.php`.
 
@@ -10,36 +10,36 @@ use url::Url;
 use super::root::{Permalinks, RestRoot};
 use crate::{secret::Secret, spec::fields::header_secret};
 
-/// The largest body of keys that is taken.
+/// The largest body with keys that is accepted.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// What a shop is asked.
+/// A request for a shop's keys.
 #[derive(Debug, Clone)]
 pub struct KeyRequest<'a> {
-    /// Shown to the merchant, and part of the key's description.
+    /// The app's name, shown to the merchant and put into the key's description.
     pub app_name: &'a str,
-    /// Comes back with the keys and with the browser; unguessable, for one use. It shows in the address bar.
+    /// Returned with the keys and by the browser; unguessable and used once. It is visible in the address bar.
     pub user_id: &'a str,
     /// Where the shop sends the browser afterwards.
     pub return_url: &'a Url,
-    /// Where the shop's server posts the keys. WooCommerce itself posts to `https` alone.
+    /// Where the shop's server posts the keys. WooCommerce posts to `https` only.
     pub callback_url: &'a Url,
 }
 
-/// Why a shop cannot be connected by one click.
+/// The shop cannot be connected by one click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoKeyPage {
-    /// WooCommerce's own page leads to the front page on shops with plain permalinks: keys have to be pasted, or the
+    /// With plain permalinks, WooCommerce's own page leads to the front page: the keys have to be pasted, or the
     /// permalinks changed (WordPress: Settings, Permalinks).
     #[error("the shop has plain permalinks, where WooCommerce's page for this does not work")]
     PlainPermalinks,
 }
 
-/// Where to send the merchant's browser. `root` says how the shop writes its addresses (see
+/// The address to send the merchant's browser to. `root` says how the shop writes its addresses (see
 /// [`super::Shops::find_root`]).
 ///
 /// # Errors
-/// [`NoKeyPage`]
+/// [`NoKeyPage`] if the shop has plain permalinks.
 pub fn authorize_url(root: &RestRoot, request: &KeyRequest<'_>) -> Result<Url, NoKeyPage> {
     if root.permalinks() == Permalinks::Plain {
         return Err(NoKeyPage::PlainPermalinks);
@@ -47,7 +47,7 @@ pub fn authorize_url(root: &RestRoot, request: &KeyRequest<'_>) -> Result<Url, N
     Ok(key_page(root, request))
 }
 
-/// The address of WooCommerce's page, whether it works there or not.
+/// The address of WooCommerce's page, whether or not it works at this shop.
 pub fn key_page(root: &RestRoot, request: &KeyRequest<'_>) -> Url {
     let mut url = root.site().clone();
     let folder = url.path().trim_end_matches('/').to_owned();
@@ -64,7 +64,7 @@ pub fn key_page(root: &RestRoot, request: &KeyRequest<'_>) -> Url {
     };
     url.query_pairs_mut().extend_pairs(route).extend_pairs([
         ("app_name", request.app_name),
-        // Webhooks can only be made by keys that may write.
+        // Creating webhooks needs keys with write permission.
         ("scope", "read_write"),
         ("user_id", request.user_id),
         ("return_url", request.return_url.as_str()),
@@ -73,20 +73,20 @@ pub fn key_page(root: &RestRoot, request: &KeyRequest<'_>) -> Url {
     url
 }
 
-/// Keys as a shop's server posts them. They count for nothing until the shop itself has accepted them.
+/// Keys as a shop's server posts them. They are not trusted until the shop itself has accepted them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostedKeys {
-    /// What was asked with, verbatim.
+    /// The `user_id` of the request, unchanged.
     pub user_id: Secret,
-    /// `ck_…`
+    /// The consumer key, `ck_…`.
     pub consumer_key: Secret,
-    /// `cs_…`
+    /// The consumer secret, `cs_…`.
     pub consumer_secret: Secret,
-    /// Whether webhooks can be made with them.
+    /// Whether the keys have write permission, which webhooks need.
     pub may_write: bool,
 }
 
-/// Said of a body that holds no keys.
+/// The body contains no keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body holds no keys")]
 pub struct NoKeys;
@@ -100,10 +100,10 @@ struct Posted {
     key_permissions: String,
 }
 
-/// Reads what a shop's server posts. Never panics, whatever the bytes.
+/// Parses what a shop's server posts. Never panics, whatever the bytes.
 ///
 /// # Errors
-/// [`NoKeys`]
+/// [`NoKeys`] if it contains none.
 pub fn read_keys(body: &[u8]) -> Result<PostedKeys, NoKeys> {
     if body.len() > MAX_BODY {
         return Err(NoKeys);
@@ -114,7 +114,7 @@ pub fn read_keys(body: &[u8]) -> Result<PostedKeys, NoKeys> {
         Value::Number(number) => number.to_string(),
         _ => return Err(NoKeys),
     };
-    // Whether they are keys, the shop says.
+    // Whether these are real keys is for the shop to say.
     Ok(PostedKeys {
         user_id: user_id.into(),
         consumer_key: header_secret(&posted.consumer_key).map_err(|_| NoKeys)?,

@@ -1,6 +1,6 @@
-//! Orders and other objects: one by its id, many by their ids, or any path of the API as it is.
+//! Orders and other objects: one by its id, many by their ids, or any path of the API unchanged.
 //!
-//! An object is never modelled: only `id`, `status` and the two dates in UTC are read. Source: WooCommerce, "REST API
+//! Objects have no type here: only `id`, `status` and the two dates in UTC are read. Source: WooCommerce, "REST API
 //! v3".
 
 use bytes::Bytes;
@@ -20,18 +20,18 @@ use crate::{
     source::cut::cut_list,
 };
 
-/// The largest object that is taken: 8 MiB.
+/// The largest object that is accepted: 8 MiB.
 pub const MAX_OBJECT: usize = 8 * 1024 * 1024;
-/// Rows of a list, at most; more are refused with 400.
+/// Most rows of a list; more are refused with 400.
 pub const PAGE: u32 = 100;
 
-/// The status of a cart that nobody has paid for, as the block checkout keeps it while the shopper types. It is never
-/// passed on, and is no order yet.
+/// The status of an unpaid cart, which the block checkout stores while the shopper types. It is not an order yet and
+/// never forwarded.
 pub const DRAFT: &str = "checkout-draft";
-/// The status of what was put into the trash.
+/// The status of an object in the trash.
 pub const TRASH: &str = "trash";
 
-/// The order resource.
+/// The name of the resource for orders.
 pub const ORDERS: &str = "orders";
 
 #[derive(Deserialize)]
@@ -45,13 +45,13 @@ struct Head {
     date_modified_gmt: Value,
 }
 
-/// Reads the head of an object; the whole of it must be JSON.
+/// Reads id, status and dates of an object; the whole must be valid JSON.
 ///
 /// # Errors
-/// [`Failure::NotJson`] when it is not an object with an id, [`Failure::Html`] when it is a web page.
+/// [`Failure::NotJson`] if it is not an object with an id, [`Failure::Html`] if it is a web page.
 pub fn read_object(body: Bytes) -> Result<Snapshot, Failure> {
     let json = json_start(&body);
-    // An array that begins with a number would be read as an object too.
+    // An array that begins with a number would also be read as an object.
     if json.first() != Some(&b'{') {
         return Err(not_json(200, &body));
     }
@@ -68,23 +68,25 @@ pub fn read_object(body: Bytes) -> Result<Snapshot, Failure> {
     })
 }
 
-/// A `…_gmt` date: `2017-03-22T16:28:02`, UTC without saying so. One with an offset is taken for what it says.
+/// Parses a `…_gmt` date: `2017-03-22T16:28:02`, in UTC although it does not say so. An offset, if there is one, is
+/// honoured.
 pub fn parse_gmt(text: &str) -> Option<Timestamp> {
     let bare = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
     let at = text.parse::<jiff::Timestamp>().ok().or_else(bare)?;
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// The same in whole seconds, rounded down.
+/// Formats a time in the same way, in whole seconds, rounded down.
 pub fn format_gmt(at: Timestamp) -> String {
     let seconds = jiff::Timestamp::from_second(at.millis().div_euclid(1000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     seconds.strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// A list as snapshots that share its memory. A row that is no object is left out, as long as there are others.
+/// Splits a list into snapshots that share its memory. A row that is not an object is left out, as long as there are
+/// others.
 ///
 /// # Errors
-/// [`Failure`] when it is not a list, or not of objects.
+/// [`Failure`] if it is not a list, or not one of objects.
 pub fn read_objects(list: &Bytes) -> Result<Vec<Snapshot>, Failure> {
     let rows = cut_list(list)?;
     let is_empty = rows.is_empty();
@@ -92,47 +94,47 @@ pub fn read_objects(list: &Bytes) -> Result<Vec<Snapshot>, Failure> {
     if objects.is_empty() && !is_empty { Err(Failure::NotJson) } else { Ok(objects) }
 }
 
-/// Whether an order is a cart that nobody has paid for.
+/// Whether an order is an unpaid cart.
 pub fn is_draft(order: &Snapshot) -> bool {
     order.status.as_deref() == Some(DRAFT)
 }
 
-/// An answer that is passed on as it is.
+/// An answer to be passed on unchanged.
 #[derive(Clone)]
 pub struct RestAnswer {
-    /// Its status, a success.
+    /// The status, which is a success.
     pub status: u16,
-    /// The body, which begins like JSON. Personal data.
+    /// The body, which begins like JSON; contains personal data.
     pub body: Bytes,
-    /// `X-WP-Total`: how many rows there are in all, for lists.
+    /// The value of `X-WP-Total`: how many rows there are in all, for lists.
     pub total: Option<u64>,
-    /// `X-WP-TotalPages`: how many pages of the size that was asked for.
+    /// The value of `X-WP-TotalPages`: how many pages of the size asked for.
     pub pages: Option<u64>,
 }
 
-/// What a shop calls itself.
+/// The name and address that a shop gives for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ShopInfo {
-    /// Its name.
+    /// The shop's name.
     #[serde(default)]
     pub name: String,
-    /// Its front page as WordPress knows it, which webhooks name as their source.
+    /// The front page as WordPress knows it, which webhooks name as their source.
     #[serde(default)]
     pub home: String,
 }
 
 impl ShopInfo {
-    /// Where the merchant looks after orders, relative to the shop's own address.
+    /// The URL of the page where the merchant manages orders.
     pub fn control_panel(site: &url::Url) -> String {
         format!("{}/wp-admin/admin.php?page=wc-admin", site.as_str().trim_end_matches('/'))
     }
 }
 
 impl Shop {
-    /// Fetches one order. What comes back is the order asked for, or an error. It may be in the trash, or a draft.
+    /// Fetches one order, which may be in the trash, or a draft. Returns the order asked for, or an error.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is not this order.
+    /// The call's failure, or why the answer is not that order.
     pub async fn order(&self, permit: Permit, id: &ObjectId) -> Result<Snapshot, CallError> {
         self.object(permit, ORDERS, id).await
     }
@@ -140,7 +142,7 @@ impl Shop {
     /// Fetches one object of a resource such as `products`.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is not this object. An id that is no number is missing.
+    /// The call's failure, or why the answer is not that object. An id that is not a number counts as missing.
     pub async fn object(&self, permit: Permit, resource: &str, id: &ObjectId) -> Result<Snapshot, CallError> {
         let number = id.number().ok_or(Failure::Status(404))?;
         let operation = if resource == ORDERS { Operation::Order } else { Operation::Resource };
@@ -150,19 +152,19 @@ impl Shop {
         if object.id == *id { Ok(object) } else { Err(Failure::AnotherObject.into()) }
     }
 
-    /// Fetches up to [`PAGE`] orders with one call. Some may be lacking: those in the trash, those of a status that
-    /// lists leave out, and those that are gone are only to be had, or told apart, one by one.
+    /// Fetches up to [`PAGE`] orders with one call. Some may be missing: orders in the trash, and those with a status
+    /// that lists leave out, can only be fetched one by one, and only then be told from those that are gone.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list.
+    /// The call's failure, or why the answer is not a list.
     pub async fn orders(&self, permit: Permit, ids: &[ObjectId]) -> Result<Vec<Snapshot>, CallError> {
         self.objects(permit, ORDERS, ids).await
     }
 
-    /// The same for another resource.
+    /// Like [`Shop::orders`] for another resource.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list.
+    /// The call's failure, or why the answer is not a list.
     pub async fn objects(&self, permit: Permit, resource: &str, ids: &[ObjectId]) -> Result<Vec<Snapshot>, CallError> {
         let numbers: Vec<String> =
             ids.iter().filter_map(ObjectId::number).take(PAGE as usize).map(|number| number.to_string()).collect();
@@ -173,15 +175,15 @@ impl Shop {
         let operation = if resource == ORDERS { Operation::Orders } else { Operation::Resource };
         let reply = self.call(&permit, &Ask::get(operation, resource, query, MAX_LIST)).await?;
         let mut rows = read_objects(&reply.body)?;
-        // A plugin that knows nothing of `include` answers with others.
+        // A plugin that ignores `include` returns other objects.
         rows.retain(|row| ids.contains(&row.id));
         Ok(rows)
     }
 
-    /// One page of a whole resource by id, for those that cannot be asked for what changed, such as `customers`.
+    /// Fetches one page of a whole resource, by id, for resources without a list of changes, such as `customers`.
     ///
     /// # Errors
-    /// The call's failure, or why the answer is no list.
+    /// The call's failure, or why the answer is not a list.
     pub async fn walk(
         &self,
         permit: Permit,
@@ -192,14 +194,14 @@ impl Shop {
         let (page, limit) = (page.max(1).to_string(), limit.clamp(1, PAGE).to_string());
         let mut query = pairs([("orderby", "id"), ("order", "asc"), ("page", &page), ("per_page", &limit)]);
         if resource == "customers" {
-            // By itself the list leaves out buyers who have another role.
+            // By default the list leaves out buyers with another role.
             query.extend(pairs([("role", "all")]));
         }
         let reply = self.call(&permit, &Ask::get(Operation::Resource, resource, query, MAX_LIST)).await?;
         Ok(read_objects(&reply.body)?)
     }
 
-    /// Reads any path below `wc/v3/`, such as `orders/218/refunds`, as it is.
+    /// Fetches any path below `wc/v3/`, such as `orders/218/refunds`, unchanged.
     ///
     /// # Errors
     /// The call's failure; [`Failure::NotJson`] or [`Failure::Html`] for a body that does not begin like JSON.
@@ -213,11 +215,11 @@ impl Shop {
         Ok(RestAnswer { status: reply.status, body: reply.body, total, pages })
     }
 
-    /// Asks for one order, any: proves that the keys are right and may read orders. Where the keys go in the query, it
-    /// is tried whether the header arrives meanwhile.
+    /// Asks for one order, any: a success proves that the keys are right and may read orders. If the keys go in the
+    /// query, also tests whether the header arrives by now.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn can_read(&self) -> Result<(), CallError> {
         let permit = self.take_urgent().await?;
         Ok(self.try_read(&permit).await?)
@@ -236,10 +238,10 @@ impl Shop {
         Ok(())
     }
 
-    /// What the shop calls itself. The keys are not needed, and not sent.
+    /// The shop's name and front page. The keys are not needed and not sent.
     ///
     /// # Errors
-    /// Whatever went wrong with the call.
+    /// The call's failure.
     pub async fn info(&self) -> Result<ShopInfo, CallError> {
         let _permit = self.take_urgent().await?;
         let root = self.root().await?;
@@ -254,7 +256,7 @@ impl Shop {
     }
 }
 
-/// Parameters of a query.
+/// Query parameters as owned strings.
 pub(super) fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Query {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }

@@ -1,5 +1,5 @@
-//! Lists of what changed from shops before WooCommerce 5.8, which cannot filter by it, and before 4.4, which cannot
-//! even sort by it.
+//! Lists of changes from older shops: those before WooCommerce 5.8 cannot filter by change, and those before 4.4
+//! cannot even sort by it.
 
 use super::{
     Permit, Refusal, Shop,
@@ -12,16 +12,16 @@ use crate::{
     source::{ChangesRequest, Sort},
 };
 
-/// Rows before the place that was found, read as well: while it was looked for, others may have moved.
+/// How many rows before the place found are read as well: others may have moved during the search.
 const MARGIN: u64 = 10;
-/// So many of the newest orders are looked through at least, where lists cannot be sorted by change: an order that is
-/// older changes seldom, and webhooks tell of it.
+/// Fewest pages of the newest orders to look through where lists cannot be sorted by change: older orders change
+/// seldom, and then bring a webhook.
 const LEAST_PAGES: u64 = 5;
-/// And so many at most.
+/// Most pages to look through.
 const MOST_PAGES: u64 = 50;
 
 impl Shop {
-    /// A page from a shop that sorts by change, and does not filter.
+    /// Fetches a page from a shop that sorts by change but does not filter.
     pub(super) async fn unfiltered(
         &self,
         permit: &Permit,
@@ -39,7 +39,7 @@ impl Shop {
         Ok(whole_page(rows, request))
     }
 
-    /// The first rows of one status, as many as the pages up to the one that is asked for can hold.
+    /// The first rows of one status, as many as fit on the pages up to the one asked for.
     async fn unfiltered_by_status(
         &self,
         permit: &Permit,
@@ -71,8 +71,8 @@ impl Shop {
         Ok(rows)
     }
 
-    /// Where in a list sorted by change, the oldest first, the rows from `since` on begin, or somewhat before: less
-    /// than a page. Looked for from the end, since most questions are about what changed lately.
+    /// The offset at which the rows from `since` on begin in a list sorted by change, the oldest first, or up to a
+    /// page before. Searches from the end, since most requests are for recent changes.
     async fn place_of<'a>(
         &self,
         permit: &Permit,
@@ -81,20 +81,20 @@ impl Shop {
         limit: u32,
     ) -> Result<u64, Unlisted> {
         let step = u64::from(limit / 2).max(1);
-        // Rows from the end: the one at `low - 1` is within, the one at `high` is not.
+        // Counted from the end: the row at `low - 1` is recent enough, the one at `high` is not.
         let (mut low, mut high, mut total) = (0, step, u64::MAX);
         let mut is_bounded = false;
         while !is_bounded || high.saturating_sub(low) > step {
             let at = if is_bounded { low + (high - low) / 2 } else { high };
             let found = self.part(permit, &part(Listed::ByChange(Sort::NewestFirst), at, 1)).await?;
-            // Without a total, the list is read from its beginning: slow, and right.
+            // Without a total, the list is read from its beginning, which is slow but correct.
             let Some(known) = found.total else { return Ok(0) };
             total = known;
             match found.rows.first() {
                 Some(row) if !is_older(row, since) && at < total => {
                     low = at + 1;
                     if !is_bounded {
-                        // Nothing lies behind the end, whatever a shop that heeds no offset shows there.
+                        // There is nothing beyond the end, whatever a shop that ignores offsets returns there.
                         is_bounded = high.saturating_mul(4) >= total;
                         high = high.saturating_mul(4).min(total);
                     }
@@ -105,7 +105,7 @@ impl Shop {
         Ok(total.saturating_sub(high + MARGIN.min(step)))
     }
 
-    /// A page from a shop that cannot sort by change: the newest orders are looked through, and sorted here.
+    /// Fetches a page from a shop that cannot sort by change: looks through the newest orders, and sorts them here.
     pub(super) async fn unsorted(
         &self,
         permit: &Permit,
@@ -152,8 +152,8 @@ fn statuses(resource: &str) -> &'static [&'static str] {
     if has_trash(resource) { &["any", TRASH] } else { &["any"] }
 }
 
-/// Whether a page is the one before once more, as shops answer that heed neither page nor offset: there is no more to
-/// be had of them. Keeps the page's ids in `before`.
+/// Whether a page repeats the one before, as from shops that ignore both page and offset: there is no more to read
+/// then. Stores the page's ids in `before`.
 fn is_repeated(before: &mut Vec<ObjectId>, page: &[Snapshot]) -> bool {
     let ids: Vec<ObjectId> = page.iter().map(|row| row.id.clone()).collect();
     let is_repeated = !ids.is_empty() && ids == *before;
@@ -166,7 +166,7 @@ fn is_older(row: &Snapshot, since: Timestamp) -> bool {
     row.modified.is_some_and(|modified| modified.millis().div_euclid(1000) < since.millis().div_euclid(1000))
 }
 
-/// The row with memory of its own: it does not keep a whole page.
+/// The row with a copy of its bytes, so that it does not keep a whole page in memory.
 fn by_itself(row: Snapshot) -> Snapshot {
     Snapshot { body: bytes::Bytes::copy_from_slice(&row.body), ..row }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a shop, as a value: each has one cure. The sentences are `health`'s.
+//! Faults of a shop as values, each with one cure. `health` has the sentences.
 
 use super::{
     AuthMode, Code, Refusal, Shop,
@@ -11,49 +11,50 @@ use crate::http::Failure;
 /// Why the relay cannot read a shop's orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShopProblem {
-    /// The web server takes the `Authorization` header away, and the way around it fails as well.
+    /// The web server removes the `Authorization` header, and sending the keys in the query fails as well.
     HeaderStripped,
-    /// WordPress does not know that it is called by `https` (a proxy ends TLS and does not say so): it looks at no
+    /// WordPress does not know that it is called by `https` (a proxy ends TLS without saying so), so it ignores the
     /// keys.
     NotSeenAsHttps,
-    /// The shop knows the key, and the secret is another.
+    /// The shop knows the key, but the secret is different.
     WrongSecret,
-    /// The shop does not know the key: mistyped, revoked, or the user who made it is gone.
+    /// The shop does not know the key: it is mistyped or revoked, or the user who made it is gone.
     UnknownKey,
-    /// The user whom the key belongs to may not read orders any more.
+    /// The key's user may no longer read orders.
     RightsMissing,
-    /// A firewall or a host's challenge answers instead of the shop, with this status.
+    /// A firewall, or a challenge page of the host, answers instead of the shop, with this status.
     Firewall(u16),
-    /// A plugin has switched the REST API off, or closed it to strangers.
+    /// A plugin has switched the REST API off, or requires a login for it.
     RestSwitchedOff,
-    /// There is no WooCommerce API at the address: another site, or WooCommerce is not active.
+    /// There is no WooCommerce API at the address: it is another site, or WooCommerce is not active.
     NoApi,
     /// The shop has moved to another address.
     Moved,
-    /// Something comes before the JSON, or instead of it: PHP notices, a plugin.
+    /// Something is printed before or instead of the JSON: PHP notices, or the output of a plugin.
     SpoiltAnswers,
-    /// Anything else: the shop is down, slow, or asks to wait.
+    /// Anything else: the shop is down, slow, or asks for a pause.
     Other(Failure),
 }
 
-/// What is not as it should be while orders can be read.
+/// A fault of a shop whose orders can be read nevertheless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShopWarning {
-    /// The web server takes the `Authorization` header away: the keys go in the query, into the shop's access log.
+    /// The web server removes the `Authorization` header: the keys go in the query, and so into the shop's access log.
     KeysInQuery,
-    /// WooCommerce has disabled so many webhooks after failed deliveries.
+    /// WooCommerce has disabled this many webhooks after failed deliveries.
     DisabledHooks(usize),
-    /// Deliveries come more than [`LATE`] after the change: WP-Cron does not run in time.
+    /// Webhooks come more than [`LATE`] after the change: WP-Cron does not run in time.
     LateDeliveries,
-    /// The shop cannot say what changed since a time: WooCommerce before 5.8. Polling costs more calls.
+    /// The shop cannot list changes since a time (WooCommerce before 5.8): polling takes more calls.
     OldLists,
 }
 
 impl Shop {
-    /// Tries to read, and finds out why that fails. A few calls; none of them writes the secret anywhere.
+    /// Tries to read, and finds out why that fails, with a few calls. None of them sends the secret in a way that
+    /// gets logged.
     ///
     /// # Errors
-    /// [`ShopProblem`]
+    /// [`ShopProblem`] if orders cannot be read.
     pub async fn diagnose(&self) -> Result<(), ShopProblem> {
         let permit = self.take_urgent().await.map_err(|error| ShopProblem::Other(error.failure))?;
         let Err(refusal) = self.try_read(&permit).await else { return Ok(()) };
@@ -79,9 +80,9 @@ impl Shop {
         Err(problem_of(refusal))
     }
 
-    /// Whether a signature opens the shop: it shows that the keys are right even where WordPress does not see `https`.
-    /// What is signed is the shop's address as WordPress has it, which is often the one with `http` then. The header
-    /// that goes along is not looked at there.
+    /// Whether a signature is accepted: this shows that the keys are right even if WordPress does not see `https`.
+    /// What is signed is the shop's address as WordPress knows it, which is then often the one with `http`. The
+    /// header that is sent along is ignored in this case.
     async fn takes_signature(&self, root: &RestRoot, scheme: &str) -> bool {
         let mut ask = smallest_read();
         let Ok(mut address) = root.url(&format!("{NAMESPACE}/{}", ask.route), &ask.query) else { return false };
@@ -92,8 +93,8 @@ impl Shop {
         self.send(root, AuthMode::Basic, &self.keys, &ask).await.is_ok()
     }
 
-    /// What is not as it should be while orders can be read. `has_late_deliveries` is what the connection's webhooks
-    /// have shown (see [`super::webhook::ShopEvent::is_late`]).
+    /// The faults of a shop whose orders can be read. `has_late_deliveries` is what the connection's webhooks have
+    /// shown (see [`super::webhook::ShopEvent::is_late`]).
     pub fn warnings(&self, has_late_deliveries: bool) -> Vec<ShopWarning> {
         let facts = self.facts();
         let disabled = facts.disabled_hooks.len();
@@ -108,11 +109,11 @@ impl Shop {
         .collect()
     }
 
-    /// From when on a delivery counts as late.
+    /// How long after the change a webhook counts as late.
     pub const LATE: std::time::Duration = LATE;
 }
 
-/// What a refusal alone says.
+/// The problem that a refusal alone points to.
 pub fn problem_of(refusal: Refusal) -> ShopProblem {
     match (refusal.error.failure, refusal.code) {
         (_, Code::RestClosed) => ShopProblem::RestSwitchedOff,

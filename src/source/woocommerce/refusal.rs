@@ -1,40 +1,40 @@
-//! Answers that are no success, read once: what they mean, and what is passed on of them. Pure.
+//! Unsuccessful answers: what they mean, and the error to return for them. Pure.
 //!
-//! WordPress answers errors as `{"code":…,"message":…,"data":{"status":…}}`. The message is in the shop's language; the
+//! WordPress's errors are `{"code":…,"message":…,"data":{"status":…}}`. The message is in the shop's language; the
 //! code is not (WooCommerce, "REST API: errors").
 
 use serde::Deserialize;
 
 use crate::http::{CallError, Failure, json_start};
 
-/// The largest body of an error that is looked at.
+/// The largest body of an error that is read.
 pub(super) const MAX_ERROR: usize = 256 * 1024;
 
-/// What the code of an error answer says.
+/// The meaning of an error's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// No login (401), or one without the right (403): `woocommerce_rest_cannot_…`.
+    /// Not logged in (401), or without the permission (403): `woocommerce_rest_cannot_…`.
     CannotAccess,
-    /// The keys were looked at and are wrong, or may not do this: `woocommerce_rest_authentication_error`.
+    /// The keys were checked and are wrong, or lack the permission: `woocommerce_rest_authentication_error`.
     Authentication,
-    /// A parameter has a value that the shop does not know: `rest_invalid_param`.
+    /// A parameter has a value that the shop does not support: `rest_invalid_param`.
     InvalidParameter,
-    /// There is no such route: WooCommerce is not active, or its API is taken away: `rest_no_route`.
+    /// There is no such route, because WooCommerce is not active or its API has been removed: `rest_no_route`.
     NoRoute,
     /// There is no such object: `…_invalid_id`, `woocommerce_rest_invalid_…`, `woocommerce_rest_…_invalid`.
     InvalidId,
-    /// A plugin has closed the REST API to strangers.
+    /// A plugin requires a login for the REST API.
     RestClosed,
-    /// Any other, or none.
+    /// Any other code, or none.
     Other,
 }
 
-/// An answer that is no success.
+/// An unsuccessful answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is passed on.
+    /// The error to return.
     pub error: CallError,
-    /// What the body says, if it is WordPress's.
+    /// The meaning of the body, if it is WordPress's.
     pub code: Code,
 }
 
@@ -61,12 +61,12 @@ struct ErrorBody {
     code: String,
 }
 
-/// Codes of plugins and snippets that refuse whoever is not logged in. Keys that WooCommerce sees count as a login.
+/// Codes of plugins and snippets that refuse requests without a login. Keys that WooCommerce sees count as a login.
 const CLOSED: [&str; 5] =
     ["rest_disabled", "rest_api_disabled", "rest_cannot_access", "rest_login_required", "rest_not_logged_in"];
 
 impl Code {
-    /// Reads the body of an error.
+    /// Reads the code from the body of an error.
     pub fn read(body: &[u8]) -> Self {
         let Ok(ErrorBody { code }) = serde_json::from_slice(json_start(body)) else { return Self::Other };
         match code.as_str() {
@@ -81,32 +81,32 @@ impl Code {
     }
 }
 
-/// The other ways in which WooCommerce's controllers say that an object does not exist.
+/// The other codes by which WooCommerce's controllers say that an object does not exist.
 fn is_about_object(code: &str) -> bool {
     let rest = code.strip_prefix("woocommerce_rest_");
     rest.is_some_and(|rest| rest.starts_with("invalid_") || rest.ends_with("_invalid"))
 }
 
 impl Refusal {
-    /// Reads an answer whose status is no success.
+    /// Reads an answer with an unsuccessful status.
     ///
-    /// A web page under any status says nothing of credentials or objects, and neither does a 404 that WooCommerce does
-    /// not give for an object (a proxy's, while what is behind it is away): both become [`Failure::Html`], which is the
-    /// store's trouble.
+    /// A web page under any status says nothing about credentials or objects. Nor does a 404 that is not
+    /// WooCommerce's own about an object, such as a proxy's while its backend is down. Both become [`Failure::Html`],
+    /// the store's fault.
     pub fn read(error: CallError, body: &[u8]) -> Self {
         let code = Code::read(body);
         let is_page = json_start(body).first() == Some(&b'<');
         let failure = match error.failure {
             Failure::Status(status @ (404 | 410)) if code != Code::InvalidId => Failure::Html(status),
             Failure::Status(status) if is_page => Failure::Html(status),
-            // Some servers call everything HTML; what WordPress says is not.
+            // Some servers label everything as HTML; an error of WordPress is not a web page.
             Failure::Html(status) if code != Code::Other && code != Code::NoRoute => Failure::Status(status),
             failure => failure,
         };
         Self { error: CallError { failure, ..error }, code }
     }
 
-    /// The status, if it is not a web page's.
+    /// The status, unless the answer is a web page.
     pub fn status(&self) -> Option<u16> {
         match self.error.failure {
             Failure::Status(status) => Some(status),
@@ -114,7 +114,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the API may have moved: the next call looks for it again.
+    /// Whether the API may have moved, so that the next call should look for it again.
     pub fn may_have_moved(&self) -> bool {
         matches!(self.error.failure, Failure::Status(301 | 302 | 303 | 307 | 308) | Failure::Html(404 | 410))
     }

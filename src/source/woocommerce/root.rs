@@ -1,67 +1,67 @@
-//! Where a shop's REST API is, and how its addresses are put together. Pure.
+//! Where a shop's REST API is, and how its addresses are built. Pure.
 //!
-//! Three forms exist (WordPress, "Routes and Endpoints"): `/wp-json/…` with pretty permalinks, `/index.php/wp-json/…`
-//! where the web server rewrites nothing, and `/?rest_route=/…` with plain permalinks. WooCommerce before 11.1
-//! authenticates only requests whose address holds the literal text `wp-json/wc/`, so the last form carries it along
+//! There are three forms (WordPress, "Routes and Endpoints"): `/wp-json/…` with pretty permalinks,
+//! `/index.php/wp-json/…` without URL rewriting, and `/?rest_route=/…` with plain permalinks. WooCommerce before 11.1
+//! authenticates only requests whose address contains the literal text `wp-json/wc/`, so the last form includes it
 //! unescaped.
 
 use url::{Url, form_urlencoded};
 
 use crate::http::{CallError, Failure};
 
-/// The API that is used.
+/// The namespace of the API that is used.
 pub const NAMESPACE: &str = "wc/v3";
 
-/// What makes WooCommerce look at the credentials of a request by `rest_route`.
+/// Makes WooCommerce check the credentials of a request with `rest_route`.
 const AUTHENTICATION_MARK: &str = "wp-json/wc/";
 
 /// How a shop writes its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permalinks {
-    /// `/wp-json/`
+    /// Routes below `/wp-json/`.
     Pretty,
-    /// `/index.php/wp-json/`
+    /// Routes below `/index.php/wp-json/`.
     IndexPhp,
-    /// `/?rest_route=/`: WooCommerce's own page for connecting by one click does not work.
+    /// Routes in `/?rest_route=/`; WooCommerce's own page for connecting by one click does not work then.
     Plain,
 }
 
-/// Parameters of a query, not yet escaped.
+/// Query parameters, not yet escaped.
 pub type Query = Vec<(String, String)>;
 
 /// Where a shop's REST API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestRoot {
-    /// The shop's front page; its path ends in a slash.
+    /// The shop's front page; the path ends in a slash.
     site: Url,
     base: Base,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Base {
-    /// Routes follow this address, which ends in a slash.
+    /// Routes are appended to this address, which ends in a slash.
     Path(Url),
     /// Routes are a parameter of this address.
     Parameter(Url),
 }
 
 impl RestRoot {
-    /// `/wp-json/` below the shop's address.
+    /// The root `/wp-json/` below the shop's address.
     pub fn pretty(site: &Url) -> Self {
         Self { base: Base::Path(below(site, "wp-json/")), site: site.clone() }
     }
 
-    /// `/index.php/wp-json/` below the shop's address.
+    /// The root `/index.php/wp-json/` below the shop's address.
     pub fn index_php(site: &Url) -> Self {
         Self { base: Base::Path(below(site, "index.php/wp-json/")), site: site.clone() }
     }
 
-    /// `/?rest_route=/` at the shop's address.
+    /// The root `/?rest_route=/` at the shop's address.
     pub fn plain(site: &Url) -> Self {
         Self { base: Base::Parameter(site.clone()), site: site.clone() }
     }
 
-    /// From the address that a front page gives in its `Link` header. None if that is another site's.
+    /// The root that a front page gives in its `Link` header. `None` if it is on another site.
     pub fn from_link(site: &Url, link: &Url) -> Option<Self> {
         if !is_same_site(site, link) {
             return None;
@@ -92,7 +92,7 @@ impl RestRoot {
         &self.site
     }
 
-    /// The address of a route such as `wc/v3/orders`, or of the index for an empty one.
+    /// The address of a route such as `wc/v3/orders`; of the index for an empty route.
     ///
     /// # Errors
     /// [`Failure::Broken`] for a route that would lead elsewhere.
@@ -117,7 +117,7 @@ impl RestRoot {
     }
 }
 
-/// The shop's address as a front page: without query and fragment, its path ending in a slash.
+/// A shop's address as that of a front page: without query and fragment, and with a path that ends in a slash.
 pub fn front_page(address: &str) -> Option<Url> {
     let mut url = Url::parse(address.trim()).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
     url.host_str().filter(|host| !host.is_empty())?;
@@ -129,8 +129,8 @@ pub fn front_page(address: &str) -> Option<Url> {
     Some(url)
 }
 
-/// Whether credentials for one address may go to another: the same host but for `www.`, and never from `https` to
-/// `http`.
+/// Whether credentials for one address may be sent to another: the host must be the same except for `www.`, and
+/// `https` must not become `http`.
 pub fn is_same_site(site: &Url, other: &Url) -> bool {
     let host = |url: &Url| {
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
@@ -142,7 +142,7 @@ pub fn is_same_site(site: &Url, other: &Url) -> bool {
     is_as_safe && is_same_port && !has_credentials && host(site) == host(other)
 }
 
-/// Nothing that could end a path, a parameter or a folder.
+/// Whether a route has no characters that could end a path, a parameter or a segment.
 fn is_safe(route: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/_.~-".contains(&b);
     route.bytes().all(plain) && !route.starts_with('/') && !route.split('/').any(|part| part == ".." || part == ".")

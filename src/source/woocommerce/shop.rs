@@ -1,4 +1,4 @@
-//! One shop as one connection calls it: its address, its keys, and what has been learned of it.
+//! A shop as used by one connection: its address, its keys, and what has been learned of it.
 
 use std::{
     collections::HashMap,
@@ -30,30 +30,30 @@ use crate::{
     spec::{WooCommerceSpec, normalized_shop},
 };
 
-/// Whether a shop's lists can be asked for what changed. What is not known is tried.
+/// Whether a shop can list changes. `None` means not tried yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DateSupport {
-    /// Whether `modified_after` is heeded: since WooCommerce 5.8.
+    /// Whether it supports `modified_after`: since WooCommerce 5.8.
     pub filters: Option<bool>,
-    /// Whether `orderby=modified` is known: since WooCommerce 4.4.
+    /// Whether it supports `orderby=modified`: since WooCommerce 4.4.
     pub sorts: Option<bool>,
 }
 
-/// What a call is for; metrics tell calls apart by it.
+/// The purpose of a call, by which metrics distinguish calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `GET orders/{id}`
+    /// A call to `GET orders/{id}`.
     Order,
-    /// `GET orders`
+    /// A call to `GET orders`.
     Orders,
-    /// Anything under `webhooks`
+    /// A call to anything under `webhooks`.
     Hooks,
-    /// Any other resource.
+    /// A call to any other resource.
     Resource,
 }
 
 impl Operation {
-    /// The label in metrics.
+    /// The value of the label in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Order => "order",
@@ -64,10 +64,10 @@ impl Operation {
     }
 }
 
-/// Is told of each call that ended, with its status or failure.
+/// Called with the status or the failure of each call that has ended.
 pub type Observer = Arc<dyn Fn(Operation, Result<u16, Failure>) + Send + Sync>;
 
-/// What all shops of the relay share: the HTTP client, and one gate for each shop however many connections it has.
+/// What all shops of the relay share: the HTTP client, and one gate per shop, however many connections it has.
 pub struct Shops {
     pub(super) http: Arc<Http>,
     pub(super) timeout: Duration,
@@ -82,7 +82,7 @@ impl fmt::Debug for Shops {
 }
 
 impl Shops {
-    /// Each call to a shop takes at most `timeout`; `observer` is told how it ended.
+    /// Each call to a shop takes at most `timeout`; `observer` is called with its result.
     pub fn new(http: Arc<Http>, timeout: Duration, observer: Option<Observer>) -> Self {
         Self { http, timeout, observer, gates: Mutex::default() }
     }
@@ -101,7 +101,7 @@ impl Shops {
     }
 }
 
-/// One shop's API, as one connection calls it.
+/// The API of one shop, as used by one connection.
 #[derive(Debug)]
 pub struct Shop {
     pub(super) shops: Arc<Shops>,
@@ -109,7 +109,7 @@ pub struct Shop {
     pub(super) keys: Keys,
     pub(super) gate: Arc<Gate>,
     pub(super) state: Mutex<State>,
-    /// Held while something is found out that all calls need, so that it is found out once.
+    /// Held while finding out something that all calls need, so that it is done once.
     pub(super) search: tokio::sync::Mutex<()>,
 }
 
@@ -117,13 +117,13 @@ pub struct Shop {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) root: Option<RestRoot>,
-    /// When the API was not found, and what was seen instead.
+    /// When the API was not found, and what was found instead.
     pub(super) not_found: Option<(Instant, CallError)>,
     pub(super) auth: AuthMode,
-    /// When it was last tried whether the header is taken away.
+    /// When it was last tested whether the header is removed.
     pub(super) header_tried: Option<Instant>,
     pub(super) dates: DateSupport,
-    /// When it was found that the shop lacks something of that.
+    /// When it was found that the shop lacks one of these features.
     pub(super) dates_known: Option<Instant>,
     pub(super) credentials: Credentials,
     pub(super) reach: Reach,
@@ -131,17 +131,17 @@ pub(super) struct State {
     pub(super) disabled_hooks: Vec<i64>,
 }
 
-/// What has been learned of a shop, for people.
+/// What has been learned of a shop, to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShopFacts {
-    /// How it writes its addresses; none before the first call.
+    /// How it writes its addresses; `None` before the first call.
     pub permalinks: Option<Permalinks>,
-    /// How calls prove themselves. [`AuthMode::QueryKeys`] means that the web server takes the `Authorization` header
-    /// away, and that the shop's access log holds the keys.
+    /// How calls are authenticated. [`AuthMode::QueryKeys`] means that the web server removes the `Authorization`
+    /// header, and that the shop's access log contains the keys.
     pub auth: AuthMode,
-    /// Whether its lists can be asked for what changed (from WooCommerce 5.8, and sorted by change from 4.4).
+    /// Whether it can list changes (from WooCommerce 5.8, and sort by change from 4.4).
     pub dates: DateSupport,
-    /// The relay's or others' webhooks that WooCommerce has disabled, as far as the last list of webhooks said.
+    /// Webhooks that WooCommerce has disabled, the relay's or others', according to the last list.
     pub disabled_hooks: Vec<i64>,
 }
 
@@ -149,7 +149,7 @@ impl Shop {
     /// A client for the shop of a connection. Makes no call.
     ///
     /// # Errors
-    /// [`BadAddress`] for an address that is no URL.
+    /// [`BadAddress`] for an address that is not a URL.
     pub fn new(shops: Arc<Shops>, spec: &WooCommerceSpec) -> Result<Self, BadAddress> {
         let site = root::front_page(&spec.url).ok_or(BadAddress)?;
         let state = State {
@@ -174,7 +174,7 @@ impl Shop {
         })
     }
 
-    /// The same, its calls proving themselves in this way to begin with.
+    /// The same client, which starts with this way of authentication.
     #[must_use]
     pub fn starting_with(self, auth: AuthMode) -> Self {
         self.state.lock().auth = auth;
@@ -186,40 +186,39 @@ impl Shop {
         &self.site
     }
 
-    /// How long one call may take.
+    /// The time limit of one call.
     pub fn timeout(&self) -> Duration {
         self.shops.timeout
     }
 
-    /// Takes up to `want` calls at once for a backlog, or says from when there may be one.
+    /// Takes up to `want` permits at once, for a backlog.
     ///
     /// # Errors
-    /// The moment from which there may be a call.
+    /// The time from which there may be a permit.
     pub fn try_take(&self, want: u32) -> Result<Vec<Permit>, Instant> {
         self.gate.try_take(want, Instant::now())
     }
 
-    /// Waits until one call may be made in its turn: for work that can wait, such as polling.
+    /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
         self.gate.take().await
     }
 
-    /// Waits only while the shop itself would refuse, or is busy with the relay's other calls: for rare calls that
-    /// somebody waits for, such as checks.
+    /// Waits for a permit only while the shop itself would refuse the call, or is busy with the relay's other calls:
+    /// for rare calls that a person waits for, such as checks.
     ///
     /// # Errors
-    /// A 429 when the shop has asked for a longer pause than anybody would wait, a timeout when other calls go on for
-    /// ever.
+    /// A 429 if the shop has asked for a longer pause than a person waits; a timeout if no permit comes free in time.
     pub async fn take_urgent(&self) -> Result<Permit, CallError> {
         self.gate.take_urgent(self.shops.timeout).await
     }
 
-    /// Until when no call should be made, since the shop has said so.
+    /// Until when the shop has asked for no calls.
     pub fn pause(&self, now: Instant) -> Option<Instant> {
         self.gate.pause(now)
     }
 
-    /// Whether the shop takes the keys, or since when and with which status it refuses them.
+    /// Whether the shop accepts the keys, or since when and with which status it refuses them.
     pub fn credentials(&self) -> Health<RefusedCredentials> {
         self.state.lock().credentials.health()
     }
@@ -229,7 +228,7 @@ impl Shop {
         self.state.lock().reach
     }
 
-    /// What was seen of the shop is not known any more.
+    /// Forgets whether the shop answers and accepts the keys.
     pub fn forget(&self) {
         let mut state = self.state.lock();
         (state.credentials, state.reach) = (Credentials::default(), Reach::default());
@@ -251,7 +250,7 @@ impl Shop {
         }
     }
 
-    /// Takes what an answer says of keys, pauses and time.
+    /// Records what an answer says about keys, pauses and time.
     pub(super) fn learn(&self, operation: Operation, outcome: Result<u16, Refusal>, date: Option<Timestamp>) {
         let (now, at) = (Instant::now(), Timestamp::now());
         self.gate.answered(outcome.map(drop).map_err(|refusal| refusal.error), now, rand::random());
@@ -260,7 +259,7 @@ impl Shop {
             Err(refusal) => refusal.status(),
         };
         let is_hooks = operation == Operation::Hooks;
-        // Keys may be allowed to read orders and not to make webhooks: that is refused with 401 too.
+        // Keys may be allowed to read orders but not to create webhooks: that is refused with 401 too.
         let speaks_of_keys = !is_hooks || outcome.is_ok();
         let mut state = self.state.lock();
         if let Some(status) = status.filter(|_| speaks_of_keys) {

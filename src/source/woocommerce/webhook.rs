@@ -1,8 +1,8 @@
-//! From a raw webhook to a notice: which object changed. Nothing of a body is read before it is proven to come from the
-//! shop, and nothing but id, status and dates is read then. Pure.
+//! Verifies webhooks and reads which object changed. Nothing of a body is read before it is proven to come from the
+//! shop, and then only id, status and dates. Pure.
 //!
-//! Source: WooCommerce, `class-wc-webhook.php`. `X-WC-Webhook-Delivery-ID` is the webhook and the second, not an id:
-//! many deliveries share one, so nothing is told apart by it.
+//! Source: WooCommerce, `class-wc-webhook.php`. `X-WC-Webhook-Delivery-ID` consists of the webhook and the second:
+//! many deliveries share one, so it does not identify an event.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -26,12 +26,12 @@ use crate::{
     spec::normalized_shop,
 };
 
-/// The largest body that is taken: the whole object comes along.
+/// The largest body that is accepted: it contains the whole object.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
-/// A delivery that comes this long after the change speaks of a queue that is not worked off: WP-Cron runs on visits
-/// only.
+/// A webhook that comes this long after the change is a sign that the shop's queue is not processed: WP-Cron runs
+/// only when the shop is visited.
 pub const LATE: Duration = Duration::from_secs(15 * 60);
-/// Longest piece of a sender's text that goes into a log.
+/// Longest part of a sender's text that is logged.
 const LOGGED: usize = 80;
 
 /// Why a webhook is not proven to be genuine.
@@ -40,28 +40,28 @@ pub enum Unauthentic {
     /// There is no signature.
     #[error("there is no X-WC-Webhook-Signature")]
     Unsigned,
-    /// It fits none of the secrets.
+    /// The signature matches none of the secrets.
     #[error("the X-WC-Webhook-Signature is wrong")]
     Mismatch,
 }
 
-/// What one webhook turned out to be. Every one of them is answered with 200.
+/// The content of a webhook. Each kind is answered with 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Something happened to an object that is watched.
+    /// A watched object has changed.
     Event(ShopEvent),
-    /// The shop tried whether the address answers. Unsigned: it changes nothing.
+    /// The shop tested whether the address answers. It is unsigned and changes nothing.
     Ping,
-    /// A topic that is not watched.
+    /// The topic is not watched.
     Ignored {
-        /// The topic, cut to a length fit for a log.
+        /// The topic, shortened for the log.
         topic: String,
     },
-    /// Not an event; polling will find what changed.
+    /// It is no event; polling finds what changed.
     Dropped(Dropped),
-    /// Genuine, and of another site: a copy of the shop that took its webhooks along.
+    /// It is genuine but from another site: a copy of the shop that kept its webhooks.
     ForeignSource {
-        /// The other site, cut to a length fit for a log.
+        /// The other site, shortened for the log.
         source: String,
     },
 }
@@ -69,30 +69,30 @@ pub enum Notice {
 /// Why a genuine webhook is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dropped {
-    /// The body is an error of the REST API: whoever made the webhook may not read the object any more, or it is gone.
+    /// The body is an error of the REST API: the webhook's owner may no longer read the object, or it is gone.
     ErrorBody,
-    /// A cart that nobody has paid for.
+    /// The order is an unpaid cart.
     Draft,
-    /// No object with an id.
+    /// The body is not an object with an id.
     Unreadable,
 }
 
-/// What happened to which object. A body is built when the delivery runs: it may be newer than the event.
+/// A change of an object. The body is built when the webhook is delivered, so it may be newer than the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShopEvent {
-    /// The resource as the REST API names it: `orders`.
+    /// The resource by its name in the REST API, such as `orders`.
     pub resource: &'static str,
-    /// Which one.
+    /// The object's id.
     pub id: ObjectId,
-    /// What kind of change, as far as the topic says. Deletions are to be confirmed by a fetch: some are of foreign
-    /// things. Before WooCommerce 9.2 a new order is first told of by an update: [`ChangeKind::Updated`] of an object
-    /// that nobody has told of, made after the connection, is its creation.
+    /// The kind of change according to the topic. Deletions must be confirmed by a fetch: some are about other
+    /// things. Before WooCommerce 9.2 the first webhook for a new order is an update: [`ChangeKind::Updated`] of an
+    /// object not known before, and made after the connection, is its creation.
     pub change: ChangeKind,
-    /// Its status as the body has it.
+    /// The status in the body.
     pub status: Option<String>,
-    /// When it was made, if the body says so.
+    /// When the object was created, if the body says so.
     pub created: Option<Timestamp>,
-    /// When it was last changed, if the body says so.
+    /// When the object was last changed, if the body says so.
     pub modified: Option<Timestamp>,
 }
 
@@ -102,13 +102,13 @@ impl ShopEvent {
         self.modified.map(|modified| now.since(modified))
     }
 
-    /// Whether the delivery says that the shop's queue is not worked off in time.
+    /// Whether it came so late that the shop's queue is not processed in time.
     pub fn is_late(&self, now: Timestamp) -> bool {
         self.lag(now).is_some_and(|lag| lag > LATE)
     }
 }
 
-/// What proves a connection's webhooks, and which of them count.
+/// Verifies the webhooks of one connection, and selects those that count.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     shop: String,
@@ -127,23 +127,23 @@ pub struct VerifiedWebhook<'a> {
 }
 
 impl Verifier {
-    /// Of the shop with this address, whose webhooks are signed with any of `secrets`. Of `topics` (such as
-    /// `order.updated`) the relay wants to hear.
+    /// For the shop with this address, whose webhooks are signed with any of `secrets`. `topics` are those that the
+    /// relay watches, such as `order.updated`.
     pub fn new(shop_url: &str, secrets: &[Secret], topics: Vec<String>) -> Self {
         let secrets = secrets.iter().map(|secret| decode_entities(secret.expose()).into()).collect();
         Self { shop: shop_of(shop_url), secrets, topics }
     }
 
-    /// A signature must be there and right; the ping has none. Compares in constant time.
+    /// Requires a right signature, except for the ping, which has none. Compares in constant time.
     ///
     /// # Errors
-    /// [`Unauthentic`]; it holds nothing of the webhook.
+    /// [`Unauthentic`], which contains nothing of the webhook.
     pub fn verify<'a>(&'a self, headers: &'a HeaderMap, body: &'a [u8]) -> Result<VerifiedWebhook<'a>, Unauthentic> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let webhook = |is_ping| VerifiedWebhook {
             verifier: self,
             topic: text("x-wc-webhook-topic").unwrap_or_default(),
-            // Names in other scripts come as they are.
+            // Host names in other scripts come unencoded.
             source: headers
                 .get("x-wc-webhook-source")
                 .map(|source| String::from_utf8_lossy(source.as_bytes().trim_ascii()))
@@ -163,13 +163,13 @@ impl Verifier {
     }
 }
 
-/// Which shop an address speaks of: spellings of a host and a port that mean the same are the same, and so are an
-/// address with and without the query that plugins for languages add to it.
+/// Identifies the shop at an address: equivalent spellings of host and port give the same result, and so does the
+/// address with the query that language plugins add.
 fn shop_of(address: &str) -> String {
     normalized_shop(front_page(address).as_ref().map_or(address, Url::as_str))
 }
 
-/// `webhook_id=N`, a form without a signature.
+/// Whether the body is `webhook_id=N`, a form without a signature.
 fn is_ping(body: &[u8]) -> bool {
     let number = body.trim_ascii().strip_prefix(b"webhook_id=");
     number.is_some_and(|number| (1..=20).contains(&number.len()) && number.iter().all(u8::is_ascii_digit))
@@ -197,7 +197,7 @@ impl VerifiedWebhook<'_> {
         self.is_ping
     }
 
-    /// What the webhook says. Never panics, whatever the bytes.
+    /// Parses the webhook. Never panics, whatever the bytes.
     pub fn read(&self) -> Notice {
         if self.is_ping {
             return Notice::Ping;
@@ -229,14 +229,14 @@ fn read_event(resource: &'static str, change: ChangeKind, body: &[u8]) -> Result
     if resource == "orders" && status.as_deref() == Some(DRAFT) {
         return Err(Dropped::Draft);
     }
-    // WooCommerce 8.0 tells of the trash as an update.
+    // WooCommerce 8.0 announces a move to the trash as an update.
     let change = if status.as_deref() == Some(TRASH) { ChangeKind::Deleted } else { change };
     let date = |raw: Option<&RawValue>| raw.and_then(read_text).and_then(|text| parse_gmt(&text));
     let (created, modified) = (date(body.date_created_gmt), date(body.date_modified_gmt));
     Ok(ShopEvent { resource, id, change, status, created, modified })
 }
 
-/// A positive whole number, also as a text.
+/// A positive whole number, also as a string.
 fn read_id(raw: &RawValue) -> Option<ObjectId> {
     let text = read_text(raw).unwrap_or_else(|| raw.get().to_owned());
     ObjectId::from_text(&text).filter(|id| id.number().is_some())
@@ -246,7 +246,7 @@ fn read_text(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The resource that a topic speaks of, and the kind of change.
+/// The resource and the kind of change of a topic.
 fn change_of(topic: &str) -> Option<(&'static str, ChangeKind)> {
     let (resource, event) = topic.split_once('.')?;
     let resource = match resource {
@@ -269,7 +269,7 @@ fn logged(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(LOGGED).collect()
 }
 
-/// What WooCommerce signs with: `wp_specialchars_decode(secret, ENT_QUOTES)`.
+/// What WooCommerce actually signs with: `wp_specialchars_decode(secret, ENT_QUOTES)`.
 fn decode_entities(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Past orders, offered once on the page: counted first, then forwarded by `upkeep`, or declined.
+//! The one-time offer of past orders on the page: counted first, then forwarded by `upkeep`, or declined.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,11 +17,11 @@ use crate::{
     },
 };
 
-/// BigCommerce opened in this year.
+/// The earliest date that is accepted: the year in which BigCommerce opened.
 pub(super) const EARLIEST: &str = "2009-01-01";
-/// A person waits for the count.
+/// Time limit for counting, for which a person waits.
 const COUNT_TIME: Duration = Duration::from_secs(20);
-/// The beginning of a day in UTC; none of one that is no day, or not in the past.
+/// The beginning of a day in UTC; `None` for an invalid date, or one that is too early or not in the past.
 pub(super) fn beginning(day: &str) -> Option<Timestamp> {
     let day: Date = day.parse().ok()?;
     let earliest: Date = EARLIEST.parse().ok()?;
@@ -29,7 +29,7 @@ pub(super) fn beginning(day: &str) -> Option<Timestamp> {
     (day >= earliest && at <= jiff::Timestamp::now()).then(|| Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// What was counted.
+/// The result of counting.
 pub(super) struct Count {
     /// Orders that would be forwarded.
     pub orders: u64,
@@ -37,10 +37,10 @@ pub(super) struct Count {
     pub is_whole: bool,
 }
 
-/// Counts what a backfill would forward. Sends and changes nothing.
+/// Counts the orders that a backfill would forward. Sends and changes nothing.
 ///
 /// # Errors
-/// The store's list cannot be read.
+/// [`PollError`] if the store's list cannot be read.
 pub(super) async fn count(relay: &Relay, connection: &Arc<Connection>, since: Timestamp) -> Result<Count, PollError> {
     let span = Span { since, until: None, dry_run: true };
     let services = &relay.services;
@@ -53,11 +53,11 @@ pub(super) async fn count(relay: &Relay, connection: &Arc<Connection>, since: Ti
     }
 }
 
-/// Keeps the answer to the offer, if it stands: orders from `since` on are wanted, or none. Whoever holds the
-/// connection forwards them from now on, over restarts, until all are looked at.
+/// Stores the answer to the offer, if that is still open: forward orders from `since` on, or none. The process that
+/// holds the connection then forwards them, across restarts, until all are done.
 ///
 /// # Errors
-/// The answer cannot be kept.
+/// [`DirectoryError`] if the answer cannot be stored.
 pub(super) async fn answer(
     relay: &Relay,
     app: &App,
@@ -74,7 +74,7 @@ pub(super) async fn answer(
         None => Offer::decline(inbox, id, Timestamp::now()).await?,
         Some(since) => {
             Offer::accept(inbox, id, since).await?;
-            // Another revision of the connection is how whoever holds it learns that there is something to do.
+            // The new revision tells the process that holds the connection that there is something to do.
             services.directory.change(id, Change::default()).await?;
         }
     }

@@ -26,15 +26,15 @@ struct PayloadQuery {
     signed_payload_jwt: String,
 }
 
-/// The verified payload of a callback.
+/// Verifies the payload of a callback.
 fn verified(app: &App, request: &HttpRequest) -> Result<LoadPayload, PayloadError> {
     let asked = query::<PayloadQuery>(request).map_err(|_| PayloadError::Malformed)?;
     app.payloads.verify(&asked.signed_payload_jwt, Timestamp::now(), 0)
 }
 
-/// The answer to a payload that is not BigCommerce's, or not of now.
+/// The answer to a payload that is not BigCommerce's, or not valid now.
 fn refused(relay: &Relay, error: PayloadError) -> HttpResponse {
-    // Anybody can send one.
+    // Anybody can send such a payload.
     tracing::debug!(%error, "a callback of the app's was refused: {error}");
     message(relay, StatusCode::UNAUTHORIZED, texts("").load_problem(error))
 }
@@ -56,7 +56,7 @@ pub(super) async fn load(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
     page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
 }
 
-/// BigCommerce tells of the end of an installation: its token and hooks are gone by now.
+/// An installation has ended: its token and hooks are already gone.
 pub(super) async fn uninstall(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let app = match served(&relay) {
         Ok(app) => app,
@@ -90,17 +90,17 @@ async fn end(relay: &Relay, payload: &LoadPayload) -> Result<(), DirectoryError>
         );
         return Ok(());
     }
-    // BigCommerce has removed the hooks, and the token could not remove them any more.
+    // BigCommerce has removed the hooks, and the token no longer could.
     relay.services.directory.end(connection.id, false).await?;
     Ok(())
 }
 
-/// Whether a payload was signed before an install, by more than clocks differ: it tells of the installation before.
+/// Whether a payload was signed before an install, by more than clocks differ, and so is about an earlier installation.
 fn is_older(payload: &LoadPayload, install: Timestamp) -> bool {
     payload.issued_at.after(LEEWAY + Duration::from_secs(1)) < install
 }
 
-/// A user may no longer open the app. Nothing about users is kept.
+/// A user may no longer open the app. No data about users is stored.
 pub(super) async fn remove_user(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let app = match served(&relay) {
         Ok(app) => app,

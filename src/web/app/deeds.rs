@@ -1,5 +1,5 @@
-//! What the page's forms do. Each answers with the page as it is afterwards: a redirect would need the token in its
-//! address.
+//! Carries out the page's forms. Each answers with the resulting page: a redirect would have to put the token into
+//! its URL.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// The way from the forms' addresses to the relay's root.
+/// The path from the forms' addresses to the relay's root.
 const ROOT: &str = "../../";
 
-/// The app and a proven form, or the answer to what is none.
+/// The app and a verified form; otherwise returns the refusal from the function.
 macro_rules! proven {
     ($relay:expr, $request:expr, $payload:expr) => {{
         let app = match served(&$relay) {
@@ -47,13 +47,13 @@ async fn answer(relay: &Relay, app: &App, connection: &Connection, form: &Form, 
     page::show(relay, app, connection, &form.visitor, ROOT, said).await
 }
 
-/// The page after the checks.
+/// Runs the checks, then shows the page.
 async fn checked(relay: &Relay, app: &App, connection: &Connection, form: &Form, said: Said) -> HttpResponse {
     let examined = relay.checker.check(&relay.services, connection).await;
     page::show_examined(relay, app, connection, &form.visitor, (ROOT, examined), said).await
 }
 
-/// Why a connection was not changed, as a page.
+/// The page that says why a connection was not changed.
 fn not_changed(relay: &Relay, form: &Form, error: &DirectoryError) -> HttpResponse {
     let texts = form.visitor.texts;
     match error {
@@ -73,8 +73,8 @@ fn not_written(relay: &Relay, form: &Form, error: &InboxError) -> HttpResponse {
     unavailable(relay, error, form.visitor.texts.form.not_saved)
 }
 
-/// Changes the connection as it is now, one change at a time: `change` is asked for what is to be changed, if anything,
-/// and once more whenever another replica was faster.
+/// Changes the connection, one change at a time. `change` gets the current connection and returns the change, if any;
+/// it is called again if another replica has changed a connection meanwhile.
 async fn changed(
     relay: &Relay,
     app: &App,
@@ -98,7 +98,7 @@ async fn changed(
     Err(DirectoryError::Overtaken(id))
 }
 
-/// The payload URL, if it can be taken.
+/// The payload URL of the form, if it is acceptable.
 async fn payload_url(relay: &Relay, form: &Form) -> Result<Url, PayloadUrlProblem> {
     let services = &relay.services;
     let url = check_payload_url(form.field("destination"), &services.settings.one_tribe_hosts, services.http.policy())?;
@@ -113,7 +113,7 @@ fn with_destination(spec: &ConnectionSpec, url: &Url) -> ConnectionSpec {
     ConnectionSpec { destination, ..spec.clone() }
 }
 
-/// The payload URL: tried for its form and host, kept, then hooks and checks.
+/// Stores a payload URL whose form and host have been checked, then ensures the hooks and runs the checks.
 pub(super) async fn destination(
     request: HttpRequest,
     payload: web::Payload,
@@ -124,7 +124,7 @@ pub(super) async fn destination(
     let url = match payload_url(&relay, &form).await {
         Ok(url) => url,
         Err(problem) => {
-            // Never the URL: any part of it may be the token.
+            // Never the URL itself: any part of it may be the token.
             let id = form.connection.id;
             tracing::info!(connection = %id, "connection {id}: a payload URL was refused: it {problem}");
             let error = texts.payload_url_problem(problem, &relay.services.settings.one_tribe_hosts);
@@ -146,7 +146,7 @@ pub(super) async fn destination(
             tracing::info!(connection = %id, "connection {id}: its payload URL was set in the app");
             mend(&relay, &connection).await;
             let said = Said::notice(texts.page.payload_url_saved);
-            // A payload URL that was only just typed is tried for its form and host; its host is asked by the next
+            // Only form and host of a newly entered payload URL have been checked; its host is called by the next
             // check.
             let examined = relay.checker.check_source(&relay.services, &connection).await;
             page::show_examined(&relay, app, &connection, &form.visitor, (ROOT, examined), said).await
@@ -155,7 +155,7 @@ pub(super) async fn destination(
     }
 }
 
-/// Runs the checks; with a field `order`, looks for that order instead.
+/// Runs the checks; with a field `order`, looks up that order instead.
 pub(super) async fn check(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let (app, form) = proven!(relay, request, payload);
     let order = form.field("order").to_owned();
@@ -166,14 +166,14 @@ pub(super) async fn check(request: HttpRequest, payload: web::Payload, relay: we
     answer(&relay, app, &form.connection, &form, said).await
 }
 
-/// Registers or mends the hooks, then runs the checks.
+/// Registers or repairs the hooks, then runs the checks.
 pub(super) async fn update(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let (app, form) = proven!(relay, request, payload);
     let done = mend(&relay, &form.connection).await;
     checked(&relay, app, &form.connection, &form, Said::notice(done)).await
 }
 
-/// Pauses what is active.
+/// Pauses an active connection.
 pub(super) async fn pause(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let (app, form) = proven!(relay, request, payload);
     let change = |current: &Connection| {
@@ -190,7 +190,7 @@ pub(super) async fn pause(request: HttpRequest, payload: web::Payload, relay: we
     }
 }
 
-/// Ends a pause.
+/// Resumes a paused connection.
 pub(super) async fn resume(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let (app, form) = proven!(relay, request, payload);
     let change = |current: &Connection| {
@@ -204,7 +204,7 @@ pub(super) async fn resume(request: HttpRequest, payload: web::Payload, relay: w
     }
 }
 
-/// Sends one order again, or all that failed or are gone.
+/// Resends one order, or all that failed or are gone.
 pub(super) async fn resend(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let (app, form) = proven!(relay, request, payload);
     let (inbox, id, now) = (&relay.services.inbox, form.connection.id, Timestamp::now());
@@ -216,7 +216,7 @@ pub(super) async fn resend(request: HttpRequest, payload: web::Payload, relay: w
             let kept = inbox.want(id, ResourceName::orders(), wanted, true, now).await;
             kept.map(|()| Some(Notice::OrderResent(order)))
         }
-        // What is delivered is not resent in bulk: each order sent again may be money asked for again.
+        // Delivered orders are not resent in bulk: each one may request money again.
         (None, Some(state @ (ObjectState::Failed | ObjectState::Gone))) => {
             inbox.want_all(id, state, now).await.map(|count| Some(Notice::OrdersResent(count)))
         }
@@ -233,7 +233,7 @@ pub(super) async fn resend(request: HttpRequest, payload: web::Payload, relay: w
     }
 }
 
-/// Counts past orders, begins to forward them, or keeps that none are wanted.
+/// Counts past orders, starts forwarding them, or stores that none are wanted.
 pub(super) async fn backfill(
     request: HttpRequest,
     payload: web::Payload,
@@ -243,7 +243,7 @@ pub(super) async fn backfill(
     let page = &form.visitor.texts.page;
     let (since, step, connection) = (form.field("since"), form.field("step"), &form.connection);
     let (answer_kept, notice) = match (step, backfill::beginning(since)) {
-        // The page offers it to nobody else.
+        // The page offers this only to connections with a payload URL.
         _ if connection.destination_host.is_none() => {
             return answer(&relay, app, connection, &form, Said::default()).await;
         }
@@ -260,7 +260,7 @@ pub(super) async fn backfill(
     }
 }
 
-/// How many past orders there are, or why that is not known.
+/// Counts past orders; the page says how many there are, or why that is not known.
 async fn counted(relay: &Relay, form: &Form, since: Option<Timestamp>) -> Said {
     let (page, connection) = (&form.visitor.texts.page, &form.connection);
     let Some(at) = since else {

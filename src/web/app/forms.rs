@@ -1,4 +1,4 @@
-//! What the page's forms send, read and proven: from the app's own page, with a token of this store and user.
+//! Reads and verifies the page's forms: they must come from the app's own page, with a token for this store and user.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -19,12 +19,12 @@ use crate::{
     },
 };
 
-/// A payload URL has 2,048 characters at most, each of which may be coded as three.
+/// A payload URL has at most 2,048 characters, each of which may be encoded as three.
 const MAX_FORM: usize = 16 * 1024;
 
-/// A form that a page of this store and user has sent.
+/// A verified form from a page of this store and user.
 pub(super) struct Form {
-    /// Who sent it.
+    /// The user who sent it.
     pub visitor: Visitor,
     /// The store's connection; it has not ended.
     pub connection: Arc<Connection>,
@@ -32,7 +32,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// A field without white space around it; empty if it was not sent.
+    /// A field without surrounding white space; empty if it was not sent.
     pub fn field(&self, name: &str) -> &str {
         field(&self.fields, name)
     }
@@ -42,7 +42,7 @@ fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.trim())
 }
 
-/// The hidden field `token`: store and user in the clear, then what proves them.
+/// The value of the hidden field `token`: store and user as plain text, then the proof.
 pub(super) fn token_for(app: &App, visitor: &Visitor) -> String {
     let proof = app.tokens.issue(&visitor.store_hash, visitor.user_id, Timestamp::now());
     format!("{}.{}.{proof}", visitor.store_hash, visitor.user_id)
@@ -58,23 +58,23 @@ fn visitor_of(app: &App, token: &str) -> Result<Visitor, FormTokenError> {
     Ok(Visitor::new(store_hash, user_id, ""))
 }
 
-/// The origins that count as the relay's own: where it is reached, and where it was asked. A proxy may have replaced
-/// `Host`.
+/// The origins that count as the relay's own: its public address, and the one that the request was sent to. A proxy
+/// may have replaced `Host`.
 fn own_origins(relay: &Relay, request: &HttpRequest) -> Vec<Url> {
     let host = header(request, "host").unwrap_or_default();
     let asked = ["https", "http"].into_iter().filter_map(|scheme| Url::parse(&format!("{scheme}://{host}")).ok());
     relay.services.settings.public_url.iter().cloned().chain(asked).collect()
 }
 
-/// A header as text; one that is no text is there, and no good.
+/// A header as text; a header that is not text counts as present but invalid.
 fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
-/// Reads a form and proves it. Nothing has been changed where it is refused.
+/// Reads and verifies a form. If it is refused, nothing has been changed.
 ///
 /// # Errors
-/// The page that says why.
+/// The page that says why the form was refused.
 pub(super) async fn read(
     relay: &Relay,
     app: &App,

@@ -1,5 +1,5 @@
-//! `GET /bigcommerce/auth`: a code becomes a token, the token a connection with its hooks, and the merchant sees the
-//! page.
+//! `GET /bigcommerce/auth`: exchanges the code for a token, makes a connection with its hooks, and shows the merchant
+//! the page.
 
 use std::{
     sync::Arc,
@@ -37,17 +37,18 @@ use crate::{
     spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, Origin, SourceSpec},
 };
 
-/// Far longer than any part of BigCommerce's query.
+/// Longest part of the query; BigCommerce's are far shorter.
 const MAX_PART: usize = 4096;
-/// A store that does not say its name within this goes by its hash.
+/// Time limit for reading the store's name; without it, the connection is named by the hash.
 const NAME_TIME: Duration = Duration::from_secs(2);
-/// A longer name is cut.
+/// Longer names are cut.
 const MAX_NAME: usize = 100;
-/// The merchant waits no longer than this for hooks; the relay goes on with them by itself.
+/// How long the merchant waits for hooks; the relay then continues by itself.
 const HOOKS_TIME: Duration = Duration::from_secs(4);
-/// BigCommerce removes the hooks of an earlier installation in its own time, new ones perhaps with them.
+/// After this long the hooks are checked again: BigCommerce removes those of an earlier installation at some later
+/// time, perhaps along with new ones.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// How long a store may take to say which of two tokens it takes.
+/// Time limit for asking the store whether a token is valid.
 const TOKEN_TIME: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
@@ -101,7 +102,7 @@ impl InstallError {
     }
 }
 
-/// The auth callback.
+/// Handles the auth callback.
 pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let app = match served(&relay) {
         Ok(app) => app,
@@ -112,7 +113,7 @@ pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
         return message(&relay, StatusCode::BAD_REQUEST, texts.install.incomplete_request);
     };
     let is_external = asked.is_external();
-    // A code is good once: a browser that hangs up must not take the token with it.
+    // A code works only once: if the browser disconnects, the token must not be lost.
     let work = relay.get_ref().clone();
     let outcome = relay.jobs.finish(async move { install(&work, &asked).await }).await;
     match outcome.unwrap_or(Err(InstallError::BrokenOff)) {
@@ -121,7 +122,7 @@ pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
             super::page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
         }
         Err(error) => {
-            // Anybody can send a code that is none.
+            // Anybody can send an invalid code.
             if matches!(error, InstallError::Exchange(ExchangeError::SpentOrWrongCode)) {
                 tracing::debug!(%error, "an installation of the app did not come about: {error}");
             } else {
@@ -135,7 +136,8 @@ pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
     }
 }
 
-/// Ends an install that began outside the control panel, as BigCommerce documents it ("External app installation").
+/// Redirects after an install that began outside the control panel, as BigCommerce documents it ("External app
+/// installation").
 fn led_on(relay: &Relay, app: &App, outcome: &str) -> HttpResponse {
     let mut url = relay.services.settings.login_url.clone();
     let path = format!("{}/app/{}/install/{outcome}", url.path().trim_end_matches('/'), app.client_id);
@@ -169,7 +171,7 @@ async fn install(relay: &Arc<Relay>, asked: &AuthQuery) -> Result<(Arc<Connectio
     }
     let visitor = Visitor::new(&grant.store_hash, grant.user_id, "");
     let connection = keep(relay, app, grant, began).await?;
-    // Whatever is not done by then, the relay does by itself; the page says how it stands.
+    // Anything unfinished by then is done by the relay later; the page shows the state.
     drop(tokio::time::timeout(HOOKS_TIME, mend(relay, &connection)).await);
     let (later, id) = (relay.clone(), connection.id);
     relay.jobs.spawn(async move {
@@ -181,7 +183,7 @@ async fn install(relay: &Arc<Relay>, asked: &AuthQuery) -> Result<(Arc<Connectio
     Ok((connection, visitor))
 }
 
-/// What the app's connection of a store is at first.
+/// The initial spec of a store's connection.
 fn spec_of(relay: &Relay, grant: &Grant) -> ConnectionSpec {
     ConnectionSpec {
         name: grant.store_hash.clone(),
@@ -202,7 +204,7 @@ fn spec_of(relay: &Relay, grant: &Grant) -> ConnectionSpec {
     }
 }
 
-/// The store's own name for itself, where the token may ask for it.
+/// The store's name for itself, if the token may read it.
 async fn name_of(relay: &Relay, spec: &ConnectionSpec) -> Option<String> {
     let link = relay.services.builder.try_link(spec)?;
     let Source::BigCommerce(store) = &link.source else { return None };
@@ -211,14 +213,14 @@ async fn name_of(relay: &Relay, spec: &ConnectionSpec) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// Whether the store itself says that a token is no longer good.
+/// Whether the store itself refuses a token.
 async fn is_superseded(relay: &Relay, spec: &ConnectionSpec) -> bool {
     let Some(link) = relay.services.builder.try_link(spec) else { return false };
     let answer = tokio::time::timeout(TOKEN_TIME, link.source.can_read()).await;
     matches!(answer, Ok(Err(error)) if error.failure == Failure::Status(401))
 }
 
-/// Makes the store's connection, takes it up again, or gives it the new token.
+/// Creates the store's connection, revives it, or gives it the new token.
 async fn keep(relay: &Relay, app: &App, grant: Grant, began: Instant) -> Result<Arc<Connection>, DirectoryError> {
     let directory = &relay.services.directory;
     let mut spec = spec_of(relay, &grant);
@@ -229,7 +231,7 @@ async fn keep(relay: &Relay, app: &App, grant: Grant, began: Instant) -> Result<
     directory.refresh().await?;
     let known = connection_of_store(relay, &grant.store_hash);
     let live = known.filter(|known| known.state != ConnectionState::Disconnected);
-    // Two installs of one store at once: the token of the later exchange is the good one, whichever gets here last.
+    // Two concurrent installs of a store: the token of the later exchange is the valid one, whichever is stored last.
     let is_overtaken = app.last_install(&grant.store_hash).is_some_and(|last| last.moment > began);
     if let Some(live) = live.as_ref().filter(|_| is_overtaken)
         && is_superseded(relay, &spec).await
@@ -239,7 +241,7 @@ async fn keep(relay: &Relay, app: &App, grant: Grant, began: Instant) -> Result<
     let kept = match live {
         Some(live) => renew(relay, &live, spec).await?,
         None => match directory.create(spec.clone(), ConnectionState::Incomplete, None, false).await {
-            // Another replica was faster.
+            // Another replica has created it meanwhile.
             Err(DirectoryError::Duplicate(id)) => {
                 let live = relay.services.connection(id).ok_or(DirectoryError::Unknown(id))?;
                 renew(relay, &live, spec).await?
@@ -255,7 +257,8 @@ async fn keep(relay: &Relay, app: &App, grant: Grant, began: Instant) -> Result<
     Ok(kept)
 }
 
-/// Gives a connection that has not ended the new token; payload URL and state stay, whoever changes them meanwhile.
+/// Gives the new token to a connection that has not ended; payload URL and state stay, even if they are being changed
+/// at the same time.
 async fn renew(relay: &Relay, live: &Connection, granted: ConnectionSpec) -> Result<Arc<Connection>, DirectoryError> {
     let (id, services) = (live.id, &relay.services);
     for _ in 0..TRIES {
@@ -266,7 +269,7 @@ async fn renew(relay: &Relay, live: &Connection, granted: ConnectionSpec) -> Res
             let name = if granted.name == current.store { former.name.clone() } else { granted.name.clone() };
             spec = ConnectionSpec { source: spec.source, name, ..former };
         }
-        // Without a link the payload URL is lost, too.
+        // Without a link, the payload URL is lost as well.
         let state = spec.destination.is_none().then_some((ConnectionState::Incomplete, None));
         let change = Change { spec: Some(spec), former, state, ..Change::default() };
         match services.directory.change(id, change).await {

@@ -1,4 +1,4 @@
-//! The status page as a merchant sees it within the control panel.
+//! The status page as merchants see it in the control panel.
 
 use actix_web::{HttpResponse, http::StatusCode};
 use jiff::tz::TimeZone;
@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{checker::Examined, connection::Connection, reconcile::requested::Offer};
 
-/// What the page says beside how things stand.
+/// Additional content of the page, mostly the result of a form.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// What has just been done.
+    /// What was just done.
     pub notice: Option<String>,
     /// What is wrong with the payload URL that was entered.
     pub destination_error: Option<String>,
@@ -26,12 +26,12 @@ pub(super) struct Said {
     pub backfill_error: Option<String>,
     /// The date that was entered, and how many orders were counted.
     pub counted: Option<(String, u64)>,
-    /// An order that is looked for.
+    /// The order that was searched for.
     pub order: Option<String>,
 }
 
 impl Said {
-    /// A notice alone.
+    /// Only a notice.
     pub fn notice(notice: impl Into<String>) -> Self {
         Self { notice: Some(notice.into()), ..Self::default() }
     }
@@ -44,7 +44,7 @@ impl Said {
     }
 }
 
-/// The page, from what is known already. `root` is the way from the asked address to the relay's root.
+/// Shows the page without running checks. `root` is the path from the request's address to the relay's root.
 pub(super) async fn show(
     relay: &Relay,
     app: &App,
@@ -57,7 +57,7 @@ pub(super) async fn show(
     show_examined(relay, app, connection, visitor, (root, examined), said).await
 }
 
-/// The page of a connection that has been examined or checked; `root` comes with that.
+/// Shows the page of a connection that has been examined or checked; `root` as in [`show`].
 pub(super) async fn show_examined(
     relay: &Relay,
     app: &App,
@@ -90,7 +90,7 @@ pub(super) async fn show_examined(
     status::respond(status, &page, Frame::App(&relay.services.settings.frame_ancestors))
 }
 
-/// Whether past orders are still offered; not to a connection without a payload URL, nor while that cannot be read.
+/// Whether past orders are still offered. They are not without a payload URL, nor while the inbox cannot be read.
 async fn offer(relay: &Relay, connection: &Connection) -> Offer {
     if connection.destination_host.is_none() {
         return Offer::Closed;

@@ -1,4 +1,4 @@
-//! Notifications that were sent, and releasing those that wait.
+//! Shows the notifications that were sent, and releases those that wait.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use crate::{
     services::Services,
 };
 
-/// Events of one answer where the client does not say.
+/// Most events of an answer if the client does not say.
 const DEFAULT_PAGE: u32 = 200;
 
 fn element_key(connection: &Connection) -> &str {
     spec_of(connection).map_or("", |spec| &spec.element_key)
 }
 
-/// `GET /instances[/{id}]/events`: the newest first.
+/// Answers `GET /instances[/{id}]/events`, the newest first.
 pub(super) async fn list(call: &Call<'_>, target: &Target) -> Result<HttpResponse, ApiError> {
     let connection = call.instance(target)?;
     let limit = call.page_size()?.unwrap_or(DEFAULT_PAGE);
@@ -36,7 +36,7 @@ pub(super) async fn list(call: &Call<'_>, target: &Target) -> Result<HttpRespons
     Ok(listed(notifications.iter().map(|notification| event_record(notification, key)).collect()))
 }
 
-/// `GET /instances[/{id}]/events/{eventId}`
+/// Answers `GET /instances[/{id}]/events/{eventId}`.
 pub(super) async fn show(call: &Call<'_>, target: &Target, id: &str) -> Result<HttpResponse, ApiError> {
     let connection = call.instance(target)?;
     let notification = call.relay.services.inbox.notification(connection.id, id).await?;
@@ -45,12 +45,12 @@ pub(super) async fn show(call: &Call<'_>, target: &Target, id: &str) -> Result<H
     Ok(super::super::json(StatusCode::OK, &event_record(&notification, element_key(&connection))))
 }
 
-/// Which deliveries a clause names.
+/// The deliveries that a clause selects.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
     status: Option<NotificationStatus>,
     url: Option<String>,
-    /// Nothing has the status, or the channel, that is asked for.
+    /// Set if no delivery can have the status or channel asked for.
     is_nothing: bool,
 }
 
@@ -92,14 +92,14 @@ impl Wanted {
     }
 }
 
-/// Whether a connection is paused for its callback's sake.
+/// Whether a connection is paused because of its callback.
 fn is_stuck(connection: &Connection) -> bool {
     connection.state == ConnectionState::Paused
         && matches!(connection.pause_reason, Some(PauseReason::CallbackGone | PauseReason::RetriesExhausted))
 }
 
-/// `PUT /notifications/subscriptions/deliveries?where=…`: connections that paused for their callbacks' sake go on, and
-/// what waits is due now. An instance that its client has switched off stays so.
+/// Answers `PUT /notifications/subscriptions/deliveries?where=…`: connections that were paused because of their
+/// callbacks resume, and what waits is due now. An instance that its client has switched off stays off.
 pub(super) async fn release_queue(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let clause = call.parameter("where").filter(|clause| !clause.trim().is_empty());
     let wanted = Wanted::parse(&clause.ok_or_else(|| ApiError::missing("where"))?)?;
@@ -120,7 +120,7 @@ pub(super) async fn release_queue(call: &Call<'_>) -> Result<HttpResponse, ApiEr
     Ok(listed(released))
 }
 
-/// A delivery as the vendor shows one, without what it says.
+/// A delivery in the vendor's form, without its content.
 fn delivery(notification: &Notification, element_key: &str) -> serde_json::Value {
     let connection = notification.connection;
     json!({
@@ -133,8 +133,8 @@ fn delivery(notification: &Notification, element_key: &str) -> serde_json::Value
     })
 }
 
-/// Makes due now what has failed and waits, its schedule begun anew; with `activates`, a connection that is paused goes
-/// on then. Returns those notifications.
+/// Makes failed and waiting notifications due now, with a new retry schedule; with `activates`, a paused connection
+/// then resumes. Returns those notifications.
 pub(super) async fn release(
     services: &Services,
     connection: &Connection,
@@ -144,7 +144,7 @@ pub(super) async fn release(
     let mut released = Vec::new();
     for mut notification in inbox.outstanding(id).await? {
         if notification.attempts == 0 && notification.status == NotificationStatus::Retry {
-            // It is on its way for the first time.
+            // It is being sent for the first time.
             continue;
         }
         notification.status = NotificationStatus::Retry;

@@ -1,4 +1,4 @@
-//! Hub reads: what the store says, under the instance's credentials and quota. And `/ping`.
+//! Hub reads, which return what the store answers, with the instance's credentials and quota; and `/ping`.
 
 use actix_web::{
     HttpResponse,
@@ -17,7 +17,7 @@ use crate::{
     humanize,
 };
 
-/// The instance of a hub call, and its link.
+/// The link of the instance that a hub call is about.
 fn link_of(connection: &Connection) -> Result<&Link, ApiError> {
     if is_disabled(connection) {
         return Err(ApiError::new(403, format!("the instance {} is disabled", connection.id)));
@@ -25,7 +25,7 @@ fn link_of(connection: &Connection) -> Result<&Link, ApiError> {
     connection.link.as_ref().ok_or_else(ApiError::unauthorized)
 }
 
-/// `GET /hubs/{any}/{resource}[/{id}]`
+/// Answers `GET /hubs/{any}/{resource}[/{id}]`.
 pub(super) async fn read(call: &Call<'_>, path: &str) -> Result<HttpResponse, ApiError> {
     let connection = call.instance(&Target::Token)?;
     let link = link_of(&connection)?;
@@ -57,7 +57,7 @@ pub(super) async fn read(call: &Call<'_>, path: &str) -> Result<HttpResponse, Ap
     Ok(response)
 }
 
-/// `GET /ping`: of an instance, whether the store takes its credentials.
+/// Answers `GET /ping`: for an instance, whether the store accepts its credentials.
 pub(super) async fn ping(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let now = show::date(Timestamp::now());
     let Some(connection) = &call.caller.instance else {
@@ -70,7 +70,7 @@ pub(super) async fn ping(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     Ok(super::super::json(actix_web::http::StatusCode::OK, &body))
 }
 
-/// The store's refusal in the vendor's terms. Its own words are not passed on: they may quote what was asked.
+/// The store's refusal in the vendor's form. Its text is not passed on: it may quote the request.
 fn refused(error: &CallError) -> ApiError {
     let (status, message) = match error.failure {
         Failure::Status(400 | 405 | 406 | 409 | 415 | 422) => (400, "the store refuses the request"),

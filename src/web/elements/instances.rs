@@ -1,4 +1,4 @@
-//! Instances: made, shown, changed, switched off and on, ended.
+//! Instances: creating, showing, changing, switching off and on, ending.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::{
     spec::ConnectionSpec,
 };
 
-/// A change that others have come before is judged anew so often.
+/// How often a change is validated again because another process has changed a connection meanwhile.
 const TRIES: u32 = 3;
 
-/// `POST /instances` and `POST /elements/{keyOrId}/instances`.
+/// Answers `POST /instances` and `POST /elements/{keyOrId}/instances`.
 pub(super) async fn create(
     call: &Call<'_>,
     payload: web::Payload,
@@ -52,7 +52,7 @@ fn surroundings<'a>(call: &Call<'a>) -> Surroundings<'a> {
     Surroundings { api_url: &services.settings.api_url, policy: services.http.policy() }
 }
 
-/// Finds out what a draft leaves open: where its URLs lead, and the token that a code stands for.
+/// Completes a draft: checks where its URLs lead, and exchanges a code for a token.
 async fn settled(call: &Call<'_>, mut draft: Draft) -> Result<Draft, ApiError> {
     let services = &call.relay.services;
     let policy = services.http.policy();
@@ -101,7 +101,7 @@ fn view(connection: &Connection, token: Option<&Secret>, is_hydrated: bool) -> O
     Some(view.json())
 }
 
-/// Whether a client has switched an instance off. One whose callback takes nothing is not.
+/// Whether a client has switched an instance off. One that is paused because of its callback does not count.
 pub(super) fn is_disabled(connection: &Connection) -> bool {
     let reason = connection.pause_reason.unwrap_or(PauseReason::Asked);
     connection.state == ConnectionState::Paused && reason == PauseReason::Asked
@@ -111,7 +111,7 @@ fn answer(connection: &Connection, token: Option<&Secret>) -> HttpResponse {
     super::super::json(StatusCode::OK, &view(connection, token, true))
 }
 
-/// `GET /instances`: all of them, by id, as far as they have one of the tags that are asked for.
+/// Answers `GET /instances`: all of them by id, or those with one of the given tags.
 pub(super) fn list(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let tags = call.parameters(&["tags[]", "tags"]);
     let is_hydrated = call.parameter("hydrate").as_deref() != Some("false");
@@ -143,12 +143,12 @@ pub(super) fn list(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     Ok(response)
 }
 
-/// `GET /instances/{id}`
+/// Answers `GET /instances/{id}`.
 pub(super) fn show(call: &Call<'_>, target: &Target) -> Result<HttpResponse, ApiError> {
     Ok(answer(&*call.instance(target)?, None))
 }
 
-/// `GET /instances[/{id}]/configuration`
+/// Answers `GET /instances[/{id}]/configuration`.
 pub(super) fn configuration(call: &Call<'_>, target: &Target) -> Result<HttpResponse, ApiError> {
     let connection = call.instance(target)?;
     let entries = spec_of(&connection).map(|spec| show::configuration_list(&spec.configuration));
@@ -158,7 +158,7 @@ pub(super) fn configuration(call: &Call<'_>, target: &Target) -> Result<HttpResp
     }
 }
 
-/// `PUT` and `PATCH /instances[/{id}]`: new credentials are tried first; refused, nothing has changed.
+/// Answers `PUT` and `PATCH /instances[/{id}]`. New credentials are tried first; if they are refused, nothing changes.
 pub(super) async fn change(call: &Call<'_>, payload: web::Payload, target: &Target) -> Result<HttpResponse, ApiError> {
     let mut connection = call.instance(target)?;
     let request = InstanceRequest::parse(&call.body(payload).await?, None)?;
@@ -175,7 +175,8 @@ pub(super) async fn change(call: &Call<'_>, payload: web::Payload, target: &Targ
         if draft.has_new_credentials {
             services.directory.verify(&draft.spec).await?;
         }
-        // What others have changed meanwhile is not to be undone. A code is good for one exchange only.
+        // Concurrent changes must not be undone, so the change is applied anew; not with a code, which is good for
+        // one exchange only.
         let current = call.instance(target)?;
         if !Arc::ptr_eq(&current, &connection) && !has_code {
             connection = current;
@@ -190,7 +191,7 @@ pub(super) async fn change(call: &Call<'_>, payload: web::Payload, target: &Targ
     Err(ApiError::new(409, "the instance is being changed by others at the same time; try again"))
 }
 
-/// The changed instance; none if another process has changed it first.
+/// Applies a change. `None` if another process has changed the instance first.
 async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Result<Option<Arc<Connection>>, ApiError> {
     let services = &call.relay.services;
     let Some(link) = &old.link else { return Err(ApiError::not_found("no such instance")) };
@@ -198,7 +199,7 @@ async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Resul
     let drops_hooks = link.spec.has_webhooks && !spec.has_webhooks;
     let has_new_callback = spec.destination.is_some() && spec.destination != link.spec.destination;
     let change = Change {
-        // Events begin with their being asked for.
+        // Changes count from the time at which events are enabled.
         begins_anew: has_events(&spec) && !has_events(&link.spec),
         spec: Some(spec).filter(|spec| *spec != link.spec),
         former: Some(link.spec.clone()),
@@ -209,7 +210,7 @@ async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Resul
         done => done?,
     };
     if drops_hooks && let Err(error) = services.registrar.remove(old).await {
-        // What they still tell is kept, and told of by nobody else.
+        // Webhooks that these hooks still send are stored as before.
         tracing::warn!(connection = %old.id, %error, "connection {}: its hooks could not be removed: {error}", old.id);
     }
     if has_new_callback && changed.state == ConnectionState::Active {
@@ -218,7 +219,7 @@ async fn apply(call: &Call<'_>, old: &Connection, spec: ConnectionSpec) -> Resul
     Ok(Some(changed))
 }
 
-/// `PUT` and `DELETE /instances[/{id}]/enabled`
+/// Answers `PUT` and `DELETE /instances[/{id}]/enabled`.
 pub(super) async fn enable(call: &Call<'_>, target: &Target, is_enabled: bool) -> Result<HttpResponse, ApiError> {
     let connection = call.instance(target)?;
     let state = match is_enabled {
@@ -233,7 +234,7 @@ pub(super) async fn enable(call: &Call<'_>, target: &Target, is_enabled: bool) -
     Ok(answer(&connection, None))
 }
 
-/// `DELETE /instances[/{id}]`: its hooks are removed, its credentials wiped; its token is nobody's from now on.
+/// Answers `DELETE /instances[/{id}]`: removes its hooks and wipes its credentials; its token is no longer valid.
 pub(super) async fn end(call: &Call<'_>, target: &Target) -> Result<HttpResponse, ApiError> {
     let connection = call.instance(target)?;
     call.relay.services.directory.end(connection.id, true).await?;

@@ -1,11 +1,11 @@
-//! Which of the vendor's routes a path names. Pure.
+//! Finds which of the vendor's routes a path is. Pure.
 
 use crate::object::ConnectionId;
 
-/// Below this, everything is served as well as without it.
+/// The vendor's prefix; every route is available with and without it.
 pub const PREFIX: &str = "/elements/api-v2";
 
-/// First segments of the vendor's paths. Those that are not served answer as the vendor's own unknown routes do.
+/// First segments of the vendor's paths. Those without routes here answer like the vendor's unknown routes.
 pub const FIRST_SEGMENTS: [&str; 16] = [
     "instances",
     "elements",
@@ -25,18 +25,18 @@ pub const FIRST_SEGMENTS: [&str; 16] = [
     "jobs",
 ];
 
-/// Which instance a request is about.
+/// The instance that a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The one with this id.
+    /// The instance with this id.
     Id(ConnectionId),
-    /// None can have this id.
+    /// No instance can have this id.
     Nobody(String),
-    /// The one of the `Element` token.
+    /// The instance of the `Element` token.
     Token,
 }
 
-/// A route that is served.
+/// A route that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// `/instances`
@@ -65,7 +65,7 @@ pub enum Route {
     Deliveries,
 }
 
-/// A path without the prefix; it begins with a slash.
+/// A path without the prefix, beginning with a slash.
 pub fn without_prefix(path: &str) -> &str {
     match path.strip_prefix(PREFIX) {
         Some("") => "/",
@@ -75,7 +75,7 @@ pub fn without_prefix(path: &str) -> &str {
 }
 
 impl Route {
-    /// The route of a path without the prefix, if it is served.
+    /// The route of a path without the prefix, if it is offered.
     pub fn of(path: &str) -> Option<Self> {
         let path = path.strip_suffix('/').unwrap_or(path);
         let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();

@@ -1,5 +1,5 @@
-//! The process itself, under the names that every Prometheus client library uses. Linux tells of it in `/proc`;
-//! elsewhere these metrics are absent.
+//! Metrics of the process itself, under the names that every Prometheus client library uses. They are read from
+//! `/proc`, and so exist on Linux only.
 
 use std::{fs, sync::atomic::AtomicU64};
 
@@ -12,19 +12,20 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-/// What `/proc/self/stat` says (proc_pid_stat(5)).
+/// Values from `/proc/self/stat` (proc_pid_stat(5)).
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
-    /// Time on processors, in ticks.
+    /// CPU time, in ticks.
     cpu_ticks: u64,
-    /// When it started, in ticks since the machine did.
+    /// When the process started, in ticks since boot.
     started_ticks: u64,
-    /// Memory in use, in pages.
+    /// Resident memory, in pages.
     resident_pages: u64,
 }
 
 impl Stat {
-    /// The fields behind the name, which may hold spaces and brackets itself: the first of them is the third of all.
+    /// Reads the fields after the name, which may itself contain spaces and brackets: the first of them is the third
+    /// of all.
     fn read(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
@@ -32,7 +33,7 @@ impl Stat {
     }
 }
 
-/// Registers what is known.
+/// Registers the values that can be read.
 pub(super) fn register(registry: &mut Registry) {
     let Some(stat) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(Stat::read) else { return };
     let ticks = clock_ticks_per_second() as f64;
@@ -52,7 +53,7 @@ pub(super) fn register(registry: &mut Registry) {
     let resident = super::gauge(super::whole(stat.resident_pages.saturating_mul(page_size() as u64)));
     registry.register_with_unit("process_resident_memory", "Memory in use", Unit::Bytes, resident);
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
-        // The folder itself is open while it is read.
+        // The directory itself is open while it is read.
         let open = files.count().saturating_sub(1) as u64;
         registry.register("process_open_fds", "Open files and connections", super::gauge(super::whole(open)));
     }
@@ -61,7 +62,7 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
-/// When the machine started, in unix seconds.
+/// When the machine booted, in Unix seconds.
 fn booted_at() -> Option<u64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())

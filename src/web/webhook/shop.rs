@@ -1,4 +1,5 @@
-//! Webhooks of WooCommerce: the whole object comes along; it is read for its id and its change only, and never kept.
+//! WooCommerce's webhooks, which contain the whole object; only its id and the change are read, and the body is never
+//! stored.
 
 use std::{sync::Arc, time::Instant};
 
@@ -22,7 +23,7 @@ fn read(connection: &Connection, headers: &HeaderMap, body: &[u8]) -> Result<Not
     Ok(verifier.verify(headers, body)?.read())
 }
 
-/// Verifies a webhook, and keeps what it tells of.
+/// Verifies a webhook and stores its event.
 pub(super) async fn take(
     headers: &HeaderMap,
     body: Bytes,
@@ -84,7 +85,7 @@ async fn keep_event(
         let arrival = Arrival {
             key: ObjectKey { connection: connection.id, resource, id: event.id.clone() },
             change: event.change,
-            // `X-WC-Webhook-Delivery-ID` is shared by many deliveries.
+            // `X-WC-Webhook-Delivery-ID` is shared by many deliveries, so it cannot serve as one.
             event_id: None,
             content: None,
             created_at: None,

@@ -1,4 +1,4 @@
-//! PUT and PATCH.
+//! Changes through PUT and PATCH.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn put_replaces_and_patch_merges() {
     let old = create(&polling(json!({ "event.notification.signature.key": "a key" }))).expect("an instance").spec;
     let named = put(&old, &json!({ "name": "new" })).expect("an instance").spec;
     assert_eq!((&named.resources, &named.destination), (&old.resources, &old.destination));
-    // Credentials stay where nothing is said of them; the rest is replaced.
+    // Credentials that are not mentioned stay; everything else is replaced.
     let body = json!({ "configuration":
         { "event.notification.enabled": true, "event.notification.callback.url": "https://x.example" } });
     let replaced = put(&old, &body).expect("an instance");

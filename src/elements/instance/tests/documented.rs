@@ -1,9 +1,9 @@
-//! The vendor's own bodies, as its guides print them, with their placeholders filled in.
+//! The vendor's own request bodies, as its guides print them, with the placeholders filled in.
 
 use super::*;
 use crate::elements::change::Poller;
 
-/// A body of the guides.
+/// A body from the guides with its placeholders filled in.
 fn filled(text: &str) -> Value {
     let text = text
         .replace("<WEB_STORE_URL>", "https://mycoolstore.com")
@@ -52,7 +52,7 @@ fn the_guide_s_answer_is_given_field_by_field() {
     let token = Secret::from("ABC/Dxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     let mut given = view(&draft.spec, Some(&token));
     let answer: Value = serde_json::from_str(include_str!("../fixtures/bigcommerce_answer.json")).expect("JSON");
-    // The guide shows an empty configuration and a bare user; more is given, as the vendor's test suite demands.
+    // The guide shows an empty configuration and a bare user; the answer has more, as the vendor's test suite requires.
     given["configuration"] = json!({});
     given["user"] = json!({ "id": 12345 });
     given["element"].as_object_mut().expect("an object").remove("private");

@@ -1,4 +1,4 @@
-//! Requests that are wrong, and URLs that lead where they may not.
+//! Invalid requests, and URLs that lead to addresses that are not permitted.
 
 use super::*;
 

@@ -1,5 +1,6 @@
-//! What shows that a form of the app's page comes from a page that the relay has shown to this very user of this store:
-//! a token in the form, good for an hour, and the browser's word on where the post comes from. No cookie is needed.
+//! Proves that a form was sent from a page that the relay has shown to this user of this store: by a token in the
+//! form, valid for an hour, and by the headers in which the browser says where the post comes from. No cookie is
+//! needed.
 
 use std::time::Duration;
 
@@ -11,32 +12,32 @@ use crate::{
     signature::derive_token,
 };
 
-/// How long a token is good.
+/// How long a token is valid.
 pub const VALID_FOR: Duration = Duration::from_secs(3600);
 
-/// A replica whose clock is a little ahead issues tokens that seem to be good for a little longer.
+/// A replica whose clock is a little ahead issues tokens that seem to be valid for longer.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// Issues and verifies tokens, under a key of its own that is derived from the app's client secret: all replicas agree,
-/// and nothing has to be kept.
+/// Issues and verifies tokens under a key derived from the app's client secret, so that all replicas agree and
+/// nothing has to be stored.
 #[derive(Debug, Clone)]
 pub struct FormTokens {
     key: Secret,
 }
 
-/// Why a form is not taken.
+/// Why a form is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormTokenError {
-    /// It was a right one, an hour ago or more.
+    /// The token is genuine, but older than an hour.
     #[error("the form's token has expired")]
     Expired,
-    /// No token, or another store's, another user's or another app's.
+    /// The token is missing, or was issued for another store, user or app.
     #[error("the form's token is not right")]
     Wrong,
 }
 
 impl FormTokens {
-    /// For the app of this client secret.
+    /// For the app with this client secret.
     pub fn new(client_secret: &Secret) -> Self {
         Self { key: derive_token(client_secret, "app form key", "") }
     }
@@ -50,7 +51,7 @@ impl FormTokens {
     /// Verifies a token for the store and user that the form names.
     ///
     /// # Errors
-    /// [`FormTokenError::Wrong`] unless it was issued for just these, then [`FormTokenError::Expired`].
+    /// [`FormTokenError::Wrong`] unless it was issued for exactly these, then [`FormTokenError::Expired`].
     pub fn verify(&self, token: &str, store_hash: &str, user_id: i64, now: Timestamp) -> Result<(), FormTokenError> {
         let (until, mac) = token.split_once('.').ok_or(FormTokenError::Wrong)?;
         let until = until.parse().map_err(|_| FormTokenError::Wrong)?;
@@ -63,17 +64,17 @@ impl FormTokens {
     }
 
     fn mac(&self, store_hash: &str, user_id: i64, until: i64) -> Secret {
-        // A hash has no line break, so that no two subjects look alike.
+        // Without line breaks in the hash, no two subjects can look alike.
         let store_hash = store_hash.replace('\n', " ");
         derive_token(&self.key, "app form", &format!("{store_hash}\n{user_id}\n{until}"))
     }
 }
 
-/// Whether a post comes from a page of the relay's own, as far as the browser says it.
+/// Whether a post comes from one of the relay's own pages, according to the browser.
 ///
-/// A browser that sends `Sec-Fetch-Site` is believed (no page can set that header): `same-origin`, whatever `Origin`
-/// says, which is `null` under `Referrer-Policy: no-referrer`. Without it (older browsers, plain `http`) `Origin` must
-/// be missing, `null`, or one of `own` (the public address and the one that was asked).
+/// `Sec-Fetch-Site`, which no page can set, is trusted if present: `same-origin` is required, whatever `Origin` says
+/// (it is `null` under `Referrer-Policy: no-referrer`). Without it (older browsers, plain `http`), `Origin` must be
+/// missing, `null`, or one of `own` (the public address and the one the request was sent to).
 pub fn is_same_site_post(sec_fetch_site: Option<&str>, origin: Option<&str>, own: &[Url]) -> bool {
     match (sec_fetch_site, origin) {
         (Some(site), _) => site == "same-origin",
@@ -107,7 +108,7 @@ mod tests {
         assert_eq!(verify("abcde", 8, 0), Err(FormTokenError::Wrong));
         let other_app = FormTokens::new(&"another-client-secret".into());
         assert_eq!(other_app.verify(&token, "abcde", 7, NOW), Err(FormTokenError::Wrong));
-        // A clock that is a little behind the one that issued it, and one that cannot be right.
+        // A clock that is a little behind the issuer's, and one that is too far behind.
         assert_eq!(tokens().verify(&token, "abcde", 7, NOW.before(Duration::from_secs(60))), Ok(()));
         let early = tokens().verify(&token, "abcde", 7, NOW.before(Duration::from_secs(61)));
         assert_eq!(early, Err(FormTokenError::Expired));

@@ -1,7 +1,7 @@
-//! The exchange of an install's code for the store's access token at `{BIGCOMMERCE_LOGIN_URL}/oauth2/token`.
+//! Exchanges an install's code for the store's access token at `{BIGCOMMERCE_LOGIN_URL}/oauth2/token`.
 //!
-//! Source: BigCommerce, "Single-click app OAuth flow". Of the answer only store, token, scopes and the user's number
-//! are read; what else it says of people (`user`, `owner`) is not even parsed.
+//! Source: BigCommerce, "Single-click app OAuth flow". Only store, token, scopes and the user's id are read from the
+//! answer; what else it says about people (`user`, `owner`) is not even parsed.
 
 use std::time::Duration;
 
@@ -19,49 +19,49 @@ use crate::{
     secret::Secret,
 };
 
-/// Scopes of which either lets the relay read orders.
+/// Scopes, each of which lets the relay read orders.
 pub const ORDER_SCOPES: [&str; 2] = ["store_v2_orders_read_only", "store_v2_orders"];
 
-/// How long an exchange may take, unless told otherwise: a person waits for it.
+/// The default time limit of an exchange, for which a person waits.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The answer is a few hundred bytes.
+/// The largest answer that is read; real ones have a few hundred bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// No token of BigCommerce's is anywhere near as long.
+/// The longest token that is accepted; BigCommerce's are far shorter.
 const MAX_TOKEN: usize = 4096;
 
-/// One code and what goes with it.
+/// A code and the parameters to exchange it with.
 #[derive(Debug, Clone)]
 pub struct CodeExchange {
     /// The app's client id.
     pub client_id: String,
     /// The app's client secret.
     pub client_secret: Secret,
-    /// From the auth callback; good for one exchange.
+    /// The code from the auth callback; good for one exchange.
     pub code: Secret,
-    /// From the auth callback, as received.
+    /// The scopes from the auth callback, as received.
     pub scope: String,
-    /// From the auth callback, as received: `stores/{hash}`. The answer's is the one that counts.
+    /// The store from the auth callback, as received: `stores/{hash}`. The one in the answer is used.
     pub context: String,
-    /// The auth callback that is registered for the app, byte for byte.
+    /// The auth callback URL that is registered for the app, byte for byte.
     pub redirect_uri: String,
 }
 
-/// What came of an exchange.
+/// The result of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The store, by the answer's own `context`.
+    /// The hash of the store, from the answer's own `context`.
     pub store_hash: String,
-    /// Never expires by time.
+    /// The store's access token, which does not expire by itself.
     pub access_token: Secret,
-    /// What the token may do.
+    /// The scopes of the token.
     pub scopes: Vec<String>,
-    /// Who has installed the app, as a number of BigCommerce's; 0 if that was not told.
+    /// BigCommerce's id of the user who installed the app; 0 if the answer has none.
     pub user_id: i64,
 }
 
 impl Grant {
-    /// Whether the token may do one of these.
+    /// Whether the token has one of these scopes.
     pub fn has_any_scope(&self, any_of: &[&str]) -> bool {
         self.scopes.iter().any(|scope| any_of.contains(&scope.as_str()))
     }
@@ -76,16 +76,16 @@ pub enum ExchangeError {
     /// BigCommerce refuses the app itself (its client id, client secret or redirect address).
     #[error("BigCommerce refuses the exchange with HTTP {status}")]
     Refused {
-        /// Of the answer.
+        /// The status of the answer.
         status: u16,
     },
-    /// The login server does not do its work now.
+    /// The login server cannot be reached, or fails.
     #[error("the login server cannot be asked: {0}")]
     LoginDown(Failure),
-    /// The token is good, but does not allow reading orders.
+    /// The token is valid, but does not allow reading orders.
     #[error("the token lacks the scope to read orders")]
     MissingScope,
-    /// A success without a token, a store or JSON.
+    /// The answer was a success without a token, a store or JSON.
     #[error("the login server's answer makes no sense")]
     BadAnswer,
 }
@@ -119,10 +119,10 @@ struct ErrorAnswer {
     error: String,
 }
 
-/// Exchanges a code for a token that may do one of `any_of` (or anything at all, if that is empty).
+/// Exchanges a code for a token with one of the scopes `any_of` (or any token, if that is empty).
 ///
 /// # Errors
-/// [`ExchangeError`]; none of them holds a secret.
+/// [`ExchangeError`]; no variant contains a secret.
 pub async fn exchange(
     http: &Http,
     login_url: &Url,
@@ -163,15 +163,15 @@ fn down(error: CallError) -> ExchangeError {
     ExchangeError::LoginDown(error.failure)
 }
 
-/// `{login_url}/oauth2/token`, whether or not the login URL ends with a slash.
+/// The URL `{login_url}/oauth2/token`, whether or not the login URL ends with a slash.
 fn token_url(login_url: &Url) -> Url {
     let mut url = login_url.clone();
     url.set_path(&format!("{}/oauth2/token", login_url.path().trim_end_matches('/')));
     url
 }
 
-/// What an answer that is no success says. BigCommerce names its errors by the codes of RFC 6749, section 5.2
-/// (`invalid_grant` for a spent code); where there is none the status decides.
+/// The error of an unsuccessful answer. BigCommerce uses the codes of RFC 6749, section 5.2 (`invalid_grant` for a
+/// spent code); without one, the status decides.
 fn refusal(seen: Failure, body: &[u8]) -> ExchangeError {
     let Failure::Status(status) = seen else { return ExchangeError::LoginDown(seen) };
     if !(400..500).contains(&status) || matches!(status, 408 | 425 | 429) {
@@ -192,7 +192,7 @@ fn refusal(seen: Failure, body: &[u8]) -> ExchangeError {
 fn read(status: u16, body: &[u8], asked_scope: &str) -> Result<Grant, ExchangeError> {
     let answer: Answer = match serde_json::from_slice(body) {
         Ok(answer) => answer,
-        // A maintenance page under a success status.
+        // A maintenance page with a success status.
         Err(_) if matches!(http::not_json(status, body), Failure::Html(_)) => {
             return Err(ExchangeError::LoginDown(Failure::Html(status)));
         }
@@ -200,14 +200,14 @@ fn read(status: u16, body: &[u8], asked_scope: &str) -> Result<Grant, ExchangeEr
     };
     let store_hash = store_of_context(&answer.context).ok_or(ExchangeError::BadAnswer)?.to_owned();
     let token = answer.access_token.expose();
-    // It becomes a header's value.
+    // The token becomes the value of a header.
     if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ExchangeError::BadAnswer);
     }
-    // Left out, it is what was asked for (RFC 6749, section 5.1).
+    // If `scope` is missing, the scopes are those asked for (RFC 6749, section 5.1).
     let scope = answer.scope.as_deref().unwrap_or(asked_scope);
     let scopes = scope.split_whitespace().map(str::to_owned).collect();
-    // Nothing hangs on it but the form tokens of one page: an answer of another shape is no reason to refuse.
+    // Only the form tokens of one page depend on it: an unexpected type is no reason to refuse.
     let user = answer.user.and_then(|user| serde_json::from_str::<User>(user.get()).ok());
     let user_id = user.map_or(0, |user| user.id);
     Ok(Grant { store_hash, access_token: answer.access_token, scopes, user_id })

@@ -1,8 +1,8 @@
-//! `signed_payload_jwt`, which the load, uninstall and remove-user callbacks carry: HS256 under the app's client
-//! secret.
+//! Verifies `signed_payload_jwt`, which the app's load, uninstall and remove-user callbacks carry: HS256 under the
+//! app's client secret.
 //!
-//! Source: BigCommerce, "Handling app callbacks". What the payload says of people beyond the user's number and language
-//! is not parsed.
+//! Source: BigCommerce, "Handling app callbacks". Of what the payload says about people, only the user's id and
+//! language are parsed.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use serde::Deserialize;
 use super::store_of_context;
 use crate::{clock::Timestamp, secret::Secret};
 
-/// How far the payload's times may lie on the wrong side of now.
+/// How far the payload's times may be off.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
-/// Real ones have under 1 KiB; a server takes URLs of 8 KiB at most.
+/// The longest payload that is read. Real ones have under 1 KiB; a server takes URLs of 8 KiB at most.
 const MAX_JWT: usize = 8 * 1024;
-/// The default of `url`, and what stands for anything that is not a plain path.
+/// The default of `url`, also used in place of anything that is not a plain path.
 const HOME: &str = "/";
-/// Longer than any language tag in use.
+/// The longest locale that is read; no language tag in use is longer.
 const MAX_LOCALE: usize = 35;
 
-/// The app that payloads are meant for.
+/// The app that payloads must be for.
 #[derive(Clone)]
 pub struct PayloadVerifier {
     key: DecodingKey,
@@ -38,33 +38,34 @@ impl std::fmt::Debug for PayloadVerifier {
 /// A verified payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadPayload {
-    /// The store.
+    /// The hash of the store.
     pub store_hash: String,
-    /// Who clicked, as a number of BigCommerce's.
+    /// BigCommerce's id of the user who clicked.
     pub user_id: i64,
-    /// The user's language as BCP 47, such as `en-US`; empty if it was not told.
+    /// The user's language as a BCP 47 tag, such as `en-US`; empty if not given.
     pub locale: String,
-    /// The path within the app that was asked for, `/` by default. Always begins with one slash: never leads elsewhere.
+    /// The path within the app that was asked for, `/` by default. Always begins with a single slash, so it cannot
+    /// lead elsewhere.
     pub path: String,
-    /// The storefront from which the app was opened, if from one.
+    /// The channel (storefront) that the app was opened from, if any.
     pub channel_id: Option<i64>,
-    /// When BigCommerce signed it, by BigCommerce's clock.
+    /// When BigCommerce signed the payload, by its clock.
     pub issued_at: Timestamp,
 }
 
-/// Why a payload is not taken.
+/// Why a payload is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// Not a JWT, or one whose claims are missing or of another shape.
+    /// It is not a JWT, or claims are missing or have the wrong type.
     #[error("the payload is no JWT with the claims of BigCommerce's")]
     Malformed,
-    /// Signed otherwise than with HS256, or not at all.
+    /// It is not signed, or not with HS256.
     #[error("the payload is not signed with HS256")]
     WrongAlgorithm,
-    /// The signature is not the app's.
+    /// The signature does not match the app's secret.
     #[error("the payload's signature does not fit the app's client secret")]
     WrongSignature,
-    /// `aud` is another app.
+    /// `aud` names another app.
     #[error("the payload is meant for another app")]
     WrongAudience,
     /// `iss` is not `bc`.
@@ -76,14 +77,14 @@ pub enum PayloadError {
     /// `nbf` or `iat` has not come yet.
     #[error("the payload is not valid yet")]
     NotYetValid,
-    /// `sub` is no store.
+    /// `sub` names no store.
     #[error("the payload names no store")]
     NoStore,
 }
 
 #[derive(Deserialize)]
 struct Claims {
-    // Checked by the library, and read so that a list (which it would take as well) is none.
+    // Checked by the library, and read here to refuse a list, which the library would accept.
     #[serde(rename = "aud")]
     _aud: String,
     #[serde(rename = "iss")]
@@ -107,23 +108,23 @@ struct User {
 }
 
 impl PayloadVerifier {
-    /// For the app of this client id, whose payloads are signed under this client secret (its raw text).
+    /// For the app with this client id, whose payloads are signed with the raw text of this client secret.
     pub fn new(client_id: &str, client_secret: &Secret) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[client_id]);
         validation.set_issuer(&["bc"]);
         validation.set_required_spec_claims(&["aud", "iss", "exp", "nbf", "sub"]);
-        // The library knows no other clock than the machine's, so the times are checked here.
+        // The library can only use the machine's clock, so the times are checked here.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self { key: DecodingKey::from_secret(client_secret.expose().as_bytes()), validation }
     }
 
-    /// Verifies a payload at `now`. `clock_skew` is by how many seconds BigCommerce's clock is ahead of the one that
-    /// `now` comes from, as far as that is known (negative if it is behind; 0 if not known).
+    /// Verifies a payload at `now`. `clock_skew` is how many seconds BigCommerce's clock is ahead of the one that
+    /// gave `now` (negative if behind, 0 if not known).
     ///
     /// # Errors
-    /// [`PayloadError`], which holds nothing of the payload.
+    /// [`PayloadError`], which contains nothing of the payload.
     pub fn verify(&self, jwt: &str, now: Timestamp, clock_skew: i64) -> Result<LoadPayload, PayloadError> {
         if jwt.len() > MAX_JWT {
             return Err(PayloadError::Malformed);
@@ -151,7 +152,7 @@ fn reason(kind: &ErrorKind) -> PayloadError {
         }
         ErrorKind::InvalidAudience => PayloadError::WrongAudience,
         ErrorKind::InvalidIssuer => PayloadError::WrongIssuer,
-        // The header of an algorithm that the library does not know (`none`) is no header to it.
+        // To the library, a header with an algorithm that it does not know (`none`) is not a header.
         _ => PayloadError::Malformed,
     }
 }
@@ -171,7 +172,8 @@ fn is_locale(text: &str) -> bool {
     text.len() <= MAX_LOCALE && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// A path on this very server: no scheme, no host (`//host`, which browsers also read in `/\host`), nothing odd.
+/// Whether this is a path on this server: no scheme, no host (`//host`, which browsers also see in `/\host`), no
+/// unusual characters.
 fn is_own_path(url: &str) -> bool {
     url.starts_with('/') && !url.starts_with("//") && url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }

@@ -1,5 +1,5 @@
-//! Every sentence of the app's own pages, by language. Another language is another [`Texts`] and its line in
-//! `LANGUAGES`. Messages say what happened, what follows from it, and what to do.
+//! The texts of the app's own pages, by language. A new language is another [`Texts`] and an entry in `LANGUAGES`.
+//! Messages say what happened, what follows from it, and what to do.
 
 mod english;
 
@@ -9,7 +9,7 @@ use crate::{
     spec::payload_url::{OneTribeHosts, PayloadUrlProblem},
 };
 
-/// The languages there are, by the first part of a BCP 47 tag. The first one stands in for all others.
+/// The available languages, by the first part of a BCP 47 tag. The first is the default.
 const LANGUAGES: [(&str, &Texts); 1] = [("en", &english::TEXTS)];
 
 /// The texts for a user's `locale` (`en-US`, `pt_BR`), or the English ones.
@@ -22,7 +22,7 @@ pub fn texts(locale: &str) -> &'static Texts {
 /// A heading, what happened, and what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message {
-    /// A few words.
+    /// The heading, a few words.
     pub title: &'static str,
     /// What happened and what follows from it.
     pub what: &'static str,
@@ -30,26 +30,26 @@ pub struct Message {
     pub cure: &'static str,
 }
 
-/// One language's texts.
+/// All texts in one language.
 #[derive(Debug)]
 pub struct Texts {
-    /// For the page's `lang`.
+    /// The value of the page's `lang`.
     pub language: &'static str,
-    /// The app's name, as the heading of each page.
+    /// The app's name, the heading of each page.
     pub app_name: &'static str,
-    /// Pages instead of an install.
+    /// Pages for an install that failed.
     pub install: InstallTexts,
-    /// Pages instead of the app's.
+    /// Pages for an app that cannot be opened.
     pub load: LoadTexts,
-    /// What is said of a payload URL that cannot be taken.
+    /// Why a payload URL is refused.
     pub payload_url: PayloadUrlTexts,
-    /// What is said of a form that cannot be taken.
+    /// Why a form is refused.
     pub form: FormTexts,
     /// The app's page.
     pub page: PageTexts,
 }
 
-/// Pages instead of an install.
+/// Pages for an install that failed.
 #[derive(Debug)]
 pub struct InstallTexts {
     /// The code was used before, or too late.
@@ -66,16 +66,16 @@ pub struct InstallTexts {
     pub bad_answer: Message,
     /// The callback lacks `code`, `scope` or `context`.
     pub incomplete_request: Message,
-    /// The relay could not keep the connection.
+    /// The relay could not store the connection.
     pub not_kept: Message,
 }
 
-/// Pages instead of the app's.
+/// Pages for an app that cannot be opened.
 #[derive(Debug)]
 pub struct LoadTexts {
-    /// The payload is forged, meant for another app, or no payload.
+    /// The payload is forged, for another app, or not a payload.
     pub not_genuine: Message,
-    /// The payload was genuine, a day ago.
+    /// The payload is genuine but has expired.
     pub expired: Message,
     /// The payload is not valid yet: one of the clocks is wrong.
     pub not_yet_valid: Message,
@@ -83,30 +83,30 @@ pub struct LoadTexts {
     pub install_again: Message,
 }
 
-/// What is said of a payload URL that cannot be taken; each is a whole sentence or two.
+/// Why a payload URL is refused; each text is one or two whole sentences.
 #[derive(Debug)]
 pub struct PayloadUrlTexts {
-    /// See [`PayloadUrlProblem::Empty`]; the others likewise.
+    /// For [`PayloadUrlProblem::Empty`], and so on for the others.
     pub empty: &'static str,
-    /// Too long.
+    /// The URL is too long.
     pub too_long: &'static str,
-    /// No URL.
+    /// The text is not a URL.
     pub not_a_url: &'static str,
-    /// Not https.
+    /// The scheme is not https.
     pub not_https: &'static str,
-    /// User or password before the host.
+    /// There is a user or a password before the host.
     pub user_info: &'static str,
-    /// A `#` part.
+    /// There is a fragment (`#`).
     pub fragment: &'static str,
-    /// A private address.
+    /// The host is a private address.
     pub private_address: &'static str,
-    /// Not a host of One Tribe's; given the hosts that are.
+    /// The host is not One Tribe's; takes the hosts that are.
     pub foreign_host: fn(hosts: &str) -> String,
-    /// A host alone.
+    /// There is no path, only a host.
     pub no_path: &'static str,
 }
 
-/// What is said of a form that cannot be taken.
+/// Why a form is refused.
 #[derive(Debug)]
 pub struct FormTexts {
     /// The page was open for too long.
@@ -117,46 +117,46 @@ pub struct FormTexts {
     pub other_site: Message,
     /// The store was uninstalled meanwhile.
     pub uninstalled: Message,
-    /// The relay could not keep what the form says.
+    /// The relay could not store what the form says.
     pub not_saved: Message,
 }
 
 /// The app's page.
 #[derive(Debug)]
 pub struct PageTexts {
-    /// Above everything while there is no payload URL.
+    /// Shown at the top while there is no payload URL.
     pub welcome: &'static str,
-    /// What the payload URL is and where it is found.
+    /// What the payload URL is, and where to find it.
     pub payload_url_help: &'static str,
-    /// The field's label.
+    /// The label of the field for the payload URL.
     pub payload_url_label: &'static str,
-    /// The button that saves a first payload URL.
+    /// The button that saves the first payload URL.
     pub connect: &'static str,
-    /// Said once it is saved.
+    /// Shown once it is saved.
     pub payload_url_saved: &'static str,
-    /// The button that saves another one.
+    /// The button that saves a new payload URL.
     pub save: &'static str,
-    /// Where another one can be given.
+    /// The heading over the field for a new payload URL.
     pub change_payload_url: &'static str,
-    /// Orders are being forwarded.
+    /// Shown while orders are being forwarded.
     pub connected: &'static str,
-    /// The merchant has paused it.
+    /// Shown while the merchant has paused forwarding.
     pub paused: &'static str,
-    /// Said with a pause.
+    /// What a pause means.
     pub paused_help: &'static str,
-    /// The access token no longer works.
+    /// Shown if the access token no longer works.
     pub reconnect: Message,
-    /// Runs the checks.
+    /// The button that runs the checks.
     pub check: &'static str,
-    /// Registers or mends the hooks.
+    /// The button that registers or repairs the hooks.
     pub update: &'static str,
-    /// Pauses.
+    /// The button that pauses forwarding.
     pub pause: &'static str,
-    /// Ends a pause.
+    /// The button that resumes forwarding.
     pub resume: &'static str,
     /// The heading of the recent orders.
     pub recent_orders: &'static str,
-    /// No order yet.
+    /// Shown while there is no order yet.
     pub no_orders_yet: &'static str,
     /// How many orders were forwarded.
     pub forwarded: fn(orders: u64) -> String,
@@ -166,34 +166,34 @@ pub struct PageTexts {
     pub failed: fn(orders: u64) -> String,
     /// The heading of the backfill.
     pub backfill: &'static str,
-    /// What the backfill is.
+    /// What a backfill is.
     pub backfill_help: &'static str,
-    /// The label of its date.
+    /// The label of the backfill's date.
     pub backfill_since: &'static str,
-    /// Counts only.
+    /// The button that only counts.
     pub backfill_count: &'static str,
     /// How many orders a backfill would forward.
     pub backfill_counted: fn(orders: u64) -> String,
-    /// Does it.
+    /// The button that starts the backfill.
     pub backfill_start: &'static str,
-    /// Said once it has begun.
+    /// Shown once it has started.
     pub backfill_started: &'static str,
-    /// The merchant wants no past orders.
+    /// The button that declines past orders.
     pub backfill_declined: &'static str,
-    /// Said while it goes on: how many orders it has found so far.
+    /// Shown while it runs: how many orders it has found so far.
     pub backfill_running: fn(orders: u64) -> String,
-    /// Said if there are too many to count while somebody waits.
+    /// Shown if there are too many orders to count while a person waits.
     pub backfill_at_least: fn(orders: u64) -> String,
-    /// Said if the store could not be read.
+    /// Shown if the store could not be read.
     pub backfill_not_counted: &'static str,
-    /// Said of a date that is none, or in the future.
+    /// Shown for a date that is invalid or in the future.
     pub backfill_bad_date: &'static str,
-    /// Where help is to be had.
+    /// Where to get help.
     pub support: &'static str,
 }
 
 impl Texts {
-    /// The page for an install that did not come about.
+    /// The page for a failed install.
     pub fn install_problem(&self, error: ExchangeError) -> Message {
         let texts = &self.install;
         match error {
@@ -206,7 +206,7 @@ impl Texts {
         }
     }
 
-    /// What is wrong with a payload URL, given the hosts that it may name.
+    /// Why a payload URL is refused, given the hosts that it may use.
     pub fn payload_url_problem(&self, problem: PayloadUrlProblem, hosts: &OneTribeHosts) -> String {
         let texts = &self.payload_url;
         let text = match problem {
@@ -223,7 +223,7 @@ impl Texts {
         text.to_owned()
     }
 
-    /// The page for a payload that is not taken.
+    /// The page for a payload that is refused.
     pub fn load_problem(&self, error: PayloadError) -> Message {
         match error {
             PayloadError::Expired => self.load.expired,
@@ -232,7 +232,7 @@ impl Texts {
         }
     }
 
-    /// The page for a form whose token is not taken.
+    /// The page for a form whose token is refused.
     pub fn form_problem(&self, error: FormTokenError) -> Message {
         match error {
             FormTokenError::Expired => self.form.expired,

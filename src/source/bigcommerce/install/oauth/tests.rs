@@ -24,7 +24,7 @@ fn request() -> CodeExchange {
     }
 }
 
-/// Serves one request with this answer; what was asked is left in the text.
+/// Serves one request with this answer, and stores the request in the returned text.
 async fn served(answer: String) -> (Url, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = Url::parse(&format!("http://{}/", listener.local_addr().expect("an address"))).expect("a URL");

@@ -129,7 +129,7 @@ fn times_have_a_minutes_leeway_either_way() {
         (iat - 60, 0, None),
         (exp + 59, 0, None),
         (exp + 60, 0, Some(PayloadError::Expired)),
-        // A relay whose clock is an hour behind, and knows it.
+        // A relay whose clock is an hour behind, and which knows it.
         (iat - 3600, 0, Some(PayloadError::NotYetValid)),
         (iat - 3600, 3600, None),
         (exp + 3600, -3600, None),
@@ -176,7 +176,7 @@ proptest! {
         prop_assume!(to.is_ascii() && bytes[at] != to);
         bytes[at] = to;
         let changed = String::from_utf8(bytes).expect("ASCII");
-        // The last character of a part may hold bits that say nothing.
+        // The last character of a part may contain bits that do not count.
         prop_assume!(!same_bytes(&changed, &genuine(&claims())));
         prop_assert!(verified(&changed).is_err());
     }

@@ -1,4 +1,4 @@
-//! English.
+//! The English texts.
 
 use super::{FormTexts, InstallTexts, LoadTexts, Message, PageTexts, PayloadUrlTexts, Texts};
 use crate::humanize::count;
