@@ -1,6 +1,6 @@
-//! The events of a store: scopes, and the light payload each of them is told by.
+//! The events of a store: scopes, and the light payload that announces each event.
 //!
-//! Shapes: BigCommerce, "Webhook events" (orders). Delivering them is `sender`'s, a single callback is `callback`'s.
+//! Shapes: BigCommerce, "Webhook events" (orders). `sender` delivers them, and `callback` makes single callbacks.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -40,7 +40,7 @@ impl Scope {
         Self::MetafieldDeleted,
     ];
 
-    /// As it stands in a payload.
+    /// The scope's name in a payload.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "store/order/created",
@@ -74,7 +74,7 @@ impl Scope {
     }
 }
 
-/// One event, as it will be told.
+/// One event, as it will be sent.
 #[derive(Debug, Clone)]
 pub struct Event {
     scope: Cow<'static, str>,
@@ -107,7 +107,7 @@ impl Event {
         }
     }
 
-    /// Tells the old and the new status, as BigCommerce sometimes does with `statusUpdated`.
+    /// Includes the old and the new status, as BigCommerce sometimes does with `statusUpdated`.
     #[must_use]
     pub fn with_status(mut self, previous: u8, new: u8) -> Self {
         let (order, scope) = (self.order, r#""status":{"previous_status_id":"#);
@@ -129,7 +129,7 @@ impl Event {
         self
     }
 
-    /// Sets `hash`; unset, it follows from scope, data and time.
+    /// Sets `hash`; by default it is derived from scope, data and time.
     #[must_use]
     pub fn with_hash(mut self, hash: &str) -> Self {
         self.hash = Some(hash.to_owned());
@@ -143,7 +143,7 @@ impl Event {
         self
     }
 
-    /// Sets the `webhook-id`; unset, each delivery gets one of its own.
+    /// Sets the `webhook-id`; by default each delivery gets a new one.
     #[must_use]
     pub fn with_webhook_id(mut self, id: &str) -> Self {
         self.webhook_id = Some(id.to_owned());
