@@ -1,6 +1,6 @@
 /* A clock for one process, controlled by a test: preloaded in front of the C library's functions (LD_PRELOAD).
  *
- * TEST_CLOCK names a file with one 64-bit number: the wall clock is off by this many milliseconds, at once when the file
+ * TEST_CLOCK names a file with one 64-bit number, by which the wall clock is off in milliseconds, at once when the file
  * changes. TEST_CLOCK_SPEED makes every clock run this many times as fast from the start on. Waiting for sockets and
  * timers (epoll_wait) takes that much less time, so that to the process only the world around it seems slow. */
 #define _GNU_SOURCE
