@@ -24,7 +24,7 @@ use sandbox::{
 
 use crate::{amount, ms_since, this_relay};
 
-/// How long BigCommerce takes for each answer.
+/// How long BigCommerce takes for each answer in the benchmark.
 const ANSWER: Duration = Duration::from_millis(50);
 /// How many connections are created at once.
 const TOGETHER: usize = 256;

@@ -22,7 +22,7 @@ fn this_relay() -> PathBuf {
     env!("CARGO_BIN_EXE_onetribe-relay").into()
 }
 
-/// Milliseconds since then.
+/// Milliseconds since `began`.
 fn ms_since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1000.0
 }

@@ -54,7 +54,7 @@ impl AppWorld {
     /// Like [`Self::start`], with the relay on this port.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// Those of [`Self::start`].
     pub async fn start_on(port: u16, stores: usize, folder: &Path) -> Result<Self, Box<dyn Error>> {
         Self::build(port, stores, folder, &[]).await
     }
@@ -62,7 +62,7 @@ impl AppWorld {
     /// Like [`Self::start`], with further variables for the relay.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// Those of [`Self::start`].
     pub async fn start_with(stores: usize, folder: &Path, extra: &[(&str, &str)]) -> Result<Self, Box<dyn Error>> {
         Self::build(free_port()?, stores, folder, extra).await
     }

@@ -151,17 +151,17 @@ impl CallbackSim {
         self.fault(Fault::new(Operation::Delivery, action));
     }
 
-    /// Switches a fault on; its operation is [`Operation::Delivery`] or [`Operation::Any`].
+    /// Adds a fault; its operation is [`Operation::Delivery`] or [`Operation::Any`].
     pub fn fault(&self, fault: Fault) {
         self.state.faults.add(fault);
     }
 
-    /// Switches all faults off. Held requests stay held.
+    /// Removes all faults. Held requests stay held.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
 
-    /// How many notifications are being held.
+    /// How many notifications are held now.
     pub fn held(&self) -> usize {
         self.state.faults.held()
     }

@@ -115,7 +115,7 @@ impl Event {
         self
     }
 
-    /// The event of another store.
+    /// Makes it an event of another store.
     #[must_use]
     pub fn of_store(mut self, hash: &str) -> Self {
         hash.clone_into(&mut self.store_hash);
@@ -136,7 +136,7 @@ impl Event {
         self
     }
 
-    /// Sets `created_at` (unix seconds), or leaves it out.
+    /// Sets `created_at` (unix seconds); `None` leaves it out.
     #[must_use]
     pub fn at(mut self, created_at: Option<i64>) -> Self {
         self.created_at = created_at;
@@ -150,22 +150,22 @@ impl Event {
         self
     }
 
-    /// The scope.
+    /// The event's scope.
     pub fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// Which order it is about.
+    /// The id of the order it is about.
     pub fn order(&self) -> i64 {
         self.order
     }
 
-    /// The `webhook-id` that was set, or a fresh one.
+    /// The `webhook-id` that was set, or a new one.
     pub fn webhook_id(&self) -> String {
         self.webhook_id.clone().unwrap_or_else(|| format!("msg_{:032x}", rand::random::<u128>()))
     }
 
-    /// The payload.
+    /// The JSON payload.
     pub fn body(&self) -> Bytes {
         let Self { scope, data, store_hash, store_id, .. } = self;
         let hash = self.hash.clone().unwrap_or_else(|| self.digest());

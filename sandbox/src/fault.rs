@@ -1,4 +1,4 @@
-//! Faults that a test switches on and off while a simulator runs: what goes wrong, for which calls, how often.
+//! Faults that a test adds and removes while a simulator runs: what goes wrong, for which calls, how often.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

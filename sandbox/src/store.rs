@@ -245,7 +245,7 @@ impl StoreSim {
         self.state.hooks().all().cloned().collect()
     }
 
-    /// One hook.
+    /// The hook with this id.
     pub fn hook(&self, id: i64) -> Option<Hook> {
         self.state.hooks().get(id).cloned()
     }

@@ -221,7 +221,7 @@ impl ShopSim {
         self.state.data().hooks.values().cloned().collect()
     }
 
-    /// One webhook.
+    /// The webhook with this id.
     pub fn hook(&self, id: i64) -> Option<ShopHook> {
         self.state.data().hooks.get(&id).cloned()
     }

@@ -119,7 +119,6 @@ fn the_image_and_fly_agree_with_the_program() {
     assert_eq!(toml(section(&fly, "metrics"), "path"), "/metrics");
 
     // Health.
-    //
     // A relay with a full disk fails its readiness check but still shows a status page that says so; with that check,
     // fly.io would stop sending it requests.
     assert_eq!(toml(section(&fly, "[http_service.checks]"), "path"), "/health/live");
@@ -139,7 +138,7 @@ fn the_image_and_fly_agree_with_the_program() {
     let Database::Sqlite(path) = set.settings.database else { panic!("not SQLite") };
     assert_eq!(path.parent(), Some(Path::new(volume)));
 
-    // Backups are made where the image has a folder for them.
+    // Backups are written to a folder that the image has for them.
     for command in read("docs/deploy.md").lines().filter(|line| line.contains("backup --to")) {
         assert!(command.contains("backup --to \"/backup/") || command.contains("backup --to /backup/"), "{command}");
     }

@@ -13,7 +13,7 @@ use super::account::ApiAccount;
 pub struct Hook {
     /// The hook's id.
     pub id: i64,
-    /// The API account that made it.
+    /// The API account that created it.
     pub client_id: String,
     /// The client secret of that account, which signs the callbacks. No call returns it.
     #[serde(skip)]

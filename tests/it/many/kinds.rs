@@ -76,7 +76,7 @@ impl Twenty {
         self.sinks[store].wait_for(|sink| sink.newest(order).is_some(), within).await.is_ok()
     }
 
-    /// The checks of one connection that do not pass.
+    /// The ids of the connection's checks that do not pass.
     async fn troubles(&self, store: usize) -> Vec<String> {
         let (_, report) = self.world.get(&format!("/connections/{}/integration/check", self.ids[store])).await;
         let checks = report["checks"].as_array().cloned().unwrap_or_default();
