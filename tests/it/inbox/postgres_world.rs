@@ -1,4 +1,4 @@
-//! Relays on one PostgreSQL database, and short helpers for the tests.
+//! Relays on one PostgreSQL database, and short methods for what tests do with them.
 
 use std::time::Duration;
 
