@@ -1,5 +1,4 @@
-//! The command line. Each subcommand is a function from what service and commands share to an exit code; `main` does
-//! the rest.
+//! The command line. Each subcommand is a function from the shared services to an exit code; `main` does the rest.
 
 mod alerts;
 mod backfill;
@@ -32,7 +31,7 @@ pub use migrate::{Target, migrate};
 use session::Session;
 pub use terminal::print_note;
 
-/// Runs a command that works with the database's connections.
+/// Runs a command that works on the database's connections.
 pub async fn run(command: StoreCommand, config: Config) -> ExitCode {
     let is_new = match &config.settings.database {
         Database::Sqlite(path) if !path.exists() => Some(path.display().to_string()),

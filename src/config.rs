@@ -1,8 +1,7 @@
-//! The environment becomes a [`Config`], or a list of every fault in it. Nothing else reads a variable, and only
-//! `main` hands the environment in.
+//! Turns the environment into a [`Config`], or into a list of all its faults. No other module reads variables, and
+//! only `main` passes the environment in.
 //!
-//! The rules are those of the README's table: `parse` and `urls` hold what reads one value, `check` what several say
-//! together.
+//! The rules are those of the README's table: `parse` and `urls` read single values, `check` the combinations.
 
 mod check;
 mod fault;
@@ -27,18 +26,18 @@ pub use secret_files::read_secret_files;
 pub use settings::{AppSettings, ElementsSettings, LogFormat, Settings};
 pub use urls::is_loopback;
 
-/// One environment variable that the relay knows.
+/// An environment variable that the relay reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// What holds when it is unset or empty.
+    /// The default, used if it is unset or empty.
     pub default: Option<&'static str>,
-    /// Of a secret variable, the one that may name a file with its value instead.
+    /// For a secret: the variable that may name a file with the value instead.
     pub file: Option<&'static str>,
 }
 
-/// The name of the `_FILE` twin, which secret variables alone have.
+/// The name of the `_FILE` variable, which only secrets have.
 macro_rules! twin {
     (open $name:literal) => {
         None
@@ -48,7 +47,8 @@ macro_rules! twin {
     };
 }
 
-/// Declares the variables once: what `envy` fills, and the table that README, `.env.example` and tests are held to.
+/// Declares the variables once: the fields that `envy` fills, and the table that README, `.env.example` and tests are
+/// checked against.
 macro_rules! variables {
     ($($field:ident $name:literal $secrecy:ident $default:expr;)*) => {
         #[derive(Deserialize)]
@@ -107,22 +107,22 @@ variables! {
     hook_check_interval "HOOK_CHECK_INTERVAL" open Some("15m");
 }
 
-/// The whole configuration, validated.
+/// A valid configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What holds for the whole process.
+    /// The settings of the process.
     pub settings: Settings,
-    /// The environment's own connection, which is never written down; without it the relay serves those in its
-    /// database.
+    /// The environment's own connection, which is never stored. Without it the relay serves only the connections in
+    /// its database.
     pub environment: Option<ConnectionSpec>,
 }
 
 impl Config {
-    /// Reads and checks all variables. Unknown ones are left alone; an empty one counts as unset, one that is no text
+    /// Reads and checks all variables. Unknown ones are ignored; an empty one counts as unset, one that is not text
     /// is a fault. No file is read: `_FILE` variables are resolved before (see [`read_secret_files`]).
     ///
     /// # Errors
-    /// Every fault at once, each by its variable's name.
+    /// Every fault, each with the name of its variable.
     pub fn from_vars(vars: impl IntoIterator<Item = (String, impl Into<Value>)>) -> Result<Self, ConfigError> {
         let inputs = read(vars);
         let mut faults = Vec::new();
@@ -130,7 +130,7 @@ impl Config {
         config.filter(|_| faults.is_empty()).ok_or(ConfigError(faults))
     }
 
-    /// Only what a health check from inside the container needs: where this relay listens.
+    /// Reads only what a health check inside the container needs: the address that this relay listens on.
     ///
     /// # Errors
     /// The faults of `HOST` and `PORT`.
@@ -145,7 +145,7 @@ impl Config {
         }
     }
 
-    /// Only what moving or copying an inbox needs: where it is.
+    /// Reads only what moving or copying an inbox needs: its database.
     ///
     /// # Errors
     /// The faults of `DATABASE_URL`.
@@ -155,7 +155,7 @@ impl Config {
     }
 }
 
-/// What of the variables is not plainly their text.
+/// What is known of the variables beyond their text.
 #[derive(Default)]
 struct Values {
     of_files: BTreeMap<String, PathBuf>,
@@ -188,7 +188,7 @@ impl Values {
 }
 
 fn read(vars: impl IntoIterator<Item = (String, impl Into<Value>)>) -> Inputs {
-    // Of a name that comes twice the last one counts.
+    // If a name occurs twice, the last value counts.
     let once: BTreeMap<String, (&'static str, Value)> = vars
         .into_iter()
         .filter_map(|(name, value)| {

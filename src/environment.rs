@@ -1,5 +1,5 @@
-//! The variables of the process, those of a `.env` file in the working directory, and the files that `_FILE` variables
-//! name. What they mean, `config` says.
+//! Reads the variables of the process and of a `.env` file in the working directory, and the files that `_FILE`
+//! variables name. `config` interprets them.
 
 use std::{
     ffi::OsString,
@@ -12,7 +12,7 @@ use onetribe_relay::config::{self, VARIABLES, Value};
 
 const FILE: &str = ".env";
 
-/// More than any secret is long: a file that is larger, or never ends, is not read to its end.
+/// Most bytes read of a file: no secret is as long, and the file may be endless.
 const MOST_READ: u64 = 128 * 1024;
 
 /// The variables, and what a person should know of them.
@@ -23,8 +23,8 @@ pub struct Environment {
     pub warnings: Vec<String>,
 }
 
-/// The variables of `.env` in the working directory, if there is one, and the real ones, which win; secrets are taken
-/// from the files that their `_FILE` twins name.
+/// The variables of `.env` in the working directory, if there is one, and the real ones, which take precedence;
+/// secrets are read from the files that their `_FILE` variables name.
 pub fn read() -> Result<Environment, String> {
     let text = match fs::read_to_string(FILE) {
         Ok(text) => text,
@@ -70,8 +70,8 @@ fn unreadable(error: &io::Error) -> String {
     format!("{} cannot be read: {error}; {cure}", full_path())
 }
 
-/// The entries of a `.env` file and the real variables. A real `X` also wins over `X_FILE` in the file, and the other
-/// way round.
+/// Merges the entries of a `.env` file with the real variables. A real `X` also takes precedence over an `X_FILE` in
+/// the file, and vice versa.
 fn merged(mut given: Vec<(String, OsString)>, real: Vec<(String, OsString)>) -> Vec<(String, OsString)> {
     let twin = |name: &str| {
         let variable = VARIABLES.iter().find(|variable| variable.name == name || variable.file == Some(name))?;
@@ -91,20 +91,20 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The entries of a `.env` file, or what is wrong with the first one that cannot be read, without its value.
+/// Parses a `.env` file; the error is about the first unreadable entry, without its value.
 fn entries(text: &str) -> Result<Vec<(String, OsString)>, String> {
-    // Some editors put a mark before the first line; the last line may lack its end.
+    // Some editors write a byte order mark, and the last line may lack its line feed.
     let text = format!("{}\n", text.trim_start_matches('\u{feff}'));
     let entries = dotenvy::from_read_iter(text.as_bytes());
     let entries = entries.map(|entry| entry.map(|(name, value)| (name, OsString::from(value))));
     entries.collect::<Result<_, _>>().map_err(|_| fault(&text))
 }
 
-/// Where the first entry begins that cannot be read, and what is wrong with it.
+/// Where the first unreadable entry begins, and what is wrong with it.
 fn fault(text: &str) -> String {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let readable = |before: &usize| dotenvy::from_read_iter(lines[..*before].concat().as_bytes()).all(|it| it.is_ok());
-    // The lines before an entry can be read without it, however many lines it has itself.
+    // The lines before the entry can be parsed without it, however many lines it spans.
     let before = (0..lines.len()).rev().find(readable).unwrap_or(0);
     format!("line {}: {}", before + 1, problem(lines[before]))
 }
@@ -120,7 +120,7 @@ fn is_variable(name: &str) -> bool {
     VARIABLES.iter().any(|variable| variable.name == name || variable.file == Some(name))
 }
 
-/// What is wrong with an entry. Only names that the relay knows are repeated: any other may be a piece of a secret.
+/// What is wrong with an entry. Only names that the relay knows are quoted: any other text may be part of a secret.
 fn problem(line: &str) -> String {
     let Some((name, value)) = assigned(line) else {
         return "this is not of the form NAME=value".into();

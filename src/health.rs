@@ -1,7 +1,7 @@
-//! How a connection is, judged once: facts read once → conditions, each with a severity, a text and a cure → the check
-//! report, the headline and the alerts. Page, JSON, terminal, alerts and metrics render the same conditions.
+//! The health of a connection, judged once: facts → conditions, each with a severity, a text and a cure → check
+//! report, headline and alerts. Page, JSON, terminal, alerts and metrics show the same conditions.
 //!
-//! Everything here is pure. Who reads the facts, runs the probes and posts the alerts lives elsewhere.
+//! Everything here is pure. Reading the facts, running the probes and posting the alerts is done elsewhere.
 
 pub mod alerts;
 pub mod checks;

@@ -1,10 +1,10 @@
-//! Numbers and spans of time in plain English, for pages, terminals and alerts. Pure.
+//! Numbers, durations and failures in plain English, for pages, terminals and alerts. Pure.
 
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use crate::http::Failure;
 
-/// What was seen instead of a success, as a person reads it: `HTTP 401`, `timed out`.
+/// A failure for people: `HTTP 401`, `timed out`.
 pub fn failure(failure: Failure) -> String {
     match failure {
         Failure::Status(status) => format!("HTTP {status}"),
@@ -21,7 +21,7 @@ pub fn failure(failure: Failure) -> String {
     }
 }
 
-/// `40 seconds`, `1 minute`, `5 hours`, `3 days`: one unit, rounded down.
+/// A duration: `40 seconds`, `1 minute`, `5 hours`, `3 days`, in one unit, rounded down.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -42,22 +42,22 @@ pub fn ago(since: Duration) -> String {
     span_if_any(since).map_or_else(|| "just now".to_owned(), |span| format!("{span} ago"))
 }
 
-/// How long something still waits: `now`, `in 5 seconds`.
+/// A wait: `now`, `in 5 seconds`.
 pub fn due_in(wait: Duration) -> String {
     if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", span(wait)) }
 }
 
-/// `1 order`, `1,250 orders`.
+/// A number with its noun: `1 order`, `1,250 orders`.
 pub fn count(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
 }
 
-/// `is` after one, `are` after any other number.
+/// The verb for a number: `is` for one, `are` for any other.
 pub fn are(n: u64) -> &'static str {
     if n == 1 { "is" } else { "are" }
 }
 
-/// With a comma between thousands.
+/// A number with a comma between thousands.
 pub fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
@@ -70,9 +70,9 @@ pub fn number(n: u64) -> String {
     grouped
 }
 
-/// A text from outside, safe to show in a page, a terminal or a log line: control characters and those that reorder or
-/// hide what stands around them become visible escapes such as `\u{202e}` (Unicode Technical Report 36, "Bidirectional
-/// text spoofing"). Everything else stays as it is.
+/// A text from outside, made safe for a page, a terminal or a log line: control characters, and those that reorder or
+/// hide the text around them, become visible escapes such as `\u{202e}` (Unicode Technical Report 36, "Bidirectional
+/// text spoofing"). Everything else is unchanged.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
@@ -80,7 +80,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 16);
     for character in text.chars() {
         if is_unprintable(character) {
-            // A String takes whatever is written to it.
+            // Writing to a `String` cannot fail.
             let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
         } else {
             shown.push(character);
@@ -95,7 +95,8 @@ pub fn is_unprintable(character: char) -> bool {
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// `218`, `218 and 219`, `218, 219 and 220`, `218, 219, 220 and 1,247 more`: at most `shown` of `total` items by name.
+/// A list: `218`, `218 and 219`, `218, 219 and 220`, `218, 219, 220 and 1,247 more`. Names at most `shown` of `total`
+/// items.
 pub fn listed(items: &[String], total: u64, shown: usize) -> String {
     let named = &items[..items.len().min(shown)];
     let hidden = total.saturating_sub(named.len() as u64);

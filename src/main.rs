@@ -1,4 +1,4 @@
-//! Command line → configuration → logs → service or command → exit code. The only place that has the environment read.
+//! Command line → configuration → logs → service or command → exit code. The only module that calls `environment`.
 
 mod environment;
 
@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use environment::Environment;
 
-/// Supervisors and wrappers often send SIGTERM twice, to the process and to its group. A person who presses Ctrl-C
-/// twice means it.
+/// Supervisors and wrappers often send SIGTERM twice, to the process and to its group; a second signal within this
+/// time does not count. A person who presses Ctrl-C twice means it.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(error),
     };
     let code = run(command, environment, &runtime);
-    // What is still under way has been told to end, or is not waited for.
+    // Whatever is still running has been told to stop, or need not be waited for.
     runtime.shutdown_background();
     code
 }
@@ -75,7 +75,7 @@ fn run(command: Command, environment: Environment, runtime: &Runtime) -> ExitCod
     }
 }
 
-/// A variable of one command alone, which is no part of the configuration.
+/// A variable of a single command, which is not part of the configuration.
 fn variable(vars: &[(String, Value)], name: &str) -> Option<Secret> {
     vars.iter().find_map(|(other, value)| match value {
         Value::Own(text) if other == name => text.to_str().map(Secret::from),
@@ -119,7 +119,7 @@ fn failed(error: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Runs the relay until it is told to stop. The first signal stops it in order, another one at once.
+/// Runs the relay until it is told to stop. The first signal stops it gracefully, the second at once.
 async fn serve(config: Config) -> ExitCode {
     let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
     let (mut term, mut int) = match signals {

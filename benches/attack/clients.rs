@@ -1,4 +1,4 @@
-//! Clients that are slow, hostile, or many.
+//! Clients that are slow, hostile or numerous.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::{
 const PAGE: &[u8] = b"GET /integration HTTP/1.1\r\nHost: relay\r\nAccept: text/html\r\n\r\n";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Writes until the other side takes in no more; the connection stays open.
+/// Writes until the relay reads no more; the connection stays open.
 async fn pipeline(mut stream: TcpStream, requests: Vec<u8>) -> TcpStream {
     let _ = tokio::time::timeout(5 * SECOND, stream.write_all(&requests)).await;
     stream
@@ -39,7 +39,7 @@ async fn open_pipelines(target: &Target, clients: usize, requests: usize) -> Vec
 
 /// 100 clients pipeline 2,000 requests for a page each, and read nothing.
 pub async fn pipelines() -> Vec<Row> {
-    // 900 MB of address space.
+    // At most 900 MB of address space.
     let mut target = Target::start_under("ulimit -v 900000", &[]).await;
     Genuine::send(&target, 20, SECOND).await;
     target.forget_peak();
@@ -69,7 +69,7 @@ pub async fn one_pipeline() -> Vec<Row> {
     vec![Row::of("one connection pipelines 20,000 requests, unread", 20_000, 0).with(figure, "< 5 %", share < 5.0)]
 }
 
-/// Orders enough for an answer that does not fit into the buffers between.
+/// Places so many orders that the answer listing them does not fit into the socket buffers.
 async fn long_list(target: &Target) {
     for _ in 0..25 {
         Genuine::send(target, 200, Duration::from_millis(100)).await;
@@ -92,13 +92,13 @@ async fn who_never_read(target: &Target, with_password: bool) -> Vec<TcpStream> 
     open
 }
 
-/// How many of the relay's connections on its port are still there.
+/// How many connections on the relay's port it still holds.
 fn held(target: &Target) -> usize {
     let port = format!("{:04X}", target.port);
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let is_own = |line: &&str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        // Its own end of a connection that is established (01), or that the other side has left (08).
+        // The relay's end of a connection that is established (01), or that the client has closed (08).
         fields[1].ends_with(&format!(":{port}")) && matches!(fields[3], "01" | "08")
     };
     table.lines().skip(1).filter(is_own).count()
@@ -112,7 +112,7 @@ pub async fn unread() -> Vec<Row> {
         long_list(&target).await;
         target.forget_peak();
         let before = target.resident_mib();
-        // The connection by which the list was made long.
+        // The connection of the client that made the list long.
         let own = held(&target);
         let open = who_never_read(&target, with_password).await;
         let began = Instant::now();
@@ -132,7 +132,7 @@ pub async fn unread() -> Vec<Row> {
     rows
 }
 
-/// SIGTERM beside clients that never read.
+/// SIGTERM while clients are connected that never read.
 pub async fn drain() -> Vec<Row> {
     let mut rows = Vec::new();
     for (what, with_password) in [("without a password", false), ("with a password", true)] {
@@ -156,7 +156,7 @@ pub async fn drain() -> Vec<Row> {
     rows
 }
 
-/// 1,200 connections that idle after one cheap request, with 1,024 files.
+/// 1,200 connections that idle after one cheap request or without any, with a limit of 1,024 open files.
 pub async fn idle() -> Vec<Row> {
     let mut rows = Vec::new();
     for (what, is_silent) in [("after one cheap request", false), ("before they say anything", true)] {
@@ -173,7 +173,7 @@ pub async fn idle() -> Vec<Row> {
         let genuine = Genuine::send(&target, 20, 5 * SECOND).await;
         let ready = target.client.get(target.url("/health/ready")).timeout(5 * SECOND).send().await;
         let lost = genuine.refused + usize::from(!ready.is_ok_and(|ready| ready.status() == 200));
-        // Whoever says nothing at all is waited for as long as a head may take.
+        // A silent client keeps its connection until the timeout for a request's head.
         let most = if is_silent { 15 * SECOND } else { SECOND };
         let goal = format!("p99 <= {} s", most.as_secs());
         let figure = format!("p99 {}", millis(genuine.p99()));
@@ -216,7 +216,7 @@ pub async fn slow_bodies() -> Vec<Row> {
     )]
 }
 
-/// A log of which nobody reads the pipe.
+/// A log written to a pipe that is never read.
 pub async fn unread_log() -> Vec<Row> {
     let target = Target::start(&[("RUST_LOG", "debug")]).await;
     let genuine = Genuine::send(&target, 200, 10 * SECOND).await;

@@ -7,13 +7,13 @@ use sandbox::{Event, Scope, signed_request};
 
 use super::{Row, target::Target};
 
-/// One request of an attacker's.
+/// One request by an attacker.
 struct Forged {
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
 
-/// What a genuine callback consists of.
+/// The parts of a genuine callback.
 struct Genuine {
     id: String,
     timestamp: i64,
@@ -57,7 +57,7 @@ fn signatures(genuine: &Genuine, secret: &str) -> Vec<Forged> {
         all.push(genuine.with(&good[..length]));
     }
     for at in 3..good.len() {
-        // The last character before the padding has bits that mean nothing: flipping the others is a forgery.
+        // Some bits of the last character before the padding are ignored, so the other bits are flipped.
         let other = if good.as_bytes()[at] == b'A' { 'w' } else { 'A' };
         all.push(genuine.with(format!("{}{other}{}", &good[..at], &good[at + 1..])));
     }
@@ -132,7 +132,7 @@ fn tokens(genuine: &Genuine, token: &str) -> Vec<Forged> {
     all
 }
 
-/// Nothing that is not genuine is taken, and nobody is told of it.
+/// No forged request is accepted, and no order is forwarded for one.
 pub async fn all() -> Vec<Row> {
     let target = Target::start(&[]).await;
     let order = target.store.place_order_silently(None, 11);
@@ -143,7 +143,7 @@ pub async fn all() -> Vec<Row> {
         let shown = format!("{:?} {}", forged.headers, String::from_utf8_lossy(&forged.body));
         tried += 1;
         match post(&target, "/webhooks/bigcommerce", forged).await {
-            // A header that cannot be sent is no attack.
+            // A header that cannot be sent does not count as an attempt.
             None => tried -= 1,
             Some(401) => {}
             Some(status) => {
@@ -169,7 +169,7 @@ pub async fn all() -> Vec<Row> {
     ]
 }
 
-/// Recorded requests cost no second forward of an order that has not changed.
+/// Replays of recorded requests cause no second forward of an unchanged order.
 pub async fn replays() -> Vec<Row> {
     let target = Target::start(&[]).await;
     let (secret, token) = (target.secret(), target.hook_token());
@@ -191,7 +191,7 @@ pub async fn replays() -> Vec<Row> {
     let settle = async || tokio::time::sleep(Duration::from_secs(2)).await;
     settle().await;
     let repeated = target.sink.attempts() - 1;
-    // The signature taken away, the recorded token kept, the body as it was or another.
+    // Without the signature but with the recorded token, and with the same body or another.
     for number in 0..100 {
         let event = Event::new(Scope::Updated, order);
         let body = if number % 2 == 0 { body.to_vec() } else { event.body().to_vec() };

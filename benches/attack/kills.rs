@@ -1,4 +1,4 @@
-//! SIGKILL amid load: what was acknowledged is kept and arrives.
+//! SIGKILL under load: what was acknowledged is stored and arrives.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const KILLS: usize = 60;
 pub async fn amid_load() -> Vec<Row> {
     let store = StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() };
     let (store, sink) = (StoreSim::start_with(store).unwrap(), OneTribeSim::start().unwrap());
-    // BigCommerce's retries in milliseconds, and so many of them that the restarts do not use them up.
+    // BigCommerce's retries in milliseconds; they go on for so long that the restarts do not use them up.
     let sender = Sender::start(&store, SenderOptions { time_factor: 0.002, ..SenderOptions::default() });
     sink.fault_all(Action::Slow(Duration::from_millis(3)));
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());

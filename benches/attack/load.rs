@@ -1,4 +1,4 @@
-//! Genuine webhooks beside an attack: how they fare.
+//! Genuine webhooks during an attack: their latency and losses.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,15 @@ use sandbox::{Event, Scope, SendOptions, send_once};
 
 use super::target::Target;
 
-/// How genuine webhooks have fared.
+/// The results of genuine webhooks.
 pub struct Genuine {
-    /// How long each took, sorted.
+    /// The latencies, sorted.
     times: Vec<Duration>,
     pub refused: usize,
 }
 
 impl Genuine {
-    /// Sends so many a second for a while.
+    /// Sends this many webhooks per second for a while.
     pub async fn send(target: &Target, per_second: u32, time: Duration) -> Self {
         let began = Instant::now();
         let mut sent = tokio::task::JoinSet::new();
@@ -45,7 +45,7 @@ impl Genuine {
         self.times.len()
     }
 
-    /// The 99th percentile.
+    /// The 99th percentile of the latencies.
     pub fn p99(&self) -> Duration {
         self.times[(self.times.len() * 99 / 100).min(self.times.len() - 1)]
     }

@@ -1,6 +1,6 @@
-//! Attacks on the real program from outside: forgeries, malformed requests, slow and hostile clients, a log that nobody
-//! reads, kills. Each with what was tried, what was accepted or lost, a figure and its goal. Ends with 1 where a goal
-//! is missed.
+//! Attacks on the real program from outside: forgeries, malformed requests, slow and hostile clients, an unread log,
+//! kills. Each with the number of attempts, what was accepted or lost, a figure and its goal. Exits with 1 if a goal is
+//! missed.
 //!
 //! `cargo bench --bench attack`, or parts by name: `cargo bench --bench attack -- forgeries kills`.
 #![expect(clippy::unwrap_used, reason = "an attack that cannot go on has failed")]
@@ -22,7 +22,7 @@ use futures_util::future::LocalBoxFuture;
 struct Row {
     what: String,
     tried: usize,
-    /// What was let in that should not have been, or lost that should have been kept.
+    /// How many requests were accepted that should not have been, or lost that should have been stored.
     bad: usize,
     /// What was measured, and its goal.
     figure: String,
@@ -31,13 +31,13 @@ struct Row {
 }
 
 impl Row {
-    /// A row of which only what was let in, or lost, counts.
+    /// A row whose only goal is that nothing bad happened.
     fn of(what: &str, tried: usize, bad: usize) -> Self {
         let (figure, goal) = (String::new(), String::new());
         Self { what: what.to_owned(), tried, bad, figure, goal, is_reached: bad == 0 }
     }
 
-    /// The same with a figure that has a goal of its own.
+    /// Adds a figure with a goal of its own.
     #[must_use]
     fn with(mut self, figure: String, goal: &str, is_reached: bool) -> Self {
         (self.figure, self.goal) = (figure, goal.to_owned());
@@ -72,7 +72,7 @@ const PARTS: [Part; 13] = [
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Cargo adds `--bench` of its own.
+    // Cargo adds the argument `--bench`.
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let mut missed = 0;
     println!("| {:<62} | {:>6} | {:>5} | {:<34} | {:<22} | {:<7} |", "what", "tried", "bad", "figure", "goal", "");

@@ -1,4 +1,4 @@
-//! Requests that are no requests, and genuine ones whose bodies are of no use.
+//! Requests that are no valid HTTP, and genuine ones with useless bodies.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Row, load::Genuine, target::Target};
 
-/// What is written to a connection, whatever HTTP thinks of it.
+/// Bytes to write to a connection, valid HTTP or not.
 fn raw() -> Vec<Vec<u8>> {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: relay\r\n\r\n").into_bytes();
     let post = |headers: &str, body: &str| {
@@ -66,7 +66,7 @@ fn raw() -> Vec<Vec<u8>> {
     all
 }
 
-/// Bodies that come rightly signed, as a store gone mad might send them.
+/// Bodies that a faulty store might send with a valid signature.
 fn bodies() -> Vec<Vec<u8>> {
     let event = |id: &str| {
         format!(
@@ -120,7 +120,7 @@ fn bodies() -> Vec<Vec<u8>> {
     all
 }
 
-/// Whatever comes, the relay goes on, and answers nothing with a fault of its own.
+/// Whatever is sent, the relay goes on, accepts nothing malformed, and never answers with a 5xx.
 pub async fn all() -> Vec<Row> {
     let mut target = Target::start(&[]).await;
     let (requests, mut bad) = (raw(), 0);
@@ -157,7 +157,7 @@ pub async fn all() -> Vec<Row> {
     ]
 }
 
-/// What anybody may ask for.
+/// Whether the request is for a public route.
 fn is_public(request: &[u8]) -> bool {
     request.windows(12).any(|part| part == b"/health/live")
         || request.windows(22).any(|part| part == b"/woocommerce/connected")

@@ -1,4 +1,4 @@
-//! Long lists of signatures: what verifying costs those who wait beside.
+//! Long lists of signatures: how much verifying them delays other clients.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{
 const SENDERS: usize = 64;
 const TIME: Duration = Duration::from_secs(12);
 
-/// 64 senders that sign with one wrong entry, and the same with 2,040.
+/// 64 forgers with one wrong signature each, then with 2,040 empty ones, then with 160 complete ones.
 pub async fn beside_others() -> Vec<Row> {
     let target = Target::start(&[]).await;
     let forged = signature::sign("another secret", "id", 1, b"{}");

@@ -1,4 +1,4 @@
-//! The program under attack, as a process of its own between the simulators, and what the system says of it.
+//! The program under attack, in a process of its own between the simulators, and measurements of that process.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -12,10 +12,10 @@ use sandbox::{
 use tokio::net::{TcpSocket, TcpStream};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Seals credentials of a database that is thrown away.
+/// Encrypts the credentials in a temporary database.
 pub const CREDENTIALS_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
-/// The relay, and whom it lies between.
+/// The relay, and the simulators around it.
 pub struct Target {
     pub store: StoreSim,
     pub sink: OneTribeSim,
@@ -30,7 +30,7 @@ impl Target {
         Self::start_as(extra, Command::new).await
     }
 
-    /// Under limits that a shell sets, such as `ulimit -n 1024`.
+    /// Starts it under limits that a shell sets, such as `ulimit -n 1024`.
     pub async fn start_under(limits: &str, extra: &[(&str, &str)]) -> Self {
         Self::start_as(extra, |program| {
             let mut command = Command::new("/bin/sh");
@@ -49,7 +49,7 @@ impl Target {
         command.env_clear().envs(of_this).env("RUST_LOG", "error").env("RECONCILE_INTERVAL", "0");
         command.envs(extra.iter().copied()).current_dir(folder.path()).stdin(Stdio::null());
         if extra.iter().any(|(name, _)| *name == "RUST_LOG") {
-            // Held open, and never read.
+            // The pipes stay open but are never read.
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         let process = command.spawn().unwrap();
@@ -58,7 +58,7 @@ impl Target {
         target
     }
 
-    /// Waits until it answers and has its hook.
+    /// Waits until the relay answers and has registered its hook.
     pub async fn is_up(&self) {
         let began = Instant::now();
         while self.client.get(self.url("/health/live")).send().await.is_err() {
@@ -81,7 +81,7 @@ impl Target {
         self.store.hooks()[0].headers["x-relay-token"].as_str().unwrap().to_owned()
     }
 
-    /// One connection, whose client takes in little at once.
+    /// Opens a connection with a small receive buffer.
     pub async fn connect(&self) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4096)?;
@@ -94,7 +94,7 @@ impl Target {
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
-    /// Resident memory at its highest since the last [`Target::forget_peak`], in MiB.
+    /// Peak resident memory since the last [`Target::forget_peak`], in MiB.
     pub fn peak_mib(&self) -> f64 {
         self.status("VmHWM:")
     }
@@ -108,10 +108,10 @@ impl Target {
         std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5").unwrap();
     }
 
-    /// Processor time used so far.
+    /// CPU time used so far.
     pub fn processor(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
-        // Behind the name in brackets: state is the first, utime the twelfth, stime the thirteenth.
+        // After the name in parentheses, state is the first field, utime the twelfth, stime the thirteenth.
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)

@@ -1,4 +1,4 @@
-//! Whoever has no password, no signed payload and no secret gets at nothing.
+//! Without a password, a signed payload or a secret, nothing can be accessed.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn admin(target: &Target) -> Row {
     Row::of("admin routes without the password", tried, opened)
 }
 
-/// Payloads as BigCommerce signs them, except that it did not.
+/// Payloads like BigCommerce's, but not signed by BigCommerce.
 async fn payloads(target: &Target) -> Row {
     let now = sandbox::clock::system_clock();
     let claims = json!({

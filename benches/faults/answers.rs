@@ -1,4 +1,4 @@
-//! Outages that answer, answers that come coded, and refusals of credentials that mean nothing.
+//! Outages with an answer, compressed answers, and refusals of credentials that prove nothing.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn fault_orders(bench: &Bench, action: &Action) {
     }
 }
 
-/// The waits count from the end of the outage, which lasts longer than a refused order is tried.
+/// Waits count from the end of the outage, which lasts longer than a refused order is retried.
 pub async fn outages() -> Vec<Trial> {
     let say = |kind, body| Action::Say { status: 200, kind, body };
     let mut trials = Vec::new();

@@ -1,4 +1,4 @@
-//! A store, a destination and a relay between them; good orders and how long they wait; a line of the table.
+//! A store, a destination and the relay between them; good orders and their waits; a row of the table.
 
 use std::{
     collections::HashMap,
@@ -16,12 +16,12 @@ use sandbox::{
 /// Longer than any goal.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// One line of the table.
+/// One row of the table.
 pub struct Trial {
     pub what: String,
     /// The waits of the good orders that arrived, sorted.
     pub waits: Vec<Duration>,
-    /// Good orders that did not arrive, and whatever else went wrong.
+    /// How many good orders did not arrive, plus anything else that went wrong.
     pub lost: usize,
     pub goal: Goal,
 }
@@ -83,7 +83,7 @@ impl Trial {
     }
 }
 
-/// The far sides, and the relay between them.
+/// A store and a destination, and the relay between them.
 pub struct Bench {
     pub store: StoreSim,
     pub sink: OneTribeSim,
@@ -93,12 +93,12 @@ pub struct Bench {
     extra: Vec<(String, String)>,
     relay: Option<Relay>,
     process: Option<Child>,
-    /// The good orders, and since when each of them waits.
+    /// The good orders, and the time from which each wait counts.
     good: HashMap<i64, Instant>,
 }
 
 impl Bench {
-    /// Nothing runs yet but the far sides.
+    /// Starts only the store and the destination.
     pub fn new(extra: &[(&str, &str)]) -> Self {
         Self::of(StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() }, extra)
     }
@@ -117,7 +117,7 @@ impl Bench {
         }
     }
 
-    /// With a relay that delivers: an order has arrived already.
+    /// Starts a relay too, and waits until it has delivered an order.
     pub async fn start(extra: &[(&str, &str)]) -> Self {
         let mut bench = Self::new(extra);
         bench.start_relay().await;
@@ -142,7 +142,7 @@ impl Bench {
         }
     }
 
-    /// The real program instead.
+    /// Starts the real program instead of a relay in this process.
     pub async fn start_process(&mut self, prepare: impl FnOnce(&mut Command)) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
         command.env_clear().envs(self.variables()).current_dir(self.folder.path()).stdin(Stdio::null());
@@ -171,31 +171,31 @@ impl Bench {
         assert_eq!(send_once(&self.client, &url, secret, &event, &options).await.unwrap(), 200);
     }
 
-    /// A good order that a webhook tells of.
+    /// Places a good order and sends its webhook.
     pub async fn good(&mut self) {
         let order = self.store.place_order_silently(None, 11);
         self.good.insert(order, Instant::now());
         self.tell(order).await;
     }
 
-    /// A good order that nobody tells of.
+    /// Places a good order whose webhook is lost.
     pub fn missed(&mut self) -> i64 {
         let order = self.store.place_order_silently(None, 11);
         self.good.insert(order, Instant::now());
         order
     }
 
-    /// This order is good as well, from now on.
+    /// Counts this order as a good one from now on.
     pub fn is_good(&mut self, order: i64) {
         self.good.insert(order, Instant::now());
     }
 
-    /// It is not to be waited for.
+    /// Does not wait for this order.
     pub fn is_bad(&mut self, order: i64) {
         self.good.remove(&order);
     }
 
-    /// What keeps the good ones waiting is over: their waits begin now.
+    /// What delayed the good orders has ended: their waits count from now.
     pub fn begins_now(&mut self) {
         for since in self.good.values_mut() {
             *since = Instant::now();
@@ -214,7 +214,7 @@ impl Bench {
         count
     }
 
-    /// Waits for the good orders, looks at the books, and ends it all.
+    /// Waits for the good orders, computes the waits and losses, and stops everything.
     pub async fn measure(mut self, what: &str, goal: Goal) -> Trial {
         let all = |sink: &OneTribeSim| self.good.keys().all(|order| sink.newest(*order).is_some());
         let _ = self.sink.wait_for(all, PATIENCE).await;

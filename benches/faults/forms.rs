@@ -1,4 +1,4 @@
-//! Headers, hooks and orders in forms that the documents do not name.
+//! Headers, hooks and orders in undocumented forms.
 
 use onetribe_relay::signature;
 use sandbox::{Event, HookForm, HookRules, Scope, signed_request};
@@ -26,7 +26,7 @@ pub async fn signature_lists() -> Vec<Trial> {
     vec![trial]
 }
 
-/// The lines that are left of two entries, the genuine one among them.
+/// The header lines that a proxy makes of two signatures, of which one is genuine.
 fn as_proxies_do(number: usize, good: &str) -> Vec<String> {
     let stale = signature::sign("an older secret", "id", 1, b"another body");
     let raw = good.strip_prefix("v1,").unwrap();
@@ -71,7 +71,7 @@ pub async fn hook_lists() -> Vec<Trial> {
     trials
 }
 
-/// Found by polling, each poll a second after the one before.
+/// Found by polling, once a second.
 pub async fn odd_orders() -> Vec<Trial> {
     let mut bench = Bench::start(&[("RECONCILE_INTERVAL", "1s"), ("SKIP_ORDER_STATUSES", "0")]).await;
     for number in 0..60 {

@@ -1,4 +1,4 @@
-//! Missed orders in lists that are too wide for the store, or that hold one it cannot list.
+//! Missed orders in lists that are too long for the store, or that contain an order it cannot list.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What twelve kinds of fault, met by people who do this job, cost the good orders beside them: the wait of the first
-//! good order and of the 95th percentile, each beside its goal. Ends with 1 where a goal is missed or an order is lost.
+//! How twelve kinds of faults known from practice delay the good orders among them: the wait of the first good order
+//! and the 95th percentile, each beside its goal. Exits with 1 if a goal is missed or an order is lost.
 //!
 //! `cargo bench --bench faults`, or kinds by their numbers: `cargo bench --bench faults -- 3 9`.
 #![expect(clippy::unwrap_used, reason = "a trial that cannot go on has failed")]
@@ -17,7 +17,7 @@ use bench::Trial;
 
 type Kind = (u8, &'static str, fn() -> futures_util::future::LocalBoxFuture<'static, Vec<Trial>>);
 
-/// Every kind, as the table numbers them.
+/// Every kind, with its number in the table.
 const KINDS: [Kind; 12] = [
     (1, "lists that are too wide for the store", || Box::pin(lists::too_wide())),
     (2, "an order that makes every list fail", || Box::pin(lists::unlistable())),
@@ -35,7 +35,7 @@ const KINDS: [Kind; 12] = [
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Cargo adds `--bench` of its own.
+    // Cargo adds the argument `--bench`.
     let numbers: Vec<u8> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
     let mut missed = 0;
     println!("{}", Trial::head());

@@ -1,4 +1,4 @@
-//! Orders that one side can never take, in a row or trickling in.
+//! Orders that one side can never process, in a row or scattered.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A clock that is wrong for a while, outages that age nothing, and a log that nobody reads.
+//! A clock that is wrong for a while, outages that do not count towards an order's age, and an unread log.
 
 use std::{process::Stdio, time::Duration};
 
@@ -6,7 +6,7 @@ use sandbox::{Action, Fault, Operation, ProcessClock};
 
 use super::bench::{Bench, Goal, Trial};
 
-/// The waits count from when the clock is right again.
+/// Waits count from the time when the clock is right again.
 pub async fn ahead() -> Vec<Trial> {
     let mut bench = Bench::new(&[("RECONCILE_INTERVAL", "1s"), ("RUST_LOG", "error")]);
     let clock = ProcessClock::new(bench.folder.path()).unwrap();
@@ -34,7 +34,7 @@ pub async fn ahead() -> Vec<Trial> {
     vec![bench.measure("orders in trouble and new ones", Goal::seconds(5, 30)).await]
 }
 
-/// The waits count from the end of the outage, which is longer than a refused order is tried.
+/// Waits count from the end of the outage, which lasts longer than a refused order is retried.
 pub async fn refused_around_an_outage() -> Vec<Trial> {
     let mut bench = Bench::start(&[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "4s")]).await;
     bench.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(5));
@@ -55,7 +55,7 @@ pub async fn refused_around_an_outage() -> Vec<Trial> {
 
 pub async fn unread_log() -> Vec<Trial> {
     let mut bench = Bench::new(&[("RECONCILE_INTERVAL", "0"), ("RUST_LOG", "debug")]);
-    // Held open, and never read.
+    // The pipes stay open but are never read.
     let piped = |command: &mut std::process::Command| {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     };

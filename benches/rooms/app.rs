@@ -1,4 +1,4 @@
-//! The single-click app: from the auth callback to the page, and opening the page among ten thousand stores.
+//! The single-click app: from the auth callback to the page, and opening the page with ten thousand stores connected.
 
 use std::time::{Duration, Instant};
 
@@ -24,12 +24,12 @@ use sandbox::{
 
 use crate::{amount, ms_since, this_relay};
 
-/// How long BigCommerce takes for each answer.
+/// How long BigCommerce takes for each answer in the benchmark.
 const ANSWER: Duration = Duration::from_millis(50);
-/// How many connections are made at once.
+/// How many connections are created at once.
 const TOGETHER: usize = 256;
 
-/// Measures both.
+/// Measures installing the app and opening it.
 pub async fn measure(figures: &mut Figures) {
     figures.heading("The single-click app");
     installs(figures).await;
@@ -77,7 +77,7 @@ async fn loads(figures: &mut Figures) {
         [("RECONCILE_INTERVAL", "0"), ("HOOK_CHECK_INTERVAL", "0"), ("RUST_LOG", "error")]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
-    // Pages are opened, and no hooks are made.
+    // Without this variable no hooks are registered, which opening pages does not need.
     variables.retain(|(name, _)| name != "PUBLIC_URL");
     connect(&variables, count, &sink.url()).await;
     let relay = Process::start(std::process::Command::new(this_relay()), &variables, port).await;
@@ -102,7 +102,7 @@ async fn loads(figures: &mut Figures) {
     farm.stop().await;
 }
 
-/// As many stores of the app, each with a payload URL.
+/// Connects this many stores of the app, each with a payload URL.
 async fn connect(variables: &[(String, String)], count: usize, destination: &str) {
     http::install_tls_provider();
     let config = Config::from_vars(variables.iter().cloned()).expect("the variables are right");

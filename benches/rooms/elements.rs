@@ -1,4 +1,4 @@
-//! The Cloud Elements API: making instances, a thousand of them at rest, and ten thousand changes in one poll.
+//! The Cloud Elements API: creating instances, a thousand of them idle, and ten thousand changes in one poll.
 
 use std::time::{Duration, Instant};
 
@@ -15,16 +15,16 @@ use serde_json::{Value, json};
 
 use crate::{amount, ms_since, this_relay};
 
-/// `User`
+/// The `User` part of the `Authorization` header.
 const USER_SECRET: &str = "bench-user-secret";
-/// `Organization`
+/// The `Organization` part of the `Authorization` header.
 const ORGANIZATION_SECRET: &str = "bench-organization-secret";
-/// How long anything may take that is waited for.
+/// The longest any step may take.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Between two polls of the instances at rest.
+/// The polling interval of the idle instances.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Measures all of it.
+/// Measures idle instances and many changes.
 pub async fn measure(figures: &mut Figures) {
     figures.heading("The Cloud Elements API");
     at_rest(figures).await;
@@ -48,7 +48,7 @@ async fn relay_of(store: &StoreSim, folder: &tempfile::TempDir) -> Process {
     Process::start(std::process::Command::new(this_relay()), &variables, port).await
 }
 
-/// What `POST /instances` takes for a store.
+/// The body of `POST /instances` for a store.
 fn body(store: &StoreSim, callback: &CallbackSim, minutes: &str, resources: &[&str]) -> Value {
     let config = store.config();
     let resource = |name: &&str| {
@@ -82,7 +82,7 @@ async fn create(client: &reqwest::Client, relay: &Process, body: &Value) {
     assert!(status.is_success(), "{status}: {text}");
 }
 
-/// Many instances of which nothing changes.
+/// Many instances whose objects do not change.
 async fn at_rest(figures: &mut Figures) {
     let count = amount(1_000, 100);
     let resources = ["orders", "products", "customers"];
@@ -100,9 +100,9 @@ async fn at_rest(figures: &mut Figures) {
     }
     figures.note("instances, of three resources each", &count.to_string());
     figures.at_most("POST /instances, with a store that answers at once", median(times), 50.0, " ms");
-    // Every instance has been polled since it was made.
+    // After this, every instance has been polled.
     tokio::time::sleep(INTERVAL + Duration::from_secs(10)).await;
-    // Checks of a connection, once after its start, are no polls.
+    // The check of each connection after its start is no poll.
     let checks = [Operation::StoreInformation, Operation::Time, Operation::Hooks, Operation::OrderCount];
     let polls = |store: &StoreSim| {
         store.call_count(Operation::Any) - checks.map(|check| store.call_count(check)).into_iter().sum::<u64>()

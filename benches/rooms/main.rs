@@ -1,8 +1,8 @@
-//! The app, the Cloud Elements API and WooCommerce shops, each figure beside its goal. Exits with 1 when a figure
-//! misses its goal.
+//! The app, the Cloud Elements API and WooCommerce shops: each result beside its goal. Exits with 1 if a goal is
+//! missed.
 //!
 //! `cargo bench --bench rooms`, or parts of it: `cargo bench --bench rooms -- app shops`. `QUICK=1` measures less of
-//! everything, to see that it runs.
+//! everything, to try whether it runs.
 
 mod app;
 mod elements;
@@ -12,23 +12,23 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use sandbox::measure::figures::Figures;
 
-/// How much of something is done: all of it, or enough to see that it runs.
+/// The full amount, or with `QUICK=1` the smaller one.
 fn amount(all: usize, quick: usize) -> usize {
     if std::env::var_os("QUICK").is_some() { quick } else { all }
 }
 
-/// The relay that was built with this benchmark.
+/// The relay built together with this benchmark.
 fn this_relay() -> PathBuf {
     env!("CARGO_BIN_EXE_onetribe-relay").into()
 }
 
-/// Milliseconds since then.
+/// Milliseconds since `began`.
 fn ms_since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1000.0
 }
 
 fn main() -> ExitCode {
-    // Cargo adds `--bench` of its own.
+    // Cargo adds the argument `--bench`.
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     if let [command] = named.as_slice()
         && command == shops::PEER

@@ -1,4 +1,5 @@
-//! WooCommerce shops: keeping large webhooks beside a bare handler that verifies the same, and fetching a backlog.
+//! WooCommerce shops: acknowledging large webhooks, compared with a bare handler that verifies the same, and fetching a
+//! backlog.
 
 use std::{
     env,
@@ -23,23 +24,23 @@ use serde_json::{Value, json};
 
 use crate::{amount, this_relay};
 
-/// The first argument of this program when it is to be the bare handler.
+/// The first argument that makes this program the bare handler.
 pub const PEER: &str = "peer";
-/// Connections that send at once.
+/// How many connections send at once.
 const LANES: usize = 16;
-/// A large order.
+/// The size of a large order in bytes.
 const BODY: usize = 60 * 1024;
-/// How long anything may take that is waited for.
+/// The longest any step may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Measures both.
+/// Measures webhooks and a backlog.
 pub async fn measure(figures: &mut Figures) {
     figures.heading("WooCommerce shops");
     webhooks(figures).await;
     backlog(figures).await;
 }
 
-/// Verifies and answers, until it is killed.
+/// Verifies and answers webhooks until the process is killed.
 pub fn be_peer() -> ExitCode {
     let variable = |name: &str| env::var(name).expect("whoever starts a peer says what it is for");
     let topics = vec!["order.created".to_owned(), "order.updated".to_owned()];
@@ -67,7 +68,7 @@ struct World {
 }
 
 impl World {
-    /// A shop connected to a relay, which keeps what it hears and forwards nothing yet.
+    /// A shop connected to a relay that stores webhooks and does not forward yet.
     async fn start() -> Self {
         let config = ShopConfig {
             is_ssl: false,
@@ -119,7 +120,7 @@ impl World {
     }
 }
 
-/// A large order's webhook, as it goes over the wire.
+/// The webhook of a large order, as the bytes of an HTTP request.
 fn request(path: &str, shop: &str, secret: &str, order: usize) -> Vec<u8> {
     let start = format!(r#"{{"id":{order},"status":"processing","date_modified_gmt":"2026-01-01T00:00:00","note":""#);
     let body = format!(r#"{start}{}"}}"#, "x".repeat(BODY - start.len() - 2));

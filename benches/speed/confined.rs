@@ -1,5 +1,5 @@
-//! A fixed share of the processor for each relay, as a container of a certain size has: a control group of its own, of
-//! the kernel's first or second sort (cgroups(7)).
+//! A fixed share of a processor for each relay, like a container's CPU limit: a control group of its own, with version
+//! 1 or 2 of the kernel's interface (cgroups(7)).
 
 use std::{
     fs, io,
@@ -7,14 +7,14 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// How often the kernel gives the share out, in microseconds. It allows no quota below a thousand.
+/// The period over which the kernel enforces the quota, in microseconds. The smallest quota is 1,000.
 const PERIOD: u32 = 100_000;
 
-/// A control group, removed when it is dropped, which its processes must not outlive.
+/// A control group, removed when it is dropped. Its processes must have ended before.
 pub struct Confined(PathBuf);
 
 impl Confined {
-    /// Makes a group that may use so many hundredths of one processor. Needs root.
+    /// Creates a group limited to this percentage of one processor. Needs root.
     pub fn to(percent: u32) -> io::Result<Self> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("relay-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
@@ -41,7 +41,7 @@ impl Confined {
         fs::write(self.0.join(file), value.to_string())
     }
 
-    /// Puts a process into it, with all its threads.
+    /// Moves a process into the group, with all its threads.
     pub fn add(&self, process: u32) -> io::Result<()> {
         self.set("cgroup.procs", process)
     }
@@ -49,7 +49,7 @@ impl Confined {
 
 impl Drop for Confined {
     fn drop(&mut self) {
-        // The kernel removes none that still has a process; then it is left, empty, until the machine starts again.
+        // The kernel does not remove a group that still has a process; such a group remains until the machine restarts.
         let _ = fs::remove_dir(&self.0);
     }
 }

@@ -1,5 +1,5 @@
-//! A thousand stores, forty of them in trouble: how long the others' orders take from webhook to delivery, beside the
-//! same without the trouble.
+//! A thousand stores, forty of them in trouble: the time from webhook to delivery of the others' orders, compared with
+//! the time without the trouble.
 
 use std::{
     collections::HashMap,
@@ -17,11 +17,11 @@ use crate::{
     process::{Process, this_relay},
 };
 
-/// Stores in each kind of trouble.
+/// How many stores have each kind of trouble.
 const EACH_KIND: usize = 10;
-/// Webhooks of the others in a second.
+/// The webhooks per second of the other stores.
 const PER_SECOND: u32 = 100;
-/// For how long arrivals are waited for.
+/// The longest to wait for arrivals.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 struct World {
@@ -47,8 +47,8 @@ impl World {
         Self { farm, sims, stores, sink, variables, _folder: folder }
     }
 
-    /// Ten hang, ten answer 429, ten refuse the token, and ten have so many orders waiting that their quota holds them
-    /// up.
+    /// Ten stores hang, ten answer 429, ten refuse the token, and ten have more orders waiting than their quota lets
+    /// through.
     async fn trouble(&self, port: u16, backlog: usize) {
         for (at, action) in [(0, Action::Hold), (1, Action::Status(429)), (2, Action::Status(401))] {
             for sim in &self.sims[at * EACH_KIND..(at + 1) * EACH_KIND] {
@@ -63,7 +63,7 @@ impl World {
                 sim.set_quota(QuotaRule { requests: 150, ..QuotaRule::default() });
             }
             for nth in 0..count {
-                // Ids so far apart that no list brings two of them: each costs a call.
+                // The ids are so far apart that no list includes two of them: each order costs a call.
                 let order = sim.config().first_order_id + i64::try_from(nth * apart).expect("a small number");
                 sim.place_order_silently(Some(order), 11);
                 requests.push(store.sender().callback(order));
@@ -72,7 +72,7 @@ impl World {
         load::flood(&[port], requests, 64).await;
     }
 
-    /// The 99th percentile, in milliseconds, from a webhook to its order's delivery, of the stores without trouble.
+    /// The 99th percentile of the time from webhook to delivery in the stores without trouble, in milliseconds.
     async fn others(&self, port: u16, seconds: usize) -> f64 {
         let others: Vec<(&StoreSim, &Store)> = self.sims.iter().zip(&self.stores).skip(EACH_KIND * 4).collect();
         let count = PER_SECOND as usize * seconds;
@@ -96,7 +96,7 @@ impl World {
     }
 }
 
-/// Sends at a steady pace; when each was due.
+/// Sends at a steady rate; returns when each request was due.
 async fn pace(port: u16, requests: Vec<(i64, Vec<u8>)>) -> HashMap<i64, Instant> {
     const LANES: usize = 16;
     let between = Duration::from_secs(1) / PER_SECOND;
@@ -124,13 +124,13 @@ async fn pace(port: u16, requests: Vec<(i64, Vec<u8>)>) -> HashMap<i64, Instant>
     sent
 }
 
-/// Measures it.
+/// Compares the times with and without the trouble.
 pub async fn measure(figures: &mut Figures) {
     let (count, seconds, backlog) = (amount(1_000, 200), amount(30, 6), amount(5_000, 500));
     figures.heading("a thousand stores, forty of them in trouble");
     let world = World::new(count).await;
     let process = Process::relay(&this_relay(), &world.variables).await;
-    // Every store has answered once.
+    // By now, every store has answered once.
     world.others(process.port, amount(10, 4)).await;
     let without = world.others(process.port, seconds).await;
     world.trouble(process.port, backlog).await;

@@ -1,7 +1,7 @@
-//! The engines alone: what it costs to keep an event, with a thousand objects in the inbox and with a million.
+//! The engines alone: the cost of accepting an event, with a thousand objects in the inbox and with a million.
 //!
-//! The two are measured in turns. On SQLite what counts is processor time (a neighbour on the machine takes wall time,
-//! not ours); PostgreSQL's is spent in other processes, so there the rates are compared.
+//! The two are measured in turns. For SQLite, CPU time is compared, which other programs on the machine affect less
+//! than wall time; PostgreSQL's is spent in other processes, so its rates are compared.
 
 use std::{
     sync::Arc,
@@ -27,12 +27,12 @@ use crate::{
     process::own_busy,
 };
 
-/// Events on their way at once.
+/// How many events are accepted at once.
 const LANES: i64 = 64;
-/// Events of one lane in one round.
+/// How many events each lane accepts in one round.
 const EACH: i64 = 100;
-/// As the inbox itself writes them; `$n` and `$i` stand for what each database calls the number of rows and the row's
-/// own.
+/// The columns as the inbox writes them. In the values, `$n` and `$i` stand for each database's syntax for the number
+/// of rows and for the current row.
 const COLUMNS: &str = "(connection_id, resource, id, state, version, forced_version, event_version, delivered, change,
     was_told, wait_ms, is_forwarding, is_deferred, has_failed, attempts, refused_ms, missing_ms, pause_ms, digest,
     fetched_at, delivered_at, settled_at, first_event_at, last_event_at)";
@@ -67,7 +67,7 @@ async fn connect(inbox: &dyn Inbox) -> ConnectionId {
     inbox.create_connection(new, Timestamp::now()).await.expect("it is the first")
 }
 
-/// An inbox in a file with this many delivered objects and a receipt for each, as months of work leave it.
+/// A SQLite inbox with this many delivered objects and a receipt for each, as after months of work.
 async fn filled_file(objects: i64) -> Filled {
     let folder = tempfile::tempdir().expect("the disk has room");
     let path = folder.path().join("inbox.db");
@@ -90,7 +90,7 @@ async fn filled_file(objects: i64) -> Filled {
     Filled { inbox, connection, objects, _place: Place::Sqlite { _folder: folder } }
 }
 
-/// The same on a server.
+/// The same in PostgreSQL.
 async fn filled_server(cluster: &Cluster, objects: i64) -> Filled {
     let database = cluster.database().await;
     let url = database.url().as_str().into();
@@ -116,21 +116,21 @@ async fn filled_server(cluster: &Cluster, objects: i64) -> Filled {
     Filled { inbox, connection, objects, _place: Place::Postgres { _database: database } }
 }
 
-/// SQL for the text by which a number is kept; checked against the inbox's own.
+/// SQL for the sort key of a number; asserts that the inbox's own sort keys have this form.
 fn sort_key(sql: &str) -> &str {
     let own = |number| ObjectId::from_number(number).expect("above zero").sort_key();
     assert_eq!((own(7).as_str(), own(218).as_str()), ("a7", "c218"));
     sql
 }
 
-/// What one round of events took: of this process's time, and of all time.
+/// What one round took: CPU time of this process, and wall time.
 struct Took {
     busy: Duration,
     wall: Duration,
 }
 
-/// One round of events from 64 lanes at once, as a store has them: new objects, and (every other event) changes of one
-/// of the latest thousand.
+/// One round of events from 64 lanes at once, mixed as in a store: half of them new objects, half changes of one of the
+/// latest thousand.
 async fn round(filled: &Filled, round: i64) -> Took {
     let (began, busy) = (Instant::now(), own_busy());
     let lanes: Vec<_> = (0..LANES)

@@ -1,9 +1,9 @@
-//! Speed and memory of the relay, each figure beside its goal. What depends on the machine is measured as a ratio
-//! within one run, in turns with a peer that does less. Exits with 1 when a figure misses its goal.
+//! Speed and memory of the relay, each result beside its goal. What depends on the machine is measured as a ratio
+//! within one run, in turns with a peer that does less. Exits with 1 if a goal is missed.
 //!
 //! `cargo bench --bench speed`, or parts of it: `cargo bench --bench speed -- relay fairness`. `QUICK=1` measures less
-//! of everything, to see that it runs. `BASELINE=<an older binary>` has the part `relay` measure that one in turns with
-//! this one. Quote the ratios, not the absolute figures of one machine.
+//! of everything, to try whether it runs. `BASELINE=<an older binary>` makes the part `relay` measure that binary in
+//! turns with this one. Quote the ratios, not the absolute results of one machine.
 
 mod confined;
 mod fairness;
@@ -21,18 +21,18 @@ use std::process::ExitCode;
 use figures::Figures;
 use sandbox::measure::{figures, load};
 
-/// Less of everything.
+/// Whether `QUICK=1` is set.
 fn is_quick() -> bool {
     std::env::var_os("QUICK").is_some()
 }
 
-/// How much of something is done: all of it, or enough to see that it runs.
+/// The full amount, or with `QUICK=1` the smaller one.
 fn amount(all: usize, quick: usize) -> usize {
     if is_quick() { quick } else { all }
 }
 
 fn main() -> ExitCode {
-    // Cargo adds `--bench` of its own.
+    // Cargo adds the argument `--bench`.
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     if let [command, kind] = named.as_slice()
         && command == peers::COMMAND

@@ -1,4 +1,4 @@
-//! A database with many connections, made through the inbox's own interface, each with a simulated store's credentials.
+//! A database with many connections, created through the inbox, each with a simulated store's credentials.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use onetribe_relay::{
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use crate::load::Sender;
 
-/// How many are made at once.
+/// How many connections are created at once.
 const TOGETHER: usize = 256;
 
-/// One connection: its webhook address, and whose callbacks it takes.
+/// One connection: its webhook path, and the store whose callbacks it accepts.
 #[derive(Clone)]
 pub struct Store {
     path: String,
@@ -26,13 +26,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// The sender of its callbacks.
+    /// The load generator's sender for this store.
     pub fn sender(&self) -> Sender<'_> {
         Sender { path: &self.path, store: &self.hash, secret: &self.secret }
     }
 }
 
-/// What `POST /connections` takes for a numbered store.
+/// The body of `POST /connections` for a numbered store.
 pub fn request(number: usize, destination: &str) -> Value {
     let config = StoreConfig::numbered(number);
     json!({
@@ -45,7 +45,7 @@ pub fn request(number: usize, destination: &str) -> Value {
     })
 }
 
-/// The environment of a relay without a store of its own, which makes no hooks and polls nothing.
+/// The environment of a relay without a store of its own, which registers no hooks and does not poll.
 pub fn variables(api_url: &str, database: &str) -> Vec<(String, String)> {
     [
         ("BIGCOMMERCE_API_URL", api_url),

@@ -1,6 +1,6 @@
-//! What the relay is measured beside, each a process of its own: a bare handler, which verifies and keeps nothing, and
-//! a bound, which also syncs once per batch, fetches and forwards, all from memory. The bound loses whatever waits when
-//! it ends; it retries nothing, recognises nothing, and calls as fast as the store lets it.
+//! What the relay is compared with, each in a process of its own: a bare handler, which verifies and stores nothing,
+//! and a bound, which also syncs once per batch, fetches and forwards, all from memory. The bound loses whatever waits
+//! when it ends; it never retries, recognises no duplicates, and calls as fast as the store permits.
 
 use std::{
     collections::BTreeSet,
@@ -21,16 +21,16 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::process::Process;
 
-/// The first argument of this program when it is to be a peer.
+/// The first argument that makes this program a peer.
 pub const COMMAND: &str = "peer";
-/// Calls under way at once, as many as the relay has for one connection.
+/// How many calls may be under way at once, the same as for one connection of the relay.
 const CALLS: usize = 8;
-/// The widest list.
+/// The largest list, in ids.
 const WINDOW: i64 = 250;
-/// Events that are synced at once, at most.
+/// The most events per sync.
 const BATCH: usize = 512;
 
-/// Which of the two.
+/// The kind of peer.
 #[derive(Clone, Copy)]
 pub enum Peer {
     /// Verifies and answers.
@@ -40,7 +40,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// Starts it between a store and a destination.
+    /// Starts the peer between a store and a destination.
     pub async fn start(self, store: &StoreSim, sink: &OneTribeSim) -> Process {
         let mut command = Command::new(env::current_exe().expect("this program has a path"));
         command.args([COMMAND, if let Self::Bare = self { "bare" } else { "bound" }]);
@@ -57,7 +57,7 @@ impl Peer {
     }
 }
 
-/// Is a peer until it is killed.
+/// Runs as a peer until the process is killed.
 pub fn run(kind: &str) -> ExitCode {
     let served = match kind {
         "bare" => System::new().block_on(bare()),
@@ -89,7 +89,7 @@ async fn bare() -> std::io::Result<()> {
     server.bind(("127.0.0.1", port()))?.run().await
 }
 
-/// An event on its way to the disk.
+/// An event to be written to disk.
 struct Event {
     order: i64,
     kept: oneshot::Sender<()>,
@@ -133,7 +133,7 @@ struct Id {
     id: i64,
 }
 
-/// Writes whatever has come in, syncs once, and only then answers.
+/// Writes the events that have come in, syncs once, and only then answers.
 fn keep(incoming: &threads::Receiver<Event>, orders: &mpsc::UnboundedSender<i64>) {
     let mut log: File = tempfile::tempfile().expect("the disk has room");
     while let Ok(first) = incoming.recv() {
@@ -141,13 +141,13 @@ fn keep(incoming: &threads::Receiver<Event>, orders: &mpsc::UnboundedSender<i64>
         let bytes: Vec<u8> = batch.iter().flat_map(|event| event.order.to_le_bytes()).collect();
         log.write_all(&bytes).and_then(|()| log.sync_data()).expect("the disk has room");
         for Event { order, kept } in batch {
-            // Whoever has hung up needs no answer; nobody is left to forward at the end.
+            // A client may have disconnected, and at the end nothing forwards any more; neither matters.
             let _ = (kept.send(()), orders.send(order));
         }
     }
 }
 
-/// The two far sides, and how many calls may be under way.
+/// The store and the destination, and how many calls may be under way.
 struct Sides {
     client: reqwest::Client,
     orders: String,
@@ -156,7 +156,7 @@ struct Sides {
     calls: Semaphore,
 }
 
-/// Fetches what waits, in lists where ids are neighbours, and forwards each order's bytes.
+/// Fetches the waiting orders, in lists where their ids are close together, and forwards each order's bytes.
 async fn forward(mut waiting: mpsc::UnboundedReceiver<i64>) {
     let orders = format!("{}/stores/{}/v2/orders", variable("API"), variable("STORE"));
     let (token, sink) = (variable("TOKEN"), variable("SINK"));

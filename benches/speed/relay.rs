@@ -1,4 +1,4 @@
-//! One store: acknowledgements, delivery, processor time, memory, the start, and the start after a crash, beside the
+//! One store: acknowledgements, delivery, CPU time, memory, the start, and the start after a crash, compared with the
 //! peers.
 
 use std::{
@@ -18,12 +18,12 @@ use crate::{
     process::{Process, baseline, this_relay},
 };
 
-/// Connections that send at once.
+/// How many connections send at once.
 const LANES: usize = 64;
-/// For how long arrivals are waited for.
+/// The longest to wait for arrivals.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What is measured side by side.
+/// A program that is compared with others.
 #[derive(Clone)]
 enum Contestant {
     Peer(&'static str, Peer),
@@ -59,12 +59,12 @@ impl Contestant {
     }
 }
 
-/// A store, a destination, and a folder for what stands between them.
+/// A store, a destination, and a folder for the program between them.
 struct Sides {
     store: StoreSim,
     sink: OneTribeSim,
     folder: tempfile::TempDir,
-    /// Orders placed so far.
+    /// How many orders have been placed.
     placed: usize,
 }
 
@@ -93,7 +93,7 @@ impl Sides {
         Sender { path: "/webhooks/bigcommerce", store: &config.hash, secret: &config.client_secret }
     }
 
-    /// Callbacks for the next orders, which are placed if anybody is going to fetch them.
+    /// Callbacks for the next orders, which are placed only if they will be fetched.
     fn callbacks(&mut self, count: usize, are_placed: bool) -> Vec<Vec<u8>> {
         let first = i64::try_from(self.placed).expect("a small number") + 1;
         self.placed += count;
@@ -103,14 +103,14 @@ impl Sides {
         self.sender().callbacks(first, count)
     }
 
-    /// Waits until everything that was placed has arrived.
+    /// Waits until every placed order has arrived.
     async fn all_arrived(&self) {
         let all = |sink: &OneTribeSim| sink.accepted_orders() >= self.placed;
         self.sink.wait_for(all, PATIENCE).await.expect("all orders arrive");
     }
 }
 
-/// Measures all of it, or what is named: `acknowledgements`, `whole-way`, `steady`, `rest`, `crash`.
+/// Measures all parts, or those named: `acknowledgements`, `whole-way`, `steady`, `rest`, `crash`.
 pub async fn measure(figures: &mut Figures, is_wanted: impl Fn(&str) -> bool) {
     if is_wanted("acknowledgements") {
         acknowledgements(figures).await;
@@ -129,10 +129,10 @@ pub async fn measure(figures: &mut Figures, is_wanted: impl Fn(&str) -> bool) {
     }
 }
 
-/// A contestant between sides of its own, and what each round has shown of it.
+/// A contestant with a store and destination of its own, and the result of each round.
 type Started<R> = (Contestant, Sides, Process, Vec<R>);
 
-/// A peer and the relays beside it, started.
+/// Starts a peer, and the relays to compare with it.
 async fn started<R>(peer: Contestant, prepare: impl Fn(&Sides)) -> Vec<Started<R>> {
     let mut started = Vec::new();
     for contestant in [peer].into_iter().chain(Contestant::relays()) {
@@ -144,7 +144,7 @@ async fn started<R>(peer: Contestant, prepare: impl Fn(&Sides)) -> Vec<Started<R
     started
 }
 
-/// Kept acknowledgements a second, while the store is down so that nothing else is done.
+/// Acknowledgements per second of stored events, while the store is down so that nothing else is done.
 async fn acknowledgements(figures: &mut Figures) {
     let (rounds, each) = (amount(11, 3), amount(20_000, 4_000));
     figures.heading("one store: acknowledgements a second at 64 connections, nothing else being done");
@@ -168,14 +168,14 @@ async fn acknowledgements(figures: &mut Figures) {
     }
 }
 
-/// What one round of all that goes on has shown.
+/// The result of one round with everything going on.
 struct Whole {
     acknowledged: f64,
     delivered: f64,
     busy_ms: f64,
 }
 
-/// From webhook to destination: acknowledgements meanwhile, orders a second, and processor time.
+/// From webhook to destination: acknowledgements meanwhile, orders per second, and CPU time.
 async fn whole_way(figures: &mut Figures) {
     let (rounds, each) = (amount(5, 2), amount(20_000, 3_000));
     figures.heading("one store: everything going on, from webhook to destination");
@@ -216,7 +216,7 @@ async fn whole_way(figures: &mut Figures) {
     }
 }
 
-/// The 99th percentile of the acknowledgement at 500 a second, with everything behind it going on.
+/// The 99th percentile of an acknowledgement's time at 500 per second, with everything else going on.
 async fn steady(figures: &mut Figures) {
     let (rounds, each) = (amount(5, 2), amount(2_500, 1_000));
     figures.heading("one store: 99th percentile of the acknowledgement at 500 a second");
@@ -240,7 +240,7 @@ async fn steady(figures: &mut Figures) {
     }
 }
 
-/// How soon it listens, and what it keeps in memory.
+/// The time until it listens, and its memory.
 async fn at_rest(figures: &mut Figures) {
     const ORDERS: usize = 10_000;
     figures.heading("one store: the start, and memory");
@@ -275,7 +275,7 @@ async fn at_rest(figures: &mut Figures) {
     }
 }
 
-/// Orders that were claimed, and not begun to be forwarded, when the process was killed: how soon they go out.
+/// Orders that were claimed but not forwarded yet when the process was killed: the time until they arrive.
 async fn after_a_crash(figures: &mut Figures) {
     const ORDERS: usize = 1_000;
     figures.heading("one store: killed with a list under way, and started again at once");
@@ -287,7 +287,7 @@ async fn after_a_crash(figures: &mut Figures) {
         let mut process = contestant.start(&sides).await;
         let requests = sides.callbacks(ORDERS, true);
         load::flood(&[process.port], requests, LANES).await;
-        // Whatever is claimed with the calls that may be under way is claimed by then.
+        // By now, as many orders are claimed as calls may be under way.
         tokio::time::sleep(Duration::from_millis(500)).await;
         process.kill();
         sides.store.clear_faults();

@@ -1,8 +1,8 @@
-//! What several relays on one PostgreSQL database do in a second, beside one: acknowledgements kept, and orders
-//! delivered. Real processes, a real server, simulators and all on the same processors.
+//! Several relays on one PostgreSQL database compared with one: stored acknowledgements per second, and deliveries per
+//! second. Real processes and a real server, with the simulators on the same processors.
 //!
-//! Each has a small share of the processor of its own, as it has on a machine of its own: that shows what several are
-//! for.
+//! Each relay is limited to a small share of a processor, as if it had a machine of its own: that shows the gain from
+//! running several.
 
 use std::time::{Duration, Instant};
 
@@ -22,16 +22,16 @@ use crate::{
     share::Ticks,
 };
 
-/// Connections in all, whatever the number of relays.
+/// The number of connections in total, however many relays there are.
 const LANES: usize = 256;
-/// Stores that the events are about, so that every replica has shards with work.
+/// The number of stores, enough for every relay to have shards with work.
 const STORES: usize = 64;
-/// What a relay may use of one processor. Four use half of one, and leave the rest to the server, the simulators and
-/// the load.
+/// The percentage of one processor that a relay may use. Four relays use half of one, and leave the rest to the server,
+/// the simulators and the load.
 const PERCENT: u32 = 12;
 /// How many relays are compared with one.
 const MANY: usize = 4;
-/// Shards have been shared out after this.
+/// The time after which the shards have been shared out.
 const SHARING: Duration = Duration::from_secs(8);
 
 struct Setup {
@@ -43,7 +43,7 @@ struct Setup {
     _database: Database,
 }
 
-/// How many a second, and the database's share of the time in percent.
+/// The rate per second, and the database's share of the CPU time in percent.
 type Measured = (f64, f64);
 
 impl Setup {
@@ -73,7 +73,7 @@ impl Setup {
         Self { farm, sink, stores, replicas, _groups: groups, _database: database }
     }
 
-    /// Callbacks for the `nth` round's orders, shared out over the stores; the orders are placed if they are to be
+    /// Callbacks for the orders of the `nth` round, spread over the stores; the orders are placed only if they will be
     /// fetched.
     fn callbacks(&self, nth: usize, count: usize, are_placed: bool) -> Vec<Vec<u8>> {
         let callback = |at: usize| {
@@ -92,7 +92,7 @@ impl Setup {
         self.replicas.iter().map(|replica| replica.port).collect()
     }
 
-    /// Acknowledgements a second while the stores are down, so that nothing else is done.
+    /// Acknowledgements per second while the stores are down, so that nothing else is done.
     async fn acknowledgements(&self, rounds: usize, count: usize) -> Measured {
         for store in self.farm.stores() {
             store.fault(Fault::new(Operation::Any, Action::Status(503)));
@@ -104,7 +104,7 @@ impl Setup {
         (median(rates), ticks.database_percent())
     }
 
-    /// Orders a second, from the first webhook to the last arrival.
+    /// Orders per second, from the first webhook to the last arrival.
     async fn deliveries(&self, rounds: usize, count: usize) -> Measured {
         let (ticks, mut rates) = (Ticks::now(), Vec::new());
         for round in 0..rounds {
@@ -119,7 +119,7 @@ impl Setup {
     }
 }
 
-/// Measures it.
+/// Compares [`MANY`] relays with one.
 pub async fn measure(figures: &mut Figures) {
     figures.heading(&format!("replicas on PostgreSQL, each with {PERCENT} % of a processor"));
     let Some(cluster) = Cluster::start() else { return skip().unwrap_or_default() };

@@ -1,5 +1,5 @@
-//! Ten thousand connections in one relay, on both databases: the start, memory, idleness, acknowledgements over all of
-//! them, the operator's list, and one connection more.
+//! Ten thousand connections in one relay, on both databases: the start, memory, idle CPU time, acknowledgements over
+//! all of them, the operator's list, and adding a connection.
 
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,9 @@ use crate::{
     process::{Process, this_relay},
 };
 
-/// Connections that send at once.
+/// How many connections send at once.
 const LANES: usize = 64;
-/// Where a database lies, for as long as it is measured.
+/// A database, kept for as long as it is measured.
 enum Place {
     Sqlite(tempfile::TempDir),
     Postgres(Database),
@@ -35,7 +35,7 @@ impl Place {
     }
 }
 
-/// Measures all of it.
+/// Measures both databases.
 pub async fn measure(figures: &mut Figures) {
     figures.heading("SQLite");
     on(figures, || async { Place::Sqlite(tempfile::tempdir().expect("the disk has room")) }).await;
@@ -78,7 +78,7 @@ async fn at_rest(figures: &mut Figures, variables: &[(String, String)]) {
     figures.at_most("of a core, while nothing is due", share, 1.0, " %");
 }
 
-/// What the operator asks for.
+/// The operator's requests.
 async fn operators(figures: &mut Figures, variables: &[(String, String)], count: usize, sink: &OneTribeSim) {
     let process = Process::relay(&this_relay(), variables).await;
     let client = http::client();
@@ -107,8 +107,8 @@ async fn operators(figures: &mut Figures, variables: &[(String, String)], count:
     figures.at_most("one connection more", median(times), 10.0, " ms");
 }
 
-/// Kept acknowledgements a second of one store's events, and of events of all stores, in turns. All are paused: nothing
-/// else is done.
+/// Acknowledgements per second for the events of one store and for those of all stores, in turns. All connections are
+/// paused, so that nothing else is done.
 async fn acknowledgements(figures: &mut Figures, variables: &[(String, String)], stores: &[Store]) {
     let (rounds, each) = (amount(9, 3), amount(10_000, 2_000));
     let process = Process::relay(&this_relay(), variables).await;

@@ -1,9 +1,9 @@
-//! The database's share of the processor time that relays and database use together: of PostgreSQL its processes, of
-//! SQLite the thread that runs it.
+//! The database's share of the CPU time that relays and database use together: PostgreSQL's processes, or the SQLite
+//! thread.
 
 use std::{fs, path::Path};
 
-/// Processor time so far, in clock ticks, of all relays and databases that are alive on this machine.
+/// CPU time so far, in clock ticks, of all relays and databases that are running on this machine.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Ticks {
     database: u64,
@@ -11,7 +11,7 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// As they stand now.
+    /// The current values.
     pub fn now() -> Self {
         let mut ticks = Self::default();
         for process in entries(Path::new("/proc")) {
@@ -32,7 +32,7 @@ impl Ticks {
         ticks
     }
 
-    /// The database's share of what has been spent since then, in percent.
+    /// The database's share of the CPU time since then, in percent.
     pub fn database_percent(self) -> f64 {
         let now = Self::now();
         let database = now.database.saturating_sub(self.database);
@@ -41,7 +41,7 @@ impl Ticks {
     }
 }
 
-/// Processes come and go: what is not there any more has no entries, no name, and has spent nothing.
+/// The entries of a folder in /proc; none if the process has ended meanwhile.
 fn entries(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
@@ -50,7 +50,7 @@ fn name(of: &Path) -> Option<String> {
     fs::read_to_string(of.join("comm")).ok().map(|name| name.trim_end().to_owned())
 }
 
-/// User and system time: fields 14 and 15 of proc(5)'s `stat`, of which the name in brackets is the second.
+/// User and system time: fields 14 and 15 of `stat` in proc(5), whose second field is the name in parentheses.
 fn spent(on: &Path) -> u64 {
     let stat = fs::read_to_string(on.join("stat")).unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);

@@ -1,6 +1,6 @@
-//! Any JWT at the app's callbacks: never a panic, never genuine without the client secret; rightly signed, only with
-//! the claims that BigCommerce promises. The input is a header, a line feed, and the claims; whole, it is also a JWT as
-//! it is.
+//! Any JWT at the app's callbacks: never a panic, never genuine without the client secret; with a valid signature, only
+//! with the claims that BigCommerce promises. The input is a header, a line feed, and the claims; the whole input is
+//! also tried as a JWT.
 #![no_main]
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -13,7 +13,7 @@ use onetribe_relay::{
 };
 use sha2::Sha256;
 
-/// Long, random and in no seed: what verifies under it was forged.
+/// Long, random and in no seed: an input that verifies under it was forged.
 const SECRET: &str = "9c1f27d0b64e5a3388e17f02ad6cb95e";
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 

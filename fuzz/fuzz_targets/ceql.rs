@@ -1,6 +1,6 @@
-//! Any path and any query at the hubs: never a panic, and whatever the store is then asked stays a read below its API,
-//! without the parameters that are the relay's own. The input is a path, a line feed, a `where` clause, a line feed,
-//! and further parameters as they stand in a URL.
+//! Any path and any query at the hubs: never a panic, and the store is only ever asked to read below its API, without
+//! the parameters that the relay sets itself. The input is a path, a line feed, a `where` clause, a line feed, and
+//! further parameters in the form of a URL's query.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

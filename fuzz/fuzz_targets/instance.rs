@@ -1,5 +1,5 @@
-//! Any body as an instance of the Cloud Elements API: never a panic; what is accepted survives being kept, is shown
-//! without its secrets, and is not changed by a client that sends back what it was shown.
+//! Any body as an instance of the Cloud Elements API: never a panic. What is accepted can be stored and read back, is
+//! shown without its secrets, and does not change when a client sends back what it was shown.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +20,7 @@ use onetribe_relay::{
 
 fuzz_target!(|body: &[u8]| {
     let Ok(request) = InstanceRequest::parse(body, None) else { return };
-    // The secrets of the seeds have this in them; a key of that name is no secret.
+    // The secrets in the seeds contain this text; a key of that name is no secret.
     let whole: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let is_key = |key: &String| key.contains("s3cret");
     let is_named = whole["configuration"].as_object().is_some_and(|all| all.keys().any(is_key));

@@ -1,5 +1,4 @@
-//! Any bytes as a genuine callback's body: never a panic, and an order event only with an order id that stands in the
-//! body.
+//! Any bytes as a genuine callback's body: never a panic, and an order event only with an order id that is in the body.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +9,7 @@ fuzz_target!(|body: &[u8]| {
         Ok(Payload::Order(event)) => {
             let digits = event.order.to_string();
             assert!(event.order.number().is_some_and(|number| number > 0));
-            // A text may spell its digits as escapes.
+            // A string may write its digits as escapes.
             let escaped = body.contains(&b'\\');
             let stands_there = body.windows(digits.len()).any(|part| part == digits.as_bytes());
             assert!(escaped || stands_there, "{digits} is not in the body");

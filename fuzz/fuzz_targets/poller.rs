@@ -1,6 +1,5 @@
-//! Any poller configuration, date format and row: never a panic, and what is accepted as a configuration can be polled
-//! with. The input is three lines (a date format, a date, a url template), then a resource's JSON, an empty line, a
-//! row.
+//! Any poller configuration, date format and row: never a panic, and an accepted configuration can be polled with. The
+//! input is three lines (a date format, a date, a URL template), then a resource's JSON, an empty line, and a row.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -57,7 +56,7 @@ fn dates(pattern: &str, date: &str) {
         let _ = format.read_json(&Value::from(date), &zone);
         let at = format.read(date, &zone).unwrap_or(NOW);
         let text = format.format(at, &zone);
-        // What Java's own letters have written is read or refused, and what is read can be written again.
+        // Text written in a Java date format is read or refused, and a date that is read can be written again.
         if let Some(again) = format.read(&text, &zone) {
             let _ = format.format(again, &zone);
         }

@@ -1,5 +1,6 @@
-//! Any topic and any body as a WooCommerce webhook, rightly signed: never a panic, never genuine under another secret,
-//! and an event only with an id that stands in the body. The input is the topic on a line of its own, then the body.
+//! Any topic and any body as a WooCommerce webhook with a valid signature: never a panic, never genuine under another
+//! secret, and an event only with an id that is in the body. The input is the topic on a line of its own, then the
+//! body.
 #![no_main]
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};

@@ -1,5 +1,5 @@
-//! Any headers and any body: never a panic, and never taken for genuine without the right signature or token. The input
-//! is lines of `name value`, an empty line, the body.
+//! Any headers and any body: never a panic, and never genuine without a valid signature or token. The input is lines of
+//! `name value`, an empty line, and the body.
 #![no_main]
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use onetribe_relay::{secret::Secret, signature, source::bigcommerce::webhook::Verifier};
 
-/// Long, random and in no seed: what verifies under it was forged.
+/// Long, random and in no seed: an input that verifies under it was forged.
 const SECRET: &str = "9c1f27d0b64e5a3388e17f02ad6cb95e";
 const NOW: u64 = 1_700_000_000;
 
@@ -33,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     let now = UNIX_EPOCH + Duration::from_secs(NOW);
     assert!(verifier.verify(&headers, rest, now).is_err(), "forged");
 
-    // The same callback rightly signed is genuine, unless one of its own proofs was wrong.
+    // The same callback with a valid signature is genuine, unless it also carried an invalid proof.
     if !headers.contains_key("x-relay-token") {
         let timestamp = i64::try_from(NOW).expect("fits");
         let signed = signature::sign(SECRET, "id", timestamp, rest);

@@ -23,19 +23,19 @@ CREATE TABLE connections (
 CREATE UNIQUE INDEX connections_revision ON connections (revision);
 CREATE UNIQUE INDEX connections_token ON connections (token_digest) WHERE token_digest IS NOT NULL;
 
--- What changes with every event is kept apart from what the catalog watches.
+-- Dates that change with every event, kept apart from the rows that the catalog watches.
 CREATE TABLE activity (
     connection_id INTEGER PRIMARY KEY,
     last_event_at INTEGER,
     last_delivered_at INTEGER
 ) STRICT;
 
--- One row per object, not per event; `inbox/state.rs` says what happens to it. version > delivered means there is work.
--- While a lease runs, due_at is its end: a lease that runs out is simply due again.
+-- One row per object, not per event; `inbox/state.rs` has its rules. version > delivered means that there is work.
+-- While a lease runs, due_at is its end: an object whose lease has ended is due again.
 CREATE TABLE objects (
     connection_id INTEGER NOT NULL,
     resource TEXT NOT NULL,
-    id TEXT NOT NULL,                      -- a text that sorts as ids do: c218 is 218, ~abc is abc
+    id TEXT NOT NULL,                      -- a sort key: c218 is 218, ~abc is abc
     state INTEGER NOT NULL,                -- 0 pending, 1 delivered, 2 failed, 3 gone, 4 skipped
     version INTEGER NOT NULL,
     forced_version INTEGER NOT NULL,
@@ -69,7 +69,7 @@ CREATE INDEX objects_due ON objects (connection_id, has_failed, due_at) WHERE du
 CREATE INDEX objects_troubled ON objects (connection_id, state) WHERE state IN (2, 3, 4);
 CREATE INDEX objects_settled ON objects (settled_at) WHERE settled_at IS NOT NULL;
 
--- One receipt per event, with two marks (64 bits of a SHA-256 each). Receipts go with their object.
+-- One receipt per event, with two marks (64 bits of a SHA-256 each). Receipts are deleted with their object.
 CREATE TABLE receipts (
     connection_id INTEGER NOT NULL,
     resource TEXT NOT NULL,
@@ -106,7 +106,7 @@ CREATE TABLE outages (
     PRIMARY KEY (connection_id, side)
 ) STRICT, WITHOUT ROWID;
 
--- The conditions that have been alerted of and are not over.
+-- Conditions that have been alerted and are not over.
 CREATE TABLE alerts (
     connection_id INTEGER NOT NULL,
     code TEXT NOT NULL,
@@ -131,45 +131,45 @@ CREATE INDEX notifications_newest ON notifications (connection_id, created_at);
 CREATE INDEX notifications_outstanding ON notifications (connection_id, created_at) WHERE status <> 2;
 CREATE INDEX notifications_old ON notifications (notified_at) WHERE notified_at IS NOT NULL;
 
--- What the status page draws: per hour, objects forwarded and the most that were seen waiting at once.
+-- For the chart on the status page: objects forwarded per hour, and the most that were seen waiting at once.
 CREATE TABLE hours (
     connection_id INTEGER NOT NULL,
     hour INTEGER NOT NULL,                 -- hours since 1970, UTC
     forwarded INTEGER NOT NULL DEFAULT 0,
-    waiting INTEGER,                       -- null while nobody has looked
+    waiting INTEGER,                       -- null if never counted
     PRIMARY KEY (connection_id, hour)
 ) STRICT, WITHOUT ROWID;
 
--- Who may change a connection's hooks.
+-- The lock for changing a connection's hooks.
 CREATE TABLE hook_locks (
     connection_id INTEGER PRIMARY KEY,
-    owner INTEGER NOT NULL,                -- 0 once it is given back
-    until INTEGER NOT NULL,                -- holds so long without a word from its owner
-    epoch INTEGER NOT NULL                 -- goes up when the owner changes
+    owner INTEGER NOT NULL,                -- 0 when given back
+    until INTEGER NOT NULL,                -- when it expires unless renewed
+    epoch INTEGER NOT NULL                 -- increases when the owner changes
 ) STRICT;
 
--- One row: the newest revision of any connection, what tells this database from others, and when it was last proven to be
+-- One row: the newest revision of any connection, the database's identity, and when the database was last proven to be
 -- writable.
 CREATE TABLE catalog (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     revision INTEGER NOT NULL,
-    identity BLOB NOT NULL,               -- random; tells this database from others
+    identity BLOB NOT NULL,               -- random; distinguishes this database from others
     probed_at INTEGER
 ) STRICT;
 INSERT INTO catalog (only, revision, identity) VALUES (1, 0, randomblob(16));
 
--- Shops that have been asked for their keys: for one use, and for a quarter of an hour.
+-- Pending requests for shops' keys: each can be used once, within a quarter of an hour.
 CREATE TABLE key_requests (
     id BLOB PRIMARY KEY,                   -- a digest of the `user_id` that the shop was sent
     key_id INTEGER,                        -- of the key that seals the spec
-    sealed BLOB,                           -- the connection that is to be made; null once it is
+    sealed BLOB,                           -- the connection to be created; null once it is created
     trying_until INTEGER,                  -- set while keys are being tried
-    failure TEXT,                          -- why the last keys were not taken, in a sentence
+    failure TEXT,                          -- why the last keys were refused, in a sentence
     until INTEGER NOT NULL
 ) STRICT;
 
--- The migration that a relay has to know to use these tables is the highest of these. Migrations only add; one that
--- relays without some earlier migration cannot live with inserts the number of that one.
+-- The highest number here is the newest migration that a relay has to know to use these tables. Migrations only add;
+-- one that breaks relays without some earlier migration inserts the number of that earlier one.
 CREATE TABLE schema_floor (
     migration INTEGER PRIMARY KEY
 ) STRICT;

@@ -1,4 +1,4 @@
-//! How a simulator answers, and how a fault spoils the answer on its way: dripped, halved, lost, replaced.
+//! How a simulator answers, and how a fault alters the answer on its way: sent in drips, cut in half, lost, replaced.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// How long the first half of an answer has to reach the other side before the connection is cut.
 const HALF_TIME: Duration = Duration::from_millis(10);
 
-/// Into how many pieces a dripped body is cut, at most.
+/// Into how many pieces a dripped body is cut at most.
 const DRIPS: usize = 20;
 
 /// A status, headers and a JSON body (or none).
@@ -38,13 +38,14 @@ impl Answer {
         Self::json(status, Bytes::new())
     }
 
-    /// A refusal in BigCommerce's v2 manner.
+    /// An error in the form of BigCommerce's v2 API.
     pub(crate) fn refusal(status: u16, message: &str) -> Self {
         let message = serde_json::json!([{ "status": status, "message": message }]);
         Self::json(status, message.to_string())
     }
 
-    /// The refusal that the fault demands instead of any work, if it does. A dropped connection is none.
+    /// The refusal to send instead of doing any work, if `fault` is such an action. [`Action::Drop`] is not: it sends
+    /// nothing.
     pub(crate) fn of_fault(fault: &Fault) -> Option<Self> {
         let mut answer = match &fault.action {
             Action::Status(status) => Self::refusal(*status, "refused by a switched fault"),
@@ -78,9 +79,9 @@ impl Answer {
     }
 }
 
-/// What keeps the books on one request. Dropped without `answered`, the answer never left or was lost.
+/// Records one request. If it is dropped before `answered` is called, the answer was never sent or was lost.
 pub(crate) trait Ticket: 'static {
-    /// The answer has been handed over whole.
+    /// The whole answer has been handed to the server.
     fn answered(self, status: u16);
 }
 
@@ -90,7 +91,7 @@ enum Part {
     Cut,
 }
 
-/// Sends `answer`, spoilt as `fault` wants.
+/// Sends `answer`, altered as `fault` says.
 pub(crate) fn respond<T: Ticket>(answer: Answer, fault: Option<&Fault>, ticket: T) -> HttpResponse {
     let Some(script) = fault.and_then(|fault| script(&answer, &fault.action)) else {
         ticket.answered(answer.status);
@@ -123,7 +124,7 @@ fn head(answer: &Answer) -> actix_web::HttpResponseBuilder {
     response
 }
 
-/// A body in a coding.
+/// Compresses a body.
 pub(crate) fn coded(coding: Coding, body: &[u8]) -> Bytes {
     let coded = match coding {
         Coding::Gzip => {
@@ -147,7 +148,7 @@ struct Script {
 fn script(answer: &Answer, action: &Action) -> Option<Script> {
     let whole = &answer.body;
     Some(match action {
-        // A server that fails on the body's first piece has not flushed the head yet.
+        // A connection that fails on the first piece of the body sends nothing, for the head has not been flushed yet.
         Action::Drop | Action::LoseAnswer => Script { announced: Some(1), parts: vec![Part::Cut] },
         Action::HalfAnswer => {
             let half = whole.slice(..whole.len() / 2);

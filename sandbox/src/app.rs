@@ -1,5 +1,5 @@
-//! Everything that the single-click app needs around it: stores, their control panel and login server, a One Tribe, the
-//! senders of webhooks, and the relay that serves the app.
+//! What the single-click app needs around it: stores, their control panel and login server, One Tribe, the senders of
+//! webhooks, and the relay that serves the app.
 
 use std::{error::Error, io, path::Path, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::{
     stores,
 };
 
-/// The environment of a relay that serves the app of `panel` to the stores of `farm`, and has no store of its own.
-/// Merchants may name payload URLs of loopback.
+/// The environment of a relay that serves the app of `panel` to the stores of `farm` and has no store of its own. It
+/// allows payload URLs on loopback.
 pub fn variables(panel: &ControlPanelSim, farm: &StoreFarm, folder: &Path, port: u16) -> Vec<(String, String)> {
     let app = panel.app();
     let own = [
@@ -26,15 +26,15 @@ pub fn variables(panel: &ControlPanelSim, farm: &StoreFarm, folder: &Path, port:
     all
 }
 
-/// A relay with the app, and the world around it.
+/// A relay with the app, and the simulators around it.
 pub struct AppWorld {
     /// The stores.
     pub farm: StoreFarm,
     /// Their control panel, and the login server.
     pub panel: ControlPanelSim,
-    /// Where orders go.
+    /// The simulated One Tribe.
     pub sink: OneTribeSim,
-    /// The port that the relay listens on, also after it was started again.
+    /// The port that the relay listens on; it stays the same across restarts.
     pub port: u16,
     sender: Sender,
     relay: Option<Relay>,
@@ -42,26 +42,27 @@ pub struct AppWorld {
 }
 
 impl AppWorld {
-    /// Starts everything with this many stores, none of which has the app. The relay's database is in `folder`.
+    /// Starts everything with this many stores, none of which has installed the app. The relay's database is in
+    /// `folder`.
     ///
     /// # Errors
-    /// No port could be had, or the relay does not start as configured.
+    /// No port is available, or the relay does not start with this configuration.
     pub async fn start(stores: usize, folder: &Path) -> Result<Self, Box<dyn Error>> {
         Self::start_with(stores, folder, &[]).await
     }
 
-    /// The same, with the relay on this port.
+    /// Like [`Self::start`], with the relay on this port.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// Those of [`Self::start`].
     pub async fn start_on(port: u16, stores: usize, folder: &Path) -> Result<Self, Box<dyn Error>> {
         Self::build(port, stores, folder, &[]).await
     }
 
-    /// The same, with further variables for the relay.
+    /// Like [`Self::start`], with further variables for the relay.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// Those of [`Self::start`].
     pub async fn start_with(stores: usize, folder: &Path, extra: &[(&str, &str)]) -> Result<Self, Box<dyn Error>> {
         Self::build(free_port()?, stores, folder, extra).await
     }
@@ -78,10 +79,10 @@ impl AppWorld {
         Ok(world)
     }
 
-    /// Starts the relay, again if it was stopped.
+    /// Starts the relay, or starts it again after [`Self::stop_relay`].
     ///
     /// # Errors
-    /// It does not start as configured.
+    /// The relay does not start with this configuration.
     pub async fn start_relay(&mut self, folder: &Path) -> Result<(), Box<dyn Error>> {
         let mut all = variables(&self.panel, &self.farm, folder, self.port);
         all.extend(self.extra.iter().cloned());
@@ -89,10 +90,10 @@ impl AppWorld {
         Ok(())
     }
 
-    /// Stops the relay alone.
+    /// Stops only the relay.
     ///
     /// # Errors
-    /// It had ended by itself.
+    /// The relay had ended by itself.
     pub async fn stop_relay(&mut self) -> Result<(), Box<dyn Error>> {
         if let Some(relay) = self.relay.take() {
             relay.stop().await?;
@@ -100,7 +101,7 @@ impl AppWorld {
         Ok(())
     }
 
-    /// The relay's address and a path.
+    /// The URL of `path` on the relay.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -113,10 +114,10 @@ impl AppWorld {
         self.farm.store(&format!("store{number}")).ok_or_else(|| io::Error::other(format!("no store {number}")))
     }
 
-    /// Waits until every webhook so far is acknowledged or given up.
+    /// Waits until every webhook so far has been acknowledged or given up.
     ///
     /// # Errors
-    /// Some were not in time.
+    /// Some webhooks were not in time.
     pub async fn webhooks_told(&self, patience: Duration) -> Result<(), crate::TimedOut> {
         self.sender.idle(patience).await
     }

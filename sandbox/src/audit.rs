@@ -11,21 +11,22 @@ use crate::woocommerce::ShopSim;
 /// What an audit found, as order ids in ascending order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How many orders the store has.
+    /// How many orders the store has now.
     pub orders: usize,
-    /// An event was acknowledged, and no state as new as at that moment was taken by the destination.
-    /// Orders that the store has deleted since are excused.
+    /// Orders with an acknowledged event, of which the destination has taken no state as new as the event's. Orders
+    /// that the store has deleted since do not count.
     pub missing: Vec<i64>,
-    /// The same state, or the same idempotency key, was taken again although an earlier taking had been answered.
+    /// Orders of which the same state, or the same idempotency key, was taken again after an earlier request had been
+    /// answered.
     pub doubled: Vec<i64>,
-    /// An older state was taken after a newer one, or what was taken last is older than what the store has now.
+    /// Orders of which an older state was taken after a newer one, or whose last taken state is older than the store's.
     pub stale: Vec<i64>,
-    /// Two requests were open at once.
+    /// Orders with two requests open at once.
     pub overlapping: Vec<i64>,
 }
 
 impl Report {
-    /// Nothing is missing, doubled, stale or overlapping.
+    /// Whether nothing is missing, doubled, stale or overlapping.
     pub fn is_clean(&self) -> bool {
         [&self.missing, &self.doubled, &self.stale, &self.overlapping].iter().all(|found| found.is_empty())
     }
@@ -51,21 +52,21 @@ impl fmt::Display for Report {
     }
 }
 
-/// How many ids of each kind a summary names.
+/// How many ids of each kind a summary lists.
 const SHOWN_IDS: usize = 10;
 
-/// Compares the store, the acknowledged events and the destination's books as they are now.
+/// Compares the store, the acknowledged events and what the destination has received.
 ///
-/// Of the acknowledged events those of this store count. The destination's books must be about this store's orders
-/// alone, or else about orders whose ids the stores do not share.
+/// Only acknowledged events of this store count. The destination must have received orders of this store only, or the
+/// stores must not share order ids.
 pub fn audit(store: &StoreSim, acknowledged: &[Acknowledged], sink: &OneTribeSim) -> Report {
     let acknowledged = of_store(&store.config().hash, acknowledged);
     let now: BTreeMap<i64, u64> = store.orders().iter().map(|order| (order.id, order.revision)).collect();
     examine(&now, &acknowledged, &sink.accepted(), sink.overlapping())
 }
 
-/// Compares a WooCommerce shop with the destination's books: of each order that is no draft, its newest state must have
-/// arrived. The ids of its orders must be nobody else's.
+/// Compares a WooCommerce shop with what the destination has received: the newest state of each order that is no draft
+/// must have arrived. No other store may use the ids of its orders.
 pub fn audit_shop(shop: &ShopSim, sink: &OneTribeSim) -> Report {
     let now: BTreeMap<i64, u64> =
         shop.orders().iter().filter(|order| !order.is_draft()).map(|order| (order.id, order.revision)).collect();
@@ -81,7 +82,7 @@ fn of_store(hash: &str, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> {
     acknowledged.iter().filter(|event| &*event.store == hash).cloned().collect()
 }
 
-/// `now` holds the store's revisions, `accepted` is in the order of taking.
+/// `now` holds the revisions in the store; `accepted` is in the order in which the destination took them.
 fn examine(
     now: &BTreeMap<i64, u64>,
     acknowledged: &[Acknowledged],
@@ -117,7 +118,7 @@ fn is_doubled(taken: &[&Received]) -> bool {
     taken.iter().any(|one| {
         let key = one.idempotency_key.as_deref();
         let again = answered_revisions.contains(&one.revision) || key.is_some_and(|key| answered_keys.contains(key));
-        // Whose answer was lost has to be sent again: that one excuses the next.
+        // A request whose answer was lost has to be sent again, so it does not count as the first of two.
         if one.answered.is_some() {
             answered_revisions.insert(one.revision);
             answered_keys.extend(key);

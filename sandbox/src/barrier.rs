@@ -1,10 +1,10 @@
-//! Waiting for a simulator to reach a state: woken by each change, never by a timer.
+//! Waiting for a simulator to reach a state, woken by each change and never by a timer.
 
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// The state that was waited for did not come in time.
+/// The awaited state was not reached in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedOut(Duration);
 
@@ -20,17 +20,17 @@ impl std::error::Error for TimedOut {}
 pub(crate) struct Barrier(Notify);
 
 impl Barrier {
-    /// Says that something changed.
+    /// Wakes all waiters after a change.
     pub(crate) fn changed(&self) {
         self.0.notify_waiters();
     }
 
-    /// Returns once `reached` holds; it is asked at once and after each change.
+    /// Returns once `reached` holds; it is checked at once and after each change.
     pub(crate) async fn wait_for(&self, reached: impl Fn() -> bool, timeout: Duration) -> Result<(), TimedOut> {
         let wait = async {
             loop {
                 let mut change = std::pin::pin!(self.0.notified());
-                // Enlisted before the question is asked, so that no change falls between the two.
+                // Registered before `reached` is checked, so that no change is missed in between.
                 change.as_mut().enable();
                 if reached() {
                     return;

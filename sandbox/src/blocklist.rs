@@ -1,4 +1,4 @@
-//! When a domain gets nothing for a while (BigCommerce, "Webhooks overview", blocklist rules). Pure: time is an
+//! When a domain receives no webhooks for a while (BigCommerce, "Webhooks overview", blocklist rules). Pure: time is an
 //! argument.
 
 use std::collections::HashMap;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 /// The window in which requests are counted.
 const WINDOW: Duration = Duration::from_secs(2 * 60);
-/// How long a blocked domain gets nothing.
+/// How long a blocked domain receives nothing.
 const BLOCKED_FOR: Duration = Duration::from_secs(3 * 60);
-/// Fewer requests than this in a window block nobody.
+/// A window with fewer requests than this never blocks a domain.
 const MIN_REQUESTS: u32 = 100;
 /// The share of successes below which a domain is blocked, in percent.
 const MIN_SUCCESS_PERCENT: u32 = 90;
 
-/// The accounts of all domains: one for each API client and domain, whichever of the client's stores the events are of.
+/// The blocklist counters, one for each API client and domain, whichever of the client's stores the events come from.
 #[derive(Debug, Default)]
 pub(crate) struct Blocklists(Mutex<HashMap<(String, String), Blocklist>>);
 
@@ -38,7 +38,7 @@ impl Blocklists {
     }
 }
 
-/// One domain's account.
+/// The counters of one API client and domain.
 #[derive(Debug, Default)]
 struct Blocklist {
     window_began: Option<Instant>,
@@ -52,7 +52,8 @@ impl Blocklist {
         self.blocked_until.is_some_and(|until| now < until)
     }
 
-    /// Counts one request, all times scaled by `factor`. Says until when the domain is blocked, if this blocks it.
+    /// Counts one request, with all times scaled by `factor`. Returns until when the domain is blocked if this request
+    /// blocks it.
     fn note(&mut self, success: bool, now: Instant, factor: f64) -> Option<Instant> {
         let fresh = self.window_began.is_none_or(|began| now.duration_since(began) >= WINDOW.mul_f64(factor));
         if fresh {

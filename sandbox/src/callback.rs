@@ -1,4 +1,4 @@
-//! Single callbacks, signed as BigCommerce signs them or wrongly on purpose. Deciding when to send them is `sender`'s.
+//! Single callbacks, signed as BigCommerce signs them or wrongly on purpose. `sender` decides when to send them.
 
 use bytes::Bytes;
 use onetribe_relay::signature;
@@ -9,7 +9,7 @@ use crate::event::Event;
 /// Header names and values of one callback.
 pub type Headers = Vec<(String, String)>;
 
-/// How a single callback shows that it is genuine, or fails to.
+/// How a single callback proves that it is genuine, or fails to.
 #[derive(Debug, Clone, Default)]
 pub struct SendOptions {
     /// The kind of signature.
@@ -23,12 +23,12 @@ pub struct SendOptions {
 /// Which signature a callback carries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SignatureKind {
-    /// The right one.
+    /// The valid one.
     #[default]
     Right,
-    /// One made with another secret.
+    /// Made with another secret.
     Wrong,
-    /// None of the three headers.
+    /// None of the three signature headers.
     Missing,
 }
 
@@ -58,7 +58,7 @@ impl SendOptions {
     }
 }
 
-/// A rightly signed callback of now: the headers (`Content-Type` included) and the body.
+/// A validly signed callback with the current time: the headers (`Content-Type` included) and the body.
 pub fn signed_request(secret: &str, event: &Event) -> (Headers, Bytes) {
     request(secret, &event.webhook_id(), event.body(), &SendOptions::default())
 }
@@ -82,8 +82,8 @@ pub fn request(secret: &str, webhook_id: &str, body: Bytes, options: &SendOption
     (headers, body)
 }
 
-/// Posts one callback and says with which status it was answered. A duplicate is the same event, with its
-/// `webhook-id` set, sent twice.
+/// Posts one callback and returns the status of the answer. For a duplicate, send the same event with its `webhook-id`
+/// set twice.
 ///
 /// # Errors
 /// The connection failed.
@@ -105,7 +105,8 @@ pub(crate) async fn post(client: &reqwest::Client, url: &str, headers: Headers, 
     }
     let response = request.send().await?;
     let status = response.status().as_u16();
-    // Read to its end, so that the connection can be used again; a body that breaks off does not undo the status.
+    // The body is read to its end so that the connection can be reused; a body that breaks off does not change the
+    // status.
     let _ = response.bytes().await;
     Ok(status)
 }

@@ -1,5 +1,5 @@
-//! A simulated client of the Cloud Elements API: takes notifications at its callback, verifies their signatures, keeps
-//! the books, and misbehaves on demand.
+//! A simulated client of the Cloud Elements API: it receives notifications at its callback, verifies their signatures,
+//! records them, and fails on demand.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,20 +17,20 @@ use crate::barrier::{Barrier, TimedOut};
 use crate::fault::{Action, Fault, Faults, Operation};
 use crate::http::{self, Server};
 
-/// One notification as it came.
+/// One notification as it was received.
 #[derive(Debug, Clone)]
 pub struct Notified {
     /// `Elements-Webhook-Id`
     pub webhook_id: String,
-    /// Whether the signature is right; `None` without one.
+    /// Whether the signature is valid; `None` without one.
     pub is_genuine: Option<bool>,
     /// Every header, by lower-case name.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Value,
-    /// When it was there, whole.
+    /// When the whole request had arrived.
     pub at: Instant,
-    /// Whether it was taken.
+    /// Whether it was answered with success.
     pub is_taken: bool,
 }
 
@@ -46,7 +46,7 @@ pub struct NotifiedEvent {
 }
 
 impl Notified {
-    /// What it tells of.
+    /// The events in the notification.
     pub fn events(&self) -> Vec<NotifiedEvent> {
         let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
         let events = self.body["message"]["events"].as_array().cloned().unwrap_or_default();
@@ -90,7 +90,7 @@ impl CallbackSim {
     /// Starts a callback that verifies signatures under `key`, if there is one.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start(key: Option<&str>) -> io::Result<Self> {
         let (listener, address) = http::listen()?;
         let state = Arc::new(State {
@@ -127,18 +127,18 @@ impl CallbackSim {
         self.state.notified().iter().filter(|one| one.is_taken).cloned().collect()
     }
 
-    /// How many events have been taken, repetitions among them.
+    /// How many events have been taken, repetitions included.
     pub fn taken_events(&self) -> usize {
         let events = |one: &Notified| one.body["message"]["events"].as_array().map_or(0, Vec::len);
         self.state.notified().iter().filter(|one| one.is_taken).map(events).sum()
     }
 
-    /// The events of all notifications that were taken, in their order.
+    /// The events of all notifications that were taken, in the order of receipt.
     pub fn events(&self) -> Vec<NotifiedEvent> {
         self.state.notified().iter().filter(|one| one.is_taken).flat_map(Notified::events).collect()
     }
 
-    /// Waits until `reached` holds; it is asked after each notification.
+    /// Waits until `reached` holds; it is checked after each notification.
     ///
     /// # Errors
     /// It did not hold in time.
@@ -146,27 +146,27 @@ impl CallbackSim {
         self.state.barrier.wait_for(|| reached(self), timeout).await
     }
 
-    /// Does this to every notification until it is cleared.
+    /// Applies this action to every notification until faults are cleared.
     pub fn fault_all(&self, action: Action) {
         self.fault(Fault::new(Operation::Delivery, action));
     }
 
-    /// Switches a fault on; its operation is [`Operation::Delivery`] or [`Operation::Any`].
+    /// Adds a fault; its operation is [`Operation::Delivery`] or [`Operation::Any`].
     pub fn fault(&self, fault: Fault) {
         self.state.faults.add(fault);
     }
 
-    /// Switches all faults off. Held requests stay held.
+    /// Removes all faults. Held requests stay held.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
 
-    /// How many notifications are being held.
+    /// How many notifications are held now.
     pub fn held(&self) -> usize {
         self.state.faults.held()
     }
 
-    /// Lets the notifications go on that are being held now.
+    /// Lets the notifications that are held now go on.
     pub fn release(&self) {
         self.state.faults.release();
     }
@@ -185,7 +185,7 @@ impl Drop for Done {
 }
 
 async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    // A check that only asks whether anybody is there is no notification.
+    // A request that only checks whether the callback can be reached is no notification.
     if request.method() == actix_web::http::Method::HEAD {
         return HttpResponse::Ok().finish();
     }

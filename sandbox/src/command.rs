@@ -1,4 +1,4 @@
-//! The sandbox command: what it is asked for, and how it ends. The simulators are the library's.
+//! The sandbox command: its start, its signals and its exit code. The simulators are in the library.
 
 mod app;
 mod elements;
@@ -18,21 +18,22 @@ use tokio_util::sync::CancellationToken;
 use options::Options;
 use output::Output;
 
-/// How many stores the control panel has when nothing is said.
+/// How many stores the control panel has by default.
 const APP_STORES: usize = 3;
 
-/// Signals this close together are one.
+/// Signals this close together count as one.
 const ONE_SIGNAL: Duration = Duration::from_secs(1);
 
-/// What every way to run the sandbox needs.
+/// What every mode of the sandbox needs.
 #[derive(Debug, Clone)]
 struct Session {
     out: Output,
-    /// Cancelled on Ctrl-C, and when nobody reads the output any more.
+    /// Cancelled on Ctrl-C, and when the output is no longer read.
     stop: CancellationToken,
 }
 
-/// Runs the command until it is done or interrupted. The first Ctrl-C stops everything in order, the second at once.
+/// Runs the command until it is done or interrupted. The first Ctrl-C stops everything in order, the second ends it at
+/// once.
 pub async fn main() -> ExitCode {
     let options = Options::parse();
     let stop = CancellationToken::new();
@@ -43,7 +44,7 @@ pub async fn main() -> ExitCode {
         () = interrupted() => {
             stop.cancel();
             let again = async {
-                // `timeout` and some supervisors send a signal to the process and to its group: that is one.
+                // `timeout` and some supervisors send a signal to the process and to its group; both count as one.
                 tokio::time::sleep(ONE_SIGNAL).await;
                 interrupted().await;
             };
@@ -91,7 +92,7 @@ fn available(port: u16) -> Result<u16, String> {
 async fn interrupted() {
     let wait = async |kind| match signal(kind) {
         Ok(mut signals) => drop(signals.recv().await),
-        // Without a handler the signal ends the process by itself.
+        // Without a handler the signal ends the process.
         Err(_) => std::future::pending().await,
     };
     tokio::select! {

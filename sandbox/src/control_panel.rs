@@ -1,6 +1,6 @@
 //! BigCommerce's side of a single-click app: the login server that exchanges codes for tokens, the signed payloads of
-//! the callbacks, the end of an installation, and a control panel page on another origin than the relay's that shows
-//! the app in a frame. The stores are those of a [`StoreFarm`].
+//! the callbacks, uninstalling, and a control panel page that shows the app in a frame and is served from another
+//! origin than the relay. The stores are those of a [`StoreFarm`].
 
 mod app;
 mod jwt;
@@ -33,10 +33,10 @@ pub struct ControlPanelSim {
 
 impl ControlPanelSim {
     /// Starts both for these stores and this app. The relay needs [`Self::login_url`] before its own address is known:
-    /// say where it is with [`Self::register`] afterwards.
+    /// set its callbacks with [`Self::register`] afterwards.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start(farm: &StoreFarm, app: AppRegistration) -> io::Result<Self> {
         let (login, login_address) = http::listen()?;
         let (page, page_address) = http::listen()?;
@@ -58,7 +58,7 @@ impl ControlPanelSim {
         }
     }
 
-    /// What stands for `https://login.bigcommerce.com`.
+    /// The address that stands in for `https://login.bigcommerce.com`.
     pub fn login_url(&self) -> String {
         self.state.login_url()
     }
@@ -79,7 +79,7 @@ impl ControlPanelSim {
         self.state.app()
     }
 
-    /// Changes the registration, as in the Developer Portal: at once, for all stores.
+    /// Changes the registration, as in the Developer Portal: it takes effect at once, for all stores.
     pub fn register(&self, app: AppRegistration) {
         self.state.register(app);
     }
@@ -89,12 +89,12 @@ impl ControlPanelSim {
         self.register(self.app().with_relay(public_url));
     }
 
-    /// Switches a fault of the login server on; its operation is [`crate::Operation::Token`].
+    /// Adds a fault of the login server; its operation is [`crate::Operation::Token`].
     pub fn fault(&self, fault: Fault) {
         self.state.faults.add(fault);
     }
 
-    /// Switches all faults off. Held requests stay held.
+    /// Removes all faults. Held requests stay held.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
@@ -104,12 +104,12 @@ impl ControlPanelSim {
         self.state.faults.held()
     }
 
-    /// Lets the exchanges go on that are being held now.
+    /// Lets the exchanges that are held now go on.
     pub fn release(&self) {
         self.state.faults.release();
     }
 
-    /// Waits until `reached` holds; it is asked after each change, so it should be quick.
+    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
     ///
     /// # Errors
     /// It did not hold in time.
@@ -126,29 +126,29 @@ impl ControlPanelSim {
         self.install_url_with(store, &InstallOptions::default())
     }
 
-    /// The same, with something changed.
+    /// Like [`Self::install_url`], with the changes in `options`.
     pub fn install_url_with(&self, store: &StoreSim, options: &InstallOptions) -> String {
         self.state.install_url(&store.config().hash, options)
     }
 
-    /// Where an install from a page of the app maker's own begins. The browser is led to the auth callback with
-    /// `external_install`.
+    /// Where an install outside the control panel begins, from a page of the app's maker. It redirects the browser to
+    /// the auth callback with `external_install`.
     pub fn external_install_url(&self, store: &StoreSim) -> String {
         let client_id = self.app().client_id;
         format!("{}/app/{client_id}/install?store={}", self.login_url(), store.config().hash)
     }
 
-    /// Whether each external install was told as succeeded, in their order.
+    /// Whether each external install was reported as a success, in order.
     pub fn external_outcomes(&self) -> Vec<bool> {
         self.state.external_outcomes()
     }
 
-    /// Lets every code expire that has not been used.
+    /// Lets every unused code expire.
     pub fn expire_codes(&self) {
         self.state.expire_codes();
     }
 
-    /// How many exchanges were asked for, whatever came of them.
+    /// How many exchanges were requested, successful or not.
     pub fn exchanges(&self) -> u64 {
         self.state.exchanges()
     }
@@ -161,37 +161,37 @@ impl ControlPanelSim {
 
 /// Opening and uninstalling.
 impl ControlPanelSim {
-    /// What the load callback of this user's click carries: to be signed as it is, or forged first.
+    /// The payload of the load callback when this user opens the app, to be signed as it is or altered first.
     pub fn jwt(&self, store: &StoreSim, user: &User) -> Jwt {
         self.state.jwt(&store.config().hash, user)
     }
 
-    /// Where the frame is led when the user opens the app.
+    /// The URL that the frame opens when the user opens the app.
     pub fn load_url(&self, store: &StoreSim, user: &User) -> String {
         self.load_url_with(&self.jwt(store, user).sign())
     }
 
-    /// The load callback with this payload, whatever it is.
+    /// The URL of the load callback with this payload, valid or not.
     pub fn load_url_with(&self, jwt: &str) -> String {
         state::with_payload(&self.app().load_callback, jwt)
     }
 
-    /// The uninstall callback with this payload, whatever it is.
+    /// The URL of the uninstall callback with this payload, valid or not.
     pub fn uninstall_url_with(&self, jwt: &str) -> String {
         state::with_payload(&self.app().uninstall_callback, jwt)
     }
 
-    /// Uninstalls the app: its token and hooks are gone, and the uninstall callback is called. Says how that was
-    /// answered.
+    /// Uninstalls the app: revokes its token, removes its hooks and calls the uninstall callback. Returns the status of
+    /// the answer.
     ///
     /// # Errors
-    /// The callback could not be called; the app is uninstalled all the same.
+    /// The callback could not be called; the app is uninstalled nevertheless.
     pub async fn uninstall(&self, store: &StoreSim) -> reqwest::Result<u16> {
         let status = self.uninstall_with(store, UninstallOptions::default()).await?;
         Ok(status.unwrap_or_default())
     }
 
-    /// The same, with something left out. No status if nobody was told.
+    /// Like [`Self::uninstall`], with parts left out. `None` if the callback was not called.
     ///
     /// # Errors
     /// The callback could not be called.
@@ -199,12 +199,12 @@ impl ControlPanelSim {
         self.state.uninstall(store, options).await
     }
 
-    /// Removes the app's hooks at last, after an uninstall that kept them. Says how many there were.
+    /// Removes the app's hooks after an uninstall that kept them. Returns how many there were.
     pub fn remove_hooks(&self, store: &StoreSim) -> usize {
         store.remove_hooks_of(&self.app().client_id)
     }
 
-    /// Calls the remove-user callback for this user; says how that was answered.
+    /// Calls the remove-user callback for this user; returns the status of the answer.
     ///
     /// # Errors
     /// It could not be called.

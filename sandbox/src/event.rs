@@ -1,6 +1,6 @@
-//! The events of a store: scopes, and the light payload each of them is told by.
+//! The events of a store: scopes, and the light payload that announces each event.
 //!
-//! Shapes: BigCommerce, "Webhook events" (orders). Delivering them is `sender`'s, a single callback is `callback`'s.
+//! Shapes: BigCommerce, "Webhook events" (orders). `sender` delivers them, and `callback` makes single callbacks.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -40,7 +40,7 @@ impl Scope {
         Self::MetafieldDeleted,
     ];
 
-    /// As it stands in a payload.
+    /// The scope's name in a payload.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "store/order/created",
@@ -74,7 +74,7 @@ impl Scope {
     }
 }
 
-/// One event, as it will be told.
+/// One event, as it will be sent.
 #[derive(Debug, Clone)]
 pub struct Event {
     scope: Cow<'static, str>,
@@ -107,7 +107,7 @@ impl Event {
         }
     }
 
-    /// Tells the old and the new status, as BigCommerce sometimes does with `statusUpdated`.
+    /// Includes the old and the new status, as BigCommerce sometimes does with `statusUpdated`.
     #[must_use]
     pub fn with_status(mut self, previous: u8, new: u8) -> Self {
         let (order, scope) = (self.order, r#""status":{"previous_status_id":"#);
@@ -115,7 +115,7 @@ impl Event {
         self
     }
 
-    /// The event of another store.
+    /// Makes it an event of another store.
     #[must_use]
     pub fn of_store(mut self, hash: &str) -> Self {
         hash.clone_into(&mut self.store_hash);
@@ -129,43 +129,43 @@ impl Event {
         self
     }
 
-    /// Sets `hash`; unset, it follows from scope, data and time.
+    /// Sets `hash`; by default it is derived from scope, data and time.
     #[must_use]
     pub fn with_hash(mut self, hash: &str) -> Self {
         self.hash = Some(hash.to_owned());
         self
     }
 
-    /// Sets `created_at` (unix seconds), or leaves it out.
+    /// Sets `created_at` (unix seconds); `None` leaves it out.
     #[must_use]
     pub fn at(mut self, created_at: Option<i64>) -> Self {
         self.created_at = created_at;
         self
     }
 
-    /// Sets the `webhook-id`; unset, each delivery gets one of its own.
+    /// Sets the `webhook-id`; by default each delivery gets a new one.
     #[must_use]
     pub fn with_webhook_id(mut self, id: &str) -> Self {
         self.webhook_id = Some(id.to_owned());
         self
     }
 
-    /// The scope.
+    /// The event's scope.
     pub fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// Which order it is about.
+    /// The id of the order it is about.
     pub fn order(&self) -> i64 {
         self.order
     }
 
-    /// The `webhook-id` that was set, or a fresh one.
+    /// The `webhook-id` that was set, or a new one.
     pub fn webhook_id(&self) -> String {
         self.webhook_id.clone().unwrap_or_else(|| format!("msg_{:032x}", rand::random::<u128>()))
     }
 
-    /// The payload.
+    /// The JSON payload.
     pub fn body(&self) -> Bytes {
         let Self { scope, data, store_hash, store_id, .. } = self;
         let hash = self.hash.clone().unwrap_or_else(|| self.digest());

@@ -1,4 +1,4 @@
-//! Faults that a test switches on and off while a simulator runs: what goes wrong, for which calls, how often.
+//! Faults that a test adds and removes while a simulator runs: what goes wrong, for which calls, how often.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,11 +23,11 @@ pub enum Operation {
     StoreInformation,
     /// Everything below `v2/hooks` and `v3/hooks`
     Hooks,
-    /// An order posted to One Tribe
+    /// An order posted to One Tribe.
     Delivery,
-    /// A code exchanged for a token, at the login server
+    /// A code exchanged for a token at the login server.
     Token,
-    /// In a fault or a question: every kind. In a record: a call that is none of the others.
+    /// In a fault or a query: every kind. In a record: a call of none of the other kinds.
     Any,
 }
 
@@ -39,13 +39,13 @@ impl Operation {
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Refuses with this status, nothing is done.
+    /// Answers with this status and does nothing.
     Status(u16),
-    /// Refuses with 302 to this place.
+    /// Answers 302 with this location and does nothing.
     Redirect(String),
-    /// Cuts the connection without an answer, nothing is done.
+    /// Cuts the connection without an answer and does nothing.
     Drop,
-    /// Waits for the release *before* doing the work: the answer shows the state at the release.
+    /// Waits for the release, then does the work: the answer shows the state at the release.
     Hold,
     /// Does the work, then waits for the release: the answer shows the state at the request.
     HoldAnswer,
@@ -57,7 +57,7 @@ pub enum Action {
     HalfAnswer,
     /// Does the work, then cuts the connection without an answer.
     LoseAnswer,
-    /// Answers this, nothing is done.
+    /// Answers this and does nothing.
     Say {
         /// The status.
         status: u16,
@@ -68,20 +68,20 @@ pub enum Action {
     },
     /// Answers 200 with a page that is not JSON.
     NotJson,
-    /// Does the work and sends the answer's body in this coding, whether or not anybody asked for it.
+    /// Does the work and sends the answer's body in this coding, whether or not the client accepts it.
     Coded(Coding),
-    /// Does the work and puts this before the body, as PHP does with notices.
+    /// Does the work and puts this text before the body, as PHP does with notices.
     Prefix(&'static str),
     /// Answers with another order's object. Only for [`Operation::OrderSingle`].
     AnotherOrder,
     /// Answers 200 with a body of more than 8 MiB.
     Oversized {
-        /// Whether `Content-Length` tells beforehand.
+        /// Whether a `Content-Length` announces the size.
         announced: bool,
     },
 }
 
-/// How a body is coded on its way.
+/// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
     /// `Content-Encoding: gzip`
@@ -93,13 +93,13 @@ pub enum Coding {
 /// What a list call asks for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked {
-    /// At most so many rows.
+    /// The page size that was asked for.
     pub(crate) limit: usize,
-    /// The orders that the list would bring.
+    /// The ids of the orders on the page.
     pub(crate) orders: Vec<i64>,
 }
 
-/// One fault: an action, the calls it befalls, and how many of them.
+/// One fault: an action, the calls it applies to, and how many of them.
 #[derive(Debug, Clone)]
 pub struct Fault {
     operation: Operation,
@@ -114,7 +114,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Befalls every call of this kind until it is cleared.
+    /// Applies to every call of this kind until it is removed.
     pub fn new(operation: Operation, action: Action) -> Self {
         Self {
             operation,
@@ -150,21 +150,21 @@ impl Fault {
         self
     }
 
-    /// Only lists that would bring this order.
+    /// Only lists whose page includes this order.
     #[must_use]
     pub fn listing(mut self, id: i64) -> Self {
         self.listing = Some(id);
         self
     }
 
-    /// Only the next `n` such calls. Faults take turns in the order in which they were switched on.
+    /// Only the next `n` such calls. Of several faults that apply, the one added first is used up first.
     #[must_use]
     pub fn times(mut self, n: u32) -> Self {
         self.left = Some(n);
         self
     }
 
-    /// Adds a header to the refusal, e.g. `Retry-After`.
+    /// Adds a header to the refusal, such as `Retry-After`.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -191,7 +191,7 @@ impl Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     list: Mutex<Vec<Fault>>,
-    /// Spares the healthy case the lock.
+    /// Whether there is any fault: without one, no call has to take the lock.
     some: AtomicBool,
     held: AtomicUsize,
     releases: watch::Sender<u64>,
@@ -210,12 +210,12 @@ impl Faults {
         self.some.store(false, Ordering::Release);
     }
 
-    /// The fault that befalls this call, one time of it used up.
+    /// The fault that applies to this call, if any; it counts as used once more.
     pub(crate) fn take(&self, operation: Operation, order: Option<i64>, method: &str) -> Option<Fault> {
         self.take_list(operation, order, method, Asked::default)
     }
 
-    /// The same for a call that may be a list; what it asks for is found out only if there are faults.
+    /// Like [`Self::take`], for a call that may be a list; `asked` is evaluated only if there are faults.
     pub(crate) fn take_list(
         &self,
         operation: Operation,
@@ -244,7 +244,7 @@ impl Faults {
         self.held.load(Ordering::Acquire)
     }
 
-    /// Lets everyone pass who waits at the gate now.
+    /// Releases all requests that wait at the gate now.
     pub(crate) fn release(&self) {
         self.releases.send_modify(|count| *count += 1);
     }

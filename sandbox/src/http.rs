@@ -1,4 +1,4 @@
-//! The ground the simulators stand on: an HTTP client for loopback, and a server on a port of the system's choice.
+//! What all simulators build on: an HTTP client for loopback, and a server on a port that the system chooses.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,10 +10,10 @@ use actix_web::web::{PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpServer};
 use tokio::task::JoinHandle;
 
-/// Larger than any body the relay may send.
+/// Larger than any body that the relay may send.
 const MAX_REQUEST_BODY: usize = 16 << 20;
 
-/// A client that follows no redirects and knows no proxy. Installs the process's TLS provider if there is none yet.
+/// A client that follows no redirects and uses no proxy. Installs the process's TLS provider if there is none yet.
 pub fn client() -> reqwest::Client {
     install_tls_provider();
     reqwest::Client::builder()
@@ -25,7 +25,7 @@ pub fn client() -> reqwest::Client {
 
 /// Makes `ring` the process's TLS provider, unless another was installed before.
 pub fn install_tls_provider() {
-    // An error only says that somebody was faster; then there is a provider.
+    // An error only means that another thread was faster; either way there is a provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn listen() -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// A running server. Dropping it asks it to stop, [`Server::stop`] also waits for that.
+/// A running server. Dropping it tells it to stop; [`Server::stop`] also waits until it has.
 #[derive(Debug)]
 pub(crate) struct Server {
     handle: ServerHandle,
@@ -58,7 +58,7 @@ impl Server {
         .shutdown_timeout(1)
         .keep_alive(Duration::from_secs(75))
         .client_disconnect_timeout(Duration::ZERO)
-        // A client that hangs up ends its request at once: only so can a request be said to be open or gone.
+        // A client that hangs up ends its request at once; otherwise the count of open requests would be wrong.
         .h1_allow_half_closed(false)
         .listen(listener)?
         .run();
@@ -72,7 +72,7 @@ impl Server {
         let task = self.task.lock().expect("no holder of this lock panics").take();
         if let Some(task) = task {
             self.handle.stop(false).await;
-            // How it ended no longer matters to anyone.
+            // How the task ended does not matter.
             let _ = task.await;
         }
     }
@@ -80,7 +80,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The command is sent by the call itself; the future only waits for the end.
+        // `stop` sends its command when called; the future only waits for the end.
         drop(self.handle.stop(false));
     }
 }

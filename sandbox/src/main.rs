@@ -1,5 +1,5 @@
-//! The sandbox: a simulated store, a simulated One Tribe, and the real relay between them, on loopback.
-//! Needs no account and no configuration. Places orders, shows each one's way through, and breaks things on request.
+//! The sandbox: a simulated store, a simulated One Tribe, and the real relay between them, on loopback. Needs no
+//! account and no configuration. Places orders, shows the way of each, and breaks things on request.
 
 mod command;
 

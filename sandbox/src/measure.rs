@@ -1,4 +1,4 @@
-//! What benchmarks share: a table of figures beside their goals, a load generator, and a program under measurement.
+//! What the benchmarks share: a table of results beside their goals, a load generator, and a process under measurement.
 
 pub mod figures;
 pub mod load;

@@ -1,5 +1,5 @@
-//! The simulated One Tribe: takes orders at the merchant's payload URL, keeps the books on them, misbehaves on demand.
-//! It reads an order's id and revision and nothing else; whether everything arrived as it should is `audit`'s to say.
+//! The simulated One Tribe: takes orders at the merchant's payload URL, records them, and fails on demand. It reads
+//! only an order's id and revision; `audit` judges whether everything arrived as it should.
 
 mod ledger;
 
@@ -23,14 +23,14 @@ use crate::order;
 pub use ledger::Received;
 use ledger::{Arrival, Ledger};
 
-/// How the sink is set up.
+/// How the simulated One Tribe is set up.
 #[derive(Debug, Clone)]
 pub struct OneTribeConfig {
     /// The merchant's token, the last part of the payload URL.
     pub token: String,
-    /// Whether bodies are kept. A copy of each order: not for benchmarks.
+    /// Whether bodies are kept: a copy of each order, so not for benchmarks.
     pub keep_bodies: bool,
-    /// Threads that serve.
+    /// How many threads serve requests.
     pub workers: usize,
 }
 
@@ -63,18 +63,18 @@ impl fmt::Debug for OneTribeSim {
 }
 
 impl OneTribeSim {
-    /// Starts a sink with the default configuration.
+    /// Starts with the default configuration.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start() -> io::Result<Self> {
         Self::start_with(OneTribeConfig::default())
     }
 
-    /// Starts a sink.
+    /// Starts with this configuration.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start_with(config: OneTribeConfig) -> io::Result<Self> {
         let (listener, address) = http::listen()?;
         let workers = config.workers;
@@ -98,7 +98,7 @@ impl OneTribeSim {
         format!("http://{}{}", self.state.address, self.state.path)
     }
 
-    /// Waits until `reached` holds; it is asked after each change, so it should be quick.
+    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
     ///
     /// # Errors
     /// It did not hold in time.
@@ -107,7 +107,7 @@ impl OneTribeSim {
     }
 }
 
-/// The books.
+/// What was received.
 impl OneTribeSim {
     /// Every request for an order so far, refused ones included, in the order in which they came.
     pub fn received(&self) -> Vec<Received> {
@@ -121,12 +121,12 @@ impl OneTribeSim {
         accepted
     }
 
-    /// How many requests came, whatever became of them.
+    /// How many requests came, whether or not their order was taken.
     pub fn attempts(&self) -> u64 {
         self.state.ledger.attempts()
     }
 
-    /// How many times an order was taken.
+    /// How many requests had their order taken.
     pub fn accepted_count(&self) -> u64 {
         self.state.ledger.accepted_count()
     }
@@ -141,7 +141,7 @@ impl OneTribeSim {
         self.state.ledger.newest(order)
     }
 
-    /// How many requests are open now. One is open until it is answered or its connection is gone.
+    /// How many requests are open now: not answered yet, and not disconnected.
     pub fn open(&self) -> usize {
         self.state.ledger.open()
     }
@@ -156,7 +156,7 @@ impl OneTribeSim {
         self.state.ledger.max_open_of(order)
     }
 
-    /// The orders of which two requests or more were open at once, by id.
+    /// The orders that ever had two or more requests open at once, by id.
     pub fn overlapping(&self) -> Vec<i64> {
         self.state.ledger.overlapping()
     }
@@ -164,22 +164,22 @@ impl OneTribeSim {
 
 /// Faults.
 impl OneTribeSim {
-    /// Switches a fault on; its operation is [`Operation::Delivery`] or [`Operation::Any`].
+    /// Adds a fault; its operation is [`Operation::Delivery`] or [`Operation::Any`].
     pub fn fault(&self, fault: Fault) {
         self.state.faults.add(fault);
     }
 
-    /// Does this to every order until it is cleared.
+    /// Applies this action to every order until faults are cleared.
     pub fn fault_all(&self, action: Action) {
         self.fault(Fault::new(Operation::Delivery, action));
     }
 
-    /// Does this to one order until it is cleared.
+    /// Applies this action to one order until faults are cleared.
     pub fn fault_order(&self, id: i64, action: Action) {
         self.fault(Fault::new(Operation::Delivery, action).order(id));
     }
 
-    /// Switches all faults off. Held requests stay held.
+    /// Removes all faults. Held requests stay held.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
@@ -189,13 +189,13 @@ impl OneTribeSim {
         self.state.faults.held()
     }
 
-    /// Lets the requests go on that are being held now.
+    /// Lets the requests that are held now go on.
     pub fn release(&self) {
         self.state.faults.release();
     }
 }
 
-/// Keeps a request open in the books until its answer is out or lost.
+/// Keeps a request open in the ledger until its answer is sent or lost.
 struct OpenRequest {
     state: web::Data<State>,
     index: usize,
@@ -208,7 +208,7 @@ impl Ticket for OpenRequest {
     }
 }
 
-/// Of what stands in no books.
+/// The ticket of a request that is not recorded.
 struct Look;
 
 impl Ticket for Look {
@@ -223,7 +223,7 @@ impl Drop for OpenRequest {
 }
 
 async fn serve(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    // A look at whether anybody answers is no request for an order, and only what befalls every request befalls it.
+    // A check whether One Tribe can be reached is no request for an order; only faults of every operation apply to it.
     if request.method() == Method::HEAD {
         let fault = state.faults.take(Operation::Any, None, "HEAD");
         let refusal = fault.as_ref().and_then(Answer::of_fault);

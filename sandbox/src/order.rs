@@ -1,13 +1,13 @@
-//! The order object as BigCommerce sends it, rendered from a template at the speed a benchmark needs, and read back.
-//! The template is the fixture `order.json`, the object of One Tribe's own integration page.
+//! The order object as BigCommerce sends it, rendered fast enough for benchmarks from a template, and read back. The
+//! template is the fixture `order.json`, the order object on One Tribe's integration page.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-/// The order object of One Tribe's integration page, letter for letter.
+/// The order object on One Tribe's integration page, unchanged.
 pub const FIXTURE: &str = include_str!("../fixtures/order.json");
 
-/// The light payload of the same page, letter for letter.
+/// The light payload on the same page, unchanged.
 pub const PAYLOAD_FIXTURE: &str = include_str!("../fixtures/payload.json");
 
 /// The names of the order statuses by id (BigCommerce, "Order statuses").
@@ -29,7 +29,7 @@ pub const STATUSES: [&str; 15] = [
     "Partially Refunded",
 ];
 
-/// All that differs between one simulated order and another. Times are unix seconds.
+/// The fields in which simulated orders differ. Times are unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
     /// The order's id.
@@ -54,7 +54,7 @@ enum Slot {
     Modified,
 }
 
-/// What of the fixture varies, in its order: the text before, the text replaced, what comes instead.
+/// The parts of the fixture that vary, in order: the text before, the text to replace, what replaces it.
 const SLOTS: [(&str, &str, Slot); 13] = [
     ("\"id\": ", "218", Slot::Id),
     ("\"date_created\": \"", "Tue, 05 Mar 2019 21:40:11 +0000", Slot::Created),
@@ -71,7 +71,7 @@ const SLOTS: [(&str, &str, Slot); 13] = [
     ("\"custom_status\": \"", "Awaiting Payment", Slot::Status),
 ];
 
-/// The fixture, cut at everything that varies.
+/// The fixture, cut at the parts that vary.
 #[derive(Debug)]
 pub struct Template {
     pieces: Vec<(String, Slot)>,
@@ -118,7 +118,7 @@ impl Template {
     }
 }
 
-/// A status's name; a status that BigCommerce does not have is called by nothing.
+/// A status's name; empty for a status that BigCommerce does not have.
 pub fn status_name(status_id: u8) -> &'static str {
     STATUSES.get(usize::from(status_id)).copied().unwrap_or_default()
 }
@@ -136,8 +136,8 @@ fn push_rfc2822(unix_seconds: i64, out: &mut String) {
     write!(out, "{}", time.strftime("%a, %d %b %Y %H:%M:%S +0000")).expect("the format is a valid one");
 }
 
-/// Reads `(id, revision)` back from an order object, of a BigCommerce store or a WooCommerce shop. `None` if the body
-/// is neither's.
+/// Reads `(id, revision)` from an order object of a BigCommerce store or a WooCommerce shop. `None` if the body is
+/// neither.
 pub fn revision_of(body: &[u8]) -> Option<(i64, u64)> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, after_id) = text.split_once("\"id\":")?;

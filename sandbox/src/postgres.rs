@@ -1,5 +1,5 @@
-//! PostgreSQL for tests: a throw-away cluster of this machine's own programs, or the server that `TEST_DATABASE_URL`
-//! names. Where there is neither, tests say that they are skipped; under `CI=true` they fail instead.
+//! PostgreSQL for tests: a temporary cluster run with this machine's programs, or the server in `TEST_DATABASE_URL`. If
+//! there is neither, tests print that they are skipped; with `CI=true` they fail instead.
 
 use std::{
     fs,
@@ -15,18 +15,19 @@ use std::{
 use sqlx::{Connection, PgConnection, PgPool};
 use url::Url;
 
-/// A cluster of its own folder and port, stopped and removed when it is dropped or the process ends.
+/// A cluster with its own folder and port, stopped and removed when it is dropped or the process ends.
 pub struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
     account: Option<(u32, u32)>,
     port: u16,
-    /// Waits for its standard input to end, which it does with this process, however that dies.
+    /// Waits until its standard input is closed, which happens when this process ends, however it ends, and then
+    /// removes the cluster.
     keeper: Child,
 }
 
 impl Cluster {
-    /// Starts one, if this machine has the programs. It syncs to disk as a real one does.
+    /// Starts a cluster, if this machine has the programs. It syncs to disk as a production server does.
     pub fn start() -> Option<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("pg").tempdir().expect("a temporary folder").keep();
@@ -35,7 +36,8 @@ impl Cluster {
             chown(&folder, Some(uid), Some(gid)).expect("root may give folders away");
         }
         let port = free_port();
-        // Whoever ends a whole group of processes must not end the keeper before its work is done.
+        // The keeper ignores these signals, since one sent to the whole process group must not end it before its work
+        // is done.
         let stop = r#"trap '' HUP INT TERM; read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
         let mut keeper = command(account, Path::new("sh"), &folder);
         keeper.args(["-c", stop]).arg(&programs).arg(&folder).stdin(Stdio::piped());
@@ -64,7 +66,7 @@ impl Cluster {
         self.run("pg_ctl", &["-D", "data", "-l", "log", "-o", &options, "-w", "start"]);
     }
 
-    /// Stops the server as a crash does.
+    /// Stops the server abruptly, as a crash would.
     pub fn crash(&self) {
         self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
     }
@@ -86,17 +88,17 @@ impl Cluster {
             kill
         };
         assert!(kill().arg(server).status().expect("there is a `kill`").success());
-        // One that served a single connection may have ended.
+        // A process that served a single connection may have ended meanwhile.
         drop(kill().args(ids).stderr(Stdio::null()).status());
     }
 
-    /// Stops the server in order and starts it again, as a change of its settings may need.
+    /// Stops the server in order and starts it again, as some settings require to take effect.
     pub fn restart(&self) {
         self.run("pg_ctl", &["-D", "data", "-m", "fast", "-w", "stop"]);
         self.up();
     }
 
-    /// Writes a file of the server's own, for nobody else to read.
+    /// Writes a file into the data folder, readable only by the server.
     pub fn put(&self, name: &str, text: &str) {
         let path = self.folder.join("data").join(name);
         fs::write(&path, text).expect("the folder is ours");
@@ -123,11 +125,11 @@ impl Drop for Cluster {
     }
 }
 
-/// A database of one test's own.
+/// A database for a single test.
 pub struct Database {
     server: String,
     name: String,
-    /// On somebody else's server it is removed again.
+    /// Whether it is on the server in `TEST_DATABASE_URL`, where it has to be dropped at the end.
     borrowed: bool,
 }
 
@@ -140,7 +142,7 @@ impl Database {
         Self { server: server.to_owned(), name, borrowed }
     }
 
-    /// One on the tests' shared server. `None` if there is none, which has been said then.
+    /// A new database on the server that all tests share. Prints a message and returns `None` if there is no server.
     pub async fn fresh() -> Option<Self> {
         static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
         match std::env::var("TEST_DATABASE_URL") {
@@ -152,14 +154,14 @@ impl Database {
         }
     }
 
-    /// Where it is.
+    /// The database's URL.
     pub fn url(&self) -> String {
         let mut url = Url::parse(&self.server).expect("it was connected to");
         url.set_path(&self.name);
         url.into()
     }
 
-    /// Connections to look at it, or to cut those of others.
+    /// Connections with which a test inspects it, or ends the connections of others.
     pub async fn look(&self) -> PgPool {
         PgPool::connect(&self.url()).await.expect("the database was just made")
     }
@@ -179,12 +181,12 @@ impl Drop for Database {
                 sqlx::query(sql).execute(&mut connection).await.ok()
             })
         });
-        // A test database that stays behind does no harm.
+        // A test database that is left behind does no harm.
         drop(removed.join());
     }
 }
 
-/// Waits until the relays' connections to a database have ended: what they did is counted for certain only then.
+/// Waits until the relays' connections to a database have ended: only then are its statistics final.
 pub async fn ended(look: &PgPool) {
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'onetribe-relay'";
@@ -193,14 +195,14 @@ pub async fn ended(look: &PgPool) {
     }
 }
 
-/// How many deadlocks the server has broken off in a database whose relays are about to end.
+/// How many deadlocks the server has broken in a database whose relays are about to end.
 pub async fn deadlocks(look: &PgPool) -> i64 {
     ended(look).await;
     let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     sqlx::query_scalar(sql).fetch_one(look).await.expect("the server answers")
 }
 
-/// Says that there is no server; under `CI=true` that is a failure.
+/// Prints that there is no server; with `CI=true`, panics.
 pub fn skip<T>() -> Option<T> {
     let said = "PostgreSQL is not tested: there is neither TEST_DATABASE_URL nor `initdb` and `pg_ctl`";
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{said}");
@@ -208,7 +210,7 @@ pub fn skip<T>() -> Option<T> {
     None
 }
 
-/// Where `initdb` and `pg_ctl` are: in the search path, or where distributions hide them.
+/// The folder of `initdb` and `pg_ctl`: in the search path, or where distributions install them.
 fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -216,17 +218,17 @@ fn programs() -> Option<PathBuf> {
     hidden.sort();
     let whole = |folder: &PathBuf| ["initdb", "pg_ctl"].iter().all(|program| folder.join(program).is_file());
     let found = std::env::split_paths(&path).chain(hidden.into_iter().rev()).find(whole)?;
-    // A link in the search path: the server itself lies beside the program linked to.
+    // The search path may hold a symbolic link: the server itself lies beside the program it points to.
     fs::canonicalize(found.join("initdb")).ok()?.parent().map(Path::to_owned)
 }
 
-/// A port that nobody listened on just now.
+/// A port that nothing listens on.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }
 
-/// The server refuses to run as root: then as somebody with fewer rights.
+/// The ids of a user with fewer rights if this process runs as root, since the server refuses to run as root.
 fn unprivileged(folder: &Path) -> Option<(u32, u32)> {
     if fs::metadata(folder).ok()?.uid() != 0 {
         return None;

@@ -1,8 +1,8 @@
-/* A clock for one process, under a test's control: loaded before the C library's own functions (LD_PRELOAD).
+/* A clock for one process, controlled by a test: preloaded in front of the C library's functions (LD_PRELOAD).
  *
- * TEST_CLOCK names a file of one 64-bit number: by so many milliseconds the wall clock is off, from one moment to the next.
- * TEST_CLOCK_SPEED lets every clock run so many times faster from the start on. Waiting for sockets and timers
- * (epoll_wait) takes as much less time, so that the process sees nothing but a slow world around it. */
+ * TEST_CLOCK names a file with one 64-bit number, by which the wall clock is off in milliseconds, at once when the file
+ * changes. TEST_CLOCK_SPEED makes every clock run this many times as fast from the start on. Waiting for sockets and
+ * timers (epoll_wait) takes that much less time, so that to the process only the world around it seems slow. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

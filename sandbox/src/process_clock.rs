@@ -1,5 +1,4 @@
-//! A clock for one process, which a test sets and lets run faster: a small library that is loaded before the system's
-//! own.
+//! A clock for a process, which a test can set and speed up: a small library preloaded in front of the C library.
 
 use std::{
     fs::File,
@@ -9,7 +8,7 @@ use std::{
     process::Command,
 };
 
-/// The clock of one process, or of several one after the other.
+/// The clock of one process, or of several in turn.
 #[derive(Debug)]
 pub struct ProcessClock {
     file: PathBuf,
@@ -17,11 +16,12 @@ pub struct ProcessClock {
 }
 
 impl ProcessClock {
-    /// A clock that is right. Its files lie in `folder`. The library is built by the C compiler, without which the
-    /// relay could not have been linked.
+    /// A clock that shows the right time. Its files lie in `folder`. The library is built with the C compiler, which
+    /// the relay needs to be linked anyway.
     ///
     /// # Errors
-    /// The library cannot be built, or the files not be written.
+    ///
+    /// The library cannot be built, or the files cannot be written.
     pub fn new(folder: &Path) -> io::Result<Self> {
         let library = folder.join("clock.so");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/process_clock.c");
@@ -34,17 +34,17 @@ impl ProcessClock {
         Ok(clock)
     }
 
-    /// From now on the wall clock is off by so many seconds.
+    /// Shifts the wall clock by this many seconds from now on.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn set(&self, seconds: i64) -> io::Result<()> {
-        // Written in place: the process has it mapped.
+        // Written in place, since the process has the file mapped.
         let mut file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&self.file)?;
         file.write_all(&(seconds.saturating_mul(1000)).to_ne_bytes())
     }
 
-    /// Gives it to a process that is about to start. Every clock of that process runs `speed` times as fast.
+    /// Gives the clock to a process that is about to start. Every clock of that process runs `speed` times as fast.
     pub fn give(&self, command: &mut Command, speed: u32) {
         command.env("LD_PRELOAD", &self.library);
         command.env("TEST_CLOCK", &self.file).env("TEST_CLOCK_SPEED", speed.to_string());

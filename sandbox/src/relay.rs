@@ -1,4 +1,4 @@
-//! The real relay, pointed at the simulators: as variables for a process of its own, or started within this one.
+//! The real relay, connected to the simulators: the variables for a relay process, or a relay within this process.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{OneTribeSim, StoreSim};
 
-/// Opens the status page of a relay started here.
+/// The admin token of relays started here.
 pub const ADMIN_TOKEN: &str = "sandbox-admin-token";
 
-/// The environment of a relay between `store` and `sink` that keeps its inbox at `database` and listens on `port` of
-/// loopback. Later entries win, so that a test may add its own.
+/// The environment of a relay between `store` and `sink` with its database at `database`, which listens on `port` on
+/// loopback. Later entries win, so a test may append its own.
 pub fn variables(store: &StoreSim, sink: &OneTribeSim, database: &Path, port: u16) -> Vec<(String, String)> {
     let config = store.config();
     [
@@ -34,10 +34,10 @@ pub fn variables(store: &StoreSim, sink: &OneTribeSim, database: &Path, port: u1
     .to_vec()
 }
 
-/// A port of loopback that is free now.
+/// A port on loopback that is free now.
 ///
 /// # Errors
-/// No port could be had.
+/// No port is available.
 pub fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
@@ -52,10 +52,10 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts it.
+    /// Starts the relay.
     ///
     /// # Errors
-    /// It cannot start as configured.
+    /// The relay does not start with this configuration.
     pub async fn start(config: Config) -> Result<Self, AppError> {
         let app = Application::build(config).await?;
         let (port, metrics_port) = (app.port(), app.metrics_port());
@@ -64,20 +64,20 @@ impl Relay {
         Ok(Self { port, metrics_port, stop, task })
     }
 
-    /// Its address and a path.
+    /// The URL of `path` on the relay.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// The address of its metrics, if it serves them.
+    /// The URL of its metrics, if it serves them.
     pub fn metrics_url(&self) -> Option<String> {
         self.metrics_port.map(|port| format!("http://127.0.0.1:{port}/metrics"))
     }
 
-    /// Stops it as SIGTERM does, and waits until it has.
+    /// Stops the relay as SIGTERM does, and waits until it has stopped.
     ///
     /// # Errors
-    /// It had ended by itself, with an error.
+    /// The relay had ended by itself, with an error.
     pub async fn stop(self) -> Result<(), AppError> {
         self.stop.cancel();
         self.task.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))

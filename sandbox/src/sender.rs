@@ -1,5 +1,5 @@
-//! The sender: tells a store's events to its active hooks as BigCommerce does, with signatures, retries, deactivation
-//! and the blocklist, all on a compressed clock. It also remembers which events were acknowledged.
+//! The sender: delivers a store's events to its active hooks as BigCommerce does, with signatures, retries,
+//! deactivation and the blocklist, on a compressed time scale. It also records which events were acknowledged.
 
 mod delivery;
 
@@ -17,18 +17,18 @@ use crate::store::StoreSim;
 
 pub use delivery::RETRY_AFTER;
 
-/// How the sender goes about it.
+/// How the sender delivers.
 #[derive(Debug, Clone)]
 pub struct SenderOptions {
-    /// Factor on BigCommerce's times: 0.001 makes a minute's retry one of 60 ms.
+    /// Factor applied to BigCommerce's times: 0.001 turns a retry after a minute into one after 60 ms.
     pub time_factor: f64,
-    /// Connections in use at once.
+    /// How many connections may be in use at once.
     pub concurrency: usize,
-    /// Whether each attempt has a `webhook-timestamp` of its own, or all have the first one's.
+    /// Whether each attempt has a `webhook-timestamp` of its own; otherwise all carry the first attempt's.
     pub renew_timestamp: bool,
-    /// Which signature callbacks carry.
+    /// Which signature the callbacks carry.
     pub signature: SignatureKind,
-    /// How often each delivery is made: 2 sends a duplicate with the same `webhook-id` after each success.
+    /// How many times each event is delivered: 2 sends a duplicate with the same `webhook-id` after each success.
     pub copies: u32,
     /// How long an answer may take, in real time.
     pub timeout: Duration,
@@ -54,8 +54,8 @@ pub struct Acknowledged {
     pub store: Arc<str>,
     /// The order it is about.
     pub order: i64,
-    /// The order's revision when the acknowledged attempt went out. What the relay fetches after accepting is at
-    /// least as new. 0 if the store has no such order.
+    /// The order's revision when the acknowledged attempt was sent, 0 if the store had no such order. The relay's fetch
+    /// after that brings at least this revision.
     pub revision: u64,
     /// The `webhook-id`.
     pub webhook_id: String,
@@ -69,7 +69,7 @@ struct Shared {
     options: SenderOptions,
     client: reqwest::Client,
     permits: Semaphore,
-    /// Off while stopped events pile up, on otherwise.
+    /// False once the sender stops; later events are then ignored.
     running: AtomicBool,
     pending: AtomicUsize,
     attempts: AtomicU64,
@@ -78,8 +78,8 @@ struct Shared {
     barrier: Barrier,
 }
 
-/// A running sender, subscribed to one store or several. Dropped, it breaks off what is under way; [`Sender::stop`]
-/// also waits for that.
+/// A running sender, subscribed to one store or several. Dropping it aborts the deliveries under way; [`Sender::stop`]
+/// also waits until they have ended.
 pub struct Sender {
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
@@ -93,12 +93,12 @@ impl std::fmt::Debug for Sender {
 }
 
 impl Sender {
-    /// Begins to tell the store's events, from now on.
+    /// Starts to deliver the store's events from now on.
     pub fn start(store: &StoreSim, options: SenderOptions) -> Self {
         Self::start_for(std::slice::from_ref(store), options)
     }
 
-    /// Begins to tell the events of these stores, from now on: one sender, one set of options, however many they are.
+    /// Starts to deliver the events of these stores from now on, with the same options for all of them.
     pub fn start_for(stores: &[StoreSim], options: SenderOptions) -> Self {
         let (events, inbox) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
@@ -124,14 +124,14 @@ impl Sender {
         sender
     }
 
-    /// Begins to tell the events of another store.
+    /// Starts to deliver the events of another store.
     pub fn add(&self, store: &StoreSim) {
         let index = {
             let mut stores = self.shared.stores.write().expect("no holder of this lock panics");
             stores.push(store.clone());
             stores.len() - 1
         };
-        // The store must not keep the sender alive, nor the sender itself through the store.
+        // A weak reference: the store must not keep the sender alive.
         let listener = Arc::downgrade(&self.shared);
         store.subscribe(move |event| {
             if let Some(shared) = listener.upgrade().filter(|shared| shared.running.load(Ordering::Acquire)) {
@@ -143,7 +143,7 @@ impl Sender {
         });
     }
 
-    /// Breaks off what is under way and waits until nothing is.
+    /// Aborts the deliveries under way and waits until all have ended.
     pub async fn stop(mut self) {
         self.shared.running.store(false, Ordering::Release);
         drop(self.stop.take());
@@ -155,7 +155,7 @@ impl Sender {
         }
     }
 
-    /// The events acknowledged so far, in the order of their answers. Duplicates are not among them.
+    /// The events acknowledged so far, in the order of the answers. Duplicates are not included.
     pub fn acknowledged(&self) -> Vec<Acknowledged> {
         self.shared.acknowledged.lock().expect("no holder of this lock panics").clone()
     }
@@ -165,7 +165,7 @@ impl Sender {
         self.shared.acknowledged.lock().expect("no holder of this lock panics").len()
     }
 
-    /// How many events and deliveries wait or are under way, retries included.
+    /// How many events and deliveries are waiting or under way, retries included.
     pub fn pending(&self) -> usize {
         self.shared.pending.load(Ordering::Acquire)
     }
@@ -175,12 +175,12 @@ impl Sender {
         self.shared.attempts.load(Ordering::Acquire)
     }
 
-    /// How many deliveries were given up: after the last retry, or because the hook was gone or inactive.
+    /// How many deliveries were given up: after the last retry, or because the hook was removed or inactive.
     pub fn abandoned(&self) -> u64 {
         self.shared.abandoned.load(Ordering::Acquire)
     }
 
-    /// Waits until `reached` holds; it is asked after each attempt.
+    /// Waits until `reached` holds; it is checked after each attempt.
     ///
     /// # Errors
     /// It did not hold in time.
@@ -188,10 +188,10 @@ impl Sender {
         self.shared.barrier.wait_for(|| reached(self), timeout).await
     }
 
-    /// Waits until every event told so far is acknowledged or given up.
+    /// Waits until every event so far has been acknowledged or given up.
     ///
     /// # Errors
-    /// Some were not in time.
+    /// Some events were not in time.
     pub async fn idle(&self, timeout: Duration) -> Result<(), TimedOut> {
         self.wait_for(|sender| sender.pending() == 0, timeout).await
     }
@@ -209,14 +209,14 @@ impl Shared {
         self.stores.read().expect("no holder of this lock panics")[index].clone()
     }
 
-    /// One of the pending is no longer.
+    /// Counts one pending event or delivery as done.
     fn done(&self) {
         self.pending.fetch_sub(1, Ordering::AcqRel);
         self.barrier.changed();
     }
 }
 
-/// Owns every delivery: when it ends, all of them have.
+/// Owns every delivery: when this task ends, all of them have ended.
 async fn run(
     shared: Arc<Shared>,
     mut inbox: mpsc::UnboundedReceiver<(usize, Event)>,

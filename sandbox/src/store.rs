@@ -1,5 +1,5 @@
 //! The simulated BigCommerce store: orders v2, hooks v2 and v3, the request quota, faults, and a record of the calls.
-//! What happens in the store is told to subscribers; delivering it to the hooks is `sender`'s.
+//! Its events go to subscribers; `sender` delivers them to the hooks.
 
 mod account;
 mod config;
@@ -36,8 +36,8 @@ pub use record::Call;
 pub(crate) use record::Record;
 use state::State;
 
-/// A running simulated store, alone on its address or one of a [`StoreFarm`]. Clones share it; it stops with
-/// [`StoreSim::stop`], or when the last clone is dropped and no farm holds it.
+/// A running simulated store, alone at its address or part of a [`StoreFarm`]. Clones share it; it stops with
+/// [`StoreSim::stop`], or when the last clone is dropped and it is in no farm.
 #[derive(Debug, Clone)]
 pub struct StoreSim {
     state: Arc<State>,
@@ -48,27 +48,27 @@ impl StoreSim {
     /// Starts a store with the default configuration.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start() -> io::Result<Self> {
         Self::start_with(StoreConfig::default())
     }
 
-    /// Starts a store on an address of its own.
+    /// Starts a store at an address of its own.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start_with(config: StoreConfig) -> io::Result<Self> {
         let hash = config.hash.clone();
         let farm = StoreFarm::start_with([config])?;
         Ok(farm.store(&hash).expect("it was just added"))
     }
 
-    /// Stops serving, together with all stores of the same address; what was recorded stays readable.
+    /// Stops serving, together with all stores at the same address; what was recorded stays readable.
     pub async fn stop(&self) {
         self.farm.server.stop().await;
     }
 
-    /// What stands for `https://api.bigcommerce.com`.
+    /// The address that stands in for `https://api.bigcommerce.com`.
     pub fn api_url(&self) -> String {
         format!("http://{}", self.farm.address)
     }
@@ -78,7 +78,7 @@ impl StoreSim {
         &self.state.config
     }
 
-    /// Waits until `reached` holds; it is asked after each change, so it should be quick.
+    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
     ///
     /// # Errors
     /// It did not hold in time.
@@ -89,27 +89,27 @@ impl StoreSim {
 
 /// Orders.
 impl StoreSim {
-    /// Places an order of status 0 under the next id and tells of it.
+    /// Places an order of status 0 under the next id and emits its event.
     pub fn place_order(&self) -> i64 {
         self.place_order_as(None, 0)
     }
 
-    /// Places an order under this id (or the next free one), in this status, and tells of it.
+    /// Places an order under this id (or the next free one), in this status, and emits its event.
     pub fn place_order_as(&self, id: Option<i64>, status_id: u8) -> i64 {
         let id = self.place_order_silently(id, status_id);
         self.tell(Event::new(Scope::Created, id));
         id
     }
 
-    /// Places an order and tells nobody, as when a webhook is lost.
+    /// Places an order without an event, as when a webhook is lost.
     pub fn place_order_silently(&self, id: Option<i64>, status_id: u8) -> i64 {
         let id = self.state.orders().place(id, status_id, self.state.now());
         self.state.barrier.changed();
         id
     }
 
-    /// Gives an order a status (the same one will do), raises its revision, and tells of it with `updated` and
-    /// `statusUpdated`. Says whether there is such an order.
+    /// Gives an order a status (which may be the one it has), raises its revision, and emits `updated` and
+    /// `statusUpdated`. Returns whether there is such an order.
     pub fn change_order(&self, id: i64, status_id: u8) -> bool {
         let before = self.state.change_order(id, status_id);
         if let Some(before) = before {
@@ -119,12 +119,12 @@ impl StoreSim {
         before.is_some()
     }
 
-    /// Changes an order and tells nobody. Says whether there is such an order.
+    /// Changes an order without an event. Returns whether there is such an order.
     pub fn change_order_silently(&self, id: i64, status_id: u8) -> bool {
         self.state.change_order(id, status_id).is_some()
     }
 
-    /// Archives an order: it is left out of lists, can be fetched singly, and is told of.
+    /// Archives an order and emits its event: it is left out of lists, but can be fetched by its id.
     pub fn archive_order(&self, id: i64) -> bool {
         let known = self.archive_order_silently(id);
         if known {
@@ -133,12 +133,12 @@ impl StoreSim {
         known
     }
 
-    /// Archives an order and tells nobody.
+    /// Archives an order without an event.
     pub fn archive_order_silently(&self, id: i64) -> bool {
         self.state.orders().archive(id)
     }
 
-    /// Deletes an order: from now on it is a 404. BigCommerce has no scope for that.
+    /// Deletes an order: from now on it is answered with 404. BigCommerce has no scope for that.
     pub fn delete_order(&self, id: i64) -> bool {
         self.state.orders().delete(id)
     }
@@ -153,12 +153,12 @@ impl StoreSim {
         self.order(id).map(|order| order.revision)
     }
 
-    /// The order as a fetch would bring it now, byte for byte.
+    /// The order as a fetch would return it now, byte for byte.
     pub fn order_bytes(&self, id: i64) -> Option<Bytes> {
         self.order(id).map(|order| self.state.render(&order))
     }
 
-    /// Shows an order with `to` where its JSON says `from`, in lists and by itself, from now on.
+    /// From now on, shows an order with `to` where its JSON says `from`, in lists and on its own.
     pub fn alter_order(&self, id: i64, from: &str, to: &str) {
         self.state.alter_order(id, from, to);
     }
@@ -168,27 +168,27 @@ impl StoreSim {
         self.state.orders().all().collect()
     }
 
-    /// Tells subscribers of an event of this store, whatever it is.
+    /// Emits any event of this store to the subscribers.
     pub fn tell(&self, event: Event) {
         self.state.tell(&event.of_store(&self.state.config.hash));
     }
 
-    /// Has `listener` told of every event from now on. It must be quick.
+    /// Calls `listener` with every event from now on. It must be quick.
     pub fn subscribe(&self, listener: impl Fn(&Event) + Send + Sync + 'static) {
         self.state.subscribe(Box::new(listener));
     }
 }
 
-/// Anything beside orders.
+/// Resources other than orders.
 impl StoreSim {
-    /// Takes a row into a list such as `v2/products` or `v3/catalog/products`, in place of the one with its `id`. Tells
-    /// nobody.
+    /// Puts a row into a list such as `v2/products` or `v3/catalog/products`; it replaces the row with the same `id`.
+    /// Emits no event.
     pub fn put_row(&self, list: &str, row: serde_json::Value) {
         self.state.resources().put(list, row);
         self.state.barrier.changed();
     }
 
-    /// Removes a row. Says whether there was one.
+    /// Removes a row. Returns whether there was one.
     pub fn remove_row(&self, list: &str, id: i64) -> bool {
         self.state.resources().remove(list, id)
     }
@@ -196,26 +196,27 @@ impl StoreSim {
 
 /// API accounts and the clock.
 impl StoreSim {
-    /// Lets another API account in, such as an app's. An older one of the same client is gone, its token with it.
+    /// Adds another API account, such as an app's. It replaces the client's former account, whose token is then
+    /// invalid.
     pub fn grant(&self, account: ApiAccount) {
         self.state.accounts.grant(account);
         self.state.barrier.changed();
     }
 
-    /// Takes an account's token away; its hooks stay. Says whether there was such an account.
+    /// Revokes an account's token; its hooks stay. Returns whether there was such an account.
     pub fn revoke(&self, client_id: &str) -> bool {
         let known = self.state.accounts.revoke(client_id);
         self.state.barrier.changed();
         known
     }
 
-    /// The account of this client.
+    /// The API account of this client.
     pub fn account(&self, client_id: &str) -> Option<Arc<ApiAccount>> {
         self.state.accounts.by_client(client_id)
     }
 
-    /// Sets by how many seconds the store's clock is ahead (negative: behind): in the `Date` header of its answers, in
-    /// `v2/time`, and in what it dates from now on.
+    /// Sets by how many seconds the store's clock is ahead (negative: behind). This affects the `Date` header of its
+    /// answers, `v2/time`, and the dates it sets from now on.
     pub fn set_clock_skew(&self, seconds: i64) {
         self.state.set_clock_skew(seconds);
     }
@@ -227,14 +228,14 @@ impl StoreSim {
 
 /// Hooks.
 impl StoreSim {
-    /// Removes every hook of an account, as BigCommerce does after its app was uninstalled. Says how many there were.
+    /// Removes every hook of an account, as BigCommerce does after an app was uninstalled. Returns how many there were.
     pub fn remove_hooks_of(&self, client_id: &str) -> usize {
         let removed = self.state.hooks().remove_all_of(client_id);
         self.state.barrier.changed();
         removed
     }
 
-    /// Switches the rules of the hooks API.
+    /// Changes the rules of the hooks API.
     pub fn set_hook_rules(&self, rules: HookRules) {
         self.state.hooks().rules = rules;
     }
@@ -244,33 +245,33 @@ impl StoreSim {
         self.state.hooks().all().cloned().collect()
     }
 
-    /// One hook.
+    /// The hook with this id.
     pub fn hook(&self, id: i64) -> Option<Hook> {
         self.state.hooks().get(id).cloned()
     }
 
-    /// The active hooks that an event of this scope is told to.
+    /// The active hooks that receive events of this scope.
     pub fn hooks_for(&self, scope: &str) -> Vec<Hook> {
         self.state.hooks().all().filter(|hook| hook.matches(scope)).cloned().collect()
     }
 
-    /// Registers an active hook, as a call to the API would. `None` if the rules forbid it.
+    /// Registers an active hook, as a call to the API does. `None` if the rules forbid it.
     pub fn add_hook(&self, scope: &str, destination: &str) -> Option<i64> {
         self.state.add_hook(scope, destination)
     }
 
-    /// Sets `is_active` to false, as BigCommerce does with a hook it has given up.
+    /// Sets `is_active` to false, as BigCommerce does with a hook whose deliveries keep failing.
     pub fn deactivate_hook(&self, id: i64) {
         self.state.hooks().deactivate(id);
         self.state.barrier.changed();
     }
 
-    /// The domains that are blocked now, as scheme, host and port.
+    /// The domains on the blocklist now, as scheme, host and port.
     pub fn blocked_domains(&self) -> Vec<String> {
         self.state.hooks().blocked_at(Instant::now()).map(|domain| domain.destination.clone()).collect()
     }
 
-    /// Shows the domain as blocked until then.
+    /// Lists the domain as blocked until then.
     pub fn block_domain(&self, destination: &str, until: Instant) {
         self.state.block_domain(destination, until);
     }
@@ -278,12 +279,12 @@ impl StoreSim {
 
 /// Quota, faults and the record.
 impl StoreSim {
-    /// Begins a window under another rule.
+    /// Starts a new window under another rule.
     pub fn set_quota(&self, rule: QuotaRule) {
         *self.state.quota() = quota::Quota::new(rule, Instant::now());
     }
 
-    /// Another app of the store makes `n` calls.
+    /// Uses up quota as if another app of the store made `n` calls.
     pub fn other_app_uses(&self, n: u32) {
         self.state.quota().use_up(n, Instant::now());
     }
@@ -293,12 +294,12 @@ impl StoreSim {
         self.state.quota().refused()
     }
 
-    /// Switches a fault on.
+    /// Adds a fault.
     pub fn fault(&self, fault: Fault) {
         self.state.faults.add(fault);
     }
 
-    /// Switches all faults off. Held requests stay held.
+    /// Removes all faults. Held requests stay held.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
@@ -308,12 +309,12 @@ impl StoreSim {
         self.state.faults.held()
     }
 
-    /// Lets the requests go on that are being held now.
+    /// Lets the requests that are held now go on.
     pub fn release(&self) {
         self.state.faults.release();
     }
 
-    /// How many calls of this kind came, answered or not; [`Operation::Any`] counts all.
+    /// How many calls of this kind came, answered or not; [`Operation::Any`] counts all kinds.
     pub fn call_count(&self, operation: Operation) -> u64 {
         self.state.record.count(operation)
     }
@@ -323,7 +324,7 @@ impl StoreSim {
         self.state.record.calls()
     }
 
-    /// Switches the recording of details; the counters go on in any case.
+    /// Turns the recording of details on or off; calls are counted in any case.
     pub fn record_details(&self, keep: bool) {
         self.state.record.keep_details(keep);
     }

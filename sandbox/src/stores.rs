@@ -1,5 +1,5 @@
-//! Many stores in one relay: BigCommerce and WooCommerce, connected through its API, their orders audited store by
-//! store.
+//! Many BigCommerce and WooCommerce stores in one relay, connected through its API, each store's orders audited on
+//! their own.
 
 use std::{error::Error, path::Path, time::Duration};
 
@@ -15,23 +15,23 @@ use crate::{
 
 /// Every third store is a WooCommerce shop.
 const SHOP_EVERY: usize = 3;
-/// How long all stores together may take to have their hooks, and so long more for each.
+/// How long it may take until all stores have their hooks, plus [`HOOK_TIME_EACH`] for each store.
 const HOOK_TIME: Duration = Duration::from_secs(60);
 const HOOK_TIME_EACH: Duration = Duration::from_millis(200);
-/// Ids of shops' orders begin here: no BigCommerce store of the sandbox has such.
+/// The ids of shops' orders begin here, above those of any BigCommerce store in the sandbox.
 const FIRST_SHOP_ORDER: i64 = 1_000_000_000_000;
-/// Ids that each shop has for itself.
+/// How many ids are reserved for each shop.
 const IDS_EACH: i64 = 1_000_000;
-/// Seals credentials in the sandbox's own database, which is thrown away.
+/// Encrypts credentials in the sandbox's temporary database.
 pub const CREDENTIALS_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
-/// Stores, shops, one destination, and the relay that connects them.
+/// Stores, shops, one destination for all, and the relay that connects them.
 pub struct ManyStores {
     /// The BigCommerce stores.
     pub farm: StoreFarm,
     /// The WooCommerce shops.
     pub shops: Vec<ShopSim>,
-    /// The destination of all of them.
+    /// The destination of all stores.
     pub sink: OneTribeSim,
     sender: Sender,
     relay: Relay,
@@ -40,8 +40,8 @@ pub struct ManyStores {
 }
 
 impl ManyStores {
-    /// Starts `count` stores and a relay without any of its own, which listens on
-    /// `port` and whose inbox lies in `folder`, and connects all of them.
+    /// Starts `count` stores and a relay without a connection of its own, which listens on `port` and keeps its
+    /// database in `folder`, and connects all of the stores.
     ///
     /// # Errors
     /// Something could not be started, or a store was not connected.
@@ -65,12 +65,12 @@ impl ManyStores {
         Ok(many)
     }
 
-    /// The relay.
+    /// The relay that connects the stores.
     pub fn relay(&self) -> &Relay {
         &self.relay
     }
 
-    /// How many stores there are, of each kind.
+    /// How many BigCommerce stores and how many WooCommerce shops there are.
     pub fn counts(&self) -> (usize, usize) {
         (self.farm.stores().len(), self.shops.len())
     }
@@ -112,7 +112,7 @@ impl ManyStores {
         if status.as_u16() == 201 { Ok(()) } else { Err(format!("{name}: {status}: {}", answer.text().await?).into()) }
     }
 
-    /// Places an order in the next store, in turn.
+    /// Places an order in the next store in turn.
     pub fn place(&mut self) {
         let stores = self.farm.stores();
         let at = self.placed % (stores.len() + self.shops.len());
@@ -139,21 +139,21 @@ impl ManyStores {
         self.sink.accepted_orders()
     }
 
-    /// Waits until the destination has taken all orders, or for as long as `patience`. Returns how many it has.
+    /// Waits until the destination has taken all orders, for at most `patience`. Returns how many it has taken.
     pub async fn arrived(&self, patience: Duration) -> usize {
         let placed = self.placed;
-        // Not reached is no error here: the audit says what is missing.
+        // A timeout is no error here: the audit shows what is missing.
         let _ = self.sink.wait_for(|sink| sink.accepted_orders() >= placed, patience).await;
         self.taken()
     }
 
-    /// The books of every store, by its name.
+    /// The audit of every store, with the store's name.
     ///
     /// # Errors
-    /// Events are still under way after a while.
+    /// Events are still under way when the time is up.
     pub async fn audit(&self) -> Result<Vec<(String, Report)>, Box<dyn Error>> {
         self.sender.idle(Duration::from_secs(10)).await?;
-        // What still arrives now has arrived twice.
+        // Any order that still arrives now is a duplicate.
         tokio::time::sleep(Duration::from_millis(500)).await;
         let acknowledged = self.sender.acknowledged();
         let stores = self.farm.stores().into_iter();
@@ -181,7 +181,7 @@ impl ManyStores {
     }
 }
 
-/// The environment of a relay without a store of its own, that calls these stores.
+/// The environment of a relay without a store of its own that calls these stores.
 pub fn variables(farm: &StoreFarm, folder: &Path, port: u16) -> Vec<(String, String)> {
     [
         ("BIGCOMMERCE_API_URL", farm.api_url()),

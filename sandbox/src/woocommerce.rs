@@ -1,8 +1,8 @@
-//! The simulated WooCommerce shop: its REST API with both kinds of permalinks and the quirks of several versions, its
-//! webhooks and their queue, keys by one click, faults, and a record of the calls.
+//! The simulated WooCommerce shop: its REST API with all kinds of permalinks and the quirks of several versions, its
+//! webhooks and their queue, keys in one click, faults, and a record of the calls.
 //!
-//! Behaviour as seen on real shops (WooCommerce 5.7.1, 8.0.3, 9.0.2, 11.0.1). It speaks plain `http` on loopback;
-//! whether it believes in `https` is a setting.
+//! Its behaviour is that of real shops (WooCommerce 5.7.1, 8.0.3, 9.0.2, 11.0.1). It speaks plain `http` on loopback;
+//! whether WordPress takes a request for `https` is a setting.
 
 mod answers;
 mod auth;
@@ -51,7 +51,7 @@ pub struct ShopSim {
     _queue: Arc<Queue>,
 }
 
-/// The task that works off the queue; it ends with the last clone.
+/// The task that works off the webhook queue; it ends with the last clone.
 #[derive(Debug)]
 struct Queue(JoinHandle<()>);
 
@@ -65,7 +65,7 @@ impl ShopSim {
     /// Starts a shop with the default configuration.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start() -> io::Result<Self> {
         Self::start_with(ShopConfig::default())
     }
@@ -73,7 +73,7 @@ impl ShopSim {
     /// Starts a shop.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start_with(config: ShopConfig) -> io::Result<Self> {
         let (listener, address) = http::listen()?;
         let workers = config.workers;
@@ -101,12 +101,12 @@ impl ShopSim {
         self.state.config()
     }
 
-    /// Changes the configuration while the shop runs. Threads and senders stay as they are.
+    /// Changes the configuration while the shop runs. The numbers of threads and senders do not change.
     pub fn configure(&self, change: impl FnOnce(&mut ShopConfig)) {
         self.state.configure(change);
     }
 
-    /// Waits until `reached` holds; it is asked after each change, so it should be quick.
+    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
     ///
     /// # Errors
     /// It did not hold in time.
@@ -117,7 +117,7 @@ impl ShopSim {
 
 /// Orders and other objects.
 impl ShopSim {
-    /// A shopper pays: an order in `processing` under the next id.
+    /// Places a paid order: in `processing`, under the next id.
     pub fn place_order(&self) -> i64 {
         self.place_order_as(None, "processing")
     }
@@ -129,22 +129,23 @@ impl ShopSim {
         id
     }
 
-    /// Places an order and tells nobody, as when a webhook is lost.
+    /// Places an order without webhooks, as when a webhook is lost.
     pub fn place_order_silently(&self, id: Option<i64>, status: &str) -> i64 {
         self.state.place(id, status)
     }
 
-    /// A shopper begins to fill in the block checkout: an order in `checkout-draft`. [`ShopSim::change_order`] pays it.
+    /// Begins a block checkout: an order in `checkout-draft`. [`ShopSim::change_order`] pays it.
     pub fn place_draft(&self) -> i64 {
         self.place_order_as(None, "checkout-draft")
     }
 
-    /// Gives an order a status (the same one will do), and raises its revision. Says whether there is such an order.
+    /// Gives an order a status (which may be the one it has), and raises its revision. Returns whether there is such an
+    /// order.
     pub fn change_order(&self, id: i64, status: &str) -> bool {
         self.state.set_status(id, status)
     }
 
-    /// Changes an order and tells nobody.
+    /// Changes an order without webhooks.
     pub fn change_order_silently(&self, id: i64, status: &str) -> bool {
         self.state.change(id, |order| order.status = status.to_owned()).is_some()
     }
@@ -161,12 +162,13 @@ impl ShopSim {
         self.state.trash(id)
     }
 
-    /// Takes an order out of the trash by the admin's button. By [`ShopSim::change_order`], under HPOS, nobody is told.
+    /// Takes an order out of the trash with the admin's button. [`ShopSim::change_order`] does so without webhooks
+    /// under HPOS.
     pub fn restore_order(&self, id: i64) -> bool {
         self.state.restore(id)
     }
 
-    /// Deletes an order for good: from now on it is a 404, and nobody is told.
+    /// Deletes an order for good: from now on it is answered with 404. No webhook is sent, except by 8.0 with HPOS.
     pub fn delete_order(&self, id: i64) -> bool {
         self.state.delete(id)
     }
@@ -181,17 +183,17 @@ impl ShopSim {
         self.order(id).map(|order| order.revision)
     }
 
-    /// The order as a fetch would bring it now, byte for byte.
+    /// The order as a fetch would return it now, byte for byte.
     pub fn order_bytes(&self, id: i64) -> Option<Bytes> {
         self.order(id).map(|order| self.state.render(&order).into())
     }
 
-    /// Every order that is not deleted, by id, the trash and drafts among them.
+    /// Every order that is not deleted, by id, including drafts and those in the trash.
     pub fn orders(&self) -> Vec<ShopOrder> {
         self.state.data().orders.values().cloned().collect()
     }
 
-    /// Adds an object to `products`, `coupons` or `customers`; it gets its id and its dates. Webhooks are told.
+    /// Adds an object to `products`, `coupons` or `customers`; it gets its id and its dates. Webhooks are queued.
     pub fn add_object(&self, resource: &str, mut object: Value) -> i64 {
         let (id, now) = (self.state.next_id(), self.state.now());
         object["id"] = id.into();
@@ -206,7 +208,7 @@ impl ShopSim {
         id
     }
 
-    /// Queues an event of any topic for whoever has a webhook for it, such as a foreign `product.deleted`.
+    /// Queues an event of any topic for the webhooks with that topic, such as a `product.deleted` from elsewhere.
     pub fn tell(&self, topic: &str, id: i64) {
         self.state.tell(&[topic], id);
     }
@@ -219,7 +221,7 @@ impl ShopSim {
         self.state.data().hooks.values().cloned().collect()
     }
 
-    /// One webhook.
+    /// The webhook with this id.
     pub fn hook(&self, id: i64) -> Option<ShopHook> {
         self.state.data().hooks.get(&id).cloned()
     }
@@ -238,18 +240,18 @@ impl ShopSim {
         self.state.barrier.changed();
     }
 
-    /// Deliveries that wait or are being made.
+    /// How many deliveries are waiting or under way.
     pub fn queued(&self) -> usize {
         let data = self.state.data();
         data.queue.len() + data.under_way
     }
 
-    /// Somebody visits the shop: WP-Cron works off the queue.
+    /// Works off the queue, as WP-Cron does when somebody visits the shop.
     pub async fn run_queue(&self) {
         sender::work_off(&self.state).await;
     }
 
-    /// The deliveries that were made, in the order of their answers.
+    /// The deliveries that were made, in the order of the answers.
     pub fn deliveries(&self) -> Vec<ShopDelivery> {
         self.state.data().deliveries.clone()
     }
@@ -267,19 +269,19 @@ impl ShopSim {
         self.state.data().keys.clone()
     }
 
-    /// Says what every pair of keys may do from now on.
+    /// Sets what every pair of keys may do from now on.
     pub fn set_rights(&self, rights: KeyRights) {
         for key in &mut self.state.data().keys {
             key.rights = rights;
         }
     }
 
-    /// Switches a fault on.
+    /// Adds a fault.
     pub fn fault(&self, fault: Fault) {
         self.state.faults.add(fault);
     }
 
-    /// Switches all faults off. Held requests stay held.
+    /// Removes all faults. Held requests stay held.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
@@ -289,12 +291,12 @@ impl ShopSim {
         self.state.faults.held()
     }
 
-    /// Lets the requests go on that are being held now.
+    /// Lets the requests that are held now go on.
     pub fn release(&self) {
         self.state.faults.release();
     }
 
-    /// How many calls of this kind came, answered or not; [`Operation::Any`] counts all.
+    /// How many calls of this kind came, answered or not; [`Operation::Any`] counts all kinds.
     pub fn call_count(&self, operation: Operation) -> u64 {
         self.state.record.count(operation)
     }
@@ -304,7 +306,7 @@ impl ShopSim {
         self.state.record.calls()
     }
 
-    /// Switches the recording of details; the counters go on in any case.
+    /// Turns the recording of details on or off; calls are counted in any case.
     pub fn record_details(&self, keep: bool) {
         self.state.record.keep_details(keep);
     }

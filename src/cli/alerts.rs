@@ -1,4 +1,4 @@
-//! `alerts test`: one message to `ALERT_URL`.
+//! `alerts test`: posts one message to `ALERT_URL`.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use crate::{
     watch::post_alert,
 };
 
-/// Posts one message, and reports whether it was taken.
+/// Posts one message, and reports whether it was accepted.
 pub async fn test_alert(settings: &Settings) -> ExitCode {
     ended(posted(settings).await)
 }

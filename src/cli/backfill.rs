@@ -1,6 +1,6 @@
-//! `backfill`: relays past orders, with a progress bar, honest counts, and a way to go on after an interruption.
+//! `backfill`: relays past orders, with a progress bar, exact counts, and a way to continue after an interruption.
 //!
-//! Here is what is asked for and what is said at the end; `delivery` does a relay's work where no relay runs.
+//! This file has the arguments and the output; `delivery` delivers where no relay is running.
 
 mod delivery;
 
@@ -32,7 +32,7 @@ use crate::{
 };
 use delivery::{Delivery, LOOK, has_outage, interrupted, stays_down};
 
-/// Orders looked at to find out whether any is still on its first try.
+/// Most orders read to find out whether any is still on its first try.
 const LOOKED_AT: u32 = 1000;
 
 /// Which part of the past to relay.
@@ -56,7 +56,7 @@ pub struct BackfillArgs {
 }
 
 impl BackfillArgs {
-    /// Whether anything is to be delivered.
+    /// Whether the run delivers anything.
     pub(super) fn delivers(&self) -> bool {
         !self.dry_run
     }
@@ -87,9 +87,9 @@ fn midnight(date: Date) -> Option<Timestamp> {
 enum End {
     Done,
     Interrupted,
-    /// A far side stays down.
+    /// A far side has stayed down.
     Down(String),
-    /// What is left has been refused and will be tried again later.
+    /// This many remaining orders have been refused and will be tried again later.
     Refused(u64),
 }
 
@@ -154,7 +154,7 @@ pub(super) async fn run(session: &Session, args: BackfillArgs) -> Result<(), Com
     run.conclude(end?, served_here, read().wanted, failed)
 }
 
-/// How long the way through the span is, in seconds: the number of orders on it is not known beforehand.
+/// A progress bar over time, in seconds: the number of orders in the span is not known beforehand.
 fn progress_bar(args: &BackfillArgs, until: Timestamp) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}").expect("the template is well-formed");
     ProgressBar::new(until.since(args.since).as_secs().max(1)).with_style(style)
@@ -166,7 +166,7 @@ impl Run<'_> {
         if self.args.dry_run { "a dry run keeps nothing and counts from the beginning" } else { "it goes on from here" }
     }
 
-    /// Shows how far the walk is; never ends.
+    /// Updates the progress bar; never returns.
     async fn show(&self, read: &impl Fn() -> Tally) {
         let since = self.args.since;
         loop {
@@ -184,7 +184,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until nothing waits, or what does has been refused.
+    /// Waits until nothing is waiting, or everything that is has been refused.
     async fn deliver_rest(&self) -> Result<End, InboxError> {
         let (inbox, id) = (&self.services.inbox, self.connection.id);
         let rest = async {
@@ -198,8 +198,8 @@ impl Run<'_> {
                 let query =
                     ObjectQuery { state: Some(ObjectState::Pending), limit: LOOKED_AT, ..ObjectQuery::default() };
                 let pending = inbox.objects(id, query).await?;
-                // What was waiting a moment ago may be delivered by now: only a list of all that waits tells of
-                // refusals.
+                // Orders counted as waiting a moment ago may be delivered by now: only a complete list shows whether
+                // the rest has been refused.
                 let is_whole = pending.len() as u64 == waiting.min(u64::from(LOOKED_AT));
                 let have_failed = is_whole && pending.iter().all(|row| row.last_failure.is_some());
                 let are_refused = have_failed && pending.iter().all(|row| row.attempts > 0);
@@ -216,7 +216,7 @@ impl Run<'_> {
         }
     }
 
-    /// What became of the orders, each line with its number.
+    /// Prints what became of the orders, one count per line.
     fn print_tally(&self, tally: &Tally) -> Result<(), CommandError> {
         let args = &self.args;
         if args.json {
@@ -274,7 +274,7 @@ impl Run<'_> {
         } else {
             output::line(said)?
         }
-        // All has been said.
+        // Everything has been printed already.
         Err(CommandError::failed(""))
     }
 
@@ -287,8 +287,8 @@ impl Run<'_> {
     }
 }
 
-/// Whether what is left has failed and only waits for its own next tries, both sides being up: no call takes as long as
-/// nothing has changed.
+/// Tells whether the remaining orders have failed and only wait for their own next tries, while both sides are up: no
+/// call takes as long as this has not changed.
 struct Stuck {
     longest_call: Duration,
     since: Option<(u64, Instant)>,

@@ -1,4 +1,4 @@
-//! `backup`: copies the database's SQLite file, also while a relay serves it.
+//! `backup`: copies the database's SQLite file, even while a relay serves it.
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -14,7 +14,7 @@ pub(super) async fn run(services: &Services, which: &Which, json: bool) -> Resul
     let is_served = services.inbox.is_served().await?;
     let is_new = !is_served && !has_been_served(services, &connection).await?;
     if !is_served {
-        // What the last relay has noted may be over.
+        // Outages that the last relay noted may be over.
         for side in Side::ALL {
             services.inbox.save_outage(connection.id, side, None).await?;
         }
@@ -36,18 +36,19 @@ pub(super) async fn run(services: &Services, which: &Which, json: bool) -> Resul
             "note: no relay is running on this database"
         });
     }
-    // What is wrong has been said.
+    // The faults have been printed already.
     if report.status == Status::Fail { Err(CommandError::failed("")) } else { Ok(()) }
 }
 
-/// Whether a relay has looked after the connection before: it has made hooks, or polled.
+/// Whether a relay has served the connection before: it has made hooks, or polled.
 async fn has_been_served(services: &Services, connection: &Connection) -> Result<bool, CommandError> {
     let hooks = services.inbox.hooks(connection.id).await?;
     let feeds = services.inbox.feeds(connection.id).await?;
     Ok(!feeds.is_empty() || hooks.iter().any(|hook| hook.hook_id.is_some()))
 }
 
-/// Before the first start there are no hooks, and nothing answers at the public address: nothing is wrong with that.
+/// Skips checks that cannot pass before the first start: there are no hooks yet, and nothing answers at the public
+/// address.
 fn pass_over_what_a_relay_makes(report: &mut Report, connection: &Connection) {
     let destination = connection.destination_host.as_ref().map(|(kind, _)| *kind);
     let code = |check: CheckId| check.code(connection.source_kind, destination);
@@ -64,7 +65,7 @@ fn pass_over_what_a_relay_makes(report: &mut Report, connection: &Connection) {
     report.status = report.checks.iter().map(|check| check.status).max().unwrap_or(Status::Pass).max(Status::Pass);
 }
 
-/// The page's headline; before the first start, whether it can be started.
+/// The page's headline; before the first start, whether the relay can be started.
 fn headline(facts: &Facts, judgment: &Judgment, report: &Report, is_new: bool) -> String {
     if is_new && report.status != Status::Fail {
         return "The settings are right: the relay can be started.".to_owned();

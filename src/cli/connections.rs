@@ -32,9 +32,9 @@ use crate::{
     web::connections::ConnectionView,
 };
 
-/// As much as `POST /connections` takes.
+/// The largest request that is read, as for `POST /connections`.
 const MAX_REQUEST: u64 = 64 * 1024;
-/// The name that stands for standard input.
+/// The file name that stands for standard input.
 const STDIN: &str = "-";
 const STATES: [&str; 4] = ["active", "paused", "incomplete", "disconnected"];
 
@@ -71,7 +71,7 @@ pub enum ConnectionsCommand {
     /// Show one connection
     #[command(after_help = examples!("connections show 3"))]
     Show {
-        /// Which one.
+        /// The connection to show.
         #[command(flatten)]
         which: WhichOne,
         /// Print JSON
@@ -190,7 +190,7 @@ fn read(file: &Path) -> Result<Vec<u8>, CommandError> {
     }
 }
 
-/// `connection 3 (My shop: BigCommerce (abcde) to onetribeglobal.com)`
+/// A connection in a sentence: `connection 3, My shop (BigCommerce (abcde) to onetribeglobal.com)`.
 fn named(connection: &Connection) -> String {
     let (id, name, store) = (connection.id, humanize::printable(&connection.name), store_of(connection));
     match &connection.destination_host {
@@ -199,7 +199,7 @@ fn named(connection: &Connection) -> String {
     }
 }
 
-/// What a running relay does about a change, and when.
+/// The sentence that says when a running relay applies a change.
 async fn taken_up(services: &Services, does: &str) -> Result<String, CommandError> {
     Ok(if services.inbox.is_served().await? {
         format!("The running relay {does} within two seconds.")
@@ -219,7 +219,7 @@ async fn show(services: &Services, connection: &Connection, json: bool) -> Resul
     Ok(())
 }
 
-/// What a person may want to know of a connection, each with its name.
+/// The facts that `show` prints about a connection, each with its name.
 fn facts(services: &Services, connection: &Connection, summary: &Summary) -> Vec<(&'static str, String)> {
     let time = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
     let state = match connection.pause_reason {

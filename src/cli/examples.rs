@@ -1,13 +1,13 @@
-//! What `--help` ends with: examples of a command, and where to read on.
+//! The end of `--help`: examples of a command, and a link to the documentation.
 
-/// Where to read on. The place of the repository is the package's own.
+/// A pointer to the documentation. The address of the repository is the package's own.
 pub(super) const DOCUMENTATION: &str = if env!("CARGO_PKG_REPOSITORY").is_empty() {
     "Documentation: README.md and docs/ of this release"
 } else {
     concat!("Documentation: ", env!("CARGO_PKG_REPOSITORY"), "#readme")
 };
 
-/// Examples, then where to read on.
+/// The examples, then the pointer to the documentation.
 macro_rules! examples {
     ($($example:literal)+) => {
         format!(

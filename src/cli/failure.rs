@@ -15,7 +15,7 @@ use crate::{
     spec::{SourceKind, keyring::KeyringError},
 };
 
-/// The exit code of wrong usage or configuration.
+/// The exit code for wrong usage or wrong configuration.
 pub const WRONG: u8 = 2;
 
 /// Why a command failed.
@@ -23,28 +23,28 @@ pub const WRONG: u8 = 2;
 #[error("{message}")]
 pub(super) struct CommandError {
     message: String,
-    /// It was given what makes no sense, or is not configured for it.
+    /// Whether the arguments make no sense, or the configuration does not allow them.
     is_wrong_usage: bool,
 }
 
 impl CommandError {
-    /// What was asked for could not be done.
+    /// A failure to do what was asked for.
     pub fn failed(message: impl Display) -> Self {
         Self { message: message.to_string(), is_wrong_usage: false }
     }
 
-    /// What was asked for makes no sense, or the variables do not allow it.
+    /// A failure because the arguments make no sense, or the variables do not allow them.
     pub fn usage(message: impl Display) -> Self {
         Self { message: message.to_string(), is_wrong_usage: true }
     }
 
-    /// A store's failure and its cure.
+    /// The failure of a call to a store, with its cure.
     pub fn of_call(error: &CallError, connection: &Connection) -> Self {
         let said = format!("{}: {}", store_of(connection), humanize::failure(error.failure));
         Self::failed(with_cure(&said, cure(error.failure, connection)))
     }
 
-    /// Of hooks that cannot be looked after.
+    /// The failure to read or change hooks.
     pub fn of_hooks(error: &RegistrarError, connection: &Connection) -> Self {
         match error {
             RegistrarError::Call(error) => Self::of_call(error, connection),
@@ -56,7 +56,7 @@ impl CommandError {
         }
     }
 
-    /// Of a walk through past orders that ended early.
+    /// The failure of a walk through past orders.
     pub fn of_poll(error: &PollError, connection: &Connection) -> Self {
         match error {
             PollError::Call(error) => Self::of_call(error, connection),
@@ -64,7 +64,7 @@ impl CommandError {
         }
     }
 
-    /// The same with more to say.
+    /// The same failure with a further sentence.
     pub fn and(self, more: impl Display) -> Self {
         Self { message: with_cure(&self.message, Some(&more.to_string())), ..self }
     }
@@ -86,7 +86,7 @@ fn with_cure(said: &str, cure: Option<&str>) -> String {
     }
 }
 
-/// What helps against a call that a store refuses, if anything does but trying again.
+/// The cure for a call that a store refuses, if there is one besides trying again.
 fn cure(failure: Failure, connection: &Connection) -> Option<&'static str> {
     let environments = connection.is_environments();
     match (failure, connection.source_kind) {
@@ -144,7 +144,7 @@ impl From<DirectoryError> for CommandError {
     }
 }
 
-/// Whether another value of a variable is what helps.
+/// Whether the cure is to change a variable.
 pub fn is_configuration(error: &ServicesError) -> bool {
     matches!(error, ServicesError::Catalog(CatalogError::Closed(_)) | ServicesError::Doubled(_))
 }
@@ -154,7 +154,7 @@ pub(super) fn ended(done: Result<(), CommandError>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A command that has said all there is to say fails without another word.
+            // A command that has already printed everything fails without another word.
             if !error.message.is_empty() {
                 print_note(format_args!("error: {error}"));
             }

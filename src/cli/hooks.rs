@@ -53,7 +53,7 @@ pub enum HooksCommand {
     },
 }
 
-/// A hook as it is shown: where another app's hook points to may be that app's secret.
+/// A hook as shown. The URL of another app's hook is left out: it may be that app's secret.
 #[derive(Serialize)]
 struct Shown {
     id: i64,

@@ -21,7 +21,7 @@ use crate::{
     secret::Secret,
 };
 
-/// More than any URL is long.
+/// The longest URL that is read.
 const MAX_URL: u64 = 64 * 1024;
 /// The argument that stands for standard input.
 const STDIN: &str = "-";
@@ -37,21 +37,21 @@ pub struct MigrateArgs {
     pub to_file: Option<PathBuf>,
 }
 
-/// Where the target's URL comes from: what was given on the command line, and the variable `MIGRATE_TO`.
+/// The sources of the target's URL: the arguments, and the variable `MIGRATE_TO`.
 pub struct Target {
-    /// The arguments.
+    /// The command's arguments.
     pub args: MigrateArgs,
     /// The variable, if it is set.
     pub variable: Option<Secret>,
 }
 
-/// Takes any text: what is wrong with it is said without repeating it.
+/// Accepts any text; errors about it are reported later, without quoting it.
 pub(super) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(text.into())
 }
 
 impl Target {
-    /// The URL, and what names its source in an error.
+    /// Reads the URL. Also returns the name of its source, for errors.
     fn read(self) -> Result<(Secret, String), CommandError> {
         let Self { args: MigrateArgs { to, to_file }, variable } = self;
         match (to, to_file, variable) {
@@ -78,7 +78,7 @@ fn has_password(url: &Secret) -> bool {
     let text = url.expose();
     match Url::parse(text) {
         Ok(url) => url.password().is_some() || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password")),
-        // What cannot be read may hold one.
+        // A URL that cannot be parsed may contain one.
         Err(_) => text.contains('@'),
     }
 }
@@ -107,12 +107,12 @@ async fn moved(from: Database, target: Target) -> Result<(), CommandError> {
     let Database::Sqlite(path) = from else {
         return Err(CommandError::usage("DATABASE_URL must name the SQLite file to move, as `sqlite://PATH`"));
     };
-    // Held to the end: a relay that is running, or starts, would keep events that are not moved.
+    // Held to the end: a relay that is running, or starts, would store events that are not moved.
     let _lock = match path.is_file() {
         true => Some(ServeLock::take(&path)?),
         false => None,
     };
-    // On anything but a terminal the bar stays hidden by itself.
+    // Without a terminal, the bar hides itself.
     let style = ProgressStyle::with_template("{msg:>16} {wide_bar} {pos}/{len}").map_err(CommandError::failed)?;
     let bar = ProgressBar::new(0).with_style(style);
     let mut tables: Vec<Moved> = Vec::new();

@@ -27,7 +27,7 @@ use crate::{
 };
 
 const STATES: [&str; 5] = ["pending", "delivered", "failed", "gone", "skipped"];
-/// What is delivered is not resent in bulk: each order sent again may be money asked for again.
+/// Delivered orders are not resent in bulk: each one may request money again.
 const RESENDABLE: [&str; 2] = ["failed", "gone"];
 
 /// What to do with orders.
@@ -175,7 +175,7 @@ struct Resent {
     unasked: Vec<ObjectId>,
 }
 
-/// An order that neither the relay nor the store knows is a mistake, and is not sent again.
+/// An order that neither the relay nor the store knows is treated as a mistake, and not resent.
 async fn resend(
     services: &Services,
     connection: &Connection,

@@ -1,5 +1,5 @@
-//! What commands print: the same words with and without a terminal. On a terminal text is wrapped at words; programs
-//! get JSON where they ask for it.
+//! The output of commands, with the same words with and without a terminal. On a terminal, text is wrapped at words;
+//! programs can ask for JSON.
 
 use std::{
     borrow::Cow,
@@ -14,20 +14,20 @@ use super::{
 };
 use crate::humanize;
 
-/// Prints one line, or several where the text holds line feeds; colours are left out where they would not be seen, or
-/// nobody wants them (`NO_COLOR`).
+/// Prints a line, or several if the text has line feeds. Leaves colours out where they cannot be shown or are not
+/// wanted (`NO_COLOR`).
 pub(super) fn line(text: impl std::fmt::Display) -> Result<(), CommandError> {
     let text = wrapped(&text.to_string(), width(io::stdout()));
     written(writeln!(anstream::stdout(), "{text}"))
 }
 
-/// Prints text as it is.
+/// Prints text unchanged.
 pub(super) fn raw(text: &[u8]) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     written(stdout.write_all(text).and_then(|()| stdout.flush()))
 }
 
-/// A reader that has gone away (`| head`) is no failure of ours; a full disk is.
+/// A closed pipe (`| head`) is not a failure; a full disk is.
 fn written(done: io::Result<()>) -> Result<(), CommandError> {
     match done {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -37,13 +37,13 @@ fn written(done: io::Result<()>) -> Result<(), CommandError> {
     }
 }
 
-/// Prints JSON, readable by people too. What could fool a terminal is written as an escape of JSON's own.
+/// Prints JSON, indented for people. Characters that could deceive a terminal are written as JSON escapes.
 pub(super) fn json(value: &impl Serialize) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(value).map_err(CommandError::failed)?;
     let mut shown = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         if c != '\n' && humanize::is_unprintable(c) {
-            // The two halves of what lies beyond the basic plane.
+            // The surrogate pair of a character beyond the basic plane.
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
         } else {
             shown.push(c);
@@ -58,7 +58,7 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Re
     raw_lines(&columns(head, rows, width(io::stdout())))
 }
 
-/// The same with the first column in colours, which `colour` gives for its text.
+/// Like [`table`], with the first column in colour; `colour` chooses it by the text.
 pub(super) fn painted_table<const N: usize>(
     head: [&str; N],
     rows: &[[String; N]],

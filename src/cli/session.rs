@@ -1,4 +1,4 @@
-//! What a command over the database works with.
+//! The services and the lock that a command over the database uses.
 
 use super::failure::CommandError;
 use crate::{
@@ -7,16 +7,16 @@ use crate::{
     services::{Services, ServicesError},
 };
 
-/// The database's connections, for as long as a command runs.
+/// The services of a command, for as long as it runs.
 pub(super) struct Session {
     pub services: Services,
-    /// Held by a command that delivers by itself, as long as no relay serves the file.
+    /// Held by a command that delivers itself, so that no relay serves the file meanwhile.
     pub lock: Option<ServeLock>,
 }
 
 impl Session {
-    /// The lock comes before the database: taking it alters the file, and closing another handle of an open SQLite file
-    /// would end the locks on it.
+    /// The lock is taken before the database is opened: taking it alters the file, and closing another handle of an
+    /// open SQLite file would release the locks on it.
     pub async fn open(config: Config, delivers: bool) -> Result<Self, CommandError> {
         let lock = match &config.settings.database {
             Database::Sqlite(path) if delivers => ServeLock::try_take(path).map_err(ServicesError::Open)?,

@@ -1,4 +1,4 @@
-//! The terminal: how wide it is, text wrapped at words, and notes beside the output.
+//! The terminal: its width, text wrapped at words, and notes on standard error.
 
 use std::{
     borrow::Cow,
@@ -8,17 +8,17 @@ use std::{
 
 use crate::humanize;
 
-/// What is left of a terminal's width for the last column of a table has to be at least this for wrapping to help.
+/// The least width left for the last column of a table at which wrapping helps.
 pub(super) const MIN_COLUMN: usize = 24;
 
-/// Prints beside the output of a command, if standard error can be written. Nothing in it moves a cursor.
+/// Prints to standard error, if it can be written, without moving the cursor.
 pub fn print_note(text: impl std::fmt::Display) {
     let text = text.to_string();
     let lines: Vec<Cow<'_, str>> = text.split('\n').map(humanize::printable).collect();
     let _ = writeln!(io::stderr(), "{}", wrapped(&lines.join("\n"), width(io::stderr())));
 }
 
-/// How many characters a terminal shows in a line; none where there is no terminal.
+/// The width of the terminal in characters; `None` without a terminal.
 pub(super) fn width(output: impl AsFd + IsTerminal) -> Option<usize> {
     if !output.is_terminal() {
         return None;
@@ -27,8 +27,8 @@ pub(super) fn width(output: impl AsFd + IsTerminal) -> Option<usize> {
     Some(usize::from(columns)).filter(|columns| *columns >= MIN_COLUMN)
 }
 
-/// The text with line feeds between words, so that no line is longer than `width` unless a word is. Lines begin as far
-/// in as the line that they continue.
+/// Text with line feeds between words, so that no line is longer than `width` unless a word is. Continued lines are
+/// indented like the first.
 pub(super) fn wrapped(text: &str, width: Option<usize>) -> String {
     let Some(width) = width else { return text.to_owned() };
     let wrap = |line: &str| {

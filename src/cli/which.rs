@@ -18,7 +18,7 @@ pub struct Which {
     id: Option<ConnectionId>,
 }
 
-/// The same for commands that may be given the id right away.
+/// Like [`Which`], for commands that take the id as their first argument.
 #[derive(Debug, Clone, Args)]
 pub struct WhichOne {
     /// The connection's id
@@ -35,7 +35,7 @@ impl WhichOne {
 }
 
 impl Which {
-    /// The one that is named, or the only one that has not ended.
+    /// The connection that was named, or the only one that has not ended.
     pub(super) fn find(&self, services: &Services) -> Result<Arc<Connection>, CommandError> {
         let mut all = services.catalog.all();
         if let Some(id) = self.id {
@@ -75,7 +75,7 @@ pub(super) fn disconnected(connection: &Connection, consequence: &str) -> Comman
     CommandError::failed(format_args!("connection {} is disconnected: {consequence}. {TAKEN_UP}", connection.id))
 }
 
-/// What there is to choose from, one a line.
+/// The connections to choose from, one per line.
 fn choice(connections: &[Arc<Connection>]) -> String {
     if connections.is_empty() {
         return ": there is none yet".to_owned();
@@ -83,7 +83,7 @@ fn choice(connections: &[Arc<Connection>]) -> String {
     let mut listed = ". There are:".to_owned();
     for connection in connections.iter().take(LISTED) {
         let (id, name) = (connection.id, humanize::printable(&connection.name));
-        // A String takes whatever is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(listed, "\n  {id}: {name}, {}, {}", store_of(connection), connection.state);
     }
     if connections.len() > LISTED {

@@ -1,4 +1,4 @@
-//! What the variables say together. Every value is read before the first `?`, so that every fault is found in one go.
+//! Checks the variables in combination. Every value is read before the first `?`, so that all faults are found at once.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::{
     spec::{BigCommerceAuth, BigCommerceSpec, ConnectionSpec, DestinationSpec, Origin, SourceSpec},
 };
 
-/// Most objects of one connection under way at once.
+/// Upper limit of `DELIVERY_CONCURRENCY`.
 const MAX_DELIVERY_CONCURRENCY: usize = 256;
 
-/// Most calls under way at once, all connections together: each holds a socket.
+/// Upper limit of `MAX_CONCURRENCY`: each call holds a socket.
 const MAX_CONCURRENCY: usize = 4096;
 
-/// How much, how long and how often.
+/// Sizes, durations and intervals.
 struct Limits {
     max_concurrency: usize,
     webhook_tolerance: Duration,
@@ -30,7 +30,7 @@ struct Limits {
 }
 
 impl Inputs {
-    /// `None` only if a fault was added.
+    /// The configuration; `None` only if a fault was added.
     pub(super) fn check(&self, faults: &mut Vec<Fault>) -> Option<Config> {
         let scopes = self.bigcommerce_scopes.required(faults, parse::scopes);
         let skip_statuses = self.skip_order_statuses.optional(faults, parse::statuses).unwrap_or_default();
@@ -39,7 +39,7 @@ impl Inputs {
         Some(Config { settings: settings?, environment: environment? })
     }
 
-    /// The environment's own connection: `Some(None)` where the relay does without.
+    /// The environment's own connection: `Some(None)` if none is configured.
     fn environment(
         &self,
         faults: &mut Vec<Fault>,
@@ -175,7 +175,7 @@ impl Inputs {
         Some(ElementsSettings { user_secret: user_secret?, organization_secret: organization_secret? })
     }
 
-    /// What the app and the Elements API make is kept sealed, so they need a key.
+    /// Connections made by the app and the Elements API are stored sealed, so both need a key.
     fn check_key(&self, faults: &mut Vec<Fault>) {
         let inputs = [
             &self.bigcommerce_app_client_id,
@@ -203,7 +203,7 @@ impl Inputs {
         }
     }
 
-    /// Names the one of the two that was set.
+    /// Reports the fault under the variable that was set.
     fn fault_tolerance(&self, faults: &mut Vec<Fault>) {
         const WHY: &str = "or a late duplicate could not be recognised";
         let (tolerance, retention) = (&self.webhook_tolerance, &self.event_retention);
@@ -218,7 +218,7 @@ impl Inputs {
     }
 }
 
-/// Two variables of which none goes without the other.
+/// Checks two variables that must be set together.
 fn check_pair(faults: &mut Vec<Fault>, one: &Input, other: &Input) {
     for (set, missing) in [(one, other), (other, one)] {
         if set.is_set && !missing.is_set {
@@ -227,7 +227,7 @@ fn check_pair(faults: &mut Vec<Fault>, one: &Input, other: &Input) {
     }
 }
 
-/// The environment's own connection: one BigCommerce store by an API account of its own, its orders to One Tribe.
+/// The environment's own connection: a BigCommerce store with an API account, whose orders go to One Tribe.
 fn spec(
     store_hash: String,
     access_token: Secret,

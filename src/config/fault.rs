@@ -1,19 +1,19 @@
-//! What is wrong with the configuration, all of it at once.
+//! Faults of the configuration, all reported together.
 
 use std::fmt;
 
 use crate::humanize;
 
-/// One thing wrong with the configuration. Never holds a secret's value.
+/// A fault of the configuration. Never contains the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The variable that was set, or that is missing.
+    /// The variable that is wrong or missing.
     pub variable: &'static str,
     /// What is wrong and what would be right.
     pub message: String,
 }
 
-/// Every fault of the configuration at once.
+/// All faults of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError(pub Vec<Fault>);
 

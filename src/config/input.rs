@@ -1,17 +1,17 @@
-//! One variable's value on its way to the rules: its origin, whether it is set, and how its faults are reported.
+//! The value of a variable before it is parsed: where it came from, whether it is set, and how its faults are reported.
 
 use std::{ffi::OsString, path::PathBuf};
 
 use super::fault::Fault;
 
-/// What a variable holds.
+/// The value of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Its own text.
+    /// The variable's own text.
     Own(OsString),
     /// The content of the file that its `_FILE` twin names, trimmed, and the file's path.
     OfFile(OsString, PathBuf),
-    /// The file cannot be used, or both are set: the variable to name, and what is wrong.
+    /// The file cannot be used, or both variables are set: the variable to blame, and what is wrong.
     Unusable(&'static str, String),
 }
 
@@ -27,23 +27,23 @@ impl From<String> for Value {
     }
 }
 
-/// One variable as the rules read it, its default filled in.
+/// A variable for the parsers, with its default filled in.
 pub(super) struct Input {
-    /// The variable that was set: its name, or that of its `_FILE` twin.
+    /// The name of the variable that was set: the plain one or the `_FILE` one.
     pub name: &'static str,
     /// The text to read: what was set, or the default.
     pub text: Option<String>,
-    /// Why there is no text although something is set.
+    /// Why there is no text although a variable is set.
     pub problem: Option<String>,
-    /// Whether it is the operator who has set it.
+    /// Whether the operator has set it.
     pub is_set: bool,
     /// The file that the text was read from.
     pub file: Option<PathBuf>,
-    /// Whether its text may be shown.
+    /// Whether its text must not be shown.
     pub is_secret: bool,
 }
 
-/// Why a text is not taken.
+/// Why a text was refused.
 pub(super) struct Rejection {
     message: String,
     /// The message already quotes the part that is wrong.
@@ -63,7 +63,7 @@ impl From<String> for Rejection {
 }
 
 impl Rejection {
-    /// One item of a list that is no secret.
+    /// The fault of one item in a list that is not secret.
     pub fn of_item(item: &str, message: &str) -> Self {
         let shown = if may_be_secret(item) { "an entry that looks like a secret".to_owned() } else { quoted(item) };
         Self { message: format!("{shown} {message}"), is_quoted: true }
@@ -81,7 +81,7 @@ fn may_be_secret(text: &str) -> bool {
     text.contains('@') || text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_+=".contains(c)).any(is_token)
 }
 
-/// A value as a message shows it: one line, at most 100 characters, nothing that a terminal would obey.
+/// A value for a message: one line, at most 100 characters, without control characters.
 pub(super) fn quoted(text: &str) -> String {
     let shown: String = text.chars().take(100).collect();
     let cut = if shown.len() < text.len() { "…" } else { "" };
@@ -95,7 +95,7 @@ pub(super) fn quoted(text: &str) -> String {
     quoted + cut + "`"
 }
 
-/// A value, or why it is none.
+/// A parsed value, or why the text was refused.
 pub(super) type Parsed<T> = Result<T, Rejection>;
 
 impl Input {
@@ -130,12 +130,12 @@ impl Input {
         }
     }
 
-    /// Whether there is anything to read, be it fit or not.
+    /// Whether a text or a file was given, valid or not.
     pub fn is_given(&self) -> bool {
         self.text.is_some() || self.problem.is_some()
     }
 
-    /// Adds a fault of this variable.
+    /// Adds a fault for this variable.
     pub fn fault(&self, faults: &mut Vec<Fault>, message: impl Into<String>) {
         faults.push(Fault { variable: self.name, message: message.into() });
     }

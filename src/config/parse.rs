@@ -1,5 +1,5 @@
-//! Reading one variable's text. A message says what would be right; whether the text is shown beside it, `input`
-//! decides. What a single value in a connection must be is `spec::fields`' business.
+//! Parses the text of single variables. Messages say what would be right; `input` decides whether the text is shown
+//! as well. `spec::fields` has the rules for the values of a connection.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -29,7 +29,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// The items of a list that is no secret, each read by itself and kept once.
+/// Parses the items of a list that is not secret, and drops duplicates.
 fn each<T: PartialEq>(text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Parsed<Vec<T>> {
     let mut found = Vec::new();
     for item in list(text) {
@@ -85,7 +85,7 @@ pub(super) fn share(text: &str) -> Parsed<f64> {
     }
 }
 
-/// An app's client id: it is compared with tokens and posted in a form.
+/// The client id of the app, which is compared with tokens and posted in a form.
 pub(super) fn client_id(text: &str) -> Parsed<String> {
     if text.len() <= 256 && text.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(text.to_owned())
@@ -104,7 +104,7 @@ pub(super) fn hosts(text: &str) -> Parsed<OneTribeHosts> {
     })
 }
 
-/// A secret of the Cloud Elements API: it stands in a header between commas.
+/// A secret of the Cloud Elements API, which is sent in a header between commas.
 pub(super) fn elements_secret(text: &str) -> Parsed<Secret> {
     if text.contains(',') {
         return Err("must not contain a comma".into());
@@ -112,7 +112,7 @@ pub(super) fn elements_secret(text: &str) -> Parsed<Secret> {
     header_secret(text)
 }
 
-/// Base64 in any of its usual spellings.
+/// Decodes base64 in any of its usual variants.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let alphabet = if text.contains(['-', '_']) { alphabet::URL_SAFE } else { alphabet::STANDARD };
@@ -129,7 +129,7 @@ pub(super) fn keys(text: &str) -> Parsed<Vec<SealingKey>> {
     if keys.is_empty() { Err(SHAPE.into()) } else { Ok(keys) }
 }
 
-/// A network in CIDR, or one address.
+/// A network in CIDR notation, or a single address.
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
     each(text, |item| {
         let network = item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
@@ -164,7 +164,7 @@ pub(super) fn port(text: &str) -> Parsed<u16> {
     text.parse().map_err(|_| "must be a port number, up to 65535".into())
 }
 
-/// Shorter ones could be guessed.
+/// Shorter tokens could be guessed.
 const MIN_ADMIN_TOKEN: usize = 16;
 
 pub(super) fn admin_token(text: &str) -> Parsed<Secret> {
@@ -182,8 +182,8 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
-/// A bare word is a level, or one of these modules (and those within): any other is most likely a misspelt level, which
-/// as the name of a module would leave nothing of the log.
+/// A single word is a level, or one of these modules (or those within). Any other word is probably a misspelt level;
+/// taken as a module's name, it would silence the log.
 const LOGGED: [&str; 9] =
     ["onetribe_relay", "actix_http", "actix_server", "actix_web", "hyper", "hyper_util", "reqwest", "rustls", "sqlx"];
 
@@ -212,10 +212,10 @@ pub(super) fn concurrency(text: &str, most: usize) -> Parsed<usize> {
     }
 }
 
-/// Longest span that is taken: sums of spans and unix times must never overflow.
+/// The longest duration that is accepted: sums of durations and Unix times must never overflow.
 const MAX_SPAN: Duration = Duration::from_secs(3650 * 24 * 3600);
 
-/// One number with one unit, of all that `humantime` would take.
+/// One number with one unit; `humantime` would accept more.
 fn seconds(text: &str) -> Parsed<Duration> {
     let digits = text.strip_suffix(['s', 'm', 'h', 'd']).unwrap_or_default();
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -232,10 +232,10 @@ pub(super) fn span(text: &str) -> Parsed<Duration> {
     interval(text)?.ok_or_else(|| "must be longer than nothing".into())
 }
 
-/// Longest time that a call is waited for: so long an object may be under way, and is left alone, after a crash.
+/// The longest timeout: after a crash, an object may stay claimed for this long.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// How long one call may take.
+/// The timeout of one call.
 pub(super) fn timeout(text: &str) -> Parsed<Duration> {
     match span(text)? {
         timeout if timeout <= MAX_TIMEOUT => Ok(timeout),

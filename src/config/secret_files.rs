@@ -1,4 +1,4 @@
-//! Secrets that lie in files, as Docker, Kubernetes and systemd hand them over.
+//! Secrets in files, as Docker, Kubernetes and systemd provide them.
 
 use std::{collections::BTreeMap, ffi::OsString, io, path::Path};
 
@@ -10,14 +10,14 @@ use super::{
 /// Largest file that a `_FILE` variable may name, in bytes.
 const MAX_FILE: usize = 64 * 1024;
 
-/// Takes the value of every secret variable from the file that its `_FILE` twin names, where one is set. `read` reads a
-/// file. What is wrong with a file becomes a fault only where the variable is read.
+/// Replaces each secret variable by the content of the file that its `_FILE` variable names, if that is set. `read`
+/// reads a file. A file that cannot be used becomes a fault only when its variable is read.
 pub fn read_secret_files(
     vars: Vec<(String, OsString)>,
     read: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Vec<(String, Value)> {
     let is_set = |text: &OsString| text.to_str().is_none_or(|text| !text.trim().is_empty());
-    // Of a name that comes twice the last one counts, an empty one too.
+    // If a name occurs twice, the last value counts, even if it is empty.
     let mut set: BTreeMap<String, OsString> = vars.into_iter().collect();
     set.retain(|_, text| is_set(text));
     let twins = VARIABLES.iter().filter_map(|variable| Some((variable.name, variable.file?)));
@@ -38,7 +38,7 @@ pub fn read_secret_files(
 
 fn read_file(twin: &'static str, path: &Path, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Value {
     let path = path.to_str().map_or(path, |path| Path::new(path.trim()));
-    // What is no absolute path may be the secret itself, in the wrong variable.
+    // Anything but an absolute path may be the secret itself, in the wrong variable.
     let shown = if path.is_absolute() { format!(": {}", quoted(&path.to_string_lossy())) } else { String::new() };
     let unusable = |problem: &str, cause: &str| Value::Unusable(twin, format!("names {problem}{shown}{cause}"));
     let bytes = match read(path) {

@@ -1,4 +1,4 @@
-//! What holds for the whole process, as the variables have said it.
+//! The settings of the process, from the variables.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -12,95 +12,93 @@ use crate::{
     spec::{keyring::SealingKey, payload_url::OneTribeHosts},
 };
 
-/// The settings of the process: everything but the environment's own connection. Spans are as the operator gave them;
-/// URLs have no trailing slash unless they are nothing but a host.
+/// The settings of the process: everything but the environment's own connection. Durations are as the operator gave
+/// them; URLs have no trailing slash unless they consist of nothing but a host.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// BigCommerce's API, for every BigCommerce connection.
     pub api_url: Url,
-    /// Where BigCommerce exchanges codes for tokens.
+    /// The server at which BigCommerce exchanges codes for tokens.
     pub login_url: Url,
-    /// Which hooks API to begin with. App-installed stores always use v3.
+    /// The hooks API to try first. Stores of the app always use v3.
     pub hooks_api: HooksApi,
-    /// The share of a store's request quota that may be used up, in (0, 1].
+    /// The share of a store's request quota that may be used, in (0, 1].
     pub quota_share: f64,
-    /// The scopes that hooks are registered for; at least one brings orders.
+    /// The scopes that hooks are registered for; at least one is about orders.
     pub scopes: Vec<String>,
-    /// The single-click app, if it is served.
+    /// The single-click app, if it is configured.
     pub app: Option<AppSettings>,
-    /// Who may frame the app's pages: sources of a `frame-ancestors` directive, fit to be written into the header as
-    /// they are.
+    /// The sources of the `frame-ancestors` directive for the app's pages, valid for the header as they are.
     pub frame_ancestors: Vec<String>,
-    /// The hosts that a payload URL typed by a merchant, or given to an API, may name.
+    /// The hosts that a payload URL from a merchant or an API may use.
     pub one_tribe_hosts: OneTribeHosts,
-    /// The secrets of the Cloud Elements API, if it is served.
+    /// The secrets of the Cloud Elements API, if it is configured.
     pub elements: Option<ElementsSettings>,
-    /// Seal the credentials of connections kept in the database, the newest first; none unless `CREDENTIALS_KEY` is
-    /// set.
+    /// The keys that seal credentials in the database, the newest first; empty if `CREDENTIALS_KEY` is not set.
     pub credentials_keys: Vec<SealingKey>,
-    /// Private networks that URLs given through an API or a page may lead to all the same.
+    /// Private networks to which URLs given through an API or a page may lead.
     pub allowed_private_networks: Vec<IpNet>,
-    /// Calls to far sides under way at once, all connections together.
+    /// Most calls under way at once, over all connections.
     pub max_concurrency: usize,
-    /// Where stores reach the relay. Without it no hook is registered.
+    /// The public address at which stores reach the relay. Without it no hook is registered.
     pub public_url: Option<Url>,
-    /// Where the inbox is kept.
+    /// The database of the inbox.
     pub database: Database,
     /// The address to listen on.
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
-    /// The port of `/metrics`, if it is served.
+    /// The port of `/metrics`, if metrics are served.
     pub metrics_port: Option<u16>,
-    /// Opens the admin pages and endpoints.
+    /// The password of the admin pages and endpoints.
     pub admin_token: Option<Secret>,
-    /// Where alerts are posted.
+    /// The URL that alerts are posted to.
     pub alert_url: Option<Secret>,
-    /// How logs are written.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// What is logged, in `RUST_LOG`'s own syntax.
+    /// The log filter, in the syntax of `RUST_LOG`.
     pub log_filter: String,
-    /// How old a signed callback may be; never more than `event_retention`.
+    /// How old a signed webhook may be; at most `event_retention`.
     pub webhook_tolerance: Duration,
     /// How long settled objects are kept, each with the receipts of its events.
     pub event_retention: Duration,
-    /// Objects of one connection under way at once.
+    /// Most objects of one connection under way at once.
     pub delivery_concurrency: usize,
-    /// Bounds one call to a store, body and all.
+    /// The time limit of a call to a store, body included.
     pub fetch_timeout: Duration,
-    /// Bounds one call to a destination.
+    /// The time limit of a call to a destination.
     pub forward_timeout: Duration,
-    /// How long a refused object is tried.
+    /// How long a refused object is tried again.
     pub retry_max_age: Duration,
     /// How often a store is polled, unless its connection says otherwise; `None` is off.
     pub reconcile_interval: Option<Duration>,
-    /// How often hooks are looked after; `None` is off.
+    /// How often hooks are checked; `None` is off.
     pub hook_check_interval: Option<Duration>,
 }
 
 /// The app's own credentials.
 #[derive(Debug, Clone)]
 pub struct AppSettings {
-    /// Names the app; the `aud` of BigCommerce's tokens.
+    /// The app's client id, which BigCommerce's tokens name as `aud`.
     pub client_id: String,
-    /// Signs the tokens and the webhooks of every store that installs the app.
+    /// The app's client secret, which signs tokens, and the webhooks of every store with the app.
     pub client_secret: Secret,
 }
 
-/// What opens the Cloud Elements API.
+/// The secrets of the Cloud Elements API.
 #[derive(Debug, Clone)]
 pub struct ElementsSettings {
-    /// `User …`
+    /// The secret after `User`.
     pub user_secret: Secret,
-    /// `Organization …`
+    /// The secret after `Organization`.
     pub organization_secret: Secret,
 }
 
-/// How logs are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Pretty,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

@@ -1,4 +1,4 @@
-//! The rules of URLs that the operator sets: `https` but for loopback, and no parts that would be lost or misread.
+//! The rules for URLs that the operator sets: `https` except for loopback, and no parts that would be lost or misread.
 
 use url::{Host, Url};
 
@@ -15,7 +15,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// `https`, or plain `http` where that is fine; a host, no credentials, no fragment.
+/// Parses a URL with `https` (or plain `http` where `plain_is_fine`), a host, no credentials and no fragment.
 fn secure_url(text: &str, plain_is_fine: impl FnOnce(&Url) -> bool) -> Parsed<Url> {
     let url = Url::parse(text).map_err(|_| "must be a URL such as `https://example.com/…`")?;
     match url.scheme() {
@@ -58,7 +58,7 @@ pub(super) fn login_url(text: &str) -> Parsed<Url> {
     secure_url(text, is_loopback).and_then(base_url)
 }
 
-/// `api_is_local`: the store is simulated on this machine, which reaches the relay at any address.
+/// With `api_is_local` the store is simulated on this machine, and can reach the relay at any address.
 pub(super) fn public_url(text: &str, api_is_local: bool) -> Parsed<Url> {
     let url = secure_url(text, |url| api_is_local || is_loopback(url)).and_then(base_url)?;
     let is_local = api_is_local || is_loopback(&url);
@@ -82,8 +82,8 @@ pub(super) fn alert_url(text: &str) -> Parsed<Secret> {
     }
 }
 
-/// Sources of a `frame-ancestors` directive: origins of which the leftmost label, and the port, may be `*`. They are
-/// written into a header as they are, so nothing else may be in them (CSP Level 3, `host-source`).
+/// Sources of a `frame-ancestors` directive: origins whose leftmost label, and whose port, may be `*`. They are
+/// written into a header unchanged, so nothing else is allowed in them (CSP Level 3, `host-source`).
 pub(super) fn frame_ancestors(text: &str) -> Parsed<Vec<String>> {
     let mut origins: Vec<String> = Vec::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {

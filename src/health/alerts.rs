@@ -1,6 +1,6 @@
 //! Alerts: one message when something needs a person, and one when it is over, per connection and condition.
 //!
-//! Here is the ledger of what has been sent; who posts the messages and keeps the ledger lives elsewhere.
+//! This file has the ledger of what has been sent; posting and storing it is done elsewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,57 +18,57 @@ use crate::{
     spec::{DestinationKind, SourceKind},
 };
 
-/// A condition is over when it is known not to hold for this long: one that comes and goes is one condition.
+/// A condition is over once it has not held for this long, so that one that comes and goes counts as one.
 pub const QUIET: Duration = Duration::from_secs(60);
 
-/// More orders that fail while others are still listed as failed are told of, no more often than this.
+/// Further failed orders, while others are still listed as failed, are reported at most this often.
 const REMINDER: Duration = Duration::from_secs(3600);
 
-/// Stands for all connections in alerts about the process itself: no connection has this id.
+/// Stands for all connections in alerts about the process itself: no connection has this number.
 pub const RELAY: ConnectionId = ConnectionId(0);
 
 /// One message to post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Whose trouble it is; [`RELAY`] for what concerns all connections.
+    /// The connection it is about; [`RELAY`] if it concerns all.
     pub connection: ConnectionId,
-    /// Of what.
+    /// The condition it is about.
     pub code: Code,
-    /// Whether it is over.
+    /// Whether the condition is over.
     pub is_over: bool,
-    /// How grave it is.
+    /// The severity of the condition.
     pub severity: Severity,
-    /// Cause, consequence and cure, or that it is over: one line for a log.
+    /// One line for a log: cause, consequence and cure, or that it is over.
     pub line: String,
-    /// What is said, in full.
+    /// The full text.
     pub text: String,
 }
 
 type Key = (ConnectionId, Code);
 
-/// What has been sent, and what has cleared since.
+/// The alerts that have been sent, and since when conditions have cleared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     told: BTreeSet<Key>,
     quiet_since: BTreeMap<Key, Timestamp>,
-    /// Of connections that have been told of failed orders: from when on, and beyond how many, they are told of again.
+    /// For connections with an alert about failed orders: after what time, and above what count, there is another.
     failed: BTreeMap<ConnectionId, (Timestamp, u64)>,
 }
 
 impl Ledger {
-    /// As the database has it (`Inbox::alerts`). Codes that this relay does not know are passed over.
+    /// Reads the stored alerts (`Inbox::alerts`). Codes that this relay does not know are skipped.
     pub fn read(rows: impl IntoIterator<Item = (ConnectionId, String)>) -> Self {
         let told = rows.into_iter().filter_map(|(connection, code)| Some((connection, Code::from_name(&code)?)));
         Self { told: told.collect(), ..Self::default() }
     }
 
-    /// What has been sent and is not over.
+    /// The alerts that have been sent and are not over.
     pub fn told(&self) -> impl Iterator<Item = (ConnectionId, Code)> + '_ {
         self.told.iter().copied()
     }
 
-    /// What has to be told now of one connection; the same again until [`Ledger::record`] says that it was. `page` is
-    /// the address of its status page, where one can be reached.
+    /// The messages due for a connection; the same are returned again until [`Ledger::record`] is called. `page` is
+    /// the URL of its status page, if one can be reached.
     pub fn due(&mut self, facts: &Facts, judgment: &Judgment, page: Option<&str>) -> Vec<Message> {
         let connection = facts.connection.id;
         let concerned = |key: &Key| key.0 == connection || key.0 == RELAY;
@@ -89,8 +89,8 @@ impl Ledger {
         due
     }
 
-    /// Whether more orders of a connection have failed since it was last told of failed ones, if that is a while ago. A
-    /// person who resends some of them is told of the next that fails.
+    /// Whether more orders of a connection have failed since the last alert about failed ones, if that is long enough
+    /// ago. Once a person has resent some, the next failure is reported.
     fn have_more_failed(&mut self, facts: &Facts) -> bool {
         let (connection, failed) = (facts.connection.id, facts.summary().map_or(0, |summary| summary.failed));
         if !self.told.contains(&(connection, Code::OrderFailed)) {
@@ -102,7 +102,7 @@ impl Ledger {
         failed > *count && facts.at >= *from
     }
 
-    /// A message has arrived.
+    /// Records that a message was accepted.
     pub fn record(&mut self, message: &Message) {
         let key = (message.connection, message.code);
         if message.is_over {
@@ -110,7 +110,7 @@ impl Ledger {
             self.quiet_since.remove(&key);
         } else {
             self.told.insert(key);
-            // Counted anew at the next look.
+            // Counted again at the next look.
             self.failed.remove(&message.connection);
         }
     }
@@ -120,12 +120,12 @@ fn key(connection: ConnectionId, code: Code) -> Key {
     (if concerns_all(code) { RELAY } else { connection }, code)
 }
 
-/// Whether a condition is the process's rather than a connection's: told once, not once per connection.
+/// Whether a condition is about the process and not a connection, and so reported only once.
 fn concerns_all(code: Code) -> bool {
     matches!(code, Code::StorageFailing | Code::DiskLow | Code::AdminTokenMissing | Code::LogLinesDropped)
 }
 
-/// `onetribe-relay, store Green Shop (abcde)`
+/// The subject of an alert: `onetribe-relay, store Green Shop (abcde)`.
 fn subject(connection: &ConnectionFacts, code: Code) -> String {
     if concerns_all(code) {
         return "onetribe-relay".to_owned();
@@ -138,8 +138,7 @@ fn subject(connection: &ConnectionFacts, code: Code) -> String {
     format!("onetribe-relay, {kind} {label} ({store})")
 }
 
-/// Where to go on from here: the page, or the command that shows the same where no page can be reached; and the command
-/// for what a command puts right.
+/// What to look at next: the page, or a command if no page can be reached; and the command that applies the cure.
 fn onward(connection: ConnectionId, code: Code, page: Option<&str>) -> String {
     let look = match page {
         Some(page) => format!("Status page: {page}"),
@@ -168,7 +167,7 @@ fn end(connection: &ConnectionFacts, (told_of, code): Key, page: Option<&str>) -
     Message { connection: told_of, code, is_over: true, severity: Severity::Info, line, text }
 }
 
-/// What is said when a condition is over.
+/// The text for a condition that is over.
 fn over(connection: &ConnectionFacts, code: Code) -> String {
     let (store, credentials) = (connection.store_name(), connection.credentials());
     let name = connection.destination_name();

@@ -1,4 +1,4 @@
-//! The check report: each check with what the conditions say of it, or that it is well, or that it is unknown.
+//! The check report: for each check, what the conditions say, or that it passed or was skipped.
 
 use std::time::Duration;
 
@@ -15,55 +15,55 @@ use crate::{
     spec::SourceKind,
 };
 
-/// How long one check may take.
+/// The time limit of one check.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// A webhook this young proves that the public address can be reached.
+/// A webhook this recent proves that the public address can be reached.
 const LATELY: Duration = Duration::from_secs(3600);
 
-/// How one check, or all of them, came out.
+/// The result of one check, or of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Does not apply here, or is unknown.
+    /// Not applicable, or unknown.
     Skip,
-    /// As it should be.
+    /// Everything is as it should be.
     Pass,
-    /// Works, and needs attention.
+    /// It works, but needs attention.
     Warn,
-    /// Does not work.
+    /// It does not work.
     Fail,
 }
 
-/// One check's outcome.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Its fixed name.
+    /// The check's fixed name.
     pub id: &'static str,
-    /// How it came out.
+    /// Its result.
     pub status: Status,
     /// What was checked.
     pub title: &'static str,
     /// What was found.
     pub detail: String,
-    /// What to do next; there when the status is `warn` or `fail`, and only then.
+    /// What to do next; present exactly when the status is `warn` or `fail`.
     pub remedy: Option<String>,
-    /// How long the newest call for it took.
+    /// How long the newest call for it took, in milliseconds.
     pub duration_ms: u64,
 }
 
 /// All checks of one connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The worst of them; `skip` counts as nothing.
+    /// The worst result; `skip` does not count.
     pub status: Status,
     /// When the facts were read.
     pub checked_at: Timestamp,
-    /// Each of them.
+    /// The checks in order.
     pub checks: Vec<Check>,
 }
 
-/// What the facts and the judgment made from them say of each check.
+/// Makes the report from the facts and their judgment.
 pub fn report(facts: &Facts, judgment: &Judgment) -> Report {
     let checks: Vec<Check> = CheckId::ALL.into_iter().map(|check| one(check, facts, judgment)).collect();
     let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Pass).max(Status::Pass);
@@ -128,7 +128,7 @@ fn took(id: CheckId, facts: &Facts) -> Duration {
     }
 }
 
-/// A check to which no condition belongs: well as far as that is known, else skipped.
+/// The result of a check without a condition: passed if that is known, otherwise skipped.
 fn well(id: CheckId, facts: &Facts, judgment: &Judgment) -> (Status, String) {
     let connection = &facts.connection;
     let pass = |detail: String| (Status::Pass, detail);

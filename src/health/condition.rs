@@ -1,4 +1,4 @@
-//! A condition: one thing that a person should know of, and what the judgment of all facts comes to.
+//! Conditions, each of which a person should know of, and the judgment that contains them.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -11,15 +11,15 @@ use crate::{
     spec::{DestinationKind, SourceKind},
 };
 
-/// How much a condition matters.
+/// The severity of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing, nothing to do.
+    /// It is worth knowing, but nothing has to be done.
     Info,
-    /// Works, and needs attention.
+    /// It works, but needs attention.
     Warning,
-    /// Does not work.
+    /// It does not work.
     Error,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Which check a condition belongs to.
+/// The check that a condition belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckId {
     /// Settings.
@@ -53,7 +53,7 @@ pub enum CheckId {
 }
 
 impl CheckId {
-    /// Each of them, in the order in which they are shown.
+    /// All checks, in the order in which they are shown.
     pub const ALL: [Self; 7] = [
         Self::Configuration,
         Self::Storage,
@@ -81,22 +81,22 @@ impl CheckId {
     }
 }
 
-/// What a person may press to help.
+/// The button that helps with a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Check Integration.
+    /// The button "Check Integration".
     Check,
-    /// Update Integration.
+    /// The button "Update Integration".
     Update,
-    /// Resend all failed orders.
+    /// Resends all failed orders.
     ResendFailed,
-    /// Resume the connection.
+    /// Resumes the connection.
     Resume,
-    /// Give the payload URL.
+    /// Enters the payload URL.
     SetDestination,
 }
 
-/// Codes and their names, one place for both directions.
+/// Defines codes and their names in one place, for both directions.
 macro_rules! condition_codes {
     ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
         /// The fixed name of a condition: also the alert's, and the metric's label. In the order in which they are
@@ -105,15 +105,15 @@ macro_rules! condition_codes {
         pub enum Code { $($(#[$doc])* $variant,)* }
 
         impl Code {
-            /// Each of them.
+            /// All codes.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// As databases, metrics and JSON name it.
+            /// The name in databases, metrics and JSON.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Reads [`Code::name`] back; `None` for the name of another relay's condition.
+            /// The code with this name; `None` for the name of a condition that only another version knows.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$variant),)* _ => None }
             }
@@ -128,19 +128,19 @@ condition_codes! {
     Disconnected "disconnected"
     /// There is no payload URL yet.
     Incomplete "incomplete"
-    /// The store does not exist as far as its API knows.
+    /// According to its API, the store does not exist.
     StoreUnknown "store_unknown"
-    /// The store refuses the credentials, or their right to read orders.
+    /// The store refuses the credentials, or they may not read orders.
     CredentialsRefused "credentials_refused"
-    /// WordPress does not notice https.
+    /// WordPress does not notice that it is called by https.
     ShopNotHttps "shop_not_https"
-    /// The shop's REST API is not there.
+    /// The shop's REST API cannot be found.
     ShopRestOff "shop_rest_off"
-    /// A firewall of the shop answers instead of it.
+    /// A firewall answers instead of the shop.
     ShopChallenge "shop_challenge"
     /// The store does not answer as it should.
     StoreDown "store_down"
-    /// The destination says that it does not take orders at this address.
+    /// The destination answers that it does not accept orders at this address.
     DestinationRefuses "destination_refuses"
     /// The destination does not answer as it should.
     DestinationDown "destination_down"
@@ -162,7 +162,7 @@ condition_codes! {
     WaitingLong "waiting_long"
     /// The disk is nearly full.
     DiskLow "disk_low"
-    /// Signatures do not fit the configured secret.
+    /// Signatures do not match the configured secret.
     ClientSecretWrong "client_secret_wrong"
     /// The public address does not lead to this relay.
     PublicUrlWrong "public_url_wrong"
@@ -182,13 +182,13 @@ condition_codes! {
     ShopCronLate "shop_cron_late"
     /// The shop's web server strips the header with the keys.
     ShopHeaderStripped "shop_header_stripped"
-    /// The webhooks cannot be made or put right.
+    /// The webhooks cannot be created or repaired.
     HooksNotMendable "hooks_not_mendable"
     /// A webhook is missing or altered.
     HooksWrong "hooks_wrong"
     /// BigCommerce has the relay's domain on its blocklist.
     Blocklisted "blocklisted"
-    /// Polling finds orders that no webhook told of.
+    /// Polling finds orders for which no webhook came.
     WebhooksMissed "webhooks_missed"
     /// Webhooks come without the signature they used to have.
     WebhooksUnsigned "webhooks_unsigned"
@@ -198,7 +198,7 @@ condition_codes! {
     CallbackPlain "callback_plain"
     /// The store's lists cannot be read.
     PollingFailing "polling_failing"
-    /// Not checked yet, and nothing has gone through.
+    /// Nothing has been checked yet, and no order has gone through.
     NotChecked "not_checked"
     /// Log lines were dropped.
     LogLinesDropped "log_lines_dropped"
@@ -216,38 +216,38 @@ impl Serialize for Code {
     }
 }
 
-/// One thing that a person should know of. None of its texts holds a secret or anything personal.
+/// Something that a person should know of. No text contains a secret or personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Condition {
-    /// Its fixed name.
+    /// The fixed name.
     pub code: Code,
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
-    /// Which check it belongs to.
+    /// The check it belongs to.
     #[serde(skip)]
     pub check: CheckId,
-    /// Since when, where that is known.
+    /// Since when it has held, if that is known.
     pub since: Option<Timestamp>,
-    /// A few words for a headline.
+    /// The headline, a few words.
     pub title: String,
-    /// What is so, in a sentence.
+    /// What is the case, in one sentence.
     pub cause: String,
-    /// What follows from it, in a sentence or none.
+    /// What follows from it, in one sentence; may be empty.
     pub consequence: String,
     /// What to do, or that there is nothing to do.
     pub cure: String,
     /// The orders that it is about, as many as are named.
     pub orders: Vec<ObjectId>,
-    /// Whether it is certain, and lasting, enough to alert on.
+    /// Whether it is certain and lasting enough for an alert.
     #[serde(skip)]
     pub alerts: bool,
-    /// The button that helps, if one does.
+    /// The button that helps, if any.
     #[serde(skip)]
     pub action: Option<Action>,
 }
 
 impl Condition {
-    /// With cause, consequence and cure to follow.
+    /// A condition without cause, consequence and cure, which are added later.
     pub(super) fn new(code: Code, severity: Severity, check: CheckId, title: impl Into<String>) -> Self {
         Self {
             code,
@@ -289,12 +289,12 @@ impl Condition {
         self
     }
 
-    /// Cause and consequence.
+    /// Cause and consequence as one text.
     pub fn detail(&self) -> String {
         join(&[&self.cause, &self.consequence])
     }
 
-    /// Cause, consequence, cure, in that order: one line for a log or an alert.
+    /// Cause, consequence and cure, in that order, as one line for a log or an alert.
     pub fn line(&self) -> String {
         join(&[&self.cause, &self.consequence, &self.cure])
     }
@@ -304,18 +304,18 @@ fn join(parts: &[&str]) -> String {
     parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
 }
 
-/// What all facts come to.
+/// The judgment of all facts of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgment {
-    /// What holds: the gravest first, and of the same severity causes before consequences.
+    /// The conditions that hold: the gravest first, and within a severity causes before consequences.
     pub conditions: Vec<Condition>,
-    /// What cannot be judged: not seen since the start, or not while something else is in the way. None of these is
+    /// Conditions that cannot be judged: not observed since the start, or hidden by another one. None of them is
     /// known to be over.
     pub unknown: BTreeSet<Code>,
 }
 
 impl Judgment {
-    /// The condition of this code, if it holds.
+    /// The condition with this code, if it holds.
     pub fn find(&self, code: Code) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.code == code)
     }
@@ -344,12 +344,12 @@ impl Judgment {
         halted().or_else(|| self.in_the_way(Side::Store)).or_else(|| self.in_the_way(Side::Destination))
     }
 
-    /// The worst severity of what holds.
+    /// The worst severity of the conditions that hold.
     pub fn worst(&self) -> Option<Severity> {
         self.conditions.iter().map(|condition| condition.severity).max()
     }
 
-    /// What belongs to one check.
+    /// The conditions that belong to a check.
     pub fn of_check(&self, check: CheckId) -> impl Iterator<Item = &Condition> {
         self.conditions.iter().filter(move |condition| condition.check == check)
     }

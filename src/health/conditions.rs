@@ -1,7 +1,7 @@
-//! Facts → conditions. Each module judges one side; here they are put together and sorted.
+//! Facts → conditions. Each module judges one side; this file combines and sorts them.
 //!
-//! The newest evidence decides: a call that succeeded after a finding takes it back, a refusal after a success stands.
-//! 401, 403 and 404 of either side are mistakes in the settings and are told with their cure, not as outages.
+//! The newest evidence counts: a success after a finding cancels it, a refusal after a success stands. 401, 403 and
+//! 404 from either side mean wrong settings, and are reported with their cure, not as outages.
 
 mod deliveries;
 mod destination;
@@ -17,20 +17,20 @@ use std::time::Duration;
 use super::{condition::Judgment, facts::Facts};
 use crate::{inbox::ConnectionState, spec::DestinationKind};
 
-/// An order that waits longer than this is a condition.
+/// An order that waits for longer is a condition.
 pub const LONG_WAIT: Duration = Duration::from_secs(15 * 60);
-/// An outage shorter than this may be one lost call: the relay probes again within it.
+/// A shorter outage may be one lost call: the relay probes again within this time.
 const BRIEF: Duration = Duration::from_secs(10);
 /// The title of such an outage, of either side.
 const SHORT_INTERRUPTION: &str = "A short interruption";
-/// A far side that is down for less than this may come back before an alert is read.
+/// A shorter outage may be over before an alert is read.
 const DOWN_TOO_LONG: Duration = Duration::from_secs(300);
-/// Hooks that cannot be looked after for less than this are tried again meanwhile, and polling finds the orders.
+/// If hooks fail for less than this, the next try may succeed, and polling finds the orders meanwhile.
 const HOOKS_TOO_LONG: Duration = Duration::from_secs(300);
-/// An answer that names a mistake in the settings and has lasted this long is no deployment passing by.
+/// An answer that means wrong settings may come from a deployment in progress, until it has lasted this long.
 const MISTAKE_TOO_LONG: Duration = Duration::from_secs(60);
 
-/// What gateways answer while there is nothing behind them.
+/// The statuses of a gateway with nothing behind it.
 const NOBODY_BEHIND: [u16; 3] = [502, 503, 504];
 
 /// Judges all facts of one connection.
@@ -53,7 +53,7 @@ pub fn judge(facts: &Facts) -> Judgment {
     judgment
 }
 
-/// A destination that takes notifications rather than orders.
+/// Whether the destination takes notifications rather than orders.
 fn is_callback(facts: &Facts) -> bool {
     facts.connection.destination == Some(DestinationKind::CloudElements)
 }

@@ -1,5 +1,5 @@
-//! Everything that is known of one connection at one moment, as plain values: what the judgment is made from. Whoever
-//! fills them reads each once and asks nobody for it while somebody waits; probes are results of earlier calls.
+//! All that is known of a connection at one moment, as plain values for the judgment. Each is read only once; nothing
+//! is called for them, and probes are the results of earlier calls.
 
 mod shop;
 
@@ -18,45 +18,45 @@ use crate::{
 
 pub use shop::ShopProblem;
 
-/// Something does not work since a moment, and what was seen last.
+/// Something that does not work, since when, and the last failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trouble {
-    /// Since when.
+    /// When it began.
     pub since: Timestamp,
-    /// What was seen last.
+    /// The last failure.
     pub failure: Failure,
 }
 
-/// The same answer again and again with no success in between: one stray answer is told from a lasting one.
+/// A refusal that is repeated without a success in between, to tell a lasting one from a stray answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// What was seen last.
+    /// The last failure.
     pub failure: Failure,
-    /// When it was seen first since the last success.
+    /// When it was first seen since the last success.
     pub first_at: Timestamp,
-    /// When it was seen last.
+    /// When it was last seen.
     pub last_at: Timestamp,
     /// How often it was seen.
     pub count: u64,
 }
 
 impl Refusal {
-    /// Two answers this far apart are no accident of one moment.
+    /// Answers this far apart are not an accident of one moment.
     const APART: Duration = Duration::from_secs(10);
 
-    /// Seen for the first time.
+    /// A refusal seen for the first time.
     pub fn new(failure: Failure, at: Timestamp) -> Self {
         Self { failure, first_at: at, last_at: at, count: 1 }
     }
 
-    /// Seen at least twice, ten seconds or more apart.
+    /// Whether it was seen at least twice, ten seconds or more apart.
     pub fn is_confirmed(&self) -> bool {
         self.count >= 2 && self.last_at.since(self.first_at) >= Self::APART
     }
 }
 
 impl Health<Refusal> {
-    /// After one more refusal.
+    /// Adds another refusal.
     pub fn refused(&mut self, failure: Failure, at: Timestamp) {
         match self {
             Self::Trouble(refusal) => {
@@ -69,23 +69,23 @@ impl Health<Refusal> {
     }
 }
 
-/// What a call made for a check has found, and when.
+/// The result of a call made by a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe<T> {
     /// When it was answered.
     pub at: Timestamp,
     /// How long it took.
     pub took: Duration,
-    /// What came of it.
+    /// The result.
     pub outcome: T,
 }
 
 /// Facts about one connection.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// When they were read; every span is counted to here.
+    /// When they were read; durations are counted up to this time.
     pub at: Timestamp,
-    /// What the connection is.
+    /// The connection itself.
     pub connection: ConnectionFacts,
     /// The process and its machine.
     pub relay: RelayFacts,
@@ -95,22 +95,22 @@ pub struct Facts {
     pub store: StoreFacts,
     /// The destination.
     pub destination: DestinationFacts,
-    /// The webhooks as the store has them.
+    /// The webhooks as registered at the store.
     pub hooks: HookFacts,
-    /// The webhooks as they come in.
+    /// The arrival of webhooks.
     pub webhooks: WebhookFacts,
-    /// Reading the store's lists: resources, and runs of `backfill`.
+    /// The feeds of the store's lists: resources, and runs of `backfill`.
     pub feeds: Vec<Feed>,
     /// Whether the public address leads to this relay.
     pub public_address: Option<Probe<Result<(), AddressFault>>>,
-    /// Of a Cloud Elements callback.
+    /// Facts of a Cloud Elements callback.
     pub callback: CallbackFacts,
     /// What a WooCommerce shop's answers have shown to be wrong.
     pub shop: Vec<ShopProblem>,
 }
 
 impl Facts {
-    /// Nothing but the connection is known.
+    /// Facts in which only the connection is known.
     pub fn new(at: Timestamp, connection: ConnectionFacts) -> Self {
         Self {
             at,
@@ -128,37 +128,37 @@ impl Facts {
         }
     }
 
-    /// The numbers, if the database can be read.
+    /// The counts, if the database can be read.
     pub fn summary(&self) -> Option<&Summary> {
         self.orders.as_ref().map(|orders| &orders.summary)
     }
 
-    /// How long ago `since` was when the facts were read.
+    /// The time from `since` until the facts were read.
     pub fn age(&self, since: Timestamp) -> Duration {
         self.at.since(since)
     }
 }
 
-/// What a connection is.
+/// The connection itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionFacts {
-    /// Its number.
+    /// The connection's number.
     pub id: ConnectionId,
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// Where it came from: how its settings are changed depends on it.
+    /// Which way it was made, which determines how its settings are changed.
     pub origin: Origin,
-    /// What happens with its events.
+    /// Whether its events are delivered, wait, or are dropped.
     pub state: ConnectionState,
-    /// Why it is paused, if it is.
+    /// Why it is paused; `None` unless it is.
     pub pause_reason: Option<PauseReason>,
     /// The kind of store.
     pub source: SourceKind,
     /// Which store: a BigCommerce hash or a shop's address.
     pub store: String,
-    /// What the store calls itself, once its API has told.
+    /// The store's name for itself, once its API has given it.
     pub label: Option<StoreLabel>,
-    /// The kind of destination; none while there is none.
+    /// The kind of destination, if there is one.
     pub destination: Option<DestinationKind>,
     /// The destination's host.
     pub destination_host: Option<String>,
@@ -166,20 +166,20 @@ pub struct ConnectionFacts {
     pub has_webhooks: bool,
     /// How often it is polled; `None` where polling is switched off.
     pub poll_interval: Option<Duration>,
-    /// `PUBLIC_URL`, where webhooks are to come in.
+    /// The value of `PUBLIC_URL`, where webhooks arrive.
     pub public_url: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// What a store says of itself (BigCommerce `GET /v2/store`, WooCommerce's REST root).
+/// A store's information about itself (BigCommerce `GET /v2/store`, WooCommerce's REST root).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreLabel {
-    /// Its name.
+    /// The store's name.
     pub name: String,
     /// Its address as shoppers know it.
     pub address: String,
-    /// Where merchants work (`control_panel_base_url`, or a shop's `/wp-admin`).
+    /// The address of the control panel (`control_panel_base_url`, or a shop's `/wp-admin`).
     pub control_panel_url: Option<String>,
 }
 
@@ -188,27 +188,28 @@ pub struct StoreLabel {
 pub struct RelayFacts {
     /// Whether `ADMIN_TOKEN` is set.
     pub has_admin_token: bool,
-    /// Whether the database can be written, or since when it cannot: real writes and probes alike.
+    /// Whether the database can be written, or since when not, by real writes and probes alike.
     pub database: Health<Timestamp>,
     /// How long the newest probe of the database took.
     pub database_took: Duration,
-    /// Room on the disk that the database lies on, where it is a file.
+    /// The disk that holds the database, if that is a file.
     pub disk: Option<DiskSpace>,
-    /// Log lines dropped because whoever reads them was too slow.
+    /// Log lines dropped because the log was not read fast enough.
     pub log_lines_dropped: u64,
 }
 
-/// Room on a disk, in bytes.
+/// Space on a disk, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// Left for this process.
+    /// Available to this process.
     pub free: u64,
-    /// Altogether.
+    /// In all.
     pub total: u64,
 }
 
 impl DiskSpace {
-    /// Under 100 MB, or under 10 % of a disk on which that is less than 5 GB: a tenth of a large one lasts for years.
+    /// Whether less than 100 MB is left, or less than 10 % if that is less than 5 GB: a tenth of a larger disk lasts
+    /// for years.
     pub fn is_low(self) -> bool {
         const LEAST: u64 = 100_000_000;
         const PLENTY: u64 = 5_000_000_000;
@@ -219,13 +220,13 @@ impl DiskSpace {
 /// A connection's objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrderFacts {
-    /// In a few numbers.
+    /// The counts.
     pub summary: Summary,
-    /// The newest, whatever their state.
+    /// The newest objects in any state.
     pub recent: Vec<ObjectRow>,
-    /// Those that have failed, as many as are shown.
+    /// Objects that have failed, as many as are shown.
     pub failed: Vec<ObjectRow>,
-    /// Those that are refused or not found and still tried, as many as are shown.
+    /// Objects that are refused or not found and still being tried, as many as are shown.
     pub troubled: Vec<ObjectRow>,
 }
 
@@ -245,23 +246,24 @@ impl OrderFacts {
 /// The store's API.
 #[derive(Debug, Clone, Default)]
 pub struct StoreFacts {
-    /// Whether it is down, as whoever delivers has seen it.
+    /// Whether it is down, according to the process that delivers.
     pub outage: Health<Trouble>,
-    /// Whether it takes the credentials: answers of the API itself (401, 403, 404), with no success in between.
+    /// Whether it accepts the credentials: 401, 403 or 404 from the API itself, without a success in between, mean
+    /// that it does not.
     pub credentials: Health<Refusal>,
-    /// What calls that read it have met since its last answer, whoever made them.
+    /// The failures of calls that read it since its last answer, whichever process made them.
     pub silence: Option<Silence>,
-    /// When it last answered such a call, whatever it said.
+    /// When it last answered such a call, even with a refusal.
     pub answered_at: Option<Timestamp>,
-    /// When an order of it was last fetched and delivered.
+    /// When an order fetched from it was last delivered.
     pub delivered_at: Option<Timestamp>,
     /// When its last outage ended.
     pub recovered_at: Option<Timestamp>,
-    /// How long its request quota is still used up.
+    /// For how long its request quota is still used up.
     pub quota_closed_for: Option<Duration>,
-    /// This machine's clock less the store's (`Date` header), in milliseconds.
+    /// How far this machine's clock is ahead of the store's (`Date` header), in milliseconds.
     pub clock_ahead_ms: Option<i64>,
-    /// The newest call that was to prove the right to read.
+    /// The newest call that tested the permission to read.
     pub probe: Option<Probe<Result<(), Failure>>>,
     /// When the first of the failed ones in a row was answered that it is the last of.
     pub probes_fail_since: Option<Timestamp>,
@@ -270,13 +272,13 @@ pub struct StoreFacts {
 /// The destination.
 #[derive(Debug, Clone, Default)]
 pub struct DestinationFacts {
-    /// Whether it is down, as whoever delivers has seen it.
+    /// Whether it is down, according to the process that delivers.
     pub outage: Health<Trouble>,
-    /// When it last took something.
+    /// When it last accepted something.
     pub answered_at: Option<Timestamp>,
     /// When its last outage ended.
     pub recovered_at: Option<Timestamp>,
-    /// The newest look whether somebody listens there: any status, or why there is none.
+    /// The newest test whether anything answers there: the status, or why there is none.
     pub probe: Option<Probe<Result<u16, Failure>>>,
     /// When the first of the failed ones in a row was answered that it is the last of.
     pub probes_fail_since: Option<Timestamp>,
@@ -285,31 +287,31 @@ pub struct DestinationFacts {
 /// The webhooks as the store has them.
 #[derive(Debug, Clone, Default)]
 pub struct HookFacts {
-    /// One per topic, as last seen.
+    /// One row per topic, as last seen.
     pub rows: Vec<HookRow>,
     /// How many there should be.
     pub expected: usize,
-    /// When the store was last asked.
+    /// When the hooks were last read.
     pub looked_at: Option<Timestamp>,
     /// How long that took.
     pub took: Duration,
-    /// Whether they can be looked after, or since when they cannot, and why.
+    /// Whether they can be checked and changed, or since when not, and why.
     pub upkeep: Health<(Timestamp, HookFault)>,
-    /// How long the relay's domain is still on BigCommerce's blocklist.
+    /// For how long the relay's domain is still on BigCommerce's blocklist.
     pub blocked_for: Option<Duration>,
 }
 
 impl HookFacts {
-    /// How many are as they should be.
+    /// How many are healthy.
     pub fn healthy(&self) -> usize {
         self.rows.iter().filter(|row| row.state == HookState::Healthy).count()
     }
 }
 
-/// Why hooks cannot be looked after.
+/// Why hooks cannot be checked or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookFault {
-    /// The store has not answered as it should.
+    /// A call to the store failed.
     Call(Failure),
     /// The store's quota is used up.
     Quota,
@@ -322,13 +324,14 @@ pub enum HookFault {
 /// The webhooks as they come in.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookFacts {
-    /// Right token and wrong signature, with no genuine one in between. The failure in it says nothing.
+    /// Webhooks with the right token and a wrong signature, with no genuine one in between. The failure in it has no
+    /// meaning.
     pub wrong_signature: Option<Refusal>,
-    /// When one came without a signature although signed ones had come before; cleared by the next signed one.
+    /// When an unsigned webhook last came although signed ones had come before; cleared by the next signed one.
     pub unsigned_at: Option<Timestamp>,
     /// Refused with 401 within the last hour, for whatever reason.
     pub refused: u64,
-    /// Orders that polling has found and no webhook had told of, since the last webhook.
+    /// Orders that polling has found since the last webhook, without a webhook of their own.
     pub missed: u64,
 }
 
@@ -337,17 +340,17 @@ pub struct WebhookFacts {
 pub enum AddressFault {
     /// 502, 503 or 504: a gateway with nothing behind it.
     NotAvailable(u16),
-    /// Something answers with this status, and it is not this relay.
+    /// Something else than this relay answers, with this status.
     AnotherServer(u16),
     /// What is wrong with the certificate (see `http::certificate_problem`).
     Certificate(&'static str),
-    /// No answer.
+    /// There is no answer.
     Unreachable(Failure),
-    /// Something answers; whether it is this relay cannot be told while the database cannot be read.
+    /// Something answers, but while the database cannot be read it is unknown whether it is this relay.
     Unproven,
 }
 
-/// Of a Cloud Elements callback.
+/// Facts of a Cloud Elements callback.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallbackFacts {
     /// Its URL is plain `http`.

@@ -1,4 +1,4 @@
-//! Facts that tests begin with.
+//! Facts that tests start from.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::{
 /// When the facts were read.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
-/// So many seconds before.
+/// This many seconds before [`NOW`].
 pub(crate) fn ago(seconds: u64) -> Timestamp {
     NOW.before(Duration::from_secs(seconds))
 }
 
-/// The environment's own connection of a store that is as it should be.
+/// The environment's own connection to a store without faults.
 pub(crate) fn fine() -> Facts {
     let connection = ConnectionFacts {
         id: ConnectionId(1),
@@ -55,19 +55,19 @@ pub(crate) fn fine() -> Facts {
     facts
 }
 
-/// With one thing changed.
+/// The same with one change.
 pub(crate) fn with(change: impl FnOnce(&mut Facts)) -> Facts {
     let mut facts = fine();
     change(&mut facts);
     facts
 }
 
-/// With these numbers.
+/// The same with these counts.
 pub(crate) fn counted(summary: Summary) -> Facts {
     with(|facts| facts.orders = Some(OrderFacts { summary, ..OrderFacts::default() }))
 }
 
-/// A side that is down since so many seconds.
+/// A side that has been down for this many seconds.
 pub(crate) fn down(seconds: u64, failure: Failure) -> Health<Trouble> {
     Health::Trouble(Trouble { since: ago(seconds), failure })
 }

@@ -10,34 +10,34 @@ use crate::{clock::Timestamp, humanize, inbox::ConnectionState};
 /// Green, amber or red.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Light {
-    /// All that is known is well.
+    /// Everything known is well.
     Green,
-    /// Works, and needs attention.
+    /// It works, but needs attention.
     Amber,
-    /// Does not work.
+    /// It does not work.
     Red,
 }
 
-/// What is said first.
+/// The headline of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Its colour.
+    /// The colour.
     pub light: Light,
-    /// A few words.
+    /// The title, a few words.
     pub title: String,
-    /// One to three sentences: cause and consequence.
+    /// Cause and consequence, in one to three sentences.
     pub sentence: String,
     /// What to do, if anything.
     pub cure: Option<String>,
-    /// Since when, where that is known.
+    /// Since when, if that is known.
     pub since: Option<Timestamp>,
     /// The button that helps most.
     pub action: Action,
-    /// What else is wrong, the gravest first: places in the judgment's conditions.
+    /// The other conditions, the gravest first, as indexes into the judgment's conditions.
     pub others: Vec<usize>,
 }
 
-/// Judges what is worth saying first.
+/// Chooses what to say first.
 pub fn verdict(facts: &Facts, judgment: &Judgment) -> Verdict {
     let grave = |condition: &&Condition| condition.severity > Severity::Info;
     let Some(first) = judgment.conditions.iter().find(grave) else { return connected(facts) };
@@ -59,7 +59,7 @@ pub fn verdict(facts: &Facts, judgment: &Judgment) -> Verdict {
     }
 }
 
-/// Whether the connection works all the same.
+/// Whether orders flow despite the condition.
 fn orders_flow(condition: &Condition) -> bool {
     let is_about_orders = condition.check == CheckId::Deliveries && condition.code != Code::PollingFailing;
     let stops = [

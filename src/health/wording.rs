@@ -1,4 +1,4 @@
-//! The names of things in sentences, and what to do about a setting: that depends on where the connection came from.
+//! Names for use in sentences, and how to change a setting, which depends on the way the connection was made.
 
 use crate::{
     health::facts::ConnectionFacts,
@@ -60,7 +60,7 @@ impl ConnectionFacts {
         }
     }
 
-    /// What the store's credentials are called.
+    /// The name of the store's credentials.
     pub(super) fn credentials(&self) -> &'static str {
         match self.source {
             SourceKind::BigCommerce => "access token",
@@ -68,13 +68,13 @@ impl ConnectionFacts {
         }
     }
 
-    /// The store as people know it, safe to show: what it calls itself, or else its hash or address.
+    /// The store's name for people, safe to show: its own name for itself, or its hash or address.
     pub fn store_label(&self) -> String {
         let label = self.label.as_ref().map(|label| label.name.trim()).filter(|name| !name.is_empty());
         humanize::printable(label.unwrap_or(&self.store)).into_owned()
     }
 
-    /// New credentials of the store, by the way that this connection offers.
+    /// How to renew the store's credentials, the way that this connection was made.
     pub(super) fn renew_credentials(&self) -> String {
         let id = self.id;
         match (self.origin, self.source) {
@@ -100,7 +100,7 @@ impl ConnectionFacts {
         }
     }
 
-    /// The right to read orders.
+    /// How to grant the permission to read orders.
     pub(super) fn grant_rights(&self) -> String {
         match (self.origin, self.source) {
             (Origin::App, _) => {
@@ -116,7 +116,7 @@ impl ConnectionFacts {
         }
     }
 
-    /// The right name of the store.
+    /// How to correct the name of the store.
     pub(super) fn name_the_store(&self) -> String {
         let id = self.id;
         match (self.origin, self.source) {
@@ -137,7 +137,7 @@ impl ConnectionFacts {
         }
     }
 
-    /// The right address of the destination.
+    /// How to correct the address of the destination.
     pub(super) fn renew_destination(&self) -> String {
         let id = self.id;
         match self.origin {
@@ -158,7 +158,7 @@ impl ConnectionFacts {
         }
     }
 
-    /// The secret that verifies webhooks.
+    /// How to correct the secret that verifies webhooks.
     pub(super) fn renew_secret(&self) -> String {
         match self.origin {
             Origin::Environment => operator(
@@ -177,7 +177,7 @@ impl ConnectionFacts {
         }
     }
 
-    /// What sets polling on again.
+    /// How to switch polling on again.
     pub(super) fn enable_polling(&self) -> String {
         operator(match self.origin {
             Origin::Instance => "set `event.poller.refresh_interval`, or remove RECONCILE_INTERVAL.",
@@ -191,7 +191,7 @@ impl ConnectionFacts {
         format!("Nothing to do at first: the relay tries every minute, and orders go out when {within} is back.")
     }
 
-    /// What becomes of new orders while no webhooks come.
+    /// What happens to new orders while no webhooks come.
     pub(super) fn meanwhile(&self) -> String {
         match self.poll_interval {
             Some(interval) => {
@@ -201,7 +201,7 @@ impl ConnectionFacts {
         }
     }
 
-    /// Whether webhooks are to come in at all.
+    /// Whether webhooks are expected.
     pub(super) fn expects_webhooks(&self) -> bool {
         self.has_webhooks && self.public_url.is_some()
     }

@@ -1,5 +1,5 @@
-//! What a merchant sees and clicks: the status page, the check, the mending of hooks. For one connection, or for the
-//! one that a route without an id stands for.
+//! What a merchant sees and clicks: the status page, the check, the repair of hooks. For one connection, or for the
+//! default one if the route has no id.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ use crate::{
     registrar::{Done, HookReport, RegistrarError},
 };
 
-/// Somebody waits for it: what is not done by then is left to the registrar's own rounds.
+/// Time limit for repairing hooks, for which a person waits; the rest is left to the registrar's own rounds.
 const MEND_TIME: Duration = Duration::from_secs(15);
 
 /// The routes.
@@ -46,7 +46,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/connections/{id}/integration/update").route(web::post().to(update_of)));
 }
 
-/// Whoever opens the bare address finds the page, by a way relative to it: the relay may live below a path.
+/// Redirects from the root to the page, by a relative path: the relay may live below one.
 async fn front() -> HttpResponse {
     lead("./integration")
 }
@@ -55,7 +55,7 @@ fn lead(to: &str) -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, to)).finish()
 }
 
-/// The page, from what is known already: it reads nothing but the database.
+/// The page, without a call to either side: reads only the database.
 async fn page(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match relay.services.sole_connection() {
         Ok(connection) => show(&relay, &connection, &request, Operator { root: "./", is_one_of_many: false }).await,
@@ -94,8 +94,8 @@ async fn check_of(_: Admin, id: web::Path<String>, request: HttpRequest, relay: 
     }
 }
 
-/// Registers or mends the hooks, then runs the checks. A browser is led on to them, so that loading the page again
-/// mends nothing again.
+/// Registers or repairs the hooks, then runs the checks. A browser is redirected to them, so that reloading the page
+/// does not repair again.
 async fn update(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match default_connection(&relay) {
         Ok(connection) => updated(&relay, &connection, &request, OWN).await,
@@ -128,7 +128,7 @@ async fn updated(
     }
 }
 
-/// Puts the hooks right, and says what was done. What did not work, the check that follows says in full.
+/// Repairs the hooks, and returns a sentence about it. The check that follows reports any failure in full.
 pub(super) async fn mend(relay: &Relay, connection: &Connection) -> String {
     let id = connection.id;
     match tokio::time::timeout(MEND_TIME, relay.services.registrar.ensure(connection)).await {
@@ -148,7 +148,7 @@ pub(super) async fn mend(relay: &Relay, connection: &Connection) -> String {
     }
 }
 
-/// `1 webhook made, 1 webhook switched on again.`
+/// A sentence about the hooks: `1 webhook made, 1 webhook switched on again.`
 fn what_was_done(done: &[(HookReport, Done)]) -> String {
     let words = [
         (ENGLISH.hooks_made, count(done, |report, done| done == Done::Created && report.state == HookState::Missing)),
@@ -202,8 +202,8 @@ struct Echo {
     nonce: String,
 }
 
-/// Proves to a check that asks from outside that a relay over this database is here. What it is derived from opens
-/// nothing.
+/// Proves to a check from outside that a relay with this database is here. The proof discloses nothing that gives
+/// access.
 async fn echo(query: web::Query<Echo>, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     const MAX_NONCE: usize = 64;
     if query.nonce.len() > MAX_NONCE {

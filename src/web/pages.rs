@@ -1,4 +1,4 @@
-//! What people see in a browser: pages filled with what is known.
+//! The pages for browsers, filled with what is known.
 
 use std::time::Duration;
 
@@ -24,24 +24,24 @@ use crate::{
     object::ObjectId,
 };
 
-/// No page waits longer than this for the database.
+/// Time limit for reading from the database for a page.
 const READ_TIME: Duration = Duration::from_secs(3);
-/// The hours that the chart may draw.
+/// The hours that the chart can show.
 const HOURS: u64 = 48;
-/// If the newest rows are all that came within this time, single orders can be drawn.
+/// If the newest rows include everything within this time, single orders can be drawn.
 const RECENTLY: Duration = Duration::from_secs(4 * 3600);
 
-/// A page of one message.
+/// A page with one message.
 pub(super) fn sentence(status: StatusCode, title: &str, what: &str) -> HttpResponse {
     status::respond(status, &status::message(title, &[what], None), Frame::None)
 }
 
-/// For a browser without the right password.
+/// The page for a browser without the right password.
 pub(super) fn password_needed(status: StatusCode) -> HttpResponse {
     status::respond(status, &status::password_needed(), Frame::None)
 }
 
-/// Answers a form with something else than a redirect: the browser goes on by itself at once, or by the link.
+/// Answers a form without a redirect: the browser continues by itself at once, or by the link.
 pub(super) fn led_back(status: StatusCode, location: &str) -> HttpResponse {
     let texts = status::ENGLISH;
     let page = status::message(texts.done, &[texts.done_what], Some((location, texts.done_back)));
@@ -71,14 +71,14 @@ pub(super) fn refused(request: &HttpRequest, status: StatusCode, error: &str) ->
     status::respond(status, &status::message(title, &sentences, Some((&onward.0, onward.1))), Frame::None)
 }
 
-/// What the address of a page may say beside which page it is.
+/// The query parameters of a page.
 #[derive(Default, Deserialize)]
 pub(super) struct PageQuery {
     notice: Option<String>,
     order: Option<String>,
 }
 
-/// What a status page needs of the database beyond the facts.
+/// What a status page shows from the database beyond the facts.
 #[derive(Default)]
 pub(super) struct Rows {
     recent: Option<Vec<ObjectRow>>,
@@ -88,7 +88,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Reads them; what cannot be read now is lacking.
+    /// Reads it; anything that cannot be read now is left out.
     pub async fn read(relay: &Relay, connection: &Connection, typed: Option<String>) -> Self {
         match tokio::time::timeout(READ_TIME, Self::all(relay, connection, typed)).await {
             Ok(Ok(rows)) => rows,
@@ -128,7 +128,7 @@ async fn look_for(
     connection: &Connection,
     typed: &str,
 ) -> Result<SearchResult, crate::inbox::InboxError> {
-    // People write `#218` as well.
+    // People also type `#218`.
     let plain = typed.trim().trim_start_matches('#').trim_start();
     let Some(id) = plain.parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
         return Ok(SearchResult::NotANumber);
@@ -138,7 +138,7 @@ async fn look_for(
     Ok(found.map_or(SearchResult::Unknown, |row| SearchResult::Found(Box::new(row))))
 }
 
-/// The status page of a connection, as it is now, for whoever looks.
+/// The status page of a connection as it is now, for this audience.
 pub(super) async fn status_page(
     relay: &Relay,
     connection: &Connection,

@@ -1,4 +1,4 @@
-//! One id per request, in every log line that it causes and in its answer; and a line of its own for each.
+//! Gives each request an id, which is in every log line about it and in its answer; and logs each request.
 
 use std::{
     cell::Cell,
@@ -27,19 +27,19 @@ use super::{
     pages, refuse,
 };
 
-/// Given by a proxy in front, or made here; sent back in any case.
+/// The header with the id, taken from a proxy or made here, and always sent back.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A longer one is not genuine.
+/// Longer ids are replaced.
 const LONGEST: usize = 64;
 
-/// The proxy's id, if it is one that a log line can bear.
+/// The proxy's id, if it is suitable for a log line.
 fn given(request: &ServiceRequest) -> Option<String> {
     let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     (!id.is_empty() && id.len() <= LONGEST && id.bytes().all(plain)).then(|| id.to_owned())
 }
 
-/// A mark on requests that are proven to come from somebody who may ask: they may keep their connection.
+/// Marks requests that are proven to come from an authorised caller: they may keep their connection.
 struct Proven;
 
 /// Marks a request as proven.
@@ -47,14 +47,14 @@ pub(super) fn mark_proven(request: &HttpRequest) {
     request.extensions_mut().insert(Proven);
 }
 
-/// What is known of one connection: whether it has been told that it is closed. The server underneath goes on to serve
-/// the requests that were sent before that was read, and keeps all answers in memory where nobody reads them.
+/// Set once the client of a connection has been told that it is closed. The HTTP server still serves requests that
+/// were sent before the client read that, and keeps answers that are not read in memory.
 struct Closing(Rc<Cell<bool>>);
 
-/// How long the last answer has to reach whoever has sent more requests behind it.
+/// How long the last answer has to reach a client that has sent more requests behind it.
 const LAST_ANSWER_TIME: Duration = Duration::from_secs(1);
 
-/// Begins the record of a connection; `is_closing` is set when it gets its last answer.
+/// Attaches the record to a connection; `is_closing` is set when its last answer is sent.
 pub(crate) fn connected(connection: &mut Extensions, is_closing: Rc<Cell<bool>>) {
     connection.insert(Closing(is_closing));
 }
@@ -63,7 +63,7 @@ fn is_closing(request: &HttpRequest) -> bool {
     request.conn_data::<Closing>().is_some_and(|closing| closing.0.get())
 }
 
-/// Answers what comes behind a connection's last answer: with the end of the connection, a moment later.
+/// Answers a request that comes after a connection's last answer: by closing the connection, a moment later.
 fn broken_off(request: ServiceRequest) -> ServiceResponse {
     let end = async {
         tokio::time::sleep(LAST_ANSWER_TIME).await;
@@ -72,7 +72,7 @@ fn broken_off(request: ServiceRequest) -> ServiceResponse {
     request.into_response(HttpResponse::ServiceUnavailable().streaming(stream::once(end)))
 }
 
-/// A path as a log line may have it: a webhook address is as good as a password for whoever is told of it.
+/// A path for the log: webhook URLs are shortened, since knowing one is as good as a password.
 fn shown(path: &str) -> String {
     match path.strip_prefix("/webhooks/") {
         Some(key) if key != "bigcommerce" => "/webhooks/…".to_owned(),
@@ -106,7 +106,7 @@ fn explained<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<Ei
     ServiceResponse::new(request, answer).map_into_right_body()
 }
 
-/// Wraps every route.
+/// Wraps every route: gives the id, logs, and decides whether the connection is kept.
 pub(crate) async fn logged(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -119,15 +119,15 @@ pub(crate) async fn logged(
     let began = Instant::now();
     let answered = async {
         let mut response = explained(next.call(request).await?);
-        // What went wrong has been said where it did; a busy store's webhooks would fill the log with what went well.
+        // Failures are logged where they happen; a busy store's successes would fill the log.
         if tracing::enabled!(tracing::Level::DEBUG) {
             let (method, status) = (response.request().method(), response.status().as_u16());
-            // Without its query, which a caller may fill with anything.
+            // Without the query, which a caller can fill with anything.
             let path = shown(response.request().path());
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::debug!(%method, path, status, took_ms, "{method} {path}: {status}");
         }
-        // Whoever is refused, or a stranger, does not hold a connection that others may need.
+        // A refused or unknown caller must not hold a connection that others may need.
         let is_proven = response.request().extensions().contains::<Proven>();
         if response.status().is_client_error() || !is_proven {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);

@@ -1,8 +1,8 @@
-//! The pages that people see: the status page of a connection, inside BigCommerce as well, the operator's list, and
-//! pages of one message. Rendered here and sent whole: one style and one small script, both allowed by their hash;
-//! every text is escaped, and what comes from outside passes `humanize::printable` first.
+//! The pages for people: the status page of a connection, also inside BigCommerce, the operator's list, and pages
+//! with one message. Rendered here completely: one style and one small script, both allowed by their hash; all text
+//! is escaped, and text from outside passes through `humanize::printable` first.
 //!
-//! What is said about a connection comes from `health`; nothing here judges.
+//! `health` has the texts about a connection; nothing is judged here.
 
 mod chart;
 mod document;

@@ -1,4 +1,4 @@
-//! The single-click app, driven as merchants, BigCommerce and strangers drive it: over real sockets.
+//! The single-click app as merchants, BigCommerce and strangers use it, over real sockets.
 
 mod backfill;
 mod forms;

@@ -1,5 +1,5 @@
-//! The ways to run it that the documents show: Kubernetes, systemd, Compose. Each is read as the tool reads it, and
-//! held to the program.
+//! The deployments shown in the documents: Kubernetes, systemd and Compose. Each is parsed as its tool would parse it,
+//! and compared with the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The first block in this language of a document's section.
+/// The first code block in this language in a section of a document.
 fn block(section: &str, language: &str) -> String {
     let document = read("docs/deploy.md");
     let rest = document.split_once(&format!("### {section}\n")).unwrap_or_else(|| panic!("no section {section}")).1;
@@ -23,7 +23,7 @@ fn block(section: &str, language: &str) -> String {
     code.split_once("```").expect("the block ends").0.to_owned()
 }
 
-/// The same as JSON. Keys are texts, as in everything that is read here.
+/// The same as JSON. All keys are strings, as in every file read here.
 fn json(yaml: &Yaml) -> Value {
     if let Some(map) = yaml.as_mapping() {
         let entries = map.iter().map(|(key, value)| (key.as_str().expect("keys are texts").to_owned(), json(value)));
@@ -41,7 +41,7 @@ fn documents(yaml: &str) -> Vec<Value> {
     Yaml::load_from_str(yaml).unwrap().iter().map(json).collect()
 }
 
-/// What is wrong with a value under a schema of the published kind, fields that it does not have included.
+/// Collects the violations of a schema in the published form; fields that the schema does not have are violations too.
 fn faults(value: &Value, schema: &Value, definitions: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.strip_prefix("#/definitions/").unwrap();
@@ -110,7 +110,7 @@ fn the_kubernetes_example_has_no_field_that_kubernetes_does_not_know() {
     }
 }
 
-/// The test would notice: misspelt, misplaced, of the wrong type, missing.
+/// The check finds misspelt and misplaced fields, wrong types and missing fields.
 #[test]
 fn a_wrong_field_in_the_kubernetes_example_would_be_noticed() {
     let example = block("On Kubernetes", "yaml");
@@ -140,7 +140,7 @@ fn the_kubernetes_example_agrees_with_itself_and_with_the_program() {
     let (spec, template) = (&deployment["spec"], &deployment["spec"]["template"]);
     let (pod, container) = (&template["spec"], &template["spec"]["containers"][0]);
 
-    // Whoever selects pods selects these.
+    // Every selector of pods selects these.
     let labels = &template["metadata"]["labels"];
     assert_eq!(&spec["selector"]["matchLabels"], labels);
     assert_eq!(&of_kind(&manifests, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"], labels);
@@ -148,7 +148,7 @@ fn the_kubernetes_example_agrees_with_itself_and_with_the_program() {
     let service = of_kind(&manifests, "Service");
     assert_eq!(&service["spec"]["selector"], labels);
 
-    // A deploy and a drained node leave one that takes webhooks.
+    // During a deploy or a drain of a node, one pod still receives webhooks.
     assert!(spec["replicas"].as_i64() >= Some(2));
     assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
     assert_eq!(of_kind(&manifests, "PodDisruptionBudget")["spec"]["minAvailable"], 1);
@@ -169,11 +169,11 @@ fn the_kubernetes_example_agrees_with_itself_and_with_the_program() {
         assert!(ports.contains_key(container[probe]["httpGet"]["port"].as_str().unwrap()), "{probe}");
     }
 
-    // The drain fits in before it is killed.
+    // The drain must end before the pod is killed.
     let pause = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_i64().unwrap();
     assert!(pod["terminationGracePeriodSeconds"].as_i64().unwrap() >= pause + DRAIN_SECONDS);
 
-    // Variables are the program's, and secret ones come from files of the secret that is mounted.
+    // Every variable exists, and the secret ones come from files of the mounted secret.
     let secret = of_kind(&manifests, "Secret");
     assert_eq!(pod["volumes"][0]["secret"]["secretName"], secret["metadata"]["name"]);
     let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
@@ -197,7 +197,7 @@ fn the_kubernetes_example_agrees_with_itself_and_with_the_program() {
     assert_eq!(metrics["value"].as_str().unwrap(), ports["metrics"].to_string());
 }
 
-/// The unit's settings: section, name, value.
+/// The settings of the systemd unit: section, name, value.
 fn unit() -> Vec<(String, String, String)> {
     let text = block("As a systemd service", "ini");
     let mut section = String::new();
@@ -251,7 +251,7 @@ fn the_systemd_unit_gives_every_secret_as_a_credential_and_time_to_drain() {
     }
 }
 
-/// Where systemd is installed, it reads the unit itself.
+/// Where systemd is installed, let it check the unit too.
 #[test]
 fn systemd_takes_the_unit() {
     let folder = tempfile::tempdir().unwrap();
@@ -301,7 +301,7 @@ fn the_image_and_the_package_say_where_they_come_from() {
     assert!(read("docs/deploy.md").contains("fly secrets import"));
 }
 
-/// Each secret variable has a twin that names a file, and the README says so.
+/// Each secret variable has a variant that names a file, and the README marks it.
 #[test]
 fn every_secret_variable_may_come_from_a_file() {
     let secrets: Vec<_> = VARIABLES.iter().filter(|variable| variable.file.is_some()).collect();

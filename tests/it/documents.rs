@@ -1,5 +1,5 @@
-//! The documents against the program (the variables are in `variables`): the commands, the checks, and the files that
-//! deploy it.
+//! Compares the documents with the program: the commands, the checks, and the deployment files. Variables are in
+//! `variables`.
 
 use std::{
     collections::BTreeMap,
@@ -48,7 +48,7 @@ fn the_readme_names_every_subcommand() {
     let help = String::from_utf8(help.stdout).expect("UTF-8");
     let commands = help.split_once("Commands:\n").expect("there are commands").1;
     let readme = read("README.md");
-    // What a description goes on with stands further in.
+    // The further lines of a description are indented more.
     let is_command = |line: &&str| line.strip_prefix("  ").is_some_and(|rest| !rest.starts_with(' '));
     for line in commands.lines().take_while(|line| !line.is_empty()).filter(is_command) {
         let name = line.split_whitespace().next().expect("no line is blank");
@@ -59,7 +59,7 @@ fn the_readme_names_every_subcommand() {
 #[test]
 fn the_readme_says_what_to_do_about_every_check() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Nobody listens on port 1 of loopback: each check comes to its end at once.
+    // Nothing listens on port 1 of loopback, so each check fails at once.
     let nobody = "http://127.0.0.1:1";
     let database = format!("sqlite://{}", folder.path().join("relay.db").display());
     let output = Command::new(RELAY)
@@ -84,8 +84,7 @@ fn the_readme_says_what_to_do_about_every_check() {
     assert_eq!(documented, checks);
 }
 
-/// The text between the quotes (if any) of the first line `key = value` in a TOML file: enough for a flat file of our
-/// own.
+/// The unquoted value of the first line `key = value` in a TOML file; enough for the flat files in this repository.
 fn toml<'a>(text: &'a str, key: &str) -> &'a str {
     let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
     value.unwrap_or_else(|| panic!("no {key}")).trim().trim_matches('"')
@@ -96,7 +95,7 @@ fn section<'a>(text: &'a str, name: &str) -> &'a str {
     rest.split("\n[").next().expect("a split has a first part")
 }
 
-/// The arguments of the only such instruction in the image's last stage.
+/// The arguments of an instruction that occurs exactly once in the image's last stage.
 fn instruction<'a>(dockerfile: &'a str, name: &str) -> &'a str {
     let stage = dockerfile.rsplit("\nFROM ").next().expect("a split has a last part");
     let mut found = stage.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -120,13 +119,14 @@ fn the_image_and_fly_agree_with_the_program() {
     assert_eq!(toml(section(&fly, "metrics"), "path"), "/metrics");
 
     // Health.
-    // A machine with a full disk still shows its status page, which says so: fly.io would send it nothing otherwise.
+    // A relay with a full disk fails its readiness check but still shows a status page that says so; with that check,
+    // fly.io would stop sending it requests.
     assert_eq!(toml(section(&fly, "[http_service.checks]"), "path"), "/health/live");
     assert!(
         instruction(&dockerfile, "HEALTHCHECK").ends_with(r#"CMD ["/usr/local/bin/onetribe-relay", "healthcheck"]"#)
     );
 
-    // The database lies on the volume, and what fly.toml sets is taken.
+    // The database is on the volume, and the settings in fly.toml are valid.
     let url = instruction(&dockerfile, "ENV").strip_prefix("DATABASE_URL=").expect("DATABASE_URL is set");
     assert_eq!(toml(env, "DATABASE_URL"), url);
     let volume = instruction(&dockerfile, "VOLUME");
@@ -138,21 +138,21 @@ fn the_image_and_fly_agree_with_the_program() {
     let Database::Sqlite(path) = set.settings.database else { panic!("not SQLite") };
     assert_eq!(path.parent(), Some(Path::new(volume)));
 
-    // Backups are made where the image has a folder for them.
+    // Backups are written to a folder that the image has for them.
     for command in read("docs/deploy.md").lines().filter(|line| line.contains("backup --to")) {
         assert!(command.contains("backup --to \"/backup/") || command.contains("backup --to /backup/"), "{command}");
     }
     assert!(dockerfile.contains("--chown=65532:65532 /backup /backup\n"));
 
-    // The end: the signal that drains, and the time for it: a fetch, a forward, and either a list's wait for its turn
-    // or the requests' own drain.
+    // Stopping: the signal that drains, and the time for it: a fetch, a forward, and either a list waiting for its
+    // quota or the drain of requests.
     assert_eq!(instruction(&dockerfile, "STOPSIGNAL"), "SIGTERM");
     assert_eq!(toml(&fly, "kill_signal"), "SIGTERM");
     let timeouts = defaults.settings.fetch_timeout + defaults.settings.forward_timeout;
     let kill: u64 = toml(&fly, "kill_timeout").parse().expect("seconds");
     assert!(kill >= timeouts.as_secs() + 25, "{kill} seconds are too few");
 
-    // Never asleep, never twice.
+    // Never suspended, and never more than one machine.
     assert_eq!(toml(&fly, "auto_stop_machines"), "off");
     assert_eq!(toml(&fly, "min_machines_running"), "1");
     assert_eq!(toml(&fly, "force_https"), "true");
@@ -167,7 +167,7 @@ fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
     assert_eq!(instruction(&dockerfile, "ENTRYPOINT"), r#"["/usr/local/bin/onetribe-relay"]"#);
     assert_eq!(instruction(&dockerfile, "USER"), "65532:65532");
 
-    // A target that the manifest names has to be there for the dependencies to be built, if only as an empty file.
+    // Every target named in the manifest must exist when the dependencies are built, if only as an empty file.
     let manifest = read("Cargo.toml");
     for bench in manifest.split("[[bench]]").skip(1).map(|bench| toml(bench, "name")) {
         assert!(
@@ -186,7 +186,7 @@ fn the_image_is_built_from_the_lock_file_and_runs_as_nobody_special() {
 
 #[test]
 fn a_migration_that_takes_something_away_says_who_is_left_behind() {
-    // In words of SQL that both databases share; the first migration has nobody before it.
+    // SQL that both databases share; no older relay can be affected by the first migration.
     const TAKES_AWAY: [&str; 6] = ["DROP ", "RENAME ", "SET NOT NULL", "ADD CONSTRAINT", "UNIQUE INDEX", " TYPE "];
     for folder in ["migrations/sqlite", "migrations/postgres"] {
         let mut files: Vec<PathBuf> =
@@ -201,7 +201,7 @@ fn a_migration_that_takes_something_away_says_who_is_left_behind() {
     }
 }
 
-/// The modules of `docs/architecture.md`, from the highest layer to the lowest, each with its layer's place.
+/// The modules of `docs/architecture.md`, from the highest layer to the lowest, each with the position of its layer.
 fn layers(text: &str) -> BTreeMap<String, usize> {
     let table = text.split_once("| layer | modules |").expect("there is such a table").1;
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
@@ -212,7 +212,7 @@ fn layers(text: &str) -> BTreeMap<String, usize> {
     modules.collect()
 }
 
-/// The modules at the top of the library that some code names after `crate::` or `onetribe_relay::`.
+/// The library's top-level modules that the code names after `crate::` or `onetribe_relay::`.
 fn imports(code: &str) -> Vec<String> {
     let code: String =
         code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
@@ -226,7 +226,7 @@ fn imports(code: &str) -> Vec<String> {
                 _ if c.is_alphanumeric() || c == '_' => name.push(c),
                 _ => {}
             }
-            // A name is whole at what follows it; of a path only its first part counts.
+            // A name ends at the first character that cannot belong to it; only the first part of a path counts.
             let ends = !c.is_alphanumeric() && c != '_';
             if ends && depth <= 1 && !name.is_empty() {
                 found.push(std::mem::take(&mut name));
@@ -278,7 +278,7 @@ fn imports_go_one_way_as_the_architecture_says() {
     }
 }
 
-/// The paths that a document's links name, without those that lead elsewhere and without the place within a page.
+/// The paths in a document's links, without external links and without fragments.
 fn links(text: &str) -> Vec<String> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
     let here = targets.filter(|target| !target.contains("://") && !target.starts_with('#') && !target.contains(' '));
@@ -302,7 +302,7 @@ fn every_link_to_a_file_leads_to_one() {
     }
 }
 
-/// Paths of this repository that stand between backticks in a text.
+/// The paths of this repository given between backticks in a text.
 fn named_paths(text: &str) -> Vec<&str> {
     const ROOTS: [&str; 9] =
         ["src/", "tests/", "sandbox/", "migrations/", "fuzz/", "docs/", "benches/", ".ci/", ".github/"];
@@ -332,13 +332,13 @@ fn the_index_lists_every_document() {
     let index = links(&read("docs/README.md"));
     for entry in fs::read_dir(root().join("docs")).expect("a folder") {
         let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-        // A picture stands in the document that shows it.
+        // Pictures are part of the document that shows them.
         let is_listed = name == "README.md" || name.ends_with(".png") || index.contains(&name);
         assert!(is_listed, "docs/README.md does not list {name}");
     }
 }
 
-/// The headings of a document as links name them: `## A webhook of your own` is `a-webhook-of-your-own`.
+/// The anchors of a document's headings: `## A webhook of your own` has `a-webhook-of-your-own`.
 fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter_map(|line| Some(line.strip_prefix('#')?.trim_start_matches('#').trim()));
     let anchor = |heading: &str| {
@@ -362,7 +362,7 @@ fn every_alert_has_a_runbook() {
     }
 }
 
-/// Every name of ours in a text.
+/// Every name of the relay's metrics in a text.
 fn metrics(text: &str) -> Vec<String> {
     let names = text.match_indices("onetribe_relay_").map(|(at, _)| &text[at..]);
     names.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()

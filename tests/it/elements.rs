@@ -1,4 +1,4 @@
-//! The Cloud Elements API: the real relay in this process, between simulated stores and a client's callback.
+//! The Cloud Elements API: a real relay in this process, between simulated stores and a client's callback.
 
 mod codes;
 mod errors;

@@ -1,4 +1,4 @@
-//! Kinds of fault that people who do this job have met, each with variants of its own.
+//! Kinds of faults known from practice, each with several variants.
 
 mod answers;
 mod backfill;
@@ -18,19 +18,19 @@ use crate::relay::world::World;
 
 const HTML: &str = "<!DOCTYPE html><html><head><title>Error</title></head><body>Something went wrong.</body></html>";
 
-/// A page that this status comes with at gateways.
+/// A page with this status, as a gateway sends it.
 fn page(status: u16) -> Action {
     Action::Say { status, kind: "text/html; charset=UTF-8", body: HTML }
 }
 
-/// Both kinds of call for orders.
+/// Applies an action to both kinds of calls for orders.
 fn fault_orders(world: &World, action: &Action) {
     for operation in [Operation::OrderSingle, Operation::OrderList] {
         world.store.fault(Fault::new(operation, action.clone()));
     }
 }
 
-/// A relay that polls every second, and whose store has a quota that no test uses up.
+/// A relay that polls every second, and a store with a quota that no test uses up.
 async fn polling(extra: &[(&str, &str)]) -> World {
     let store = StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() };
     let mut all = vec![("RECONCILE_INTERVAL", "1s")];
@@ -41,13 +41,13 @@ async fn polling(extra: &[(&str, &str)]) -> World {
     world
 }
 
-/// Waits for so many orders at the destination.
+/// Waits until this many orders have arrived at the destination.
 async fn arrived_within(world: &World, orders: usize, time: Duration) {
     let reached = world.sink.wait_for(|sink| sink.accepted_orders() >= orders, time).await;
     assert!(reached.is_ok(), "{} of {orders} orders arrived within {time:?}", world.sink.accepted_orders());
 }
 
-/// Waits until `holds` of the page of orders in a state.
+/// Waits until `holds` is true for the page of orders in a state.
 async fn rows(world: &World, state: &str, holds: impl Fn(&[serde_json::Value]) -> bool) -> Vec<serde_json::Value> {
     let began = Instant::now();
     loop {

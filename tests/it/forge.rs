@@ -1,4 +1,4 @@
-//! What the public forge runs: its workflows against the files and versions they name, and the notes of a release.
+//! What runs on the public forge: its workflows, checked against the files and versions they name, and release notes.
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
@@ -15,7 +15,7 @@ fn read(path: &str) -> String {
 const CI: &str = ".github/workflows/ci.yml";
 const RELEASE: &str = ".github/workflows/release.yml";
 
-/// One step of a job, with what the tests ask of it.
+/// One step of a job, reduced to what the tests check.
 struct Step {
     uses: Option<String>,
     run: Option<String>,
@@ -31,7 +31,7 @@ fn text(node: &Yaml<'_>) -> Option<String> {
     node.as_str().map(str::to_owned)
 }
 
-/// The jobs of a workflow; it must be one document of valid YAML.
+/// The jobs of a workflow; the file must be a single document of valid YAML.
 fn jobs(path: &str) -> Vec<Job> {
     let source = read(path);
     let documents = Yaml::load_from_str(&source).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -68,7 +68,7 @@ fn the_workflows_run_what_continuous_integration_runs_and_name_what_exists() {
             assert!(root().join(word).is_file(), "{path} runs {word}");
         }
     }
-    // What is packed with a binary.
+    // Files that are packed with a binary.
     for file in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", ".env.example"] {
         assert!(read(RELEASE).contains(&format!(" {file} ")), "a binary comes without {file}");
         assert!(root().join(file).is_file());
@@ -112,6 +112,6 @@ fn the_notes_of_a_release_are_its_part_of_the_changelog() {
     };
     assert_eq!(notes("1.2.0").as_deref(), Some("### Added\n\n- This."));
     assert_eq!(notes("1.1.0").as_deref(), Some("- That."));
-    // Nothing said, no such version, and no version that merely begins alike.
+    // An empty entry, an unknown version, and a version that only starts with the same characters.
     assert_eq!((notes("1.0.0"), notes("2.0.0"), notes("1.2")), (None, None, None));
 }

@@ -1,4 +1,4 @@
-//! The inbox: one contract for every engine, and what is particular to one.
+//! The inbox: one contract that every engine keeps, and tests of single engines.
 
 mod key_requests;
 mod model;

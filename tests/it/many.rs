@@ -1,4 +1,4 @@
-//! Many connections in one relay: each gets its own, and none holds up, sees or counts for another.
+//! Many connections in one relay: each gets only its own orders, and none delays, sees or affects another.
 
 mod apart;
 mod api;

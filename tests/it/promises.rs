@@ -1,9 +1,9 @@
-//! The whole relay held to its promises through random trouble: orders placed and changed, webhooks lost and doubled,
-//! outages on either side, refused orders, kills, clocks that jump, pauses, connections ended and taken up again, the
-//! app uninstalled and installed again. Then the trouble ends, and the books of every destination are examined.
+//! The whole relay held to its promises through random trouble: orders placed and changed, webhooks lost and
+//! duplicated, outages on either side, refused orders, kills, clock jumps, pauses, connections ended and resumed, the
+//! app uninstalled and installed again. Then the trouble ends, and what every destination has received is audited.
 //!
-//! A run is a number of rounds, each with a world and a seed of its own, which is printed. `PROMISES_SEED=…` repeats
-//! one round; `PROMISES_SECONDS=…` sets for how long new rounds are begun.
+//! A run has several rounds, each with a new world and a seed, which is printed. `PROMISES_SEED=…` repeats one round;
+//! `PROMISES_SECONDS=…` sets for how long new rounds are started.
 
 mod books;
 mod steps;
@@ -17,7 +17,7 @@ use world::World;
 
 use crate::support::postgres::Database;
 
-/// For how long new rounds are begun where nothing else is said.
+/// For how long new rounds are started by default.
 const USUAL: Duration = Duration::from_secs(15);
 
 fn number(variable: &str) -> Option<u64> {
@@ -25,14 +25,14 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
-/// Where a round keeps its inbox.
+/// The database in which a round keeps its inbox.
 #[derive(Clone, Copy)]
 enum Engine {
     Sqlite,
     Postgres,
 }
 
-/// One round: trouble, its end, the books. False where the engine is not there.
+/// One round: trouble, its end, the audit. False if the engine is not available.
 async fn round(engine: Engine, seed: u64) -> bool {
     let database = match engine {
         Engine::Sqlite => None,
@@ -54,7 +54,7 @@ async fn round(engine: Engine, seed: u64) -> bool {
     true
 }
 
-/// Rounds until the time is up.
+/// Plays rounds until the time is up.
 async fn rounds(engine: Engine, usual: Duration) {
     if let Some(seed) = number("PROMISES_SEED") {
         round(engine, seed).await;

@@ -1,4 +1,5 @@
-//! The whole relay between the simulators: real sockets, a real database, nothing but the far sides simulated.
+//! The whole relay between the simulators: real sockets and a real database; only the store and One Tribe are
+//! simulated.
 
 mod admin;
 mod clients;

@@ -1,6 +1,6 @@
 //! Several relays on one PostgreSQL database, as real processes behind a load balancer, with a connection for each of
-//! six stores: killed, stopped, cut off from the database, replaced one by one, their tables altered, and nothing
-//! missing, doubled, stale, side by side or at another store's destination, and never a call too many.
+//! six stores: killed, stopped, cut off from the database, replaced one by one, their tables altered. No order may be
+//! missing, doubled, stale, overlapping or at another store's destination, and no call superfluous.
 
 mod connections;
 mod hooks;
@@ -18,13 +18,14 @@ use sandbox::Action;
 use crate::support::{receiver::Receiver, replica::Replica};
 use world::{PATIENCE, STORES, World};
 
-/// Longer than any lease of these relays: those of a list outlast the timeouts of 2 s by 12 s.
+/// Longer than any lease of these relays: those of a list last 12 s longer than the timeouts of 2 s.
 const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(18);
-/// Within this the shards of a relay that has died are taken over: their span, a beat, and time for a slow machine.
+/// The shards of a dead relay are taken over within this time: their span, a heartbeat, and time for a slow machine.
 const SOON: Duration = Duration::from_secs(10);
-/// Longer than it is between two looks at what there is to tell.
+/// Longer than the interval between a relay's checks for alerts.
 const A_LOOK: Duration = Duration::from_secs(7);
-/// What a relay has under way at most, by default, of all stores: whose answer it may have had without noting it.
+/// How many orders a relay may have under way by default, of all stores: it may have got their answers without
+/// recording them.
 const UNDER_WAY: usize = 8 * STORES;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +53,7 @@ async fn relays_share_the_stores_out_and_each_that_joins_takes_its_even_share() 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shards_of_a_killed_relay_are_taken_over_within_seconds() {
     let Some(mut world) = World::start(3).await else { return };
-    // Each of the first three dies, so that every store's relay does.
+    // Each of the first three relays is killed, so that every store is affected.
     for _ in 0..3 {
         world.load(Duration::from_secs(2)).await;
         let killed = world.leave(0);
@@ -93,7 +94,7 @@ async fn what_a_stopped_relay_has_sent_and_arrives_after_newer_orders_is_put_rig
     let stopped = world.leave(0);
     stopped.signal("STOP");
     world.join().await;
-    // The one that is left sends the newer state once the lease has ended, and the older one arrives after it.
+    // The remaining relay sends the newer state once the lease has ended, and the older one arrives after it.
     world.stores[0].change_order(order, 3);
     world.settled().await;
     release.send(()).unwrap();
@@ -148,14 +149,14 @@ async fn a_rolling_deploy_loses_nothing_sends_nothing_twice_and_hands_shards_on_
     let Some(mut world) = World::start(2).await else { return };
     for _ in 0..2 {
         world.load(Duration::from_secs(2)).await;
-        // The new one joins, the old one is told to stop, all under load.
+        // The new relay joins and the old one is told to stop, all under load.
         world.join().await;
         let mut old = world.leave(0);
         let retire = async {
             old.signal("TERM");
             assert!(old.ended().await.success());
         };
-        // Well below the time that a dead relay's shards would take to run out.
+        // Far less than the time until a dead relay's shards run out.
         let handed_on = async {
             retire.await;
             world.shared_out(Duration::from_secs(4)).await;
@@ -180,7 +181,7 @@ async fn an_alert_is_told_once_whoever_holds_the_store() {
     world.sinks[2].fault_order(order, Action::Status(422));
     world.stores[2].change_order(order, 2);
     world.until("the alert is told", PATIENCE, || !receiver.texts().is_empty()).await;
-    // Whoever comes next looks as well; in the end none of the first three is there any more.
+    // Each replacement checks for alerts too; in the end none of the first three relays is left.
     for _ in 0..3 {
         let killed = world.leave(0);
         killed.signal("KILL");

@@ -1,4 +1,4 @@
-//! What tests of several areas need.
+//! What the tests of several areas share.
 
 pub mod chromium;
 pub mod proxy;

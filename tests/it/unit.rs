@@ -1,5 +1,5 @@
-//! Tables and properties that try to break the pure parts through their public faces. No clock runs here, nothing
-//! sleeps.
+//! Tables and properties that try to break the pure parts through their public interfaces. No clock runs here, and
+//! nothing sleeps.
 
 mod api;
 mod breaker;

@@ -1,4 +1,4 @@
-//! `.env.example`, the README's table and the parser, held together.
+//! `.env.example`, the README's table and the parser must agree.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -17,13 +17,13 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The variables that the program itself says are required.
+/// The variables that the program itself reports as required.
 fn required() -> Vec<&'static str> {
     let error = Config::from_vars(BTreeMap::<String, String>::new()).expect_err("something is required");
     error.0.iter().filter(|fault| fault.message.contains("required")).map(|fault| fault.variable).collect()
 }
 
-/// A variable as a document gives it: `None` for no default.
+/// A variable as a document describes it; `None` for no default.
 type Documented = (String, Option<String>);
 
 fn expected(names: impl Iterator<Item = &'static str>) -> Vec<Documented> {
@@ -39,7 +39,7 @@ fn entry(line: &str) -> Option<(bool, Documented)> {
     is_name.then(|| (commented, (name.to_owned(), Some(value.to_owned()).filter(|value| !value.is_empty()))))
 }
 
-/// Reads text as `.env` is read.
+/// Parses text as a `.env` file.
 fn dotenv(text: &str) -> BTreeMap<String, String> {
     dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().expect("every line is of the form NAME=value")
 }
@@ -58,7 +58,7 @@ fn the_example_lists_every_variable_once_and_the_required_ones_first() {
     let (commented, found): (Vec<bool>, Vec<Documented>) = text.lines().filter_map(entry).unzip();
 
     assert_eq!(found, expected(order.iter().copied()));
-    // What is required waits to be filled in; the rest is commented out, so that a default may change with the relay.
+    // Required variables are to be filled in; the others are commented out, so that their defaults may change.
     let out: Vec<bool> = order.iter().map(|name| !required.contains(name)).collect();
     assert_eq!(commented, out);
 
@@ -120,7 +120,7 @@ fn the_documents_mark_what_is_secret() {
         readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` 🔒")).map(|(name, _)| name).collect();
     assert_eq!(marked, secret);
 
-    // The comment above a variable says so at its end.
+    // For a secret variable, the comment above it ends with that word.
     let example = read(".env.example");
     let mut above = "";
     let mut marked = Vec::new();

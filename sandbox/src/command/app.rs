@@ -17,7 +17,7 @@ pub async fn run(stores: usize, port: u16, session: &Session) -> Result<bool, Bo
     out.line(format_args!("  the relay's list of connections       {}", world.url("/connections")));
     out.line(format_args!("                                        (any user, password {ADMIN_TOKEN})"));
     out.line("  the payload URL to paste in the app:");
-    // Too long for anything before it.
+    // On a line of its own: the URL is too long to follow a label.
     out.line(world.sink.url());
     out.gap();
     out.hanging("1. ", "Open the control panel, choose a store, and press Install: the app's page opens in its frame.");

@@ -1,5 +1,5 @@
-//! The sandbox as a client of the Cloud Elements API: an instance is made, orders are placed and changed, and what its
-//! callback is told of is verified, counted, and fetched.
+//! The sandbox as a client of the Cloud Elements API: it makes an instance, places and changes orders, verifies and
+//! counts the notifications at its callback, and fetches an order.
 
 use std::{collections::BTreeMap, error::Error, path::Path, time::Duration};
 
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use super::{Session, options::Options, output::Output};
 
-/// `User`
+/// The `User` part of the `Authorization` header.
 const USER_SECRET: &str = "sandbox-user-secret=";
-/// `Organization`
+/// The `Organization` part of the `Authorization` header.
 const ORGANIZATION_SECRET: &str = "sandbox-organization-secret=";
-/// `event.notification.signature.key`
+/// The instance's `event.notification.signature.key`.
 const SIGNATURE_KEY: &str = "sandbox-signature-key";
 /// Seals the credentials of the sandbox's instances; 32 bytes in base64.
 const CREDENTIALS_KEY: &str = "c2FuZGJveC1jcmVkZW50aWFscy1rZXktMzItYnl0ZXM=";
 
-/// The environment of a relay without a connection of its own that serves the Cloud Elements API to `store`'s clients.
+/// The environment of a relay without a connection of its own that serves the Cloud Elements API to clients of `store`.
 fn variables(store: &StoreSim, database: &Path, port: u16) -> Vec<(String, String)> {
     [
         ("BIGCOMMERCE_API_URL", store.api_url()),
@@ -39,8 +39,8 @@ fn variables(store: &StoreSim, database: &Path, port: u16) -> Vec<(String, Strin
     .to_vec()
 }
 
-/// Places the orders, changes each of them once, and waits until the callback has been told of all that; then, unless
-/// it is to end, goes on until it is stopped. False if anything is missing, doubled or not genuine.
+/// Places the orders, changes each of them once, and waits until the callback has been notified of all that; then goes
+/// on until it is stopped, unless it is to exit. False if anything is missing, doubled or not genuine.
 ///
 /// # Errors
 /// A part cannot start, or does not answer.
@@ -84,7 +84,7 @@ async fn play(
     let patience = options.patience();
     let placed: Vec<i64> = (0..options.orders_or_default()).map(|_| store.place_order_silently(None, 7)).collect();
     let mut is_clean = told(callback, &placed, "CREATED", 0, patience, out).await;
-    // Dates have whole seconds; a change within the first one would still be the creation.
+    // Dates have whole seconds; a change within the first second would still count as the creation.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     for order in &placed {
         store.change_order_silently(*order, 11);
@@ -95,7 +95,7 @@ async fn play(
         out.line(format_args!("order {order}, fetched: status {}", fetched["status"]));
         is_clean &= fetched["id"] == *order;
     }
-    // What still arrives now has arrived twice.
+    // Any event that still arrives now is a duplicate.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (events, received) = (callback.events().len(), callback.received());
     let is_genuine = received.iter().all(|one| one.is_genuine == Some(true));
@@ -147,7 +147,7 @@ impl Client {
     }
 }
 
-/// Waits for one event of this kind for each order; shows the notifications that came.
+/// Waits for one event of this kind for each order; prints the notifications that came.
 async fn told(
     callback: &CallbackSim,
     orders: &[i64],

@@ -1,4 +1,4 @@
-//! Many stores in one relay.
+//! The sandbox with many stores in one relay (`--stores`).
 
 use std::{error::Error, time::Instant};
 
@@ -54,7 +54,7 @@ pub async fn run(stores: usize, options: &Options, port: u16, session: &Session)
     Ok(is_clean)
 }
 
-/// Says what has arrived, and of which stores something is missing, doubled or stale. True if of none.
+/// Prints what has arrived, and in which stores orders are missing, doubled or stale. True if in none.
 async fn count_up(many: &ManyStores, began: Instant, session: &Session) -> Result<bool, Box<dyn Error>> {
     let out = &session.out;
     let took = began.elapsed().as_secs_f64();

@@ -1,4 +1,4 @@
-//! One store, One Tribe, and the relay between them: orders are placed, followed and counted.
+//! One store, One Tribe, and the relay between them: orders are placed, followed and audited.
 
 use std::{
     error::Error,
@@ -22,22 +22,22 @@ use super::{
 
 /// How long the relay may take to register its hook.
 const HOOK_TIME: Duration = Duration::from_secs(20);
-/// Between orders while the sandbox stays.
+/// Time between orders while the sandbox goes on.
 pub const PAUSE: Duration = Duration::from_secs(2);
-/// Between looks at what has arrived.
+/// Time between checks of what has arrived.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long orders under way are waited for after Ctrl-C.
+/// How long to wait after Ctrl-C for orders under way.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
-/// Whatever arrives within this time after everything has, has arrived twice.
+/// Anything that arrives within this time after everything has arrived is a duplicate.
 const AFTERWARDS: Duration = Duration::from_millis(500);
 /// An order that has been paid: Awaiting Fulfillment.
 const PAID: u8 = 11;
 
-/// The sandbox was told to stop.
+/// The sandbox was interrupted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// The two simulators, the relay, and what has been shown of the orders.
+/// The two simulators, the relay, and what has been printed about the orders.
 #[derive(Debug)]
 pub struct World {
     pub store: StoreSim,
@@ -46,7 +46,7 @@ pub struct World {
     pub relay: Relay,
     pub session: Session,
     ways: Ways,
-    /// Dropped last, and with it whatever the relay has written.
+    /// Dropped last: it holds the relay's database.
     _folder: TempDir,
 }
 
@@ -79,7 +79,7 @@ impl World {
         &self.session.out
     }
 
-    /// Says what runs where, once the relay has its webhook.
+    /// Prints what runs where, once the relay has registered its webhook.
     async fn introduce(&self, options: &Options) -> Result<Result<(), Stopped>, Box<dyn Error>> {
         tokio::select! {
             () = self.session.stop.cancelled() => return Ok(Err(Stopped)),
@@ -106,7 +106,8 @@ impl World {
         Ok(Ok(()))
     }
 
-    /// Places the orders, plays what goes wrong, and stays if it is to. Says whether every promise was kept.
+    /// Places the orders, plays the failures that were asked for, and goes on if it is to. Returns whether every
+    /// promise was kept.
     async fn play(&mut self, options: &Options) -> Result<bool, Stopped> {
         for _ in 0..options.orders_or_default() {
             self.place();
@@ -124,7 +125,7 @@ impl World {
         Ok(is_kept)
     }
 
-    /// Places an order of which the webhook goes out at once.
+    /// Places an order whose webhook is sent at once.
     pub fn place(&mut self) -> i64 {
         let at = Instant::now();
         let order = self.store.place_order_as(None, PAID);
@@ -132,7 +133,7 @@ impl World {
         order
     }
 
-    /// Places an order of which no webhook goes out.
+    /// Places an order whose webhook is never sent.
     pub fn place_silently(&mut self) -> i64 {
         let at = Instant::now();
         let order = self.store.place_order_silently(None, PAID);
@@ -144,11 +145,11 @@ impl World {
         self.ways.show(&self.store, &self.sink, &self.sender, &self.session.out);
     }
 
-    /// Shows what arrives until `is_done`, or for as long as `patience`. Says whether it was done.
+    /// Prints what arrives until `is_done` holds, for at most `patience`. Returns whether it did.
     pub async fn follow(&mut self, patience: Duration, is_done: impl Fn(&Self) -> bool) -> Result<bool, Stopped> {
         let until = Instant::now() + patience;
         loop {
-            // Asked before what has arrived is shown: whatever made it true is shown as well.
+            // Checked before printing, so that whatever made it true is printed as well.
             let done = is_done(self);
             self.show();
             if done || Instant::now() >= until {
@@ -161,19 +162,19 @@ impl World {
         }
     }
 
-    /// Shows what arrives until every order has. Says whether it did in time.
+    /// Prints what arrives until every order has. Returns whether they did in time.
     pub async fn follow_all(&mut self, patience: Duration) -> Result<bool, Stopped> {
         let placed = self.ways.count();
         self.follow(patience, |world| world.sink.accepted_orders() >= placed).await
     }
 
-    /// Waits for what is under way, counts, and says what was found.
+    /// Waits for what is under way, audits, and prints the result.
     async fn close(&mut self, options: &Options, played: Result<bool, Stopped>, began: Instant) -> bool {
         let out = self.session.out.clone();
         if played.is_err() {
             out.gap();
             let placed = self.ways.count();
-            // Not reached is no error here: the summary says what is missing.
+            // A timeout is no error here: the summary shows what is missing.
             let _ = self.sink.wait_for(|sink| sink.accepted_orders() >= placed, LAST_ORDERS).await;
             self.show();
         }
@@ -193,7 +194,7 @@ impl World {
         summary(&out, &report, played.is_err());
         match played {
             Ok(is_kept) => is_kept && is_idle && report.is_clean() && arrived == placed,
-            // Stopped by a person: orders that still wait say nothing against the relay.
+            // Interrupted by the user: orders that still wait are not the relay's failure.
             Err(Stopped) if !options.exit => Report { missing: Vec::new(), ..report }.is_clean(),
             Err(Stopped) => false,
         }
@@ -208,7 +209,7 @@ impl World {
     }
 }
 
-/// What the books say, each line with what its word means.
+/// Prints the audit, each line with the meaning of its term.
 fn summary(out: &Output, report: &Report, was_stopped: bool) {
     let (missing, not_arrived) = match was_stopped {
         true => ("waiting", "still on their way when the sandbox was stopped"),

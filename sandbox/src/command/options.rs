@@ -1,12 +1,12 @@
-//! The flags.
+//! The command-line flags.
 
 use std::{str::FromStr, time::Duration};
 
 use clap::Parser;
 
-/// How many orders are placed when nothing is said.
+/// How many orders are placed by default.
 const ORDERS: u32 = 5;
-/// The longest outage that is played.
+/// The longest outage that may be asked for.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(3600);
 
 /// Shows onetribe-relay at work between a simulated BigCommerce store and a simulated One Tribe, on this computer only.
@@ -68,7 +68,7 @@ impl Options {
         self.orders.unwrap_or_else(|| u32::try_from(stores).unwrap_or(u32::MAX).saturating_mul(ORDERS))
     }
 
-    /// How long orders may take.
+    /// How long orders may take before the sandbox gives up on them.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.patience)
     }
@@ -78,7 +78,7 @@ fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "a whole number, such as `5`".to_owned())
 }
 
-/// How many orders are refused or lose their webhooks.
+/// Parses the number of orders to refuse, or whose webhooks get lost.
 fn some(text: &str) -> Result<u32, String> {
     whole(text).ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| "a number from 1 to 1000".to_owned())
 }

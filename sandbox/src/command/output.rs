@@ -1,4 +1,4 @@
-//! What the sandbox prints: lines of at most 80 columns, for as long as somebody reads them.
+//! What the sandbox prints: lines of at most 80 columns, until standard output is closed.
 
 use std::{
     error::Error,
@@ -13,23 +13,23 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// Lines are wrapped at words to fit.
+/// Lines are wrapped at word boundaries to this width.
 const WIDTH: usize = 80;
-/// Below this, spans are given in milliseconds.
+/// Durations below this are printed in milliseconds.
 const LONG: Duration = Duration::from_secs(10);
 
 /// Standard output.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Cancelled when nobody reads any more.
+    /// Cancelled when standard output is no longer read.
     stop: CancellationToken,
     closed: CancellationToken,
-    /// The line before is an empty one.
+    /// Whether the previous line was empty.
     has_gap: Arc<AtomicBool>,
 }
 
 impl Output {
-    /// Cancels `stop` as soon as nobody reads any more (`| head`).
+    /// Cancels `stop` as soon as the output is no longer read (`| head`).
     pub fn new(stop: CancellationToken) -> Self {
         Self { stop, closed: CancellationToken::new(), has_gap: Arc::default() }
     }
@@ -51,19 +51,19 @@ impl Output {
         }
     }
 
-    /// Prints text, wrapped at words.
+    /// Prints text, wrapped at word boundaries.
     pub fn paragraph(&self, text: impl Display) {
         self.hanging("", text);
     }
 
-    /// Prints text after a label; what does not fit the line goes on below the text.
+    /// Prints text after a label; further lines are indented to the start of the text.
     pub fn hanging(&self, label: &str, text: impl Display) {
         for line in wrapped(label, &text.to_string()) {
             self.line(line);
         }
     }
 
-    /// Tells why the command has failed, as far as anybody can be told.
+    /// Prints why the command has failed; an error in writing that is ignored.
     pub fn error(&self, error: &dyn Error) {
         let _ = writeln!(io::stderr().lock(), "error: {error}");
     }
@@ -87,7 +87,7 @@ fn wrapped(label: &str, text: &str) -> Vec<String> {
     lines
 }
 
-/// A span as a person reads it, seven columns wide.
+/// Formats a duration, at least seven columns wide.
 pub fn span(span: Duration) -> String {
     if span < LONG { format!("{:>4} ms", span.as_millis()) } else { format!("{:>5.1} s", span.as_secs_f64()) }
 }
@@ -107,7 +107,7 @@ mod tests {
         let lines = wrapped("  Label   ", &text);
         assert!(lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:?}");
         assert!(lines[0].starts_with("  Label   word") && lines[1].starts_with("          word"), "{lines:?}");
-        // What is longer than a line stands whole on one of its own.
+        // A word longer than a line gets a line of its own.
         let long = "x".repeat(100);
         assert_eq!(wrapped("  ", &format!("a {long} b")), ["  a".to_owned(), format!("  {long}"), "  b".to_owned()]);
     }

@@ -1,5 +1,5 @@
-//! What can be made to go wrong. Each is told as it happens: what breaks, what the relay promises then, and whether it
-//! was kept.
+//! The failures that the sandbox plays on request. Each is explained as it happens: what breaks, what the relay
+//! promises in that case, and whether the promise was kept.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::{
     output::{count, span},
 };
 
-/// How often the store is polled when webhooks get lost, in seconds; for the default nobody would wait.
+/// How often the store is polled when webhooks get lost, in seconds; the relay's default would take too long.
 const POLL_SECONDS: u32 = 10;
 /// How often One Tribe refuses an order before it takes it.
 const REFUSALS: u32 = 2;
@@ -20,7 +20,7 @@ const REFUSED: u16 = 422;
 /// The status of an outage.
 const DOWN: u16 = 503;
 
-/// What the relay needs to be told for the troubles to be seen in time.
+/// The relay's variables that make the failures visible in time.
 pub fn variables(options: &Options) -> Vec<(String, String)> {
     match options.lose_webhooks {
         Some(_) => vec![("RECONCILE_INTERVAL".to_owned(), format!("{POLL_SECONDS}s"))],
@@ -28,7 +28,7 @@ pub fn variables(options: &Options) -> Vec<(String, String)> {
     }
 }
 
-/// Plays what was asked for, one after the other. Says whether every promise was kept.
+/// Plays the failures that were asked for, one after the other. Returns whether every promise was kept.
 pub async fn play(world: &mut World, options: &Options) -> Result<bool, Stopped> {
     let patience = options.patience();
     let mut is_kept = true;
@@ -134,7 +134,7 @@ async fn lose_webhooks(world: &mut World, number: u32, patience: Duration) -> Re
     Ok(is_kept)
 }
 
-/// Places an order at once and then one every few seconds, for so long.
+/// Places an order at once and then one every few seconds, for the time `lasts`.
 async fn place_for(world: &mut World, lasts: Duration) -> Result<Vec<i64>, Stopped> {
     let until = Instant::now() + lasts;
     let mut orders = Vec::new();
@@ -158,7 +158,7 @@ async fn place_for(world: &mut World, lasts: Duration) -> Result<Vec<i64>, Stopp
     }
 }
 
-/// Follows the orders of an outage that is over.
+/// Follows the orders of an outage that has ended.
 async fn back(world: &mut World, who: &str, orders: &[i64], patience: Duration) -> Result<bool, Stopped> {
     let waiting = orders.len() - arrived(world, orders);
     world.out().paragraph(format_args!(
@@ -193,7 +193,7 @@ fn arrived(world: &World, orders: &[i64]) -> usize {
     orders.iter().filter(|order| world.sink.newest(**order).is_some()).count()
 }
 
-/// Each was taken once.
+/// Whether each order was taken exactly once.
 fn are_single(world: &World, orders: &[i64]) -> bool {
     let accepted = world.sink.accepted();
     orders.iter().all(|order| accepted.iter().filter(|one| one.order_id == *order).count() == 1)

@@ -1,5 +1,5 @@
-//! The way of each order through the relay, as the two simulators have seen it: one line when One Tribe refuses it, one
-//! when it arrives.
+//! The way of each order through the relay, as the two simulators see it: one line for each refusal by One Tribe and
+//! one for its arrival.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,7 +10,7 @@ use sandbox::{OneTribeSim, Sender, StoreSim};
 
 use super::output::{Output, span};
 
-/// When each order was placed, and what of its way has been shown.
+/// When each order was placed, and what has been printed about it so far.
 #[derive(Debug, Default)]
 pub struct Ways {
     placed: HashMap<i64, Instant>,
@@ -21,12 +21,12 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// Counts the order as placed at `at`, a moment before its webhook could go out.
+    /// Records that the order was placed at `at`, a moment before its webhook could be sent.
     pub fn placed(&mut self, order: i64, at: Instant) {
         self.placed.insert(order, at);
     }
 
-    /// The same for an order whose webhook is lost.
+    /// Records the same for an order whose webhook is lost.
     pub fn placed_silently(&mut self, order: i64, at: Instant) {
         self.placed.insert(order, at);
         self.silent.insert(order);
@@ -60,7 +60,7 @@ impl Ways {
             let kept = match acknowledged.get(&one.order_id) {
                 _ if self.silent.contains(&one.order_id) => "webhook    lost".to_owned(),
                 Some(at) => format!("webhook {}", since(*at)),
-                // Delivered before the answer to the webhook was read.
+                // Delivered before the sender had read the answer to the webhook.
                 None => format!("webhook {}", since(one.started)),
             };
             let fetched = fetched_at(store, one.order_id, one.started).unwrap_or(one.started);
@@ -75,7 +75,7 @@ impl Ways {
     }
 }
 
-/// When the call began that brought the order, or the list with it, before `until`.
+/// When the call began that fetched the order, alone or in a list, last before `until`.
 fn fetched_at(store: &StoreSim, order: i64, until: Instant) -> Option<Instant> {
     let single = format!("/v2/orders/{order}");
     let calls = store.calls();

@@ -1,28 +1,28 @@
-//! What is registered in the Developer Portal, and what a person chooses on installing, opening and uninstalling.
+//! What is registered in the Developer Portal, and the options of installing, opening and uninstalling.
 
-/// An app as the Developer Portal has it.
+/// An app as registered in the Developer Portal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppRegistration {
-    /// Public.
+    /// The client id, which is public.
     pub client_id: String,
-    /// Signs payloads and webhooks of all stores.
+    /// Signs the payloads and webhooks of all stores.
     pub client_secret: String,
-    /// As merchants see it.
+    /// The name that merchants see.
     pub name: String,
-    /// What its tokens may do.
+    /// The OAuth scopes of its tokens.
     pub scopes: Vec<String>,
-    /// Where a browser brings the code of an install.
+    /// Receives the browser with the code of an install.
     pub auth_callback: String,
-    /// What the frame opens.
+    /// Opened in the frame.
     pub load_callback: String,
-    /// Told of the end.
+    /// Called after an uninstall.
     pub uninstall_callback: String,
-    /// Told of a user who may no longer open the app.
+    /// Called when a user loses the right to open the app.
     pub remove_user_callback: String,
 }
 
 impl Default for AppRegistration {
-    /// The relay's app, its callbacks not registered yet.
+    /// The relay's app, without callbacks yet.
     fn default() -> Self {
         Self {
             client_id: "sandboxapp".to_owned(),
@@ -38,7 +38,7 @@ impl Default for AppRegistration {
 }
 
 impl AppRegistration {
-    /// With the callbacks of a relay that is reached here.
+    /// Sets the callbacks to those of a relay with this `PUBLIC_URL`.
     #[must_use]
     pub fn with_relay(mut self, public_url: &str) -> Self {
         let callback = |name: &str| format!("{}/bigcommerce/{name}", public_url.trim_end_matches('/'));
@@ -53,11 +53,11 @@ impl AppRegistration {
 /// A person with access to a store's control panel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// BigCommerce's number.
+    /// The user's id at BigCommerce.
     pub id: i64,
-    /// Told to apps, and to be kept by none.
+    /// Passed on to apps; the relay must not store it.
     pub email: String,
-    /// BCP 47.
+    /// A language tag (BCP 47).
     pub locale: String,
 }
 
@@ -69,7 +69,7 @@ impl Default for User {
 }
 
 impl User {
-    /// Somebody else than the owner.
+    /// A user other than the owner.
     pub fn other() -> Self {
         Self { id: 1_234_567, email: "ulf.user@example.com".to_owned(), locale: "de-DE".to_owned() }
     }
@@ -78,21 +78,21 @@ impl User {
 /// What is unusual about an install.
 #[derive(Debug, Clone, Default)]
 pub struct InstallOptions {
-    /// The scopes that are granted, if not the app's.
+    /// The scopes that the merchant grants; `None` for the app's.
     pub scopes: Option<Vec<String>>,
-    /// The `context` that the auth callback's query names, if not the store's own.
+    /// The `context` in the query of the auth callback; `None` for the store's own.
     pub context: Option<String>,
-    /// Whether it began outside the control panel.
+    /// Whether the install began outside the control panel.
     pub external: bool,
     /// Issues the code to another app.
     pub of_other_client: bool,
 }
 
-/// What is left out of an uninstall.
+/// What an uninstall leaves out.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UninstallOptions {
-    /// The hooks stay for now, since BigCommerce removes them in its own time.
+    /// The hooks stay for now: BigCommerce removes them some time later.
     pub keep_hooks: bool,
-    /// Nobody is told, as when the relay was down.
+    /// The uninstall callback is not called, as if the relay were down.
     pub silent: bool,
 }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::app::User;
 
-/// How long a payload is good.
+/// How long a payload is valid.
 const VALID_SECONDS: i64 = 24 * 3600;
 
-/// A payload that is not signed yet. Made by [`super::ControlPanelSim::jwt`] with the claims that BigCommerce
-/// documents; everything about it can be changed.
+/// An unsigned payload, made by [`super::ControlPanelSim::jwt`] with the claims that BigCommerce documents. Every part
+/// of it can be changed.
 #[derive(Debug, Clone)]
 pub struct Jwt {
     algorithm: String,
@@ -45,7 +45,7 @@ impl Jwt {
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         if let Value::Object(claims) = &mut self.claims {
@@ -72,15 +72,15 @@ impl Jwt {
         self
     }
 
-    /// Names this algorithm in the header. `HS256`, `HS384` and `HS512` sign accordingly, `none` does not sign,
-    /// anything else carries an HS256 signature under its name.
+    /// Sets the algorithm in the header. `HS256`, `HS384` and `HS512` sign accordingly, `none` does not sign, and any
+    /// other name gets an HS256 signature.
     #[must_use]
     pub fn algorithm(mut self, name: &str) -> Self {
         name.clone_into(&mut self.algorithm);
         self
     }
 
-    /// The three parts.
+    /// The signed token, its three parts joined by dots.
     pub fn sign(&self) -> String {
         let header = json!({ "alg": self.algorithm, "typ": "JWT" });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

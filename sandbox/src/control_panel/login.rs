@@ -1,6 +1,6 @@
-//! The login server: `POST /oauth2/token`, and the installs that begin outside the control panel.
+//! The login server: `POST /oauth2/token`, and installs that begin outside the control panel.
 //!
-//! What BigCommerce answers to a wrong exchange is not documented; here it is RFC 6749's, section 5.2.
+//! BigCommerce does not document its answer to an invalid exchange; here it is the one of RFC 6749, section 5.2.
 
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -32,7 +32,7 @@ struct Exchange {
     redirect_uri: String,
 }
 
-/// Wakes whoever waits for the exchange to be over.
+/// Wakes the tasks that wait for the exchange to end.
 struct Done(web::Data<State>);
 
 impl Ticket for Done {
@@ -54,7 +54,7 @@ async fn token(state: web::Data<State>, request: HttpRequest, body: Bytes) -> Ht
     }
     let action = fault.as_ref().map(|fault| &fault.action);
     match action {
-        // `respond` cuts the connection; the code is not used.
+        // `respond` cuts the connection; the code stays unused.
         Some(Action::Drop) => return respond(Answer::empty(200), fault.as_ref(), done),
         Some(Action::Hold) => state.faults.hold(&state.barrier).await,
         Some(Action::Slow(time)) => tokio::time::sleep(*time).await,
@@ -106,7 +106,7 @@ struct Chosen {
     store: Option<String>,
 }
 
-/// Asks which store, unless that is said, and goes on to the auth callback.
+/// Asks which store to use, unless the query names one, and redirects to the auth callback.
 async fn install(state: web::Data<State>, client_id: web::Path<String>, chosen: web::Query<Chosen>) -> HttpResponse {
     if *client_id != state.app().client_id {
         return HttpResponse::NotFound().finish();

@@ -1,4 +1,4 @@
-//! The control panel's pages, as plain as can be: stores, one store with its apps, and the app in a frame.
+//! The control panel's pages, kept plain: the list of stores, one store with its apps, and the app in a frame.
 
 use actix_web::http::header::{ContentType, LOCATION};
 use actix_web::{HttpResponse, web};
@@ -9,7 +9,7 @@ use super::state::{State, with_payload};
 use crate::order::status_name;
 use crate::store::StoreSim;
 
-/// How many of a store's orders are listed.
+/// How many of a store's orders are shown.
 const LISTED_ORDERS: usize = 20;
 
 /// The status of an order that was just paid for: Awaiting Fulfillment.
@@ -42,12 +42,12 @@ iframe {{ border: 1px solid #888; width: 100%; height: 44rem; background: Canvas
     HttpResponse::Ok().insert_header(ContentType::html()).body(html)
 }
 
-/// A page that says one thing.
+/// A page with a single message.
 pub(super) fn notice(text: &str) -> HttpResponse {
     page(text, "")
 }
 
-/// Links to an install for each store.
+/// A page with a link for each store, which starts an install.
 pub(super) fn store_choice(state: &State) -> HttpResponse {
     page("Which store shall get the app?", &list_of_stores(state, |hash| format!("?store={hash}")))
 }
@@ -101,7 +101,7 @@ async fn store(state: web::Data<State>, hash: web::Path<String>) -> HttpResponse
     page(&store.config().name, &body)
 }
 
-/// The app's page within the control panel's.
+/// The page that shows the app in a frame.
 fn framed(state: &State, store: &StoreSim, url: &str) -> HttpResponse {
     let (hash, name) = (escape(&store.config().hash), escape(&state.app().name));
     let body = format!(
@@ -136,7 +136,7 @@ async fn open(state: web::Data<State>, hash: web::Path<String>, by: web::Query<O
 
 async fn uninstall(state: web::Data<State>, hash: web::Path<String>) -> HttpResponse {
     let Some(store) = state.farm.store(&hash) else { return HttpResponse::NotFound().finish() };
-    // BigCommerce does not mind what the app answers.
+    // BigCommerce ignores the app's answer.
     let _ = state.uninstall(&store, UninstallOptions::default()).await;
     back_to(&hash)
 }

@@ -1,4 +1,5 @@
-//! What the servers of the control panel share: the registered app, the codes that are out, who has installed.
+//! What the servers of the control panel share: the registered app, the unused codes, and which stores have installed
+//! it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -16,7 +17,7 @@ use crate::fault::Faults;
 use crate::http;
 use crate::store::{ApiAccount, StoreFarm, StoreSim};
 
-/// A code that has not been exchanged.
+/// A code that has not been exchanged yet.
 #[derive(Debug, Clone)]
 pub(super) struct Code {
     client_id: String,
@@ -85,7 +86,7 @@ impl State {
         *self.app.write().expect("no holder of this lock panics") = app;
     }
 
-    /// Issues a code; it is good for one exchange.
+    /// Issues a code, valid for one exchange, and returns the URL of the auth callback with it.
     pub(super) fn install_url(&self, store_hash: &str, options: &InstallOptions) -> String {
         let app = self.app();
         let scopes = options.scopes.clone().unwrap_or(app.scopes);
@@ -113,8 +114,8 @@ impl State {
         self.exchanges.load(Ordering::Acquire)
     }
 
-    /// Uses a code up: the store has the app from now on, and an older token of the app's is no longer good. `None` for
-    /// a code that was used, never issued, or issued to another app.
+    /// Exchanges a code: the store has the app from now on, and the app's older token is revoked. `None` for a code
+    /// that was used, never issued, or issued to another app.
     pub(super) fn exchange(&self, code: &str) -> Option<Grant> {
         let app = self.app();
         let issued = {
@@ -169,7 +170,7 @@ impl State {
         self.call(&url).await.map(Some)
     }
 
-    /// Calls a callback as BigCommerce's servers do; says how it was answered.
+    /// Calls a callback as BigCommerce's servers do; returns the status of the answer.
     pub(super) async fn call(&self, url: &str) -> reqwest::Result<u16> {
         let answer = self.client.get(url).send().await?;
         let status = answer.status().as_u16();
@@ -178,13 +179,13 @@ impl State {
     }
 }
 
-/// A callback with its payload.
+/// The URL of a callback with its payload.
 pub(super) fn with_payload(callback: &str, jwt: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("signed_payload_jwt", jwt).finish();
     format!("{callback}?{query}")
 }
 
-/// The account that a store belongs to.
+/// The UUID of the account that owns a store.
 pub(super) fn account_uuid(store_hash: &str) -> String {
     format!("00000000-0000-4000-8000-{store_hash:0>12.12}")
 }

@@ -1,28 +1,28 @@
-//! A table of figures, each beside its goal.
+//! A table of results, each beside its goal.
 
-/// What has been measured so far.
+/// The results so far.
 #[derive(Default)]
 pub struct Figures {
     missed: usize,
 }
 
 impl Figures {
-    /// A heading over the figures that follow.
+    /// Prints a heading for the results that follow.
     pub fn heading(&self, text: &str) {
         println!("\n{text}");
     }
 
-    /// A figure without a goal.
+    /// Prints a result without a goal.
     pub fn note(&self, what: &str, measured: &str) {
         println!("  {what:<66} {measured:>14}");
     }
 
-    /// A figure that has to reach its goal.
+    /// Prints a result that must reach its goal.
     pub fn at_least(&mut self, what: &str, measured: f64, goal: f64, unit: &str) {
         self.show(what, measured, ">=", goal, unit, measured >= goal);
     }
 
-    /// A figure that must not exceed its goal.
+    /// Prints a result that must not exceed its goal.
     pub fn at_most(&mut self, what: &str, measured: f64, goal: f64, unit: &str) {
         self.show(what, measured, "<=", goal, unit, measured <= goal);
     }
@@ -38,13 +38,13 @@ impl Figures {
         println!("  {what:<66} {:>14}   goal {sign} {:<10} {verdict}", shown(measured), shown(goal));
     }
 
-    /// How many figures missed their goal.
+    /// How many results missed their goal.
     pub fn missed(&self) -> usize {
         self.missed
     }
 }
 
-/// The middle of some measurements.
+/// The median.
 pub fn median(mut measured: Vec<f64>) -> f64 {
     measured.sort_unstable_by(f64::total_cmp);
     measured[measured.len() / 2]

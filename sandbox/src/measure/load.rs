@@ -1,4 +1,4 @@
-//! A load generator that costs little itself: requests rendered beforehand, one connection a lane, answers read to
+//! A load generator that costs little itself: requests rendered beforehand, one connection per lane, answers read to
 //! their end.
 
 use std::{
@@ -12,9 +12,9 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Whose callbacks are sent, and where to.
+/// A store whose callbacks are sent, and the path they are sent to.
 pub struct Sender<'a> {
-    /// The path of the webhook address.
+    /// The path of the webhook URL.
     pub path: &'a str,
     /// The store's hash.
     pub store: &'a str,
@@ -23,7 +23,7 @@ pub struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// A rightly signed callback for an order, as it goes over the wire.
+    /// A validly signed callback for an order, as the bytes of an HTTP request.
     pub fn callback(&self, order: i64) -> Vec<u8> {
         let now = crate::clock::system_clock();
         let (path, store) = (self.path, self.store);
@@ -45,11 +45,11 @@ impl Sender<'_> {
     }
 }
 
-/// One connection; panics on anything but an empty 200, since then nothing was measured.
+/// One connection. Panics on anything but a 200 with an empty body, for then the measurement would be void.
 pub struct Lane(TcpStream);
 
 impl Lane {
-    /// Connects to a port of loopback.
+    /// Connects to a port on loopback.
     pub async fn open(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the relay listens");
         stream.set_nodelay(true).expect("a connected socket takes options");
@@ -70,8 +70,8 @@ impl Lane {
     }
 }
 
-/// Sends everything over `lanes` connections, shared out among the ports. Each takes the next request when its last one
-/// is answered, so that a slow one delays none of the others' at the end. Returns requests a second.
+/// Sends everything over `lanes` connections, spread over the ports. Each connection takes the next request when its
+/// last one is answered, so that a slow one does not hold back a share of the requests. Returns requests per second.
 pub async fn flood(ports: &[u16], requests: Vec<Vec<u8>>, lanes: usize) -> f64 {
     let count = requests.len();
     let requests = Arc::new(Mutex::new(requests.into_iter()));
@@ -95,7 +95,7 @@ pub async fn flood(ports: &[u16], requests: Vec<Vec<u8>>, lanes: usize) -> f64 {
     count as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Sends at a steady pace whatever the answers do, and returns how long each took from the moment it was due.
+/// Sends at a steady rate however slow the answers are, and returns how long each took from the moment it was due.
 pub async fn pace(port: u16, requests: Vec<Vec<u8>>, per_second: u32, lanes: usize) -> Vec<Duration> {
     let between = Duration::from_secs(1) / per_second;
     let mut shares: Vec<Vec<(u32, Vec<u8>)>> = vec![Vec::new(); lanes];

@@ -1,4 +1,4 @@
-//! A program under measurement, as a process of its own: when it listens, what it keeps in memory, what it spends.
+//! A program under measurement, in a process of its own: its start-up time, resident memory and CPU time.
 
 use std::{
     env,
@@ -9,12 +9,12 @@ use std::{
 
 use crate::relay::free_port;
 
-/// A process that listens. Killed when dropped.
+/// A process that listens on a port. Killed when dropped.
 pub struct Process {
     child: Child,
-    /// Where it listens on loopback.
+    /// The port on loopback.
     pub port: u16,
-    /// How long it took from its start until it listened.
+    /// The time from its start until it listened.
     pub listened_after: Duration,
 }
 
@@ -25,12 +25,12 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts a relay with these variables on a port of its own.
+    /// Starts a relay with these variables on a free port.
     pub async fn relay(program: &Path, variables: &[(String, String)]) -> Self {
         Self::start(Command::new(program), variables, free_port().expect("loopback has ports")).await
     }
 
-    /// Starts a program that listens on the port that `PORT` says.
+    /// Starts a program that listens on the port in the variable `PORT`, and waits until it does.
     pub async fn start(mut command: Command, variables: &[(String, String)], port: u16) -> Self {
         command.env_clear().envs(variables.iter().cloned()).env("PORT", port.to_string());
         command.current_dir(env::temp_dir()).stdin(Stdio::null());
@@ -46,17 +46,17 @@ impl Process {
         process
     }
 
-    /// The process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// An address of its own.
+    /// The URL of `path` at this process.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Ends it as a crash does, and waits until it has.
+    /// Kills it, as a crash would, and waits until it has ended.
     pub fn kill(&mut self) {
         // It may have ended already; either way it is gone afterwards.
         let _ = self.child.kill();
@@ -77,12 +77,12 @@ impl Process {
     }
 }
 
-/// User and system time of this process so far.
+/// User and system time of the current process so far.
 pub fn own_busy() -> Duration {
     busy("/proc/self/stat")
 }
 
-/// In clock ticks of 10 ms, as Linux gives them (proc(5), fields 14 and 15).
+/// Read in clock ticks of 10 ms, as on Linux (proc(5), fields 14 and 15).
 fn busy(stat: &str) -> Duration {
     let stat = std::fs::read_to_string(stat).expect("Linux tells it");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

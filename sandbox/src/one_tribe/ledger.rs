@@ -1,4 +1,5 @@
-//! The sink's books: every request, what became of it, and which were open at once. One short lock per step.
+//! The ledger of the simulated One Tribe: every request, its outcome, and which were open at once. One short lock per
+//! step.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-/// One request to the sink.
+/// One request to the simulated One Tribe.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// The order's id; 0 if the body was no order.
@@ -22,17 +23,17 @@ pub struct Received {
     pub content_type: Option<Arc<str>>,
     /// The `User-Agent`.
     pub user_agent: Option<Arc<str>>,
-    /// When the request was there, whole.
+    /// When the whole request had arrived.
     pub started: Instant,
-    /// When it was answered or its connection gone; `None` while it is open.
+    /// When it was answered or disconnected; `None` while it is open.
     pub finished: Option<Instant>,
-    /// The status that was answered; `None` while it is open, and if the answer was lost.
+    /// The status of the answer; `None` while it is open, and if the answer was lost.
     pub answered: Option<u16>,
-    /// The order was taken, as the how-manieth one.
+    /// Its position among all requests whose order was taken; `None` if it was not.
     pub accepted: Option<u64>,
 }
 
-/// What a request brought.
+/// What a request carries.
 pub(super) struct Arrival<'a> {
     pub(super) order: Option<(i64, u64)>,
     pub(super) idempotency_key: Option<&'a str>,
@@ -52,7 +53,7 @@ struct Tally {
 struct Books {
     received: Vec<Received>,
     tallies: HashMap<i64, Tally>,
-    /// Header values that keep coming, each stored once.
+    /// Recurring header values, each stored once.
     texts: Vec<Arc<str>>,
     open: usize,
     max_open: usize,
@@ -78,7 +79,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens a request; says where it stands in the books.
+    /// Opens a request; returns its index in the ledger.
     pub(super) fn begin(&self, arrival: Arrival<'_>) -> usize {
         self.attempts.fetch_add(1, Ordering::AcqRel);
         let (order_id, revision) = arrival.order.unwrap_or_default();
@@ -105,7 +106,7 @@ impl Ledger {
         books.received.len() - 1
     }
 
-    /// The order is taken.
+    /// Records that the order was taken.
     pub(super) fn accept(&self, index: usize) {
         let mut books = self.books();
         let number = self.accepted.fetch_add(1, Ordering::AcqRel);
@@ -118,7 +119,7 @@ impl Ledger {
         books.accepted_orders += usize::from(first);
     }
 
-    /// The request is answered, or its connection gone.
+    /// Records that the request was answered or disconnected.
     pub(super) fn end(&self, index: usize, answered: Option<u16>) {
         let mut books = self.books();
         books.open -= 1;
@@ -163,7 +164,7 @@ impl Ledger {
 
     pub(super) fn overlapping(&self) -> Vec<i64> {
         let books = self.books();
-        // Id 0 gathers what was no order at all.
+        // Id 0 stands for bodies that were no order.
         let mut ids: Vec<i64> =
             books.tallies.iter().filter(|(id, tally)| **id != 0 && tally.max_open > 1).map(|(id, _)| *id).collect();
         ids.sort_unstable();

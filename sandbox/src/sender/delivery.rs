@@ -1,4 +1,4 @@
-//! One event on its way to one hook: attempts, waits between them, and the end of it.
+//! The delivery of one event to one hook: attempts, waits between them, and the end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,10 +10,10 @@ use crate::clock::system_clock;
 use crate::event::Event;
 use crate::store::{Hook, StoreSim};
 
-/// Seconds before each retry, about 48 hours in all (BigCommerce, "Webhooks overview").
+/// Seconds before each retry, about 48 hours in total (BigCommerce, "Webhooks overview").
 pub const RETRY_AFTER: [u64; 11] = [60, 180, 300, 600, 900, 1800, 3600, 7200, 21_600, 50_400, 86_400];
 
-/// Counts the delivery as done however it ends, by a stop too.
+/// Counts the delivery as done when dropped, however it ends.
 struct Pending(Arc<Shared>);
 
 impl Drop for Pending {
@@ -38,10 +38,10 @@ pub(super) async fn deliver(shared: Arc<Shared>, store: StoreSim, hook_id: i64, 
     drop(pending);
 }
 
-/// Says whether the event was acknowledged in the end.
+/// Returns whether the event was acknowledged in the end.
 async fn tried_until_done(shared: &Shared, hook_id: i64, delivery: &Delivery) -> bool {
     for wait in RETRY_AFTER.map(Some).into_iter().chain([None]) {
-        // The hook as it is now: it may have been mended, moved or removed since the last attempt.
+        // Read anew for each attempt: the hook may have been changed or removed since the last one.
         let Some(hook) = delivery.store.hook(hook_id).filter(|hook| hook.is_active) else { return false };
         if attempt(shared, &hook, delivery).await {
             for _ in 1..shared.options.copies {
@@ -61,7 +61,7 @@ fn scaled(shared: &Shared, seconds: u64) -> Duration {
     Duration::from_secs(seconds).mul_f64(shared.options.time_factor)
 }
 
-/// Posts once, unless the domain is blocked; says whether it was acknowledged, and remembers it.
+/// Posts once, unless the domain is blocked; records and returns whether the event was acknowledged.
 async fn attempt(shared: &Shared, hook: &Hook, delivery: &Delivery) -> bool {
     let blocklists = &delivery.store.farm().blocklists;
     let domain = domain(&hook.destination);
@@ -84,7 +84,7 @@ async fn attempt(shared: &Shared, hook: &Hook, delivery: &Delivery) -> bool {
     success
 }
 
-/// Says whether the answer was a 2xx, and which revision the order had when the request went out.
+/// Returns whether the answer was a 2xx, and which revision the order had when the request went out.
 async fn post(shared: &Shared, hook: &Hook, delivery: &Delivery) -> (bool, u64) {
     let _permit = shared.permits.acquire().await.expect("the semaphore is never closed");
     let revision = delivery.store.revision(delivery.event.order()).unwrap_or(0);

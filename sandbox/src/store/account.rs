@@ -1,22 +1,22 @@
-//! The API accounts of a store: which tokens it takes, what each may do, and whose hooks are whose.
+//! The API accounts of a store: which tokens it accepts, what each may do, and which hooks belong to which account.
 
 use std::sync::{Arc, RwLock};
 
-/// An API account: one made in the store's control panel, or the one that an installed app has.
+/// An API account: created in the store's control panel, or belonging to an installed app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiAccount {
-    /// Hooks belong to it: no other account of the store sees them.
+    /// Owns its hooks: no other account of the store sees them.
     pub client_id: String,
-    /// Signs the callbacks of those hooks.
+    /// Signs the callbacks of the account's hooks.
     pub client_secret: String,
     /// Accepted as `X-Auth-Token`.
     pub token: String,
-    /// What the token may do; everything, if none is named.
+    /// The token's OAuth scopes; if empty, it may do everything.
     pub scopes: Vec<String>,
 }
 
 impl ApiAccount {
-    /// Whether the token may do one of these. No names: no scope is asked for.
+    /// Whether the token may do this, for which it needs any one of these scopes. An empty list needs none.
     pub fn may(&self, any_of: &[&str]) -> bool {
         any_of.is_empty() || self.scopes.is_empty() || self.scopes.iter().any(|scope| any_of.contains(&scope.as_str()))
     }
@@ -31,14 +31,14 @@ impl Accounts {
         Self(RwLock::new(vec![Arc::new(first)]))
     }
 
-    /// Adds an account; an older one of the same client is gone, its token with it.
+    /// Adds an account; it replaces the client's former account, whose token is then invalid.
     pub(crate) fn grant(&self, account: ApiAccount) {
         let mut accounts = self.0.write().expect("no holder of this lock panics");
         accounts.retain(|other| other.client_id != account.client_id);
         accounts.push(Arc::new(account));
     }
 
-    /// Says whether there was such an account.
+    /// Returns whether there was such an account.
     pub(crate) fn revoke(&self, client_id: &str) -> bool {
         let mut accounts = self.0.write().expect("no holder of this lock panics");
         let before = accounts.len();

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::quota::QuotaRule;
 use crate::clock::system_clock;
 
-/// Tells the time, in unix seconds.
+/// A function that returns the time in unix seconds.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
 impl Clock {
-    /// A clock of one's own.
+    /// A clock that calls `now`.
     pub fn new(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
@@ -27,24 +27,25 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// The first id a store gives, the one of the fixture.
+/// The id of a store's first order, as in the fixture.
 const FIRST_ORDER_ID: i64 = 218;
 
-/// How far the order ids of numbered stores lie apart.
+/// The distance between the first order ids of numbered stores.
 const ORDER_IDS_PER_STORE: i64 = 1_000_000;
 
 /// How a simulated store is set up.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// `abcde` in `stores/abcde`.
+    /// The store hash: `abcde` in `stores/abcde`.
     pub hash: String,
-    /// The only accepted `X-Auth-Token`.
+    /// The token of its first API account, sent as `X-Auth-Token`.
     pub token: String,
-    /// The API account's client secret, with which callbacks are signed.
+    /// The client secret of that API account, which signs its callbacks.
     pub client_secret: String,
-    /// The API account that has this token and secret.
+    /// The client id of that API account.
     pub client_id: String,
-    /// A legacy API account, its user and its API token, which calls `/api/v2` of the store's own address by Basic.
+    /// A legacy API account, as user and API token, which calls `/api/v2` at the store's own address with Basic
+    /// authentication.
     pub legacy: Option<(String, String)>,
     /// The store's name.
     pub name: String,
@@ -52,15 +53,15 @@ pub struct StoreConfig {
     pub first_order_id: i64,
     /// The request quota.
     pub quota: QuotaRule,
-    /// The largest page of orders; a larger `limit` is cut to it.
+    /// The largest page of orders; a larger `limit` is reduced to it.
     pub max_page_size: usize,
-    /// Whether `min_date_modified` and `max_date_modified` exclude the times they name.
+    /// Whether `min_date_modified` and `max_date_modified` exclude the very times they name.
     pub exclusive_dates: bool,
-    /// Whether [`super::StoreSim::calls`] has details from the start.
+    /// Whether [`super::StoreSim::calls`] records details from the start.
     pub record_details: bool,
-    /// Threads that serve.
+    /// How many threads serve requests.
     pub workers: usize,
-    /// Dates the orders and hooks.
+    /// The clock for the dates of orders and hooks.
     pub clock: Clock,
 }
 
@@ -85,7 +86,8 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
-    /// One of many stores: hash `store7`, and a token, secret, client id, name and order ids that no other number has.
+    /// The configuration of one of many stores: hash `store7`, and a token, secret, client id, name and order ids that
+    /// no other number has.
     pub fn numbered(number: usize) -> Self {
         let index = i64::try_from(number).unwrap_or(0);
         Self {

@@ -1,5 +1,5 @@
-//! Many simulated stores on one address, as `https://api.bigcommerce.com` serves them: one server, and a state, faults,
-//! a quota and a record for each store.
+//! Many simulated stores at one address, as at `https://api.bigcommerce.com`: one server, and for each store its own
+//! state, faults, quota and record.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::answer::Answer;
 use crate::blocklist::Blocklists;
 use crate::http::{self, Server};
 
-/// The stores by hash, as the server's threads look them up.
+/// The stores by hash, as the server looks them up.
 #[derive(Default)]
 struct Stores(RwLock<HashMap<String, Arc<State>>>);
 
@@ -44,13 +44,13 @@ impl Stores {
     }
 }
 
-/// What the stores of one address share.
+/// What the stores at one address share.
 pub(crate) struct Farm {
     pub(super) address: SocketAddr,
     pub(super) server: Server,
     stores: Arc<Stores>,
     client: OnceLock<reqwest::Client>,
-    /// BigCommerce blocks a destination for a client id, in all of its stores at once.
+    /// Shared by all stores, since BigCommerce blocks a destination for a client id in all of its stores at once.
     pub(crate) blocklists: Blocklists,
 }
 
@@ -72,12 +72,12 @@ impl Farm {
         Ok(Arc::new(Self { address, server, stores, client, blocklists }))
     }
 
-    /// What the senders of all stores post with.
+    /// The HTTP client that the senders of all stores post with.
     pub(crate) fn client(&self) -> reqwest::Client {
         self.client.get_or_init(http::client).clone()
     }
 
-    /// Shows the domain as blocked in every store that has hooks of this client.
+    /// Lists the domain as blocked in every store that has hooks of this client.
     pub(crate) fn block_domain(&self, client_id: &str, domain: &str, until: Instant) {
         let stores: Vec<_> = self.stores.0.read().expect("no holder of this lock panics").values().cloned().collect();
         for state in stores.iter().filter(|state| state.accounts.by_client(client_id).is_some()) {
@@ -102,23 +102,23 @@ async fn serve(stores: web::Data<Stores>, request: HttpRequest, body: Bytes) -> 
 }
 
 /// Simulated stores that share one address. Clones share them; they stop with [`StoreFarm::stop`], or when the last
-/// clone and the last [`StoreSim`] of theirs are dropped.
+/// clone and the last [`StoreSim`] of the farm are dropped.
 #[derive(Debug, Clone)]
 pub struct StoreFarm(Arc<Farm>);
 
 impl StoreFarm {
-    /// Starts `n` stores, [`StoreConfig::numbered`] from 1 on.
+    /// Starts `n` stores, each a [`StoreConfig::numbered`], counted from 1.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start(n: usize) -> io::Result<Self> {
         Self::start_with((1..=n).map(StoreConfig::numbered))
     }
 
-    /// Starts these stores, with as many threads as the one that wants the most.
+    /// Starts these stores, with the largest number of threads that any of them asks for.
     ///
     /// # Errors
-    /// No port could be had.
+    /// No port is available.
     pub fn start_with(stores: impl IntoIterator<Item = StoreConfig>) -> io::Result<Self> {
         let stores: Vec<StoreConfig> = stores.into_iter().collect();
         let workers = stores.iter().map(|store| store.workers).max().unwrap_or(1);
@@ -129,7 +129,7 @@ impl StoreFarm {
         Ok(farm)
     }
 
-    /// Opens another store; one of the same hash is replaced.
+    /// Adds a store; it replaces one with the same hash.
     pub fn add(&self, config: StoreConfig) -> StoreSim {
         let state = Arc::new(State::new(config));
         let hash = state.config.hash.clone();
@@ -137,12 +137,12 @@ impl StoreFarm {
         StoreSim { state, farm: Arc::clone(&self.0) }
     }
 
-    /// Closes a store: from now on its hash is unknown.
+    /// Removes a store: from now on its hash is unknown.
     pub fn remove(&self, hash: &str) {
         self.0.stores.0.write().expect("no holder of this lock panics").remove(hash);
     }
 
-    /// One of the stores.
+    /// The store with this hash.
     pub fn store(&self, hash: &str) -> Option<StoreSim> {
         self.0.stores.get(hash).map(|state| StoreSim { state, farm: Arc::clone(&self.0) })
     }
@@ -156,7 +156,7 @@ impl StoreFarm {
         stores
     }
 
-    /// What stands for `https://api.bigcommerce.com`.
+    /// The address that stands in for `https://api.bigcommerce.com`.
     pub fn api_url(&self) -> String {
         format!("http://{}", self.0.address)
     }

@@ -1,4 +1,4 @@
-//! The filters of `GET v2/orders`. A value that cannot be read is ignored without a word, as the real store does.
+//! The filters of `GET v2/orders`. A value that cannot be read is silently ignored, as by the real store.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -8,7 +8,7 @@ use url::form_urlencoded;
 /// BigCommerce's default page size.
 const DEFAULT_LIMIT: usize = 50;
 
-/// What a list is sorted by.
+/// The field that a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SortKey {
     Id,
@@ -28,7 +28,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Reads a query string. A larger `limit` than `max_limit` is cut; `exclusive_dates` excludes the bounds
+    /// Reads a query string. A `limit` above `max_limit` is reduced to it; `exclusive_dates` excludes the bounds
     /// themselves.
     pub(crate) fn parse(query: &str, max_limit: usize, exclusive_dates: bool) -> Self {
         let mut filter = Self {
@@ -68,7 +68,7 @@ impl Filter {
         };
     }
 
-    /// How many fitting orders come before the page.
+    /// How many matching orders come before the page.
     pub(crate) fn skip(&self) -> usize {
         (self.page - 1).saturating_mul(self.limit)
     }
@@ -80,7 +80,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-/// Reads RFC 2822 or ISO 8601; a time without an offset is UTC.
+/// Reads RFC 2822 or ISO 8601; a time without an offset counts as UTC.
 pub(crate) fn unix_seconds(text: &str) -> Option<i64> {
     let utc = |local: DateTime| local.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     let at = fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_ignored() {
-        // The bare plus is a space: the classic way to lose a filter.
+        // An unescaped plus sign is decoded as a space: the usual mistake in these dates, and the filter is ignored.
         let query =
             "min_date_modified=Tue, 05 Mar 2019 21:40:11 +0000&min_id=x&limit=0&page=0&sort=up&status_id=many&foo=1";
         assert_eq!(Filter::parse(query, 250, false), Filter::parse("", 250, false));

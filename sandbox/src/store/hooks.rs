@@ -1,4 +1,4 @@
-//! The registered hooks and the rules they obey. How they look over HTTP is `hooks_api`'s.
+//! The registered hooks and their rules. Their HTTP API is in `hooks_api`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 use super::account::ApiAccount;
 
-/// A registered hook, as both versions of the API show it.
+/// A registered hook, as both versions of the API return it.
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub struct Hook {
     /// The hook's id.
     pub id: i64,
-    /// The API account that made it.
+    /// The API account that created it.
     pub client_id: String,
-    /// With which callbacks are signed: that account's client secret. No call shows it.
+    /// The client secret of that account, which signs the callbacks. No call returns it.
     #[serde(skip)]
     pub client_secret: String,
-    /// The store.
+    /// The store's hash.
     pub store_hash: String,
-    /// What it is about, possibly with a wildcard as the last part.
+    /// The scope whose events it receives, possibly with a wildcard as the last part.
     pub scope: String,
     /// Where callbacks go.
     pub destination: String,
@@ -35,7 +35,7 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// Whether an event of this scope is told to the hook.
+    /// Whether the hook is active and its scope covers this one.
     pub fn matches(&self, scope: &str) -> bool {
         self.is_active && covers(&self.scope, scope)
     }
@@ -54,32 +54,32 @@ fn covers(hooked: &str, scope: &str) -> bool {
     }
 }
 
-/// What nobody documents, and what can be switched while the store runs.
+/// Behaviour that is documented nowhere and can be changed while the store runs.
 #[derive(Debug, Clone)]
 pub struct HookRules {
     /// Answers all of `v2/hooks` with this status (404, 410) instead of serving it.
     pub v2_gone: Option<u16>,
-    /// What v2 answers a successful creation with: 200 or 201.
+    /// The status of v2's answer to a successful creation: 200 or 201.
     pub v2_created: u16,
-    /// Whether an empty v2 list is a 204 without body; else it is a 200 with `[]`.
+    /// Whether an empty v2 list is answered with 204 and no body; otherwise with 200 and `[]`.
     pub v2_empty_is_204: bool,
     /// Whether one scope and destination may have several hooks.
     pub takes_duplicates: bool,
-    /// What v2 answers a second hook of one scope and destination with.
+    /// The status of v2's answer to a second hook for one scope and destination.
     pub v2_duplicate: u16,
-    /// The same for v3.
+    /// The status of v3's answer to that.
     pub v3_duplicate: u16,
     /// How many hooks one scope may have.
     pub per_scope: usize,
-    /// How many hooks a page of v2's list holds, whatever `limit` says; all of them if `None`.
+    /// How many hooks a page of v2's list holds, whatever `limit` says; `None` for all.
     pub v2_page: Option<usize>,
-    /// Whether v2's list begins anew after its last page.
+    /// Whether v2's list starts from the beginning after its last page.
     pub v2_repeats: bool,
-    /// How lists show hooks.
+    /// The form of hooks in lists.
     pub shown: HookForm,
 }
 
-/// How a hook looks in a list, as PHP and its libraries have it now and then.
+/// The form of a hook in a list, including forms that a PHP server may produce.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HookForm {
     /// As documented.
@@ -89,15 +89,15 @@ pub enum HookForm {
     NullHeaders,
     /// `headers` is left out.
     NoHeaders,
-    /// `headers` is an empty list, as an empty map of PHP is.
+    /// `headers` is an empty list, as PHP encodes an empty map.
     ListHeaders,
-    /// Values of headers are stars.
+    /// The values of `headers` are masked with asterisks.
     MaskedHeaders,
     /// `is_active` is a number.
     NumberActive,
-    /// `is_active` is a text.
+    /// `is_active` is a string.
     TextActive,
-    /// `id` is a text.
+    /// `id` is a string.
     TextId,
     /// `destination` ends in a slash.
     TrailingSlash,
@@ -117,7 +117,7 @@ impl HookForm {
         Self::TrailingSlash,
     ];
 
-    /// The hook in this form.
+    /// Renders the hook in this form.
     pub(crate) fn show(self, hook: &Hook) -> Value {
         let mut shown = serde_json::to_value(hook).expect("a hook is JSON");
         match self {
@@ -156,7 +156,7 @@ impl Default for HookRules {
     }
 }
 
-/// What a creation or an update says. Absent fields are `None`; `headers: null` is `Some(Null)`.
+/// The body of a creation or an update. Absent fields are `None`; `headers: null` is `Some(Null)`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Draft {
     pub(crate) scope: Option<String>,
@@ -176,20 +176,20 @@ impl Draft {
     }
 }
 
-/// Why a draft is not taken.
+/// Why a hook call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// There is no such hook.
     Unknown,
-    /// Scope, destination or headers are missing or make no sense.
+    /// Scope, destination or headers are missing or invalid.
     Invalid,
-    /// One scope and destination have a hook already.
+    /// There already is a hook for this scope and destination.
     Duplicate,
-    /// The scope has all the hooks it may have.
+    /// There already are as many hooks for the scope as allowed.
     TooMany,
 }
 
-/// A domain that gets no callbacks for a while.
+/// A domain on the blocklist.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockedDomain {
     pub(crate) destination: String,
@@ -271,21 +271,21 @@ impl Hooks {
         self.hooks.remove(&id).ok_or(Refusal::Unknown)
     }
 
-    /// Removes all hooks of an account; says how many there were.
+    /// Removes all hooks of an account; returns how many there were.
     pub(crate) fn remove_all_of(&mut self, client_id: &str) -> usize {
         let before = self.hooks.len();
         self.hooks.retain(|_, hook| hook.client_id != client_id);
         before - self.hooks.len()
     }
 
-    /// BigCommerce gave up on the hook.
+    /// Deactivates a hook, as BigCommerce does after the last retry.
     pub(crate) fn deactivate(&mut self, id: i64) {
         if let Some(hook) = self.hooks.get_mut(&id) {
             hook.is_active = false;
         }
     }
 
-    /// The domains that are blocked still.
+    /// The domains that are still blocked at `now`.
     pub(crate) fn blocked_at(&self, now: Instant) -> impl Iterator<Item = &BlockedDomain> {
         self.blocked.iter().filter(move |domain| domain.until > now)
     }
@@ -312,7 +312,7 @@ impl Hooks {
     }
 }
 
-/// `https` on port 443, or anything on loopback, where the simulators live.
+/// Accepts `https` on port 443, and any address on loopback, where the simulators listen.
 fn is_destination(text: &str) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };
     let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));

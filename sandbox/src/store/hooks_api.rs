@@ -18,7 +18,7 @@ pub(crate) enum Version {
     V3,
 }
 
-/// What below `hooks` a call is about.
+/// What a call below `hooks` addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     All,
@@ -26,11 +26,11 @@ pub(crate) enum Target {
     Admin,
 }
 
-/// v3's page size, unless asked otherwise, and at most.
+/// v3's default page size, and the largest.
 const V3_LIMIT: (usize, usize) = (50, 250);
 
 pub(crate) struct HookCall<'a> {
-    /// Who calls.
+    /// The API account that calls.
     pub(crate) account: &'a ApiAccount,
     pub(crate) version: Version,
     pub(crate) target: Target,

@@ -1,5 +1,5 @@
-//! `GET v2/store`: what a store says of itself, with the fields that people and the relay look at, and some that are
-//! personal and that nobody may keep.
+//! `GET v2/store`: the store's own description, with the fields that people and the relay use, and some personal data
+//! that the relay must not store.
 
 use serde_json::{Value, json};
 

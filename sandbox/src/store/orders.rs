@@ -1,4 +1,4 @@
-//! The store's orders: small rows, rendered only when somebody asks. No HTTP, no events.
+//! The store's orders: compact rows, rendered only when they are fetched. No HTTP, no events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ struct Row {
 #[derive(Debug)]
 pub(crate) struct Orders {
     rows: BTreeMap<i64, Row>,
-    /// `(date_modified, id)`, so that a page of a large store costs no sort.
+    /// `(date_modified, id)`, so that a page of a large store needs no sorting.
     by_modified: BTreeSet<(i64, i64)>,
     next_id: i64,
 }
@@ -25,7 +25,7 @@ impl Orders {
         Self { rows: BTreeMap::new(), by_modified: BTreeSet::new(), next_id }
     }
 
-    /// Takes the id, or the next free one. An id that is there already starts anew.
+    /// Places an order under this id, or under the next free one. An order that had the id is replaced.
     pub(crate) fn place(&mut self, id: Option<i64>, status_id: u8, now: i64) -> i64 {
         let id = id.unwrap_or(self.next_id);
         self.next_id = self.next_id.max(id.saturating_add(1));
@@ -37,7 +37,7 @@ impl Orders {
         id
     }
 
-    /// Raises the revision; says which status the order had before. `None` if there is no such order.
+    /// Raises the revision and sets the status; returns the former status. `None` if there is no such order.
     pub(crate) fn change(&mut self, id: i64, status_id: u8, now: i64) -> Option<u8> {
         let row = self.rows.get_mut(&id).filter(|row| !row.deleted)?;
         self.by_modified.remove(&(row.order.modified, id));
@@ -48,12 +48,12 @@ impl Orders {
         Some(before)
     }
 
-    /// Says whether there is such an order.
+    /// Returns whether there is such an order.
     pub(crate) fn archive(&mut self, id: i64) -> bool {
         self.rows.get_mut(&id).map(|row| row.archived = true).is_some()
     }
 
-    /// Says whether there was such an order.
+    /// Returns whether there was such an order.
     pub(crate) fn delete(&mut self, id: i64) -> bool {
         self.rows.get_mut(&id).map(|row| row.deleted = true).is_some()
     }

@@ -1,17 +1,17 @@
-//! The store's request quota: fixed windows, shared with whatever other apps the store has.
+//! The store's request quota: fixed windows, shared with any other apps of the store.
 
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 
-/// How many requests the store answers in which time.
+/// How many requests the store answers in which window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaRule {
     /// Requests per window.
     pub requests: u32,
     /// The window's length.
     pub window: Duration,
-    /// Whether a 429 carries the quota headers.
+    /// Whether an answer with 429 carries the quota headers.
     pub headers_on_429: bool,
 }
 
@@ -23,13 +23,13 @@ impl Default for QuotaRule {
 }
 
 impl QuotaRule {
-    /// So much that nobody uses it up.
+    /// So large that no test uses it up.
     pub fn unlimited() -> Self {
         Self { requests: u32::MAX, ..Self::default() }
     }
 }
 
-/// What the headers of one answer say.
+/// The values of the quota headers of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reading {
     left: u32,
@@ -75,7 +75,7 @@ impl Quota {
         Reading { left: quota.saturating_sub(self.used), quota, window, reset, exceeded }
     }
 
-    /// Uses up `n` requests, as far as there are; says whether there were as many.
+    /// Uses up `n` requests, or all that are left; returns whether there were as many as `n`.
     pub(crate) fn use_up(&mut self, n: u32, now: Instant) -> bool {
         let age = now.saturating_duration_since(self.started);
         if age >= self.rule.window {
@@ -88,7 +88,7 @@ impl Quota {
         wanted <= self.rule.requests
     }
 
-    /// How many requests were answered 429 for want of quota.
+    /// How many requests were answered 429 because the quota was used up.
     pub(crate) fn refused(&self) -> u64 {
         self.refused
     }

@@ -1,4 +1,4 @@
-//! The record of the calls that a store got: counters always, details if wanted.
+//! The record of the calls to a store: always the counts, and details on request.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,13 +11,13 @@ use crate::fault::Operation;
 pub struct Call {
     /// When it came.
     pub at: Instant,
-    /// Its kind.
+    /// The kind of call.
     pub operation: Operation,
     /// Its method.
     pub method: String,
-    /// Its path and query, as they came.
+    /// The path and query, as received.
     pub path_and_query: String,
-    /// How it was answered; `None` while it is not, and if the answer was lost.
+    /// The status of the answer; `None` while there is none, and if it was lost.
     pub status: Option<u16>,
 }
 
@@ -44,7 +44,7 @@ impl Record {
         }
     }
 
-    /// Counts a call; says where its details lie, if they are kept.
+    /// Counts a call; returns the index of its details, if they are recorded.
     pub(crate) fn begin(&self, operation: Operation, details: impl FnOnce() -> (String, String)) -> Option<usize> {
         self.counts[operation as usize].fetch_add(1, Ordering::AcqRel);
         if !self.details.load(Ordering::Relaxed) {

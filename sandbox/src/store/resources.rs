@@ -1,5 +1,5 @@
-//! Lists of anything beside orders, such as products and customers: rows that a test puts in, filtered and paged as v2
-//! and v3 do.
+//! Lists of resources other than orders, such as products and customers: a test puts the rows in, and they are filtered
+//! and paged as in v2 and v3.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +13,18 @@ use super::filter::{Filter, unix_seconds};
 pub(crate) struct Resources(BTreeMap<String, BTreeMap<i64, Value>>);
 
 impl Resources {
-    /// Takes a row in, in place of the one with its `id`.
+    /// Puts a row into a list; it replaces the row with the same `id`.
     pub(crate) fn put(&mut self, list: &str, row: Value) {
         let id = row["id"].as_i64().expect("a row has a number as its id");
         self.0.entry(list.to_owned()).or_default().insert(id, row);
     }
 
-    /// Says whether there was such a row.
+    /// Returns whether there was such a row.
     pub(crate) fn remove(&mut self, list: &str, id: i64) -> bool {
         self.0.get_mut(list).is_some_and(|rows| rows.remove(&id).is_some())
     }
 
-    /// The body for a path: of a list, or of one of its rows. An empty list of v2 has none.
+    /// The body for the path of a list or of one of its rows. An empty list has no body in v2.
     pub(crate) fn answer(&self, path: &str, query: &str, max_limit: usize) -> Option<Option<String>> {
         let is_v3 = path.starts_with("v3/");
         if let Some(rows) = self.0.get(path) {

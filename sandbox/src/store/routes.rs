@@ -1,4 +1,4 @@
-//! One call to the store, from its path to its answer: quota, credentials, fault, work, in this order.
+//! One call to the store, from its path to its answer: quota, credentials, fault and work, in this order.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::answer::{Answer, Ticket, respond};
 use crate::fault::{Action, Asked, Fault, Operation};
 use crate::order::STATUSES;
 
-/// What a legacy account calls, at the store's own address.
+/// The root of the API for a legacy account, at the store's own address.
 pub(crate) const LEGACY: &str = "/api/v2/";
 
 const AUTH_TOKEN: &str = "x-auth-token";
 const JSON: &str = "application/json";
 
-/// Any of these lets a token read orders, and so on (BigCommerce, "OAuth scopes").
+/// OAuth scopes, any one of which lets a token read orders, and so on (BigCommerce, "OAuth scopes").
 const ORDER_SCOPES: [&str; 2] = ["store_v2_orders_read_only", "store_v2_orders"];
 const INFORMATION_SCOPES: [&str; 2] = ["store_v2_information_read_only", "store_v2_information"];
 
@@ -78,7 +78,7 @@ impl Route {
         }
     }
 
-    /// One of these is needed; hooks and unknown paths need none.
+    /// The scopes of which one is needed; hooks and unknown paths need none.
     fn scopes(self) -> &'static [&'static str] {
         match self {
             Self::Order(_) | Self::Orders | Self::OrderCount => &ORDER_SCOPES,
@@ -100,7 +100,7 @@ fn below<'a>(path: &'a str, hash: &str) -> Option<Cow<'a, str>> {
     path.strip_prefix("/stores/")?.strip_prefix(hash)?.strip_prefix('/').map(Cow::Borrowed)
 }
 
-/// Writes the status into the record once the answer is out.
+/// Writes the status into the record once the answer is sent.
 struct RecordTicket {
     state: Arc<State>,
     index: Option<usize>,
@@ -162,10 +162,10 @@ fn http_date(unix_seconds: i64) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// Who calls, unless the call is refused for its headers.
+/// The account that calls, or the refusal of a call with invalid headers.
 fn credentials(state: &State, route: Route, request: &HttpRequest, body: &[u8]) -> Result<Arc<ApiAccount>, Answer> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // A legacy account is known by now.
+    // A legacy account was already recognised by its credentials when the store was looked up.
     let found = match request.path().starts_with(LEGACY) {
         true => state.accounts.by_client(&state.config.client_id),
         false => state.accounts.by_token(header(AUTH_TOKEN)),
@@ -185,7 +185,7 @@ fn credentials(state: &State, route: Route, request: &HttpRequest, body: &[u8]) 
     Ok(account)
 }
 
-/// One call that was let in.
+/// A call that passed the checks of quota and credentials.
 struct Call<'a> {
     state: &'a State,
     account: &'a ApiAccount,
@@ -202,7 +202,7 @@ impl Call<'_> {
             return refusal;
         }
         match (&fault.action, route) {
-            // `respond` cuts the connection; the answer's only purpose is not to be the work's.
+            // `respond` cuts the connection, so this answer is never sent; it only keeps the work from being done.
             (Action::Drop, _) => return Answer::empty(200),
             (Action::NotJson | Action::Oversized { .. }, _) => return Answer::json(200, "{}"),
             (Action::AnotherOrder, Route::Order(id)) => return another_order(state, id),
@@ -262,12 +262,12 @@ fn another_order(state: &State, id: i64) -> Answer {
     })
 }
 
-/// What a call asks for, if it is a list of orders.
+/// What a list of orders asks for; empty for other calls.
 fn asked(state: &State, route: Route, query: &str) -> Asked {
     if route != Route::Orders {
         return Asked::default();
     }
-    // What the store makes of a wide page does not change what was asked for.
+    // The page size that was asked for, even if the store returns smaller pages.
     let limit = Filter::parse(query, usize::MAX, state.config.exclusive_dates).limit;
     let filter = Filter::parse(query, state.config.max_page_size, state.config.exclusive_dates);
     Asked { limit, orders: state.orders().list(&filter).iter().map(|order| order.id).collect() }

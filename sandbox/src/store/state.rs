@@ -1,4 +1,4 @@
-//! What the store's server threads and its owner share. Each lock is held for one short step, never two at once.
+//! What the store's server threads and its handles share. Each lock is held for one short step, and never two at once.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,9 +33,9 @@ pub(crate) struct State {
     hooks: Mutex<Hooks>,
     quota: Mutex<Quota>,
     listeners: RwLock<Vec<Listener>>,
-    /// Made at the first order that is shown: most of many stores show none.
+    /// Made when the first order is rendered: most of many stores never render one.
     template: OnceLock<Template>,
-    /// By order: texts that stand in for others when it is shown.
+    /// By order: texts and their replacements when it is rendered.
     alterations: RwLock<HashMap<i64, Vec<(String, String)>>>,
     /// Seconds by which the store's clock is ahead.
     clock_skew: AtomicI64,
@@ -88,7 +88,7 @@ impl State {
         self.template.get_or_init(|| Template::new(&self.config.hash))
     }
 
-    /// Appends the order as it is shown.
+    /// Appends the order as the API returns it.
     pub(crate) fn render_into(&self, order: &Order, out: &mut String) {
         let alterations = self.alterations.read().expect("no holder of this lock panics");
         let Some(altered) = alterations.get(&order.id) else { return self.template().render_into(order, out) };
@@ -97,7 +97,7 @@ impl State {
         out.push_str(&altered.iter().fold(shown, |shown, (from, to)| shown.replacen(from, to, 1)));
     }
 
-    /// The order as it is shown.
+    /// The order as the API returns it.
     pub(crate) fn render(&self, order: &Order) -> Bytes {
         let mut out = String::new();
         self.render_into(order, &mut out);
@@ -125,7 +125,7 @@ impl State {
         self.quota.lock().expect("no holder of this lock panics")
     }
 
-    /// Says which status the order had before.
+    /// Returns the status that the order had before.
     pub(crate) fn change_order(&self, id: i64, status_id: u8) -> Option<u8> {
         let before = self.orders().change(id, status_id, self.now());
         self.barrier.changed();

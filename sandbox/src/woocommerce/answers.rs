@@ -1,4 +1,4 @@
-//! Answers that several routes give.
+//! Answers that several routes share.
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
 
@@ -13,7 +13,7 @@ pub(super) fn page(status: u16, text: &str) -> Answer {
     answer
 }
 
-/// The shop's front page, which says where the API is.
+/// The shop's front page, which links to the REST API.
 pub(super) fn front_page(state: &State) -> Answer {
     let mut answer = page(200, "<h1>Sandbox shop</h1>");
     let home = state.home();
@@ -27,7 +27,7 @@ pub(super) fn front_page(state: &State) -> Answer {
     answer
 }
 
-/// `X-WP-Total` and `X-WP-TotalPages`.
+/// The headers `X-WP-Total` and `X-WP-TotalPages`.
 pub(super) fn totals(rows: usize, per_page: usize) -> [(HeaderName, HeaderValue); 2] {
     [
         (HeaderName::from_static("x-wp-total"), HeaderValue::from(rows)),

@@ -1,5 +1,5 @@
-//! Who calls: keys in the query or in the header where WordPress believes in `https`, else OAuth 1.0a with one leg.
-//! Written after WooCommerce's `class-wc-rest-authentication.php`, not after the relay.
+//! Authentication: keys in the query or in the header if WordPress takes the request for `https`, otherwise one-legged
+//! OAuth 1.0a. Modelled on WooCommerce's `class-wc-rest-authentication.php`, not on the relay.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
@@ -17,14 +17,14 @@ use crate::clock::system_clock;
 /// How far a timestamp may be off, in seconds.
 const TOLERANCE: i64 = 15 * 60;
 
-/// The key that a request proves, if any; an error where it tries and fails.
+/// The key that a request authenticates with; `None` without credentials, an error if they are invalid.
 pub(super) fn authenticate(
     state: &State,
     request: &HttpRequest,
     params: &Params,
 ) -> Result<Option<ShopKey>, RestError> {
     let raw = request.uri().path_and_query().map_or("", |text| text.as_str());
-    // WooCommerce before 11.1 looks for its own addresses in the text of the request.
+    // WooCommerce before 11.1 recognises its own routes by this text in the request.
     if !raw.contains("wp-json/wc/") {
         return Ok(None);
     }
@@ -63,7 +63,7 @@ fn by_oauth(state: &State, request: &HttpRequest, params: &Params, key: &str) ->
     let mut others: Params = params.iter().filter(|(name, _)| name != "oauth_signature").cloned().collect();
     others.sort();
     let pairs: Vec<String> = others.iter().map(|(name, value)| format!("{}%3D{}", twice(name), twice(value))).collect();
-    // home_url() with what follows the shop's folder in the request.
+    // WordPress's `home_url()`, followed by what comes after the shop's folder in the request.
     let config = state.config();
     let below = request.path().strip_prefix(&format!("{}/", config.folder)).unwrap_or_default();
     let scheme = if config.is_ssl || config.home_is_https { "https" } else { "http" };
@@ -82,7 +82,7 @@ fn by_oauth(state: &State, request: &HttpRequest, params: &Params, key: &str) ->
     if state.use_nonce(text("oauth_nonce")?) { Ok(known) } else { Err(RestError::USED_NONCE) }
 }
 
-/// PHP's `rawurlencode`.
+/// Encodes as PHP's `rawurlencode` does.
 fn once(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let byte = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };

@@ -1,25 +1,25 @@
-//! How a simulated shop is set up. The defaults are those of a small shop of today, called as if through `https`.
+//! How a simulated shop is set up. The defaults are those of a small present-day shop called over `https`.
 
 use std::time::Duration;
 
 use crate::clock::system_clock;
 use crate::store::Clock;
 
-/// Which WooCommerce a shop behaves like.
+/// The WooCommerce version that a shop behaves like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShopVersion {
     /// Ignores `modified_after`; no HPOS.
     V5_7,
     /// With HPOS it sends no `deleted` and `restored`, but `updated`.
     V8_0,
-    /// Sends `order.created` for drafts alone.
+    /// Sends `order.created` only for drafts.
     V9_0,
-    /// Sends `order.created` when an order leaves its draft, after `order.updated`; lists no drafts.
+    /// Sends `order.created` when an order stops being a draft, after `order.updated`; leaves drafts out of lists.
     V11_0,
 }
 
 impl ShopVersion {
-    /// As the shop writes it.
+    /// The version number, as the shop writes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::V5_7 => "5.7.1",
@@ -30,23 +30,23 @@ impl ShopVersion {
     }
 }
 
-/// How a shop writes its addresses.
+/// The form of a shop's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShopPermalinks {
     /// `/wp-json/…`
     Pretty,
     /// `/index.php/wp-json/…`
     IndexPhp,
-    /// `/?rest_route=/…`; no key can be got by one click.
+    /// `/?rest_route=/…`; keys in one click are not available.
     Plain,
 }
 
-/// What may be done with the shop's API.
+/// The state of the shop's REST API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestState {
-    /// All that keys may do.
+    /// Open to all valid keys.
     Open,
-    /// Nothing: a plugin answers 401 to everybody.
+    /// A plugin answers 401 to everybody.
     Closed,
     /// WooCommerce is not active: its routes do not exist.
     WithoutWooCommerce,
@@ -57,60 +57,60 @@ pub enum RestState {
 pub enum KeyRights {
     /// Everything.
     ReadWrite,
-    /// No webhooks can be made.
+    /// Reads only: no webhooks can be created.
     Read,
-    /// The user may not read orders any more: 403, and webhook bodies are errors.
+    /// The user may no longer read orders: calls get 403, and webhook bodies are errors.
     Demoted,
-    /// The user is gone: 401, and webhook bodies are errors.
+    /// The user was deleted: calls get 401, and webhook bodies are errors.
     Deleted,
 }
 
 /// How a simulated shop is set up.
 #[derive(Debug, Clone)]
 pub struct ShopConfig {
-    /// Which WooCommerce it behaves like.
+    /// The WooCommerce version that it behaves like.
     pub version: ShopVersion,
-    /// How it writes its addresses.
+    /// The form of its addresses.
     pub permalinks: ShopPermalinks,
     /// The folder it is installed in, such as `/blog`; empty for none.
     pub folder: String,
-    /// Whether it stores orders in tables of their own. Not before 8.0.
+    /// Whether it stores orders in tables of their own (HPOS), which exist from 8.0 on.
     pub has_hpos: bool,
-    /// Whether WordPress believes that it is called by `https`: only then it looks at keys in the open.
+    /// Whether WordPress takes requests for `https`: only then does it accept keys sent in the clear.
     pub is_ssl: bool,
-    /// Whether the shop's own address, as WordPress has it, begins with `https`; signatures are of that address.
+    /// Whether the shop's own address in WordPress begins with `https`; OAuth signatures cover that address.
     pub home_is_https: bool,
-    /// Whether the web server takes the `Authorization` header away.
+    /// Whether the web server removes the `Authorization` header.
     pub strips_authorization: bool,
     /// Whether lists can be sorted by the last change.
     pub sorts_by_change: bool,
-    /// Whether each page of a list is answered with its first one, as a cache or a plugin may do.
+    /// Whether every page of a list is answered with the first one, as a cache or a plugin may do.
     pub repeats_first_page: bool,
-    /// What may be done with its API.
+    /// The state of its REST API.
     pub rest: RestState,
-    /// The shop's zone: seconds ahead of UTC.
+    /// The shop's time zone, in seconds ahead of UTC.
     pub utc_offset: i64,
-    /// `ck_…` of the keys that exist from the start.
+    /// The consumer key, `ck_…`, of the pair that exists from the start.
     pub consumer_key: String,
-    /// `cs_…`
+    /// The consumer secret, `cs_…`, of that pair.
     pub consumer_secret: String,
-    /// What `X-WC-Webhook-Source` says, if not the shop's own address.
+    /// The value of `X-WC-Webhook-Source`, if not the shop's own address.
     pub source: Option<String>,
-    /// Whether keys are posted to plain `http` too, which WooCommerce does not do.
+    /// Whether keys are posted to plain `http` too, as WooCommerce itself never does.
     pub posts_keys_to_http: bool,
-    /// How many bytes more each order has.
+    /// How many bytes are added to each order.
     pub padding: usize,
-    /// How long a webhook waits in the queue. None: until [`super::ShopSim::run_queue`], as without WP-Cron.
+    /// How long a webhook waits in the queue. `None`: until [`super::ShopSim::run_queue`], as without WP-Cron.
     pub queue_delay: Option<Duration>,
-    /// Deliveries at a time.
+    /// How many deliveries may be under way at once.
     pub senders: usize,
-    /// How long a delivery may take; WooCommerce: 60 s.
+    /// How long a delivery may take; 60 s in WooCommerce.
     pub delivery_timeout: Duration,
-    /// Whether [`super::ShopSim::calls`] has details from the start.
+    /// Whether [`super::ShopSim::calls`] records details from the start.
     pub record_details: bool,
-    /// Threads that serve.
+    /// How many threads serve requests.
     pub workers: usize,
-    /// Dates the orders.
+    /// The clock for the dates of orders.
     pub clock: Clock,
 }
 

@@ -1,26 +1,26 @@
-//! What a webhook is to be told of, and what came of it.
+//! Queued webhook deliveries, and those that were made.
 
 use std::time::Instant;
 
-/// An object that a webhook is to be told of.
+/// A delivery in the queue: a webhook, and the object it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Due {
     pub hook: i64,
     pub id: i64,
 }
 
-/// One delivery that was made.
+/// A delivery that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShopDelivery {
-    /// The webhook.
+    /// The webhook's id.
     pub hook: i64,
-    /// Its topic.
+    /// The webhook's topic.
     pub topic: String,
-    /// The object.
+    /// The id of the object.
     pub id: i64,
-    /// The order's revision when the body was built; 0 for a body without an order.
+    /// The order's revision when the body was built; 0 if the body is no order.
     pub revision: u64,
-    /// How it was answered; none if it was not.
+    /// The status of the answer; `None` without one.
     pub status: Option<u16>,
     /// When the answer came.
     pub at: Instant,

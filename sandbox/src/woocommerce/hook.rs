@@ -4,29 +4,29 @@ use serde_json::{Value, json};
 
 use super::order::date;
 
-/// A webhook is disabled when one more delivery fails after this many in a row.
+/// A webhook whose failures in a row exceed this is disabled.
 pub(super) const MOST_FAILURES: u32 = 5;
 
 /// One webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShopHook {
-    /// Its number.
+    /// The webhook's id.
     pub id: i64,
-    /// What it is called.
+    /// The name that the merchant sees.
     pub name: String,
     /// `active`, `paused` or `disabled`.
     pub status: String,
-    /// Such as `order.updated`.
+    /// The topic, such as `order.updated`.
     pub topic: String,
-    /// Where it posts to.
+    /// The URL that it posts to.
     pub delivery_url: String,
-    /// Signs; never shown by the API.
+    /// The secret that signs deliveries; the API never returns it.
     pub secret: String,
     /// Failed deliveries in a row.
     pub failures: u32,
-    /// Whether no ping has got 200 yet.
+    /// Whether no ping has been answered with 200 yet.
     pub is_pending: bool,
-    /// The key it was made with: its user builds the bodies.
+    /// The consumer key that it was created with: bodies are built with the rights of that key's user.
     pub(super) maker: String,
     pub(super) created: i64,
 }

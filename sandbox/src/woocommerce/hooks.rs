@@ -1,4 +1,4 @@
-//! The shop's webhooks: what is kept of them, and `webhooks` of the REST API.
+//! The shop's webhooks: how they are stored, and `webhooks` in the REST API.
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::sender;
 use super::state::State;
 use crate::answer::Answer;
 
-/// What of a webhook a call sets.
+/// The fields that a call sets.
 struct Draft {
     name: Option<String>,
     topic: Option<String>,
@@ -52,7 +52,7 @@ fn is_topic(topic: &str) -> bool {
     }
 }
 
-/// Answers a call below `webhooks`. The ping goes out before the answer does.
+/// Answers a call below `webhooks`. A creation sends its ping before the answer.
 pub(super) async fn serve(
     state: &State,
     method: &Method,
@@ -103,11 +103,11 @@ async fn create(state: &State, body: &[u8], maker: &str) -> Result<Answer, RestE
         let hook = ShopHook {
             id,
             name: draft.name.unwrap_or_else(|| "Webhook".to_owned()),
-            // Whatever was asked for.
+            // Ignores the status that was asked for.
             status: "active".to_owned(),
             topic: draft.topic.ok_or(RestError::invalid_param("topic"))?,
             delivery_url: draft.delivery_url.ok_or(RestError::invalid_param("delivery_url"))?,
-            // One that nobody learns.
+            // A random secret, never revealed.
             secret: draft.secret.unwrap_or_else(|| format!("{:050x}", rand::random::<u128>())),
             failures: 0,
             is_pending: true,

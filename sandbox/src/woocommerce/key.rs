@@ -5,9 +5,9 @@ use super::config::KeyRights;
 /// A pair of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShopKey {
-    /// `ck_…`
+    /// The consumer key, `ck_…`.
     pub consumer_key: String,
-    /// `cs_…`
+    /// The consumer secret, `cs_…`.
     pub consumer_secret: String,
     /// What may be done with it.
     pub rights: KeyRights,

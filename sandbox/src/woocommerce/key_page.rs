@@ -1,4 +1,4 @@
-//! `/wc-auth/v1/`: keys by one click. The merchant is always logged in here.
+//! `/wc-auth/v1/`: keys in one click. The merchant is always logged in here.
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use serde_json::json;
@@ -43,7 +43,7 @@ pub(super) fn authorize(state: &State, params: &Params) -> Answer {
     )
 }
 
-/// "Approve": makes a key, posts it, and deletes it again unless the answer is exactly 200.
+/// The "Approve" link: makes a key, posts it, and deletes it again unless the answer is exactly 200.
 pub(super) async fn grant(state: &State, params: &Params) -> Answer {
     if state.config().permalinks == ShopPermalinks::Plain {
         return front_page(state);

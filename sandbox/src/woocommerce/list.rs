@@ -1,4 +1,4 @@
-//! Lists: which rows a query asks for, as WooCommerce understands it. Unknown parameters are ignored silently.
+//! Lists: which rows a query selects in WooCommerce. Unknown parameters are silently ignored.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::config::{ShopConfig, ShopVersion};
 use super::rest_error::RestError;
 
-/// What a row is found by.
+/// The properties of a row that queries filter by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
     pub id: i64,
@@ -123,7 +123,7 @@ impl List {
             (Some(_), true) => true,
             (Some(status), false) => self.statuses.iter().any(|wanted| wanted == status),
         };
-        // Both ends are excluded.
+        // Both ends of a date range are excluded.
         has_status
             && (self.include.is_empty() || self.include.contains(&row.id))
             && self.modified_after.is_none_or(|after| row.modified > after)
@@ -133,8 +133,8 @@ impl List {
     }
 }
 
-/// Reads a date as `WP_Date_Query` does: one with an offset becomes the shop's local time first, and is compared with
-/// the UTC column as if it were UTC where `dates_are_gmt` says so. A date without a time is refused.
+/// Reads a date as `WP_Date_Query` does. One with an offset is converted to the shop's local time; with `dates_are_gmt`
+/// (`is_gmt`) that local time is then compared with the UTC column as if it were UTC. A date without a time is refused.
 fn read_date(text: &str, is_gmt: bool, utc_offset: i64) -> Option<i64> {
     if !text.contains('T') {
         return None;

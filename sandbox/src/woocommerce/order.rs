@@ -1,4 +1,4 @@
-//! A shop's objects as its REST API shows them.
+//! A shop's objects as its REST API returns them.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use super::config::ShopConfig;
 
-/// All that differs between one simulated order and another. Times are unix seconds.
+/// The fields in which simulated orders differ. Times are unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShopOrder {
     /// The order's id.
     pub id: i64,
     /// 1 when placed, one more with each change; carried in `customer_note`.
     pub revision: u64,
-    /// The slug of its status.
+    /// The slug of the status.
     pub status: String,
     /// `date_created_gmt`
     pub created: i64,
     /// `date_modified_gmt`
     pub modified: i64,
-    /// The status to go back to from the trash.
+    /// The status that it had before it was put into the trash.
     pub(super) before_trash: Option<String>,
 }
 
@@ -29,12 +29,12 @@ impl ShopOrder {
         self.status == "trash"
     }
 
-    /// Whether it is a cart that nobody has paid for.
+    /// Whether it is a draft: a checkout that has not been paid for.
     pub fn is_draft(&self) -> bool {
         self.status == "checkout-draft"
     }
 
-    /// The order's object, byte for byte as a fetch brings it: escaped as PHP does.
+    /// The order's JSON, byte for byte as a fetch returns it, escaped as PHP does.
     pub(super) fn render(&self, config: &ShopConfig, home: &str) -> String {
         let Self { id, revision, status, .. } = self;
         let date = |at: i64| date(at);
@@ -84,7 +84,7 @@ pub fn shop_revision_of(body: &[u8]) -> Option<u64> {
     order["customer_note"].as_str()?.strip_prefix("revision ")?.parse().ok()
 }
 
-/// An object of another resource: whatever it was given as.
+/// An object of another resource, as it was added.
 #[derive(Debug, Clone)]
 pub(super) struct OtherObject {
     pub id: i64,

@@ -24,7 +24,7 @@ pub(super) fn orders(state: &State, method: &Method, id: Option<i64>, params: &P
         ("POST" | "PUT" | "PATCH", Some(id)) => {
             let now = state.data().orders.get(&id).map(|order| order.status.clone());
             let Some(now) = now else { return RestError::NO_ORDER.answer() };
-            // Even an empty one moves the date.
+            // An update without a status still changes the date.
             state.set_status(id, &status_in(body).unwrap_or(now));
             order(state, id)
         }
@@ -51,7 +51,7 @@ pub(super) fn order(state: &State, id: i64) -> Answer {
     order.map_or_else(|| RestError::NO_ORDER.answer(), |order| Answer::json(200, state.render(&order)))
 }
 
-/// `refunds` and `notes` of an order: there are none.
+/// `refunds` and `notes` of an order, which are always empty.
 pub(super) fn part_of_order(state: &State, id: i64, part: &str) -> Answer {
     match (state.data().orders.contains_key(&id), part) {
         (false, _) => RestError::NO_ORDER.answer(),
@@ -79,7 +79,7 @@ fn list_orders(state: &State, params: &Params) -> Result<Answer, RestError> {
     Ok(answer)
 }
 
-/// Answers a read below another resource.
+/// Answers a call below another resource, which can only be read.
 pub(super) fn others(state: &State, method: &Method, resource: &str, id: Option<i64>, params: &Params) -> Answer {
     if !matches!(resource, "products" | "coupons" | "customers") || method != Method::GET {
         return RestError::NO_ROUTE.answer();
@@ -90,7 +90,7 @@ pub(super) fn others(state: &State, method: &Method, resource: &str, id: Option<
         let object = objects.and_then(|objects| objects.get(&id));
         return object.map_or_else(|| RestError::NO_OBJECT.answer(), |object| Answer::json(200, object.body.clone()));
     }
-    // Only products have statuses; elsewhere the parameter is ignored.
+    // Only products have a status; for other resources the parameter is ignored.
     let ignored: Params = params.iter().filter(|(name, _)| name != "status").cloned().collect();
     let params = if resource == "products" { params } else { &ignored };
     let list = match List::read(params, &state.config(), resource != "customers") {
@@ -120,7 +120,7 @@ fn list_answer(rows: Vec<String>, params: &Params) -> Answer {
     Answer::json(200, format!("[{}]", rows.join(",")))
 }
 
-/// The fields of an object that `_fields` names, or all.
+/// The fields of an object that `_fields` names, or all fields without it.
 fn with_fields(object: &Value, params: &Params) -> Value {
     let (Some(fields), Some(object)) = (param(params, "_fields"), object.as_object()) else { return object.clone() };
     let wanted = |name: &str| fields.split(',').any(|field| field.trim() == name);
@@ -129,7 +129,7 @@ fn with_fields(object: &Value, params: &Params) -> Value {
     Value::Object(kept)
 }
 
-/// One object, cut to `_fields`.
+/// An answer with one object, reduced to `_fields`.
 pub(super) fn answer_with_fields(status: u16, object: &Value, params: &Params) -> Answer {
     Answer::json(status, with_fields(object, params).to_string())
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 
-/// `{"code","message","data":{"status"}}`
+/// An error with the body `{"code","message","data":{"status"}}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RestError {
     pub status: u16,
@@ -44,7 +44,7 @@ impl RestError {
         Self::new(501, "woocommerce_rest_trash_not_supported", "Webhooks do not support trashing.");
     pub const NOT_JSON: Self = Self::new(400, "rest_invalid_json", "Invalid JSON body passed.");
 
-    /// Nobody is logged in (401), or who is may not (403).
+    /// 401 if the caller is not logged in, 403 if it lacks the rights.
     pub fn cannot_view(is_logged_in: bool) -> Self {
         let status = if is_logged_in { 403 } else { 401 };
         Self::new(status, "woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")

@@ -1,4 +1,4 @@
-//! One request to the shop, from its address to its answer: where it leads, faults, credentials, work, in this order.
+//! One request to the shop, from its address to its answer: route, faults, credentials and work, in this order.
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -20,7 +20,7 @@ use crate::fault::{Action, Fault, Operation};
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     FrontPage,
-    /// A route of the REST API, without slashes at its ends.
+    /// A route of the REST API, without leading and trailing slashes.
     Rest(String),
     Authorize,
     Granted,
@@ -72,7 +72,7 @@ impl Target {
     }
 }
 
-/// Writes the status into the record once the answer is out.
+/// Writes the status into the record once the answer is sent.
 struct RecordTicket {
     state: web::Data<State>,
     index: Option<usize>,
@@ -119,7 +119,7 @@ impl Asked<'_> {
             return refusal;
         }
         match &fault.action {
-            // `respond` cuts the connection, or sends something else.
+            // `respond` cuts the connection or sends something else, so this answer is never sent.
             Action::Drop => return Answer::empty(200),
             Action::NotJson | Action::Oversized { .. } => return Answer::json(200, "{}"),
             Action::AnotherOrder => return resources::order(self.state, id.unwrap_or_default().wrapping_add(1)),
@@ -173,7 +173,7 @@ impl Asked<'_> {
         resources::answer_with_fields(200, &index, self.params)
     }
 
-    /// A route of WooCommerce's own.
+    /// A route below WooCommerce's own namespace.
     async fn api(&self, route: &str) -> Answer {
         let key = match self.permitted() {
             Ok(key) => key,

@@ -1,5 +1,5 @@
-//! The shop's queue of webhooks: bodies are built when a delivery runs, nothing is tried twice, and who fails too often
-//! is disabled. Written after WooCommerce's `class-wc-webhook.php`.
+//! The shop's webhook queue: bodies are built when a delivery runs, no delivery is retried, and a webhook that fails
+//! too often is disabled. Modelled on WooCommerce's `class-wc-webhook.php`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use super::state::State;
 /// How long a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Works off the queue as it fills, until the task is ended. A shop without WP-Cron does nothing.
+/// Works off the queue as it fills, until the task is aborted. Does nothing for a shop without WP-Cron.
 pub(super) async fn run(state: Arc<State>) {
     loop {
         state.wake.notified().await;
@@ -30,7 +30,7 @@ pub(super) async fn run(state: Arc<State>) {
     }
 }
 
-/// Delivers whatever is queued now.
+/// Makes all deliveries that are queued now.
 pub(super) async fn work_off(state: &Arc<State>) {
     let due = {
         let mut data = state.data();
@@ -73,13 +73,13 @@ async fn deliver(state: &State, due: Due) {
             None => false,
         }
     };
-    // Each delivery saves the webhook, and a save pings while no ping has got through.
+    // Each delivery saves the webhook, and saving it sends a ping as long as none has been answered with 200.
     if pings {
         ping(state, due.hook).await;
     }
 }
 
-/// What a REST call of the webhook's maker would bring now, and the order's revision in it.
+/// What a REST call by the webhook's creator would return now, and the order's revision in it.
 fn body_of(state: &State, hook: &ShopHook, id: i64) -> (String, u64) {
     let (resource, event) = hook.topic.split_once('.').unwrap_or_default();
     if event == "deleted" {
@@ -110,7 +110,7 @@ async fn post(state: &State, hook: &ShopHook, body: String) -> Option<u16> {
     let config = state.config();
     let (resource, event) = hook.topic.split_once('.').unwrap_or_default();
     let source = config.source.clone().unwrap_or_else(|| format!("{}/", state.home()));
-    // Equal for all deliveries of a webhook within a second.
+    // The same for all deliveries of a webhook within one second.
     let delivery_id =
         format!("{:032x}", u128::from(state.now().unsigned_abs()) << 32 | u128::from(hook.id.unsigned_abs()));
     let request = state
@@ -135,14 +135,15 @@ fn user_agent(state: &State) -> String {
     format!("WooCommerce/{} Hookshot (WordPress/7.1)", state.config().version.name())
 }
 
-/// Base64 of HMAC-SHA256. Secrets without HTML entities are their own key.
+/// Base64 of HMAC-SHA256. WooCommerce decodes HTML entities in the secret first; one without entities is the key as it
+/// is.
 pub fn signature(secret: &str, body: &[u8]) -> String {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key");
     mac.update(body);
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-/// Tries whether anybody listens: a form, unsigned. Whatever comes of it changes nothing but whether more pings follow.
+/// Sends a ping, an unsigned form. Its answer only decides whether more pings follow.
 pub(super) async fn ping(state: &State, id: i64) {
     let Some(url) = state.data().hooks.get(&id).map(|hook| hook.delivery_url.clone()) else { return };
     let request = state

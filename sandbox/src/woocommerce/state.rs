@@ -1,4 +1,4 @@
-//! What the shop's server threads, its queue and its owner share. Each lock is held for one short step.
+//! What the shop's server threads, its queue and its handles share. Each lock is held for one short step.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -23,13 +23,13 @@ pub(super) struct State {
     pub record: Record,
     pub barrier: Barrier,
     pub client: reqwest::Client,
-    /// Wakes the queue.
+    /// Wakes the task that works off the queue.
     pub wake: Notify,
     pub senders: Semaphore,
     data: Mutex<Data>,
 }
 
-/// What is in the shop's database.
+/// The contents of the shop's database.
 #[derive(Default)]
 pub(super) struct Data {
     pub orders: BTreeMap<i64, ShopOrder>,
@@ -37,7 +37,7 @@ pub(super) struct Data {
     pub hooks: BTreeMap<i64, ShopHook>,
     pub keys: Vec<ShopKey>,
     pub queue: Vec<Due>,
-    /// Deliveries that are being made.
+    /// How many deliveries are under way.
     pub under_way: usize,
     pub deliveries: Vec<ShopDelivery>,
     pub pings: u64,
@@ -98,20 +98,20 @@ impl State {
         known.filter(|key| key.rights != KeyRights::Deleted)
     }
 
-    /// False if it has been used before.
+    /// Records an OAuth nonce. False if it has been used before.
     pub fn use_nonce(&self, nonce: &str) -> bool {
         self.data().nonces.insert(nonce.to_owned())
     }
 
-    /// The order's object as a fetch brings it.
+    /// The order's JSON as a fetch returns it.
     pub fn render(&self, order: &ShopOrder) -> String {
         order.render(&self.config(), &self.home())
     }
 }
 
-/// What happens to orders, and which webhooks are told of it.
+/// What happens to orders, and which webhooks are queued for it.
 impl State {
-    /// Places an order under this id, or the next free one. Says which.
+    /// Places an order under this id, or under the next free one. Returns its id.
     pub fn place(&self, id: Option<i64>, status: &str) -> i64 {
         let now = self.now();
         let mut data = self.data();
@@ -124,14 +124,14 @@ impl State {
         id
     }
 
-    /// A number for an object of another resource.
+    /// A free id for an object of another resource.
     pub fn next_id(&self) -> i64 {
         let mut data = self.data();
         data.next_id += 1;
         data.next_id - 1
     }
 
-    /// Changes an order, whose date moves. Says which status it had before, if there is such an order.
+    /// Changes an order and its date. Returns the status it had before, or `None` if there is no such order.
     pub fn change(&self, id: i64, change: impl FnOnce(&mut ShopOrder)) -> Option<String> {
         let now = self.now();
         let mut data = self.data();
@@ -145,7 +145,7 @@ impl State {
         Some(before)
     }
 
-    /// Queues what webhooks of these topics are to be told of an order, in this order.
+    /// Queues webhooks of these topics for an order, in this order.
     pub fn tell(&self, topics: &[&str], id: i64) {
         let mut data = self.data();
         for topic in topics {
@@ -167,7 +167,7 @@ impl State {
         self.barrier.changed();
     }
 
-    /// A new order was saved.
+    /// Queues the webhooks for a new order.
     pub fn tell_placed(&self, id: i64, is_draft: bool) {
         match (is_draft, self.sends_created_for_drafts()) {
             (true, true) | (false, _) => self.tell(&["order.created", "order.updated"], id),
@@ -175,7 +175,7 @@ impl State {
         }
     }
 
-    /// A draft became an order.
+    /// Queues the webhooks for a draft that became an order.
     pub fn tell_left_draft(&self, id: i64) {
         match self.sends_created_for_drafts() {
             true => self.tell(&["order.updated"], id),
@@ -187,13 +187,13 @@ impl State {
         self.config().version <= ShopVersion::V9_0
     }
 
-    /// WooCommerce 8.0 with HPOS knows nothing of trashing and restoring.
+    /// WooCommerce 8.0 with HPOS has no webhooks for trashing and restoring; it sends `order.updated` instead.
     fn tells_updates_alone(&self) -> bool {
         let config = self.config();
         config.version == ShopVersion::V8_0 && config.has_hpos
     }
 
-    /// Puts an order into the trash. Says whether there is such an order.
+    /// Puts an order into the trash. Returns whether there is such an order.
     pub fn trash(&self, id: i64) -> bool {
         let trashed = self.change(id, |order| {
             let before = std::mem::replace(&mut order.status, "trash".to_owned());
@@ -205,7 +205,7 @@ impl State {
         let config = self.config();
         match self.tells_updates_alone() {
             true => self.tell(&["order.updated"], id),
-            // Under post storage it fires for products too, with the order's id.
+            // Under post storage `product.deleted` fires too, with the order's id.
             false if !config.has_hpos && config.version == ShopVersion::V11_0 => {
                 self.tell(&["order.deleted", "product.deleted"], id);
             }
@@ -214,7 +214,7 @@ impl State {
         true
     }
 
-    /// Takes an order out of the trash, by the admin's button.
+    /// Takes an order out of the trash, as the admin's button does.
     pub fn restore(&self, id: i64) -> bool {
         let restored = self.change(id, |order| {
             if let Some(before) = order.before_trash.take() {
@@ -228,7 +228,7 @@ impl State {
         restored.is_some()
     }
 
-    /// Deletes an order for good: from now on it is a 404. Nobody is told, but by WooCommerce 8.0.
+    /// Deletes an order for good: from now on it is answered with 404. No webhook is sent, except by 8.0 with HPOS.
     pub fn delete(&self, id: i64) -> bool {
         let is_known = self.data().orders.remove(&id).is_some();
         if is_known && self.tells_updates_alone() {
@@ -248,7 +248,7 @@ impl State {
         };
         match before.as_str() {
             "checkout-draft" if status != "checkout-draft" => self.tell_left_draft(id),
-            // Leaving the trash like this fires nothing under HPOS.
+            // Leaving the trash in this way fires no webhook under HPOS.
             "trash" if self.config().has_hpos => {}
             _ => self.tell(&["order.updated"], id),
         }

@@ -1,4 +1,4 @@
-//! The sandbox command, as a shell runs it.
+//! The sandbox command, run as a process.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take.
+/// The longest any step may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn sandbox(folder: &Path, args: &[&str]) -> Command {
@@ -18,7 +18,7 @@ fn sandbox(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Runs it in a folder of its own to its end. Whatever it does, lines fit a terminal and nothing is left.
+/// Runs the command to its end in a folder of its own. Its lines must fit a terminal, and it must leave no files.
 fn run(args: &[&str]) -> (ExitStatus, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let Output { status, stdout, stderr } = sandbox(folder.path(), args).output().unwrap();
@@ -40,7 +40,7 @@ fn assert_left_nothing(folder: &Path) {
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
-/// Starts it and reads on until a line holds `text`.
+/// Starts the command and reads its output up to a line that contains `text`.
 fn run_until(folder: &Path, args: &[&str], text: &str) -> (Child, BufReader<std::process::ChildStdout>, String) {
     let mut child = sandbox(folder, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -82,7 +82,7 @@ fn each_order_has_a_line_and_the_summary_explains_its_words() {
     assert_eq!(errors, "");
 }
 
-/// Everything that can go wrong, one after the other, each with its promise and that it was kept.
+/// Plays every failure in turn; each prints its promise and that it was kept.
 #[test]
 fn every_trouble_is_told_with_its_promise_and_the_promise_is_kept() {
     let troubles = ["--one-tribe-down", "3s", "--store-down", "3s", "--refuse", "2", "--lose-webhooks", "2"];
@@ -125,7 +125,7 @@ fn ctrl_c_ends_it_with_a_summary_and_leaves_nothing() {
         let until = if args.len() > 2 { "waits" } else { "until Ctrl-C" };
         let (mut child, mut lines, mut said) = run_until(folder.path(), args, until);
         signal(&child, name);
-        // A wrapper sends it to the group as well.
+        // A wrapper such as `timeout` sends the signal to the process group as well.
         signal(&child, name);
         lines.read_to_string(&mut said).unwrap();
         assert!(ended(&mut child).success(), "{said}");

@@ -1,4 +1,4 @@
-//! A client of the simulated store that does as BigCommerce wants, and says what it got.
+//! A client of the simulated store that calls it correctly and returns the answer.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};

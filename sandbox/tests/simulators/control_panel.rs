@@ -1,4 +1,4 @@
-//! The control panel and the login server, against the relay's own half of the conversation.
+//! The control panel and the login server, tested with the relay's own client code.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn start() -> (StoreFarm, StoreSim, ControlPanelSim) {
     (farm, store, panel)
 }
 
-/// What the auth callback hands on to the exchange.
+/// The exchange that the auth callback makes with the code in its URL.
 fn asked(panel: &ControlPanelSim, auth_url: &str) -> CodeExchange {
     let url = Url::parse(auth_url).expect("a URL");
     let get = |name: &str| {

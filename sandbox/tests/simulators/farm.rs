@@ -1,4 +1,4 @@
-//! Many stores on one address: each for itself, but for the blocklist of a client they share.
+//! Many stores at one address: independent of each other, except for the blocklist of a client they share.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

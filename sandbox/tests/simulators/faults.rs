@@ -1,4 +1,4 @@
-//! Each fault of the store, once.
+//! Every fault of the store, once.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ async fn held_requests_wait_for_their_release() {
             store.release();
         };
         let (got, ()) = tokio::join!(api.get(ORDER), free);
-        // Held before the work, it shows the change; held after it, it does not.
+        // Held before the work, the answer shows the change; held after it, it does not.
         assert_eq!(revision_of(got.body.as_bytes()), Some((218, revision)));
     }
     assert_eq!(store.revision(218), Some(3));

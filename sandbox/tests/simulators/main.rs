@@ -12,5 +12,5 @@ mod sender;
 
 use std::time::Duration;
 
-/// Long enough for any machine; nothing waits that long unless it fails.
+/// Long enough on any machine; only a failing test waits that long.
 const SOON: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The sink: what it takes, what it notes, how it misbehaves; and the audit over a whole run.
+//! The simulated One Tribe: what it takes, what it records, how it fails; and the audit of a whole run.
 
 use std::time::Duration;
 

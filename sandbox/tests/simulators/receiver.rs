@@ -1,4 +1,4 @@
-//! A receiver of webhooks that notes each callback and answers as it is told.
+//! A receiver that records each callback and gives the configured answers.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ impl Callback {
     }
 }
 
-/// Answers the statuses in turn, then 200 for good.
+/// Answers with these statuses in turn, then always with 200.
 #[derive(Clone, Default)]
 pub struct Receiver {
     callbacks: Arc<Mutex<Vec<Callback>>>,

@@ -12,7 +12,7 @@ use crate::SOON;
 use crate::api::Api;
 use crate::receiver::{Callback, Receiver};
 
-/// A minute's retry after 60 µs.
+/// A retry due after a minute is made after 60 µs.
 const FAST: f64 = 0.000_001;
 
 fn check(callback: &Callback, secret: &str) -> Result<(), SignatureError> {
@@ -108,7 +108,7 @@ async fn after_the_last_retry_the_hook_is_deactivated() {
 async fn a_domain_that_fails_is_blocked_for_a_while() {
     let (store, receiver) = (StoreSim::start().expect("a port"), Receiver::start(&[500; 100]));
     store.add_hook("store/order/*", &receiver.url).expect("a hook");
-    // Two minutes are two seconds here: long enough for a hundred requests.
+    // Two minutes last two seconds here: long enough for a hundred requests.
     let options = SenderOptions { time_factor: 1.0 / 60.0, ..SenderOptions::default() };
     let sender = Sender::start(&store, options);
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! Lists of what changed, from shops of every age, storage and time zone.
+//! Lists of changed orders, from shops of every version, storage and time zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +25,8 @@ fn seconds(row: &Snapshot) -> i64 {
     row.modified.expect("a date").millis() / 1000
 }
 
-/// Walks as a poll does: each page begins at the last row of the one before, and pages are counted only through rows
-/// that share a second. What it finds, with the last change of each.
+/// Pages through the list as a poll does: each page begins at the last row of the one before, and page numbers are used
+/// only for rows that share a second. Returns the orders found, with the last change of each.
 async fn walk(shop: &Shop, since: i64, limit: u32) -> BTreeMap<i64, i64> {
     let (mut since, mut number, mut found) = (since, 1, BTreeMap::new());
     loop {
@@ -39,7 +39,7 @@ async fn walk(shop: &Shop, since: i64, limit: u32) -> BTreeMap<i64, i64> {
     }
 }
 
-/// A shop with orders that were changed over some days, many of them in the same second, some in the trash.
+/// A shop with orders that were changed over several days, many of them in the same second, some in the trash.
 fn shop_with_history(config: ShopConfig, orders: i64) -> (ShopSim, Shop) {
     let clock = Clock::new(|| START);
     let sim = ShopSim::start_with(ShopConfig { clock, record_details: false, ..config }).expect("a port");
@@ -48,7 +48,8 @@ fn shop_with_history(config: ShopConfig, orders: i64) -> (ShopSim, Shop) {
         if n % 7 == 3 {
             sim.trash_order(id);
         }
-        // Forty in one second, the others some minutes apart, not in the order of their ids.
+        // Forty in the same second (every fifth of the first 200), the others minutes apart and not in the order of
+        // their ids.
         let at = if n % 5 == 0 && n < 200 { 100_000 } else { (n * 37 % orders) * 400 };
         sim.set_modified(id, START + at);
     }
@@ -151,7 +152,7 @@ async fn orders_that_move_while_they_are_walked_are_not_lost() {
                 break;
             }
             since = last - 1;
-            // One that was read already changes, and moves to the end.
+            // An order that was already read changes, and moves to the end of the list.
             moved += 1;
             let id = *found.iter().next().expect("some were read");
             sim.set_modified(id, START + 200_000 + moved);

@@ -1,4 +1,4 @@
-//! Calls: where the API is, how they prove themselves, what comes back, and what a shop in trouble costs.
+//! Calls: finding the API, authentication, the answers, and the cost of a shop in trouble.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Webhooks: made, mended and removed, and what comes of their deliveries in shops of every age.
+//! Webhooks: creating, repairing and removing them, and what arrives in shops of every version.
 
 use onetribe_relay::{
     http::Failure,
@@ -26,7 +26,7 @@ fn verifier(sim: &ShopSim) -> Verifier {
     Verifier::new(&sim.url(), &[WEBHOOK_SECRET.into()], topics)
 }
 
-/// A shop whose four webhooks are made; the pings have come.
+/// A shop with its four webhooks created and their pings received.
 async fn listening(config: ShopConfig) -> (ShopSim, Shop, Receiver) {
     let (sim, shop) = start(config);
     let receiver = Receiver::start(verifier(&sim));
@@ -37,7 +37,7 @@ async fn listening(config: ShopConfig) -> (ShopSim, Shop, Receiver) {
     (sim, shop, receiver)
 }
 
-/// What the receiver was told after the pings, once all is delivered.
+/// The changes that arrived after the pings, once everything is delivered.
 async fn told(sim: &ShopSim, receiver: &Receiver) -> Vec<(ChangeKind, Option<String>)> {
     sim.wait_for(|sim| sim.queued() == 0, SOON).await.expect("all is delivered");
     let event = |notice| match notice {
@@ -106,7 +106,7 @@ async fn an_order_is_told_of_from_its_draft_to_the_trash() {
     let status = |text: &str| Some(text.to_owned());
     for version in [ShopVersion::V5_7, ShopVersion::V8_0, ShopVersion::V9_0, ShopVersion::V11_0] {
         let has_hpos = version > ShopVersion::V5_7;
-        // Without cron, each step is delivered by itself.
+        // Without WP-Cron, each step is delivered on its own.
         let config = ShopConfig { version, has_hpos, queue_delay: None, senders: 1, ..ShopConfig::default() };
         let (sim, _shop, receiver) = listening(config).await;
         let id = sim.place_draft();

@@ -1,4 +1,4 @@
-//! Keys by one click, from the merchant's browser to keys that have been tried at the shop itself.
+//! Keys in one click, from the merchant's browser to keys that have been tried at the shop.
 
 use onetribe_relay::{
     source::woocommerce::{
@@ -37,7 +37,7 @@ impl Flow {
         key_page(&root, &request)
     }
 
-    /// Opens the page and follows the link with this id. Where the browser is sent, or the status of the page it sees.
+    /// Opens the page and follows the link with this id. Returns where the browser is sent, or the status of the page.
     async fn click(&self, link: &str) -> Result<String, u16> {
         let page = self.browser.get(self.page().await).send().await.expect("a page").text().await.expect("a text");
         let (_, rest) = page.split_once(&format!(r#"id="{link}" href=""#)).unwrap_or_else(|| panic!("{page}"));

@@ -1,4 +1,4 @@
-//! A WooCommerce shop as the relay calls it, against the simulated shop.
+//! The relay's WooCommerce client, tested with the simulated shop.
 
 mod changes;
 mod client;
@@ -19,12 +19,12 @@ use onetribe_relay::{
 };
 use sandbox::{ShopConfig, ShopSim};
 
-/// Long enough for any machine; nothing waits that long unless it fails.
+/// Long enough on any machine; only a failing test waits that long.
 const SOON: Duration = Duration::from_secs(10);
-/// Signs the webhooks of these tests.
+/// The secret that signs the webhooks of these tests.
 const WEBHOOK_SECRET: &str = "abcDEF123";
 
-/// What a shop is called with, where loopback addresses may be.
+/// The client that calls shops, with loopback addresses allowed.
 fn shops(timeout: Duration) -> Arc<Shops> {
     let loopback = "127.0.0.0/8".parse().expect("a network");
     let http = Http::new(AddressPolicy::new(vec![loopback])).expect("a client");
@@ -41,7 +41,7 @@ fn spec(sim: &ShopSim) -> WooCommerceSpec {
     }
 }
 
-/// A client for the shop, which is called as an `https` one where WordPress believes in that.
+/// A client for the shop: with Basic authentication if WordPress takes requests for `https`, with OAuth otherwise.
 fn client(sim: &ShopSim) -> Shop {
     client_with(sim, &spec(sim), SOON)
 }

@@ -1,4 +1,4 @@
-//! Each trouble of a shop is told apart, and the secret is written nowhere for it.
+//! Each problem of a shop has its own error, and none of the errors contains the secret.
 
 use onetribe_relay::{
     http::Failure,

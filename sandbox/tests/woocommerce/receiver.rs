@@ -1,4 +1,4 @@
-//! What listens for webhooks and keys in these tests: it answers as it is told to, and keeps what came.
+//! A listener for webhooks and keys in these tests: it answers with the configured status and records what it receives.
 
 use std::{
     net::TcpListener,
@@ -22,7 +22,7 @@ use super::SOON;
 pub struct Received {
     /// Its body.
     pub body: Bytes,
-    /// What the verifier makes of it.
+    /// The verifier's result.
     pub notice: Result<Notice, Unauthentic>,
 }
 
@@ -41,7 +41,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Verifies with `verifier`, and answers 200.
+    /// Starts a listener that verifies with `verifier` and answers 200.
     pub fn start(verifier: Verifier) -> Self {
         let shared = Arc::new(Shared {
             verifier: Mutex::new(verifier),
@@ -63,27 +63,27 @@ impl Receiver {
         Self { shared, handle, url }
     }
 
-    /// Where it listens.
+    /// The listener's URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Answers with this status from now on.
+    /// Sets the status of the answers from now on.
     pub fn answer(&self, status: u16) {
         self.shared.status.store(status, Ordering::Release);
     }
 
-    /// What came so far.
+    /// All requests so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().clone()
     }
 
-    /// What came of genuine webhooks so far.
+    /// The notices of the genuine webhooks so far.
     pub fn notices(&self) -> Vec<Notice> {
         self.received().into_iter().filter_map(|received| received.notice.ok()).collect()
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until this many requests have come.
     pub async fn wait_for(&self, count: usize) {
         let wait = async {
             loop {

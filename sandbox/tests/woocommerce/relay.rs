@@ -1,4 +1,4 @@
-//! The whole relay between a simulated shop and the destination: what a merchant sees of it.
+//! The whole relay between a simulated shop and the destination, from a merchant's point of view.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use sandbox::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Far longer than anything takes that works.
+/// Far longer than any step takes that works.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Seals the credentials of these tests.
+/// Encrypts the credentials of these tests.
 const CREDENTIALS_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 struct World {
@@ -20,14 +20,14 @@ struct World {
     sink: OneTribeSim,
     relay: Relay,
     client: reqwest::Client,
-    /// Holds the database.
+    /// Holds the database until the test ends.
     _folder: TempDir,
 }
 
 impl World {
-    /// A relay that serves no store yet. It is `public_url` to the outside, or its own address.
+    /// A relay without any store. Its public address is `public_url`, or the address it listens on.
     async fn start(shop: ShopConfig, public_url: Option<&str>, extra: &[(&str, &str)]) -> Self {
-        // Called by plain `http`, a shop does not believe in `https`.
+        // The shop is called over plain `http`, so WordPress must not take requests for `https`.
         let shop = ShopSim::start_with(ShopConfig { is_ssl: false, ..shop }).expect("a port");
         let sink = OneTribeSim::start().expect("a port");
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port().expect("a port"));
@@ -50,7 +50,7 @@ impl World {
         Self { shop, sink, relay, client: http::client(), _folder: folder }
     }
 
-    /// The same, the shop connected with its keys, its webhooks made.
+    /// Like [`Self::start`], with the shop connected by its keys and its webhooks created.
     async fn connected(shop: ShopConfig, extra: &[(&str, &str)]) -> Self {
         let world = Self::start(shop, None, extra).await;
         let (status, answer) = world.connect().await;
@@ -76,7 +76,7 @@ impl World {
         (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON"))
     }
 
-    /// Waits until the destination has the order as the shop has it now, byte for byte.
+    /// Waits until the destination has the order byte for byte as it is in the shop now.
     async fn arrived(&self, id: i64) {
         let now = self.shop.order_bytes(id).expect("the order is there");
         let has_it = |sink: &OneTribeSim| {
@@ -182,7 +182,7 @@ async fn a_shop_is_connected_by_one_click() {
     assert_eq!(answer.status().as_u16(), 303);
     let location = answer.headers()["location"].to_str().expect("an address").to_owned();
     assert!(location.starts_with(&format!("{}/wc-auth/v1/authorize?", world.shop.url())), "{location}");
-    // What stands before the relay passes its public address on to it.
+    // The reverse proxy in front of the relay passes requests for its public address on to it.
     let approve = location.replace("/authorize?", "/access_granted?");
     let own = url::form_urlencoded::byte_serialize(world.relay.url("").as_bytes()).collect::<String>();
     let approve = approve.replace("https%3A%2F%2Frelay.example", &own);

@@ -1,4 +1,4 @@
-//! Delivers while no relay does: what `serve` would do with the events that wait, and nothing else.
+//! Delivers while no relay is running: does what `serve` would do with waiting events, and nothing else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,12 +18,12 @@ use crate::{
     leader::Leader,
 };
 
-/// Between looks at how far things are.
+/// The pause between checks of the progress.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
-/// A far side that is down for longer than this is not waited for.
+/// How long to wait for a far side that is down.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 
-/// A relay's delivery, under way.
+/// A running dispatch without a relay.
 pub(super) struct Delivery {
     stop: CancellationToken,
     finished: CancellationToken,
@@ -32,7 +32,8 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// `None` when a relay serves this database already, or the connection's objects may not be delivered now.
+    /// Starts delivering. `None` if a relay already serves this database, or the connection's objects may not be
+    /// delivered now.
     pub async fn start(session: &Session, connection: &Connection) -> Result<Option<Self>, InboxError> {
         let services = &session.services;
         let is_served = if services.is_file() { session.lock.is_none() } else { services.inbox.is_served().await? };
@@ -41,7 +42,7 @@ impl Delivery {
         }
         if session.lock.is_some() {
             services.inbox.free_claims(Timestamp::now()).await?;
-            // Set while the clock was ahead: nobody else looks at them where no relay runs.
+            // Deadlines set while the clock was ahead are repaired here, because no relay does it.
             services.inbox.repair_deadlines(Timestamp::now()).await?;
         }
         let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
@@ -62,7 +63,7 @@ impl Delivery {
         }))
     }
 
-    /// Finishes what is under way.
+    /// Stops, and waits for deliveries under way.
     pub async fn finish(self) {
         self.stop.cancel();
         // A dispatch that panicked has nothing more to finish.
@@ -72,7 +73,7 @@ impl Delivery {
     }
 }
 
-/// Ends when the command is told to end.
+/// Completes when the command is interrupted.
 pub(super) async fn interrupted() {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return std::future::pending().await;
@@ -80,7 +81,7 @@ pub(super) async fn interrupted() {
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
 }
 
-/// Ends when a far side has been down for longer than anybody would wait.
+/// Completes when a far side has been down for too long to wait.
 pub(super) async fn stays_down(connection: &Connection) -> String {
     loop {
         for (side, name) in [(Side::Destination, "The destination"), (Side::Store, "The store")] {

@@ -31,7 +31,7 @@ fn what_was_told_is_over_once_it_is_known_to_be_and_not_before() {
     let told = due(&mut ledger, &outage(0, down(400, Failure::Status(503))));
     assert_eq!(told.len(), 1);
     ledger.record(&told[0]);
-    // Another process looks now: it has seen nothing yet, then sees the same for a short while.
+    // Another process takes over: it knows nothing yet, then sees the same condition for a short while.
     for seconds in [0, 100] {
         assert_eq!(due(&mut ledger, &outage(seconds, Health::Unknown)), []);
     }
@@ -54,7 +54,7 @@ fn one_message_when_it_begins_and_one_when_it_is_over() {
     let mut ledger = Ledger::default();
     let first = due(&mut ledger, &failed(1));
     assert_eq!((first.len(), first[0].is_over), (1, false));
-    // Not told yet: the receiver was away. The newest words are told then.
+    // The first message was not accepted; the newest text is sent instead.
     let second = due(&mut ledger, &at(5, failed(2)));
     assert!(
         second[0].text.starts_with("Alert: onetribe-relay, store abcde: 2 orders could not be delivered."),
@@ -63,12 +63,12 @@ fn one_message_when_it_begins_and_one_when_it_is_over() {
     ledger.record(&second[0]);
     assert_eq!(due(&mut ledger, &at(10, failed(2))), []);
     assert_eq!(due(&mut ledger, &at(10, failed(50))), []);
-    // Gone for a moment, and back: still the same.
+    // Gone for a moment and back: still the same condition.
     assert_eq!(due(&mut ledger, &at(15, failed(0))), []);
     assert_eq!(due(&mut ledger, &at(60, failed(1))), []);
     assert_eq!(due(&mut ledger, &at(65, failed(0))), []);
     assert_eq!(due(&mut ledger, &at(124, failed(0))), []);
-    // A restart in between changes nothing but the quiet time.
+    // A restart in between resets only the quiet time.
     let kept: Vec<_> = ledger.told().map(|(connection, code)| (connection, code.name().to_owned())).collect();
     assert_eq!(kept, [(ConnectionId(1), "order_failed".to_owned())]);
     let mut ledger = Ledger::read(kept);
@@ -140,7 +140,7 @@ fn more_orders_that_fail_are_told_of_within_the_hour_and_a_restart_counts_anew()
     let told = due(&mut ledger, &failed(2));
     ledger.record(&told[0]);
     assert_eq!(due(&mut ledger, &at(1, failed(2))), []);
-    // One is resent and arrives, another fails: as many as before, and still one more.
+    // One is resent and arrives, another fails: the count is the same, but there is a new failure.
     assert_eq!(due(&mut ledger, &at(1800, failed(1))), []);
     assert_eq!(due(&mut ledger, &at(2000, failed(2))), []);
     let again = due(&mut ledger, &at(3601, failed(2)));

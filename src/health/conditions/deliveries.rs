@@ -1,4 +1,4 @@
-//! Orders on their way: failed, refused, late; and the lists that tell of those that no webhook brought.
+//! Orders on their way (failed, refused, late), and the lists in which polling finds orders without webhooks.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::{
     inbox::{ConnectionState, Failed, ObjectRow, ObjectState, Side},
 };
 
-/// An order that is refused for less than this may be taken at the next try.
+/// An order refused for less than this may be accepted at the next try.
 const REFUSED_TOO_LONG: Duration = Duration::from_secs(300);
-/// After an outage the backlog needs a while.
+/// How long working off the backlog after an outage may take.
 const CATCHING_UP: Duration = Duration::from_secs(15 * 60);
-/// So many orders are named.
+/// Most orders that are named.
 const NAMED: usize = 5;
 
 pub(super) fn deliveries(facts: &Facts, judgment: &mut Judgment) {
@@ -32,7 +32,7 @@ pub(super) fn deliveries(facts: &Facts, judgment: &mut Judgment) {
     waiting(facts, orders, judgment);
 }
 
-/// What was seen, the most frequent first: `HTTP 422; timed out`.
+/// The failures, the most frequent first: `HTTP 422; timed out`.
 fn reasons(rows: &[ObjectRow]) -> String {
     let mut counted: Vec<(Failed, u64)> = Vec::new();
     for failed in rows.iter().filter_map(|row| row.last_failure) {
@@ -84,7 +84,7 @@ fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     judgment.conditions.push(condition);
 }
 
-/// Whether the far side has said no to this object rather than nothing at all.
+/// Whether the far side refused this object, rather than not answering.
 fn is_refusal(failed: Failed) -> bool {
     failed.side == Side::Destination && matches!(failed.failure, Failure::Status(400..500))
 }
@@ -97,8 +97,7 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     }
     let is_refused = |row: &ObjectRow| row.last_failure.is_some_and(|failed| failed.side == Side::Destination);
     let (refused, unfetched): (Vec<ObjectRow>, Vec<ObjectRow>) = rows.iter().cloned().partition(is_refused);
-    // Which of those that are not listed here are on which side is not known: they are counted with the more frequent
-    // one.
+    // For those not listed here, the side is not known: they are counted with the more frequent one.
     let unlisted = orders.summary.refused.saturating_sub(orders.troubled.len() as u64);
     let (more_refused, more_unfetched) = if refused.len() >= unfetched.len() { (unlisted, 0) } else { (0, unlisted) };
     let since = rows.iter().filter_map(|row| row.waiting_since).min();
@@ -134,7 +133,7 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     judgment.conditions.push(condition);
 }
 
-/// Whether something is told of already that keeps orders waiting.
+/// Whether another condition already explains why orders wait.
 fn is_explained(judgment: &Judgment) -> bool {
     let causes = [Code::StorageFailing, Code::OrdersRefused, Code::NotificationsOutstanding];
     judgment.holds_all().is_some() || causes.into_iter().any(|code| judgment.find(code).is_some())
@@ -175,7 +174,7 @@ fn polling(facts: &Facts, judgment: &mut Judgment) {
     if facts.connection.poll_interval.is_none() || judgment.in_the_way(Side::Store).is_some() {
         return;
     }
-    // The check shows it at once; no alert is sent for what may be over by the next poll.
+    // The check shows it at once; there is no alert for something that may be over by the next poll.
     let is_lasting = facts.age(since) >= LONG_WAIT;
     let span = humanize::span_if_any(facts.age(since));
     let span = span.map_or_else(|| " just now".to_owned(), |span| format!(" for {span}"));

@@ -33,7 +33,7 @@ pub(super) fn destination(facts: &Facts, judgment: &mut Judgment) {
     }
 }
 
-/// `1 order is waiting; none is lost.`
+/// How many orders wait: `1 order is waiting; none is lost.`
 fn waiting(facts: &Facts) -> String {
     match facts.summary().map_or(0, |summary| summary.waiting) {
         0 => "New orders wait here; none is lost.".to_owned(),
@@ -99,7 +99,7 @@ fn outage_condition(facts: &Facts, outage: Trouble) -> Condition {
     }
 }
 
-/// What a probe has found, unless something has been taken since.
+/// The finding of a probe, unless the destination has taken something since.
 fn probed(facts: &Facts) -> Option<Condition> {
     let probe = facts.destination.probe.as_ref()?;
     let is_outdated = |at: Timestamp| facts.destination.answered_at.is_some_and(|answered| answered > at);

@@ -1,4 +1,4 @@
-//! Webhooks: as the store has them, as they come in, and the address that they come in at.
+//! Webhooks: their registration at the store, their arrival, and the public address.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::{
     spec::SourceKind,
 };
 
-/// A webhook this young proves that the store gets through, even if the relay itself does not.
+/// A webhook this recent proves that the store can reach the relay, even if the relay cannot.
 const LATELY: Duration = Duration::from_secs(3600);
-/// So many orders without a webhook are no coincidence.
+/// This many orders without a webhook are no coincidence.
 const MISSED: u64 = 3;
 
 fn about_hooks(code: Code, severity: Severity, title: &str) -> Condition {
@@ -29,7 +29,7 @@ pub(super) fn hooks(facts: &Facts, judgment: &mut Judgment) {
         return;
     }
     match facts.hooks.upkeep {
-        // Whatever keeps orders from being fetched keeps hooks from being looked after: it is told once.
+        // What prevents orders from being fetched also prevents hooks from being checked: it is reported once.
         _ if judgment.in_the_way(Side::Store).is_some() => drop(judgment.unknown.insert(Code::HooksNotMendable)),
         Health::Trouble((since, fault)) => match fault {
             HookFault::Quota | HookFault::Busy => drop(judgment.unknown.insert(Code::HooksNotMendable)),
@@ -200,7 +200,7 @@ fn address(facts: &Facts, probe: &Probe<Result<(), AddressFault>>) -> Option<Con
         let condition = Condition::new(Code::PublicUrlWrong, severity, CheckId::PublicUrl, title);
         Some(condition.text(cause, consequence, operator(cure)).since(probe.at).action(Action::Check))
     };
-    // Some networks do not let a machine call its own public address, while everybody outside may.
+    // In some networks a machine cannot call its own public address, although others can.
     if let AddressFault::Unreachable(failure) = fault
         && let Some(at) = last.filter(|at| facts.age(*at) < LATELY)
     {

@@ -13,9 +13,9 @@ use crate::{
     spec::{Origin, SourceKind},
 };
 
-/// Clocks that differ by less are well enough.
+/// A smaller clock difference is not reported.
 const SKEW_SHOWN: Duration = Duration::from_secs(60);
-/// From here on signed webhooks are refused (`signature::MAX_AHEAD`).
+/// From this difference on, signed webhooks are refused (`signature::MAX_AHEAD`).
 const SKEW_FATAL: Duration = crate::signature::MAX_AHEAD;
 
 pub(super) fn storage(facts: &Facts, judgment: &mut Judgment) {
@@ -210,7 +210,7 @@ fn clock(facts: &Facts, judgment: &mut Judgment) {
     );
 }
 
-/// Before an order has gone through or a check has run, nothing may be called connected.
+/// Until an order has gone through or a check has run, a connection must not be called connected.
 pub(super) fn not_checked(facts: &Facts, judgment: &mut Judgment) {
     if crate::health::verdict::is_proven(facts) || judgment.worst() >= Some(Severity::Warning) {
         return;

@@ -1,5 +1,5 @@
-//! WooCommerce shops: one cure for each cause, in a merchant's words.
-//! Source of the causes: WooCommerce's REST authentication and webhook classes, and shops tried.
+//! WooCommerce shops: one cure for each cause, in a merchant's words. Source: WooCommerce's REST authentication and
+//! webhook classes, and tests with real shops.
 
 use crate::{
     health::{

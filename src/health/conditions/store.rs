@@ -15,16 +15,16 @@ use crate::{
     spec::SourceKind,
 };
 
-/// A quota that is closed for less is not reported.
+/// A quota that is used up for a shorter time is not reported.
 const QUOTA_SHOWN: Duration = Duration::from_secs(10);
 
-/// The newest that was seen of the store and is no success.
+/// The newest failure seen at the store.
 struct Finding {
     failure: Failure,
     since: Timestamp,
-    /// Seen by whoever delivers, so that orders wait for it; else by a probe alone.
+    /// Whether delivery saw it, so that orders wait for it; otherwise only a probe did.
     is_outage: bool,
-    /// Seen at least twice, some time apart.
+    /// Whether it was seen at least twice, some time apart.
     is_confirmed: bool,
 }
 
@@ -32,13 +32,13 @@ pub(super) fn store(facts: &Facts, judgment: &mut Judgment) {
     quota(facts, judgment);
     if let Some(found) = finding(facts) {
         let condition = condition(facts, &found);
-        // While one of them holds the others cannot be seen.
+        // While one of them holds, the others cannot be observed.
         judgment.unknown.extend(
             [Code::CredentialsRefused, Code::StoreUnknown, Code::StoreDown]
                 .into_iter()
                 .filter(|code| *code != condition.code),
         );
-        // A cause that the shop's own answers name is told instead of its symptom (see `shop`).
+        // A cause that the shop's own answers show is reported instead of its symptom (see `shop`).
         if !facts.shop.iter().any(|problem| explains(*problem)) {
             judgment.conditions.push(condition);
         }
@@ -60,7 +60,7 @@ fn explains(problem: ShopProblem) -> bool {
     )
 }
 
-/// The finding that no later success has taken back: answers about credentials before outages, outages before probes.
+/// The finding that no later success has cancelled: refused credentials first, then outages, then probes.
 fn finding(facts: &Facts) -> Option<Finding> {
     let store = &facts.store;
     let stands = |at: Timestamp, success: Option<Timestamp>| success.is_none_or(|success| success < at);
@@ -81,7 +81,7 @@ fn finding(facts: &Facts) -> Option<Finding> {
     }
     let probe = store.probe.as_ref()?;
     let failure = probe.outcome.err().filter(|failure| failure.status() != Some(429))?;
-    // That it answers says nothing of what it lets the relay do, nor of what it answers.
+    // An answer alone does not show that the relay may read, or that the answers are right.
     let success = match failure {
         Failure::Status(401 | 403 | 404 | 410) if store.credentials.is_well() => return None,
         Failure::Status(401 | 403 | 404 | 410) => store.delivered_at,

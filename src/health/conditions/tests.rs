@@ -91,7 +91,7 @@ fn two_troubles_are_both_told_and_the_cause_comes_first() {
     });
     let expected = [Code::CredentialsRefused, Code::DestinationDown, Code::OrderFailed, Code::WaitingLong];
     assert_eq!(codes(&facts), expected);
-    // What a cause explains wakes nobody a second time.
+    // Conditions that a cause explains do not alert a second time.
     assert_eq!(alerting(&facts), expected[..3]);
     let said = "One Tribe has not been taking orders for 6 minutes (HTTP 503). 3 orders are waiting; none is lost.";
     assert_eq!(judge(&facts).conditions[1].detail(), said);

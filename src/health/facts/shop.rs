@@ -1,19 +1,19 @@
-//! What can be wrong at a WooCommerce shop, one cause each.
+//! Faults of a WooCommerce shop, one per cause.
 
 use std::time::Duration;
 
-/// Something that a shop's answers, or its webhooks, have shown to be wrong. Whoever sees the opposite takes it back.
+/// A fault that a shop's answers or webhooks have shown. Evidence of the opposite removes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShopProblem {
-    /// The web server strips `Authorization`: calls carry the keys in the address instead.
+    /// The web server removes `Authorization`, so calls carry the keys in the URL instead.
     HeaderStripped,
     /// WordPress does not notice that it is called over https and ignores the keys.
     NotHttps,
-    /// The key is known, its secret is wrong.
+    /// The key is known, but its secret is wrong.
     WrongSecret,
-    /// The key, or the user whom it belongs to, may not read orders.
+    /// The key, or its user, may not read orders.
     MayNotRead,
-    /// The key may read, and not make webhooks.
+    /// The key may read, but not create webhooks.
     ReadOnly,
     /// A firewall answers with a challenge page, with this status.
     Challenge(u16),

@@ -1,5 +1,5 @@
-//! The chart of orders forwarded (bars) and waiting (a line). Minutes on the first hour, then five minutes, then hours,
-//! so that it says something on the first day as well.
+//! The chart of orders forwarded (bars) and waiting (a line). It shows minutes in the first hour, then five minutes,
+//! then hours, so that it is useful on the first day as well.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -20,13 +20,13 @@ const STEP: i64 = 10;
 const HEIGHT: f64 = 100.0;
 const BARS: i64 = 48;
 
-/// What a connection has done lately.
+/// The recent activity of a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Activity<'a> {
-    /// Hours, as [`crate::inbox::Inbox::history`] has them: two days of them.
+    /// The hours of the last two days, from [`crate::inbox::Inbox::history`].
     pub hours: &'a [Hour],
-    /// When single orders were last forwarded, if all of the last four hours are known (the newest rows may be only
-    /// some).
+    /// When single orders were forwarded, if all of the last four hours are known (the newest rows may not include
+    /// all).
     pub deliveries: Option<&'a [Timestamp]>,
 }
 
@@ -38,7 +38,7 @@ struct Bar {
     waiting: Option<u64>,
 }
 
-/// How much one bar stands for, and how many there are.
+/// The time that one bar stands for, and the number of bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scale {
     bars: i64,
@@ -70,7 +70,7 @@ impl Scale {
         }
     }
 
-    /// What stands below the drawing, from left to right.
+    /// The labels below the chart, from left to right.
     fn labels(self) -> [String; 5] {
         let whole = self.bars * self.minutes;
         let unit = |minutes: i64| match minutes {
@@ -82,7 +82,7 @@ impl Scale {
     }
 }
 
-/// Every bar of the window, the oldest first.
+/// All bars of the window, the oldest first.
 fn bars(activity: Activity<'_>, scale: Scale, now: Timestamp) -> Vec<Bar> {
     if scale.minutes == 60 {
         let last = hour_of(now);
@@ -107,7 +107,7 @@ fn bars(activity: Activity<'_>, scale: Scale, now: Timestamp) -> Vec<Bar> {
     bars
 }
 
-/// The least of 4, 10, 20, 40, 100, … that is not below `most`: each can be halved for the middle line.
+/// The smallest of 4, 10, 20, 40, 100, … that is not below `most`: each can be halved for the middle line.
 fn ceiling(most: u64) -> u64 {
     let mut power: u64 = 1;
     loop {
@@ -130,7 +130,7 @@ fn sentence(bars: &[Bar], scale: Scale) -> String {
     }
 }
 
-/// A line with steps, broken where there are no samples.
+/// The path of a stepped line, interrupted where there are no samples.
 fn waiting_line(bars: &[Bar], y: impl Fn(u64) -> f64) -> String {
     let mut path = String::new();
     let mut pen_down = false;
@@ -140,14 +140,14 @@ fn waiting_line(bars: &[Bar], y: impl Fn(u64) -> f64) -> String {
             continue;
         };
         let (y, command) = (y(waiting), if pen_down { 'L' } else { 'M' });
-        // A String takes whatever is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(path, "{command}{x} {y:.1}H{}", x + STEP);
         pen_down = true;
     }
     path
 }
 
-/// What follows the time in a bar's title: `: 3 forwarded, at most 2 waiting`.
+/// The rest of a bar's title after the time: `: 3 forwarded, at most 2 waiting`.
 fn told(bar: &Bar) -> String {
     let waiting = bar.waiting.map_or_else(String::new, |n| format!(", at most {} waiting", humanize::number(n)));
     format!(": {} forwarded{waiting}", humanize::number(bar.forwarded))
@@ -177,7 +177,7 @@ fn drawing(bars: &[Bar], top: u64, said: &str) -> Markup {
     }
 }
 
-/// The chart with its legend, and the same numbers as a table. `since` is when the connection was made.
+/// The chart with its legend, and its numbers as a table. `since` is when the connection was made.
 pub(super) fn chart(activity: Activity<'_>, since: Timestamp, now: Timestamp, texts: &Texts) -> Markup {
     let scale = Scale::of(now.since(since), activity.deliveries.is_some());
     let bars = bars(activity, scale, now);

@@ -1,4 +1,4 @@
-//! The frame around every page: head, style, script, and the headers that keep other sites out.
+//! The frame of every page: head, style, script, and the headers that keep other sites out.
 
 use std::sync::LazyLock;
 
@@ -14,11 +14,11 @@ use super::texts::ENGLISH;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
-/// For pages of one message: anybody can ask for them, and they cost no more than they say.
+/// The style of pages with one message: anybody can request them, so they are kept small.
 const PLAIN_STYLE: &str = "body{margin:0;font:16px/1.5 system-ui,sans-serif}main{max-width:38rem;margin:12vh auto;\
     padding:0 1rem}h1{font-size:1.5rem}a{color:LinkText}";
 
-/// Two links of a chain, green: the same in light and dark tab bars.
+/// Two links of a chain in green, visible in light and dark tab bars.
 const ICON: &str = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#17683a'/><path d='M9 16.5l5 5 9-10' fill='none' stroke='#fff' stroke-width='3.4' stroke-linecap='round' stroke-linejoin='round'/></svg>";
 
 static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("data:image/svg+xml;base64,{}", STANDARD.encode(ICON)));
@@ -33,13 +33,13 @@ static SOURCES: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Who may show a page in a frame, and where its forms may lead.
+/// Which sites may embed a page in a frame, and where its forms may lead.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// Nobody; forms lead back to the relay.
+    /// No site may; forms lead back to the relay.
     #[default]
     None,
-    /// Nobody; a form may be answered by a redirect to a shop (browsers hold redirects of forms to `form-action`, too).
+    /// No site may; a form may be answered by a redirect to a shop (browsers apply `form-action` to redirects too).
     ToShops,
     /// These ancestors, as `BIGCOMMERCE_APP_FRAME_ANCESTORS` lists them; forms lead back to the relay.
     App(&'a [String]),
@@ -56,7 +56,7 @@ impl Frame<'_> {
     }
 }
 
-/// A whole document.
+/// A complete document.
 pub(super) fn document(title: &str, content: &Markup) -> Markup {
     styled(title, content, STYLE, Some(SCRIPT))
 }
@@ -83,8 +83,8 @@ fn styled(title: &str, content: &Markup, style: &str, script: Option<&str>) -> M
     }
 }
 
-/// An answer with everything that keeps other sites out of it. The relay's own pages say `same-origin`, since under
-/// `no-referrer` browsers send `Origin: null` with a page's own forms; the app's pages carry a token instead.
+/// An answer with all headers that keep other sites out. The relay's own pages send `same-origin`, since under
+/// `no-referrer` browsers send `Origin: null` with a page's own forms; the app's pages use a token instead.
 pub fn respond(status: StatusCode, page: &Markup, frame: Frame<'_>) -> HttpResponse {
     let referrer = if matches!(frame, Frame::App(_)) { "no-referrer" } else { "same-origin" };
     HttpResponse::build(status)
@@ -97,7 +97,7 @@ pub fn respond(status: StatusCode, page: &Markup, frame: Frame<'_>) -> HttpRespo
         .body(page.0.clone())
 }
 
-/// A page of one message: a title, sentences, and a way on if there is one (its address and its words).
+/// A page with one message: a title, sentences, and a link if there is one (its address and its text).
 pub fn message(title: &str, sentences: &[&str], onward: Option<(&str, &str)>) -> Markup {
     let content = html! {
         main class="message" {
@@ -109,7 +109,7 @@ pub fn message(title: &str, sentences: &[&str], onward: Option<(&str, &str)>) ->
     styled(&format!("{title} · One Tribe relay"), &content, PLAIN_STYLE, None)
 }
 
-/// For a browser without the right password. Tells nothing of the relay.
+/// The page for a browser without the right password. Reveals nothing about the relay.
 pub fn password_needed() -> Markup {
     message(ENGLISH.password, &[ENGLISH.password_what, ENGLISH.password_how, ENGLISH.password_again], None)
 }

@@ -22,9 +22,9 @@ pub const PAGE_ROWS: usize = 50;
 /// One connection in the list.
 #[derive(Debug, Clone)]
 pub struct ListRow {
-    /// Its number.
+    /// The connection's number.
     pub id: ConnectionId,
-    /// What people call it.
+    /// The display name.
     pub name: String,
     /// The store's hash or address.
     pub store: String,
@@ -32,26 +32,26 @@ pub struct ListRow {
     pub source: SourceKind,
     /// Kind and host of the destination, if there is one.
     pub destination: Option<(DestinationKind, String)>,
-    /// What happens with its events.
+    /// Whether its events are delivered, wait, or are dropped.
     pub state: ConnectionState,
-    /// Objects with work.
+    /// Objects that wait, are under way, or are to be tried again.
     pub waiting: u64,
-    /// Objects refused for too long.
+    /// Objects that were refused for too long.
     pub failed: u64,
     /// When the last object was forwarded.
     pub last_delivered_at: Option<Timestamp>,
-    /// The gravest condition that is known to hold, and its title; none when none is known.
+    /// Severity and title of the gravest condition that is known to hold, if any.
     pub trouble: Option<(Severity, String)>,
 }
 
-/// What is asked of the list: `?q=&state=&page=`.
+/// The parameters of the list: `?q=&state=&page=`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListQuery {
     /// Part of a name, a store or a host, or a number; empty for all.
     pub text: String,
-    /// Only this state.
+    /// Only connections in this state.
     pub state: Option<ConnectionState>,
-    /// From 1 on; 0 counts as 1.
+    /// The page number, from 1; 0 counts as 1.
     pub page: usize,
 }
 
@@ -66,13 +66,13 @@ pub struct Arranged {
     pub in_trouble: usize,
     /// How many connections there are.
     pub total: usize,
-    /// Which page this is, from 1 on.
+    /// The number of this page, from 1.
     pub page: usize,
     /// How many pages there are, at least one.
     pub pages: usize,
 }
 
-/// Those that match, trouble first (the gravest first, then what failed, then what waits), then by name.
+/// The connections that match, trouble first (the gravest first, then failed, then waiting), then by name.
 pub fn arrange(mut rows: Vec<ListRow>, query: &ListQuery) -> Arranged {
     let total = rows.len();
     let text = query.text.trim().to_lowercase();
@@ -96,7 +96,8 @@ impl ListRow {
             || [&*self.name, &*self.store, host].iter().any(|part| part.to_lowercase().contains(text))
     }
 
-    /// 3 for what does not work, 2 for failed orders or a warning, 1 for what waits for a person, 0 for the rest.
+    /// The rank in the list: 3 for what does not work, 2 for failed orders or a warning, 1 for what waits for a
+    /// person, 0 for the rest.
     fn rank(&self) -> u8 {
         match (&self.trouble, self.state) {
             (_, ConnectionState::Disconnected) => 0,
@@ -124,16 +125,16 @@ impl ListRow {
     }
 }
 
-/// The whole page.
+/// The data of the whole page.
 #[derive(Debug, Clone, Copy)]
 pub struct ListPage<'a> {
-    /// Its rows.
+    /// The rows of the page.
     pub list: &'a Arranged,
-    /// What was asked for.
+    /// The parameters of the request.
     pub query: &'a ListQuery,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
-    /// The way from the page's own address to the relay's root.
+    /// The path from the page's address to the relay's root.
     pub root: &'a str,
     /// What has just been done, in one sentence.
     pub notice: Option<&'a str>,
@@ -144,7 +145,7 @@ pub struct ListPage<'a> {
 }
 
 impl ListPage<'_> {
-    /// The page. Answered with [`super::Frame::ToShops`], since one of its forms leads to a shop.
+    /// Renders the page. To be answered with [`super::Frame::ToShops`], since one of its forms leads to a shop.
     pub fn render(&self) -> Markup {
         let live = (self.query.text.is_empty()).then(|| self.address(self.list.page));
         let content = html! {

@@ -1,14 +1,14 @@
-//! The forms by which an operator adds a connection: BigCommerce, WooCommerce by one click, WooCommerce with pasted
+//! The forms with which an operator adds a connection: BigCommerce, WooCommerce by one click, WooCommerce with pasted
 //! keys.
 //!
-//! Those with credentials send JSON to `POST /connections` by the page's script (see `settings`); the one-click form is
-//! a plain post to `POST /woocommerce/connect`.
+//! Forms with credentials are sent as JSON to `POST /connections` by the page's script (see `settings`); the
+//! one-click form is a plain post to `POST /woocommerce/connect`.
 
 use maud::{Markup, html};
 
 use super::texts::ENGLISH;
 
-/// One field: its name, its label, its type, a hint.
+/// A field: its name, its label, its type, a hint.
 type Field = (&'static str, &'static str, &'static str, &'static str);
 
 const NAME: &str = "As you want to find it in the list.";
@@ -42,7 +42,7 @@ static ONE_CLICK: [Field; 3] = [
     ("destination", ENGLISH.payload_label, "url", PAYLOAD_URL),
 ];
 
-/// The section with all of them, unfolded while there is no connection.
+/// The section with all forms, unfolded while there is no connection.
 pub(super) fn add(root: &str, cannot: Option<&str>, has_one_click: bool, is_first: bool) -> Markup {
     html! {
         details id="add" class="card" open[is_first] {

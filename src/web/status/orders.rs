@@ -1,4 +1,4 @@
-//! Recent orders: number, state, when, why, a way into the store, and Resend where it helps.
+//! Recent orders: number, state, when, why, a link into the store, and a Resend button where it helps.
 
 use std::{cmp::Reverse, collections::HashSet};
 
@@ -23,7 +23,7 @@ use crate::{
 const SHOWN: usize = 12;
 
 impl StatusPage<'_> {
-    /// Where a row stands, for the eye: failed and refused before waiting before the rest.
+    /// The order of rows: failed and refused first, then waiting, then the rest.
     fn rank(&self, row: &ObjectRow) -> u8 {
         match row.state {
             ObjectState::Failed => 0,
@@ -173,7 +173,7 @@ impl StatusPage<'_> {
         }
     }
 
-    /// Why it is not where it should be.
+    /// Why the order has not been forwarded.
     fn why(&self, row: &ObjectRow) -> Option<String> {
         match row.state {
             ObjectState::Delivered => return None,
@@ -212,7 +212,7 @@ impl StatusPage<'_> {
         }
     }
 
-    /// The order in the control panel: BigCommerce's `/manage/orders/{id}`, or WordPress's editor of it.
+    /// The URL of the order in the control panel: BigCommerce's `/manage/orders/{id}`, or WordPress's editor.
     fn order_link(&self, row: &ObjectRow) -> Option<String> {
         let connection = &self.facts.connection;
         let id = row.id.number().filter(|_| row.resource == ResourceName::orders())?;

@@ -1,4 +1,4 @@
-//! The status page of one connection: the answer first, then recent orders, numbers, checks, settings.
+//! The status page of one connection: the verdict first, then recent orders, numbers, checks, settings.
 
 use maud::{Markup, html};
 
@@ -16,13 +16,13 @@ use crate::{
     spec::{Origin, SourceKind},
 };
 
-/// How many of the newest rows the page wants of the inbox; it shows the first of them and folds the rest.
+/// How many of the newest rows are read for the page; it shows the first of them and folds the rest.
 pub const RECENT_ROWS: u32 = 200;
 
-/// Who looks, and where the page's forms lead.
+/// The audience of the page, which decides where its forms lead.
 #[derive(Debug, Clone, Copy)]
 pub enum Audience<'a> {
-    /// Whoever runs the relay, or a merchant with the password.
+    /// An operator of the relay, or a merchant with the password.
     Operator(Operator<'a>),
     /// A merchant in BigCommerce's control panel.
     Merchant(Merchant<'a>),
@@ -31,41 +31,40 @@ pub enum Audience<'a> {
 /// The operator's view.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator<'a> {
-    /// The way from the page's own address to the relay's root: `./`, `../`, `../../`. The relay may live below a path.
+    /// The path from the page's address to the relay's root: `./`, `../`, `../../`. The relay may live below a path.
     pub root: &'a str,
-    /// Whether the page is one of `/connections/{id}`; else its routes are those of the environment's (or only)
-    /// connection.
+    /// Whether the page is at `/connections/{id}`; otherwise its routes are those of the default connection.
     pub is_one_of_many: bool,
 }
 
 /// The merchant's view, within a frame.
 #[derive(Debug, Clone, Copy)]
 pub struct Merchant<'a> {
-    /// The way from the page's own address to the relay's root.
+    /// The path from the page's address to the relay's root.
     pub root: &'a str,
     /// The form token, bound to store and user: the hidden field `token` of every form.
     pub token: &'a str,
-    /// The offer to forward past orders, while it stands.
+    /// The offer to forward past orders, while it is open.
     pub backfill: Option<Backfill<'a>>,
-    /// What is wrong with the payload URL that was entered, in a sentence. The URL itself is not shown again.
+    /// What is wrong with the payload URL that was entered, as a sentence. The URL itself is not shown again.
     pub destination_error: Option<&'a str>,
-    /// Whether `POST /bigcommerce/app/resend` is served (fields `token`, `order` or `state`).
+    /// Whether `POST /bigcommerce/app/resend` exists (fields `token`, `order` or `state`).
     pub can_resend: bool,
 }
 
 /// The offer to forward past orders.
 #[derive(Debug, Clone, Copy)]
 pub enum Backfill<'a> {
-    /// Nothing counted yet. `earliest` and `latest` (`2026-11-21`) bound the date that can be chosen.
+    /// Nothing has been counted yet. `earliest` and `latest` (`2026-11-21`) limit the date that can be chosen.
     Ask {
         /// The earliest date.
         earliest: &'a str,
         /// The latest date.
         latest: &'a str,
-        /// What was wrong with the last answer, in a sentence.
+        /// What was wrong with the last input, as a sentence.
         error: Option<&'a str>,
     },
-    /// So many orders were placed since that date.
+    /// Orders since that date have been counted.
     Counted {
         /// The date that was entered.
         since: &'a str,
@@ -74,26 +73,26 @@ pub enum Backfill<'a> {
     },
 }
 
-/// What the page is made of.
+/// The data of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct StatusPage<'a> {
-    /// What is known.
+    /// The facts about the connection.
     pub facts: &'a Facts,
-    /// What it comes to.
+    /// The judgment of the facts.
     pub judgment: &'a Judgment,
     /// What the chart draws.
     pub activity: Activity<'a>,
-    /// What has just been done, in one sentence: the page is shown by a redirect after the deed.
+    /// What has just been done, as a sentence: the page is shown by a redirect after the form.
     pub notice: Option<&'a str>,
-    /// An order that was looked for.
+    /// The order that was searched for.
     pub search: Option<&'a Search>,
-    /// Who looks.
+    /// The audience.
     pub audience: Audience<'a>,
-    /// The page's words.
+    /// The texts of the page.
     pub texts: &'static Texts,
 }
 
-/// Where a form leads: its method, its address, and the fields that go along.
+/// The target of a form: its method, its address, and its hidden fields.
 pub(super) struct Target<'a> {
     pub method: &'static str,
     pub action: String,
@@ -101,7 +100,7 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> StatusPage<'a> {
-    /// The whole page.
+    /// Renders the page.
     pub fn render(&self) -> Markup {
         let verdict = verdict(self.facts, self.judgment);
         let report = report(self.facts, self.judgment);
@@ -136,7 +135,7 @@ impl<'a> StatusPage<'a> {
         }
     }
 
-    /// An empty chart says nothing.
+    /// Whether the chart has anything to show.
     fn has_past(&self) -> bool {
         let summary = self.facts.summary();
         summary.is_some_and(|summary| summary.last_delivered_at.is_some()) || !self.activity.hours.is_empty()
@@ -173,7 +172,7 @@ impl<'a> StatusPage<'a> {
         html! { (self.texts.as_of) " " (time(self.now(), Style::Clock)) }
     }
 
-    /// The address below which this connection's routes lie.
+    /// The path below which this connection's routes are.
     pub(super) fn base(&self) -> String {
         match self.audience {
             Audience::Operator(Operator { root, is_one_of_many: true }) => {
@@ -200,7 +199,7 @@ impl<'a> StatusPage<'a> {
         self.merchant("update", vec![]).unwrap_or(Target { method: "post", action, hidden: vec![] })
     }
 
-    /// To look for one order: fields `order`, and for merchants the token.
+    /// The target of the search form: the field `order`, and for merchants the token.
     pub(super) fn search_target(&self) -> Target<'a> {
         let action = format!("{}integration", self.base());
         self.merchant("check", vec![]).unwrap_or(Target { method: "get", action, hidden: vec![] })
@@ -228,12 +227,13 @@ impl<'a> StatusPage<'a> {
         }
     }
 
-    /// What a merchant's forms do: `destination`, `pause`, `resume`, `backfill`.
+    /// The target of one of the merchant's forms: `destination`, `pause`, `resume`, `backfill`.
     pub(super) fn deed_target(&self, deed: &str) -> Option<Target<'a>> {
         self.merchant(deed, vec![])
     }
 
-    /// The connection's own address, where a page may change it (by `PATCH`): an operator's, and not the environment's.
+    /// The path of the connection for `PATCH`, if the page may change it: for operators, except for the environment's
+    /// own.
     pub(super) fn patch_address(&self) -> Option<String> {
         let connection = &self.facts.connection;
         let is_changeable =
@@ -248,7 +248,7 @@ impl<'a> StatusPage<'a> {
 }
 
 impl Target<'_> {
-    /// The form around `content`.
+    /// A form around `content`.
     pub fn form(&self, class: &str, content: &Markup) -> Markup {
         html! {
             form method=(self.method) action=(self.action) class=[(!class.is_empty()).then_some(class)] {
@@ -259,7 +259,7 @@ impl Target<'_> {
     }
 }
 
-/// An id as one segment of a path.
+/// An id, escaped for use as one segment of a path.
 fn path_segment(id: &str) -> String {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20")
 }

@@ -1,21 +1,21 @@
-//! Small things that several sections show: icons, times, prose.
+//! Small parts of several sections: icons, times, prose.
 
 use maud::{Markup, html};
 
 use crate::{clock::Timestamp, health::Light, humanize};
 
-/// How a time is written once the script knows the reader's zone.
+/// The format of a time once the script knows the reader's time zone.
 #[derive(Clone, Copy)]
 pub(super) enum Style {
-    /// `21 Nov 2026, 15:14`
+    /// A date and time: `21 Nov 2026, 15:14`.
     Full,
-    /// `15:14:09`
+    /// A time of day: `15:14:09`.
     Clock,
     /// `Sat 14:00`
     Hour,
 }
 
-/// A moment as people read it, in UTC until the script has put it into the reader's zone; exact in `datetime`.
+/// A time for people, in UTC until the script has converted it to the reader's time zone; exact in `datetime`.
 pub(super) fn time(at: Timestamp, style: Style) -> Markup {
     let (name, format) = match style {
         Style::Full => ("full", "%-d %b %Y, %H:%M UTC"),
@@ -25,18 +25,18 @@ pub(super) fn time(at: Timestamp, style: Style) -> Markup {
     html! { time datetime=(at) data-at=(name) { (written(at, format)) } }
 }
 
-/// How long ago something was; the moment itself in the title.
+/// How long ago something was, with the exact time in the title.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
     let title = written(at, "%-d %b %Y, %H:%M UTC");
     html! { time datetime=(at) title=(title) { (humanize::ago(now.since(at))) } }
 }
 
-/// A moment in a format of `strftime`.
+/// A time in a `strftime` format.
 pub(super) fn written(at: Timestamp, format: &str) -> String {
     jiff::Timestamp::from_millisecond(at.millis()).map(|at| at.strftime(format).to_string()).unwrap_or_default()
 }
 
-/// What stands between backticks is for a terminal or a form.
+/// A text in which parts between backticks are shown as code, for a terminal or a form.
 pub(super) fn prose(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
@@ -45,12 +45,12 @@ pub(super) fn prose(text: &str) -> Markup {
     }
 }
 
-/// A text from outside, safe to show.
+/// A text from outside, made safe to show.
 pub(super) fn shown(text: &str) -> String {
     humanize::printable(text).into_owned()
 }
 
-/// An icon whose shape says as much as its colour; a dash where there is no light.
+/// An icon that can be recognised by its shape as well as its colour; a dash if there is no light.
 pub(super) fn icon(light: Option<Light>) -> Markup {
     html! {
         svg class="icon" viewBox="0 0 32 32" aria-hidden="true" focusable="false" {
@@ -67,7 +67,7 @@ pub(super) fn icon(light: Option<Light>) -> Markup {
     }
 }
 
-/// The way a light is named in the style.
+/// The CSS class of a light.
 pub(super) fn class(light: Option<Light>) -> &'static str {
     match light {
         Some(Light::Green) => "green",

@@ -1,4 +1,4 @@
-//! What a person has searched for, and what was found.
+//! A search for an order, and its result.
 
 use crate::inbox::ObjectRow;
 
@@ -14,10 +14,10 @@ pub struct Search {
 /// What a search found.
 #[derive(Debug, Clone)]
 pub enum SearchResult {
-    /// The order.
+    /// The order was found.
     Found(Box<ObjectRow>),
-    /// No order of this number has been seen.
+    /// No order with this number has been seen.
     Unknown,
-    /// What was typed is no order number.
+    /// The text is not an order number.
     NotANumber,
 }

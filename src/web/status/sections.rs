@@ -1,4 +1,4 @@
-//! Verdict, numbers, checks and technical details.
+//! The sections for verdict, numbers, checks and technical details.
 
 use maud::{Markup, html};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl StatusPage<'_> {
-    /// The answer, what to do, and the buttons: the one that helps is the main one.
+    /// The verdict, what to do, and the buttons: the one that helps most is the main one.
     pub(super) fn verdict(&self, verdict: &Verdict) -> Markup {
         let others = verdict.others.iter().filter_map(|at| self.judgment.conditions.get(*at));
         let texts = self.texts;
@@ -75,7 +75,7 @@ impl StatusPage<'_> {
         }
     }
 
-    /// Last webhook, last order, waiting, failed.
+    /// The section with last webhook, last order, waiting, failed.
     pub(super) fn numbers(&self) -> Markup {
         let Some(summary) = self.facts.summary() else { return Markup::default() };
         let (texts, now) = (self.texts, self.now());
@@ -113,7 +113,7 @@ impl StatusPage<'_> {
         }
     }
 
-    /// Each check as it stands now.
+    /// The section with the current result of each check.
     pub(super) fn checks(&self, report: &Report) -> Markup {
         let is_quiet = report.checks.iter().all(|check| matches!(check.status, Status::Pass | Status::Skip));
         let list = html! { ul class="list" { @for check in &report.checks { (self.check(check)) } } };
@@ -149,7 +149,7 @@ impl StatusPage<'_> {
         }
     }
 
-    /// What only whoever runs the relay, or helps a merchant, asks for.
+    /// Details that only the operator, or a person who helps a merchant, needs.
     pub(super) fn details(&self, report: &Report) -> Markup {
         let facts = self.facts;
         let connection = &facts.connection;

@@ -1,8 +1,8 @@
-//! What can be set on the page: the payload URL, pause and resume, past orders; for operators the connection's
+//! The settings on the page: the payload URL, pause and resume, past orders; for operators also the connection's
 //! credentials.
 //!
-//! Merchants' forms are plain posts. An operator's forms send `PATCH` with JSON, which needs the page's script: an
-//! input named `source.access_token` becomes `{"source":{"access_token":…}}`, and empty ones are left out.
+//! Merchants' forms are plain posts. An operator's forms send `PATCH` with JSON, for which the page's script is
+//! needed: an input named `source.access_token` becomes `{"source":{"access_token":…}}`, and empty ones are left out.
 
 use maud::{Markup, html};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl StatusPage<'_> {
-    /// The form that a connection without a payload URL begins with.
+    /// The form of a connection that has no payload URL yet.
     pub(super) fn payload_url(&self) -> Markup {
         let Some(form) = self.destination_form(self.texts.payload_connect, "first") else { return Markup::default() };
         html! {
@@ -55,7 +55,7 @@ impl StatusPage<'_> {
         Some(json_form(&address, &fields))
     }
 
-    /// One button that sets the connection's state by `PATCH`.
+    /// A button that sets the connection's state by `PATCH`.
     pub(super) fn state_form(&self, address: &str, state: &str, word: &str, is_first: bool) -> Markup {
         let class = if is_first { "first" } else { "" };
         json_form(
@@ -78,7 +78,7 @@ impl StatusPage<'_> {
         if destination.is_none() && state.is_none() && backfill.is_none() && credentials.is_none() {
             return Markup::default();
         }
-        // What was just counted, or went wrong, is not hidden in a fold.
+        // A count or an error that has just been produced is not hidden in a fold.
         let has_answer = match self.audience {
             Audience::Merchant(merchant) => {
                 let counted =
@@ -155,7 +155,7 @@ impl StatusPage<'_> {
         let address = self.patch_address()?;
         let connection = &self.facts.connection;
         let fields: &[(&str, &str)] = match (connection.origin, connection.source) {
-            // An app's token comes by installing, an instance's by its own API.
+            // An app's token comes from installing it, an instance's from its own API.
             (crate::spec::Origin::Api, SourceKind::BigCommerce) => {
                 &[("access_token", "New access token"), ("client_secret", "New client secret")]
             }
@@ -176,7 +176,7 @@ impl StatusPage<'_> {
     }
 }
 
-/// A form that sends `PATCH` with its fields as JSON, and loads the page anew when that has worked.
+/// A form that sends `PATCH` with its fields as JSON, and reloads the page on success.
 fn json_form(address: &str, content: &Markup) -> Markup {
     html! {
         form method="post" action=(address) data-json="PATCH" class="fields" {

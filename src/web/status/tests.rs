@@ -48,7 +48,7 @@ fn hours() -> Vec<Hour> {
         .collect()
 }
 
-/// A store with a past, at its best.
+/// A store with a history and without faults.
 fn shop() -> Facts {
     with(|facts| {
         facts.connection.name = "Riverside Candles".into();
@@ -172,7 +172,7 @@ fn list(count: i64) -> Markup {
     page.render()
 }
 
-/// Every page that the tests below look at, by name.
+/// All pages that the tests below check, by name.
 fn samples() -> Vec<(&'static str, Markup)> {
     let hours = hours();
     let found = Search {

@@ -1,18 +1,18 @@
-//! The words of the status page and of what leads back to it in one place, so that other languages can follow
-//! `user.locale`. What is said about the connection's health comes from `health`.
+//! The texts of the status page, and of notices that lead back to it, in one place, so that other languages can
+//! follow `user.locale`. Texts about the connection's health come from `health`.
 
 macro_rules! texts {
     ($($name:ident: $english:literal,)*) => {
-        /// The words of the status page in one language.
+        /// The texts of the status page in one language.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Texts { $(pub $name: &'static str,)* }
 
-        /// English.
+        /// The English texts.
         pub static ENGLISH: Texts = Texts { $($name: $english,)* };
     };
 }
 
-/// A text with its blanks filled in: `{order}` by the value of `order`.
+/// A text with its placeholders replaced: `{order}` by the value of `order`.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let (mut filled, mut rest) = (String::with_capacity(text.len() + 16), text);
     while let Some((before, after)) = rest.split_once('{') {

@@ -1,4 +1,4 @@
-//! Past orders: counted without sending anything, then forwarded once.
+//! Backfill of past orders in the app: counted without sending anything, then forwarded once.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -29,7 +29,7 @@ async fn past_orders_are_counted_first_and_then_forwarded_once() {
     let page = world.post("backfill", &[("token", &token), ("since", &since), ("step", "count")]).await;
     assert!(page.text.contains("30 orders"), "{}", page.text);
     assert_eq!(world.sink.attempts(), 0);
-    // Pressed twice.
+    // The form is submitted twice.
     let fields = [("token", token.as_str()), ("since", &since), ("step", "start")];
     let (one, two) = tokio::join!(world.post("backfill", &fields), world.post("backfill", &fields));
     assert!(one.text.contains("on their way") && two.text.contains("on their way"));
@@ -52,7 +52,7 @@ async fn past_orders_are_offered_once_whether_they_are_wanted_or_not() {
     let page = world.connect(&wanted).await;
     assert!(offers(&page));
     let token = page.token();
-    // Counting is no answer.
+    // Counting does not dismiss the offer.
     assert!(offers(&world.post("backfill", &[("token", &token), ("since", &today()), ("step", "count")]).await));
     assert!(offers(&world.open(&wanted, &User::default()).await));
     world.post("backfill", &[("token", &token), ("since", &today()), ("step", "start")]).await;
@@ -66,10 +66,10 @@ async fn past_orders_are_offered_once_whether_they_are_wanted_or_not() {
     for store in [&wanted, &declined] {
         assert!(!offers(&world.open(store, &User::default()).await));
     }
-    // A page that was still open changes nothing any more.
+    // A form from a page opened before the choice was made has no effect.
     let past = declined.place_order_silently(None, PAID);
     world.post("backfill", &[("token", &token), ("since", &today()), ("step", "start")]).await;
-    // Nor does the next installation.
+    // Nor is the offer made again after the next installation.
     world.panel.uninstall(&declined).await.unwrap();
     assert!(!offers(&world.connect(&declined).await));
     let order = declined.place_order_as(None, PAID);
@@ -103,7 +103,7 @@ async fn what_was_asked_for_goes_on_by_itself_after_an_outage_and_a_restart() {
 async fn killed_again_and_again_it_goes_on_where_it_was_and_nothing_is_doubled() {
     let mut world = World::start_with(1, &[]).await;
     let store = world.store(1).unwrap();
-    // Many seconds, so that the walk has many places to be broken off.
+    // The orders spread over many seconds, so that the backfill can be interrupted in many places.
     let past: Vec<_> = (0..600)
         .map(|place| {
             store.set_clock_skew(place - 100_000);
@@ -123,7 +123,7 @@ async fn killed_again_and_again_it_goes_on_where_it_was_and_nothing_is_doubled()
         process = world.start_process(&quiet).await;
     }
     world.sink.wait_for(|sink| sink.accepted_orders() == past.len(), PATIENCE).await.unwrap();
-    // What was under way when the process was killed may come twice, with one key; nothing else.
+    // Only what was under way at the kill may be sent twice, and then with the same key.
     let keys: HashSet<_> = world.sink.accepted().into_iter().map(|received| received.idempotency_key).collect();
     assert_eq!(keys.len(), past.len(), "an order was sent again under another key");
     let calls = store.call_count(Operation::OrderList);

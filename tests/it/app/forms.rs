@@ -1,4 +1,4 @@
-//! The page's forms: what they do, and that nobody else's page, store or user can send them.
+//! The page's forms: what they do, and that no other page, store or user can submit them.
 
 use std::time::Duration;
 
@@ -44,13 +44,13 @@ async fn a_form_needs_the_token_of_its_store_and_user_and_no_other_site() {
         assert_eq!(answer.status, 403, "{headers:?}");
         assert!(answer.text.contains("another website"), "{}", answer.text);
     }
-    // In the query a token is no token.
+    // A token in the query is not accepted.
     let asked = world.client.post(world.url(&format!("/bigcommerce/app/pause?token={token}"))).send().await.unwrap();
     assert_eq!(asked.status(), 403);
     for connection in world.connections().await {
         assert_eq!(connection["state"], "active");
     }
-    // Without the browser's word, or from the relay's own origin, the right token is enough.
+    // Without browser headers about the origin, or from the relay's own origin, a valid token is enough.
     for headers in [&[][..], &[("origin", "null")], &[("origin", &world.url(""))]] {
         assert_eq!(world.post_from("check", &fields, headers).await.status, 200, "{headers:?}");
     }
@@ -124,7 +124,7 @@ async fn pause_and_resume_work_at_once() {
     let order = store.place_order_as(None, PAID);
     world.webhooks_told(super::world::PATIENCE).await.unwrap();
     assert_eq!(world.sink.attempts(), 0);
-    // Another payload URL does not end a pause.
+    // Changing the payload URL does not end a pause.
     world.post("destination", &[("token", &token), ("destination", &world.sink.url())]).await;
     assert_eq!(world.connection().await["state"], "paused");
     let page = world.post("resume", &[("token", &token)]).await;

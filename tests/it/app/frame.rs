@@ -1,4 +1,4 @@
-//! The app as a merchant uses it: a real browser, the control panel, and the app's page in its frame on another site,
+//! The app as a merchant uses it: a real browser, the control panel, and the app's page in a frame on another site,
 //! with third-party cookies blocked.
 
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::world::{PATIENCE, World};
 use crate::support::chromium::{Chromium, evaluate, until};
 
-/// Runs a script within the app's frame, where the control panel's page could not.
+/// Runs a script in the app's frame, which the control panel's page cannot access.
 async fn in_frame(page: &Page, script: &str) -> Option<Value> {
     for frame in page.frames().await.ok()? {
         let url = page.frame_url(frame.clone()).await.ok().flatten().unwrap_or_default();
@@ -24,7 +24,7 @@ async fn in_frame(page: &Page, script: &str) -> Option<Value> {
     None
 }
 
-/// Waits until the frame's page says this.
+/// Waits until the text of the frame's page contains this.
 async fn frame_says(page: &Page, words: &str) {
     let mut shown = String::new();
     let waited = tokio::time::timeout(PATIENCE, async {

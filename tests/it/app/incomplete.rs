@@ -1,4 +1,4 @@
-//! A store of the app without a payload URL: there is no way by which it becomes active before it has one.
+//! A store of the app without a payload URL: nothing makes it active before it has one.
 
 use std::process::{Command, Stdio};
 
@@ -15,7 +15,7 @@ async fn patch(world: &World, change: Value) -> (u16, Value) {
     (response.status().as_u16(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
 }
 
-/// Runs a command beside the relay; its exit code, and what it printed.
+/// Runs a command beside the running relay; returns its exit code and its output.
 async fn run(world: &World, args: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
     command.env_clear().envs(app::variables(&world.panel, &world.farm, world.folder.path(), world.port));
@@ -25,7 +25,7 @@ async fn run(world: &World, args: &[&str]) -> (i32, String) {
     (done.status.code().unwrap(), text(&done.stdout) + &text(&done.stderr))
 }
 
-/// As the relay that runs knows it, once it has taken up what a command has changed.
+/// Waits until the running relay has noticed a command's change and shows this state.
 async fn is_in_time(world: &World, state: &str) {
     let began = std::time::Instant::now();
     while world.connection().await["state"] != state {
@@ -52,7 +52,7 @@ async fn nothing_resumes_a_store_of_the_app_that_has_no_payload_url() {
     world.post("resume", &[("token", &token)]).await;
     assert_eq!(world.connection().await["state"], "incomplete");
 
-    // A pause between makes no difference, whoever ends it.
+    // A pause in between makes no difference, whichever way it ends.
     for round in 0..3 {
         let (status, paused) = patch(&world, json!({"state": "paused"})).await;
         assert_eq!((status, &paused["state"]), (200, &json!("paused")), "{paused}");
@@ -72,7 +72,7 @@ async fn nothing_resumes_a_store_of_the_app_that_has_no_payload_url() {
         assert_eq!((&shown["destination"], &shown["name"]), (&Value::Null, &json!("Resumed")), "{shown}");
     }
 
-    // Installed once more, it still waits for one; with one, whichever way it comes, it is active.
+    // After another installation it still waits for a payload URL; once it has one, from whichever way, it is active.
     world.install(&store).await;
     assert_eq!(world.connection().await["state"], "incomplete");
     let url = json!({"destination": {"kind": "one_tribe", "url": world.sink.url()}, "state": "active"});

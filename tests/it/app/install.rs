@@ -1,4 +1,4 @@
-//! Installs: right ones, doubled ones, refused ones, slow ones.
+//! Installs: valid, repeated, refused and slow ones.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ async fn a_code_opened_twice_is_told_and_nothing_is_lost() {
     assert_eq!(statuses, [200, 403]);
     assert!(answers[1].text.contains("used already"), "{}", answers[1].text);
     assert_eq!(world.connection().await["state"], "incomplete");
-    // The token that was kept is the good one.
+    // The stored token is the valid one.
     let token = answers[0].token();
     let page = world.post("check", &[("token", &token)]).await;
     assert!(!page.text.contains("401"), "{}", page.text);
@@ -128,7 +128,7 @@ async fn the_store_that_the_query_names_is_not_touched_if_it_is_another() {
     let world = World::start(2).await;
     let (one, two) = (world.store(1).unwrap(), world.store(2).unwrap());
     world.connect(&one).await;
-    // The relay checks a new connection by itself at any time: what it has there is what counts.
+    // The relay may check a new connection at any time, so its hooks are compared instead of its calls.
     let hooks = || one.hooks().iter().map(|hook| (hook.id, hook.is_active)).collect::<Vec<_>>();
     let before = hooks();
     let options = InstallOptions { context: Some("stores/store1".to_owned()), ..InstallOptions::default() };

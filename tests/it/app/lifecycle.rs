@@ -1,4 +1,4 @@
-//! The end of an installation, and the next one.
+//! Uninstalling the app, and installing it again.
 
 use sandbox::{ProcessClock, UninstallOptions, User};
 
@@ -23,13 +23,13 @@ async fn an_uninstall_wipes_the_credentials_and_late_webhooks_are_answered() {
         let late = world.client.post(&hook.destination).body(body).send().await.unwrap();
         assert_eq!(late.status(), 200);
     }
-    // The page that was still open, and a payload that is good for a day.
+    // A page that was still open, and a payload that stays valid for a day.
     let page = world.post("pause", &[("token", &token)]).await;
     assert_eq!(page.status, 409);
     assert!(page.text.contains("has been uninstalled"), "{}", page.text);
     let page = world.open(&store, &User::default()).await;
     assert!(page.status == 404 && page.text.contains("install it again"), "{}", page.text);
-    // Told twice.
+    // The uninstall callback is called twice.
     assert_eq!(world.panel.uninstall(&store).await.unwrap(), 200);
     world.stop().await;
 }
@@ -69,7 +69,7 @@ async fn a_new_consent_renews_the_token_and_keeps_everything_else() {
     assert_eq!(second["state"], "active");
     let order = store.place_order_as(None, PAID);
     world.arrived(&store, order).await;
-    // It is the new token that was kept.
+    // The new token was stored.
     world.restart_relay().await;
     let order = store.place_order_as(None, PAID);
     world.arrived(&store, order).await;
@@ -114,7 +114,7 @@ async fn stores_of_the_app_do_not_take_each_others_webhooks() {
     let orders = [one.place_order_as(None, PAID), two.place_order_as(None, PAID)];
     world.arrived(&one, orders[0]).await;
     world.arrived(&two, orders[1]).await;
-    // Genuine, at the wrong address: answered, since any other answer counts against all stores, and dropped.
+    // Genuine, but for the other store: answered 200, since other answers count against all stores, and dropped.
     let hook = one.hooks().remove(0);
     let token = hook.header_list().remove(0).1;
     let body = r#"{"scope":"store/order/created","data":{"type":"order","id":4711},"producer":"stores/store2"}"#;
@@ -135,7 +135,7 @@ async fn hooks_that_an_uninstall_takes_away_late_are_made_again_within_a_minute(
     let mut world = World::start(1).await;
     let store = world.store(1).unwrap();
     let clock = ProcessClock::new(world.folder.path()).unwrap();
-    // A minute passes in a few seconds; the regular look at hooks would not come by then.
+    // A minute passes in a few seconds; the periodic check of the hooks would not come in that time.
     let process = world.start_hurried(&clock, 10, &[("HOOK_CHECK_INTERVAL", "14d")]).await;
     world.connect(&store).await;
     let options = UninstallOptions { keep_hooks: true, silent: true };

@@ -1,4 +1,4 @@
-//! Opening the app: only BigCommerce's own signed payload does it.
+//! Opening the app, which needs a payload signed by BigCommerce.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ async fn the_page_opens_quickly_for_any_user_and_tells_what_was_forwarded() {
     assert!(page.text.contains(&order.to_string()), "{}", page.text);
     assert!(!page.text.contains(&User::other().email));
     assert!(page.token().starts_with(&format!("store1.{}.", User::other().id)));
-    // The relay's own pages stay out of every frame.
+    // The relay's own pages cannot be framed at all.
     let own = world.client.get(world.url("/integration")).bearer_auth(sandbox::relay::ADMIN_TOKEN);
     let own = super::world::answer(own.header("accept", "text/html").send().await.unwrap()).await;
     assert!(own.header("content-security-policy").contains("frame-ancestors 'none'"));

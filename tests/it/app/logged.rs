@@ -1,5 +1,4 @@
-//! What the log says of an installation, from its first call to its end: nothing that opens anything, and nobody's
-//! address.
+//! The log of an installation from its first call to its end contains no credentials and nobody's address.
 
 use std::{fs::File, path::PathBuf};
 
@@ -7,7 +6,7 @@ use sandbox::{Action, Fault, InstallOptions, Operation, UninstallOptions, User};
 
 use super::world::{PAID, PATIENCE, World};
 
-/// What the fixtures' order says of its buyer.
+/// Personal data of the buyer in the fixture's order.
 const PERSONAL: [&str; 5] = ["Jane", "555 East", "janedoe@", "78108", "1234567890"];
 
 fn value_of(url: &str, name: &str) -> String {
@@ -24,7 +23,7 @@ async fn the_log_of_an_installation_holds_no_token_code_payload_address_or_perso
     let (store, other) = (world.store(1).unwrap(), world.store(2).unwrap());
     let mut secrets = Vec::new();
 
-    // Refused: a code of another client, one that is spent, a login server that is down.
+    // Refused: a code of another client, a used code, and a login server that is down.
     let of_other = InstallOptions { of_other_client: true, ..InstallOptions::default() };
     let url = world.panel.install_url_with(&store, &of_other);
     secrets.push(value_of(&url, "code"));
@@ -34,7 +33,7 @@ async fn the_log_of_an_installation_holds_no_token_code_payload_address_or_perso
     secrets.push(value_of(&url, "code"));
     world.get(&url).await;
     world.panel.clear_faults();
-    // Taken, and opened twice.
+    // The code is exchanged, and its URL opened twice.
     let url = world.panel.install_url(&store);
     secrets.push(value_of(&url, "code"));
     let page = world.get(&url).await;
@@ -42,7 +41,7 @@ async fn the_log_of_an_installation_holds_no_token_code_payload_address_or_perso
     let token = page.token();
     world.get(&world.panel.external_install_url(&other)).await;
 
-    // Payload URLs that are refused, and one that is taken.
+    // Payload URLs that are refused, and one that is accepted.
     let refused =
         ["https://evil.example/secret-part", "https://user:secret-part@127.0.0.1/a", "http://10.1.2.3/secret-part"];
     for typed in refused {
@@ -53,7 +52,7 @@ async fn the_log_of_an_installation_holds_no_token_code_payload_address_or_perso
     let order = store.place_order_as(None, PAID);
     world.arrived(&store, order).await;
 
-    // Opened, by whoever may and whoever may not; every form once.
+    // Opened by users with and without access; every form once.
     let load = world.panel.load_url(&store, &User::default());
     let forged = world.panel.load_url_with(&world.panel.jwt(&store, &User::other()).secret("another-secret").sign());
     for url in [&load, &forged] {
@@ -69,7 +68,7 @@ async fn the_log_of_an_installation_holds_no_token_code_payload_address_or_perso
     secrets.push(hook.destination.rsplit_once('/').unwrap().1.to_owned());
     secrets.extend(hook.header_list().into_iter().map(|(_, value)| value));
 
-    // Ended in silence, taken up again, ended in order.
+    // Uninstalled without a callback, installed again, uninstalled with a callback.
     world.panel.uninstall_with(&store, UninstallOptions { silent: true, ..UninstallOptions::default() }).await.unwrap();
     let lost = store.place_order_silently(None, PAID);
     world.post("check", &[("token", &token)]).await;

@@ -1,4 +1,4 @@
-//! The app's world, and what a browser in the frame would do.
+//! The relay and its surroundings for the app's tests, and the requests of a browser in the frame.
 
 use std::{fs::File, ops::Deref, process::Command, time::Duration};
 
@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 use crate::relay::process::Process;
 
-/// Far longer than anything takes that works.
+/// Far longer than any step takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// An order that was paid for.
+/// The status of a paid order.
 pub const PAID: u8 = 11;
 
 pub struct World {
@@ -28,7 +28,7 @@ impl Deref for World {
     }
 }
 
-/// An answer, whole.
+/// A whole answer.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -46,7 +46,7 @@ impl Answer {
         rest.split_once('"').unwrap().0.to_owned()
     }
 
-    /// What every page within the frame is held to.
+    /// Asserts what must hold for every page in the frame.
     #[track_caller]
     pub fn is_a_page_of_the_app(&self, world: &World) {
         let policy = self.header("content-security-policy");
@@ -78,20 +78,20 @@ impl World {
         self.app.start_relay(self.folder.path()).await.unwrap();
     }
 
-    /// The relay as a process of its own, in place of the one within this process.
+    /// Runs the relay in a process of its own, instead of the one in this process.
     pub async fn start_process(&mut self, extra: &[(&str, &str)]) -> Process {
         let command = self.command(extra).await;
         Process::as_prepared(command, &self.url("/health/live")).await
     }
 
-    /// The same, with its log in a file. `extra` says how much it tells.
+    /// Like [`Self::start_process`], with the log written to a file. Set the log's level in `extra`.
     pub async fn start_logged_process(&mut self, extra: &[(&str, &str)], log: File) -> Process {
         let mut command = self.command(extra).await;
         command.stdout(log.try_clone().unwrap()).stderr(log);
         Process::as_prepared(command, &self.url("/health/live")).await
     }
 
-    /// The same, and every clock of it runs so many times as fast.
+    /// Like [`Self::start_process`], with every clock of the process running `speed` times as fast.
     pub async fn start_hurried(&mut self, clock: &ProcessClock, speed: u32, extra: &[(&str, &str)]) -> Process {
         let mut command = self.command(extra).await;
         command.env("RUST_LOG", "warn");
@@ -111,7 +111,7 @@ impl World {
         answer(self.client.get(url).send().await.unwrap()).await
     }
 
-    /// Sends a form of the page as a browser within the frame does.
+    /// Submits a form of the page as a browser in the frame does.
     pub async fn post(&self, deed: &str, fields: &[(&str, &str)]) -> Answer {
         self.post_from(deed, fields, &[("sec-fetch-site", "same-origin"), ("origin", "null")]).await
     }
@@ -127,7 +127,7 @@ impl World {
         answer(request.body(body.finish()).send().await.unwrap()).await
     }
 
-    /// Installs the app; the page that the merchant sees then.
+    /// Installs the app; returns the page that the merchant sees then.
     pub async fn install(&self, store: &StoreSim) -> Answer {
         let page = self.get(&self.panel.install_url(store)).await;
         assert_eq!(page.status, 200, "{}", page.text);
@@ -139,7 +139,7 @@ impl World {
         self.get(&self.panel.load_url(store, user)).await
     }
 
-    /// Installs the app and gives it the payload URL; the page that comes then.
+    /// Installs the app and enters the payload URL; returns the page that follows.
     pub async fn connect(&self, store: &StoreSim) -> Answer {
         let token = self.install(store).await.token();
         let page = self.post("destination", &[("token", &token), ("destination", &self.sink.url())]).await;
@@ -147,7 +147,7 @@ impl World {
         page
     }
 
-    /// Every connection, as the operator sees them.
+    /// Every connection, as the operator's API shows it.
     pub async fn connections(&self) -> Vec<Value> {
         let asked = self.client.get(self.url("/connections")).bearer_auth(ADMIN_TOKEN);
         let text = answer(asked.header("accept", "application/json").send().await.unwrap()).await.text;
@@ -161,7 +161,7 @@ impl World {
         all.remove(0)
     }
 
-    /// Waits until the store's order is at One Tribe as it is now.
+    /// Waits until One Tribe has the store's order in its current state.
     pub async fn arrived(&self, store: &StoreSim, order: i64) {
         let newest = store.revision(order);
         let waited = self.sink.wait_for(|sink| sink.newest(order) == newest, PATIENCE).await;

@@ -1,4 +1,4 @@
-//! Instances whose client brings a code that BigCommerce has given its browser, in place of a token.
+//! Instances created with an authorization code that BigCommerce gave the client's browser, instead of a token.
 
 use reqwest::Method;
 use sandbox::{Action, AppRegistration, ControlPanelSim, Fault, InstallOptions, Operation, StoreFarm};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::world::{Answer, World, words};
 
-/// The client's own app, and where BigCommerce sends its browsers.
+/// Where BigCommerce redirects the browsers of the client's own app.
 const CALLBACK_URL: &str = "https://client.example/callback";
 
 struct Codes {
@@ -24,7 +24,7 @@ impl Codes {
         Self { world, panel }
     }
 
-    /// What a browser brings back from an install.
+    /// The query with which a browser returns from an install.
     fn provider_data(&self, options: &InstallOptions) -> Value {
         let url = url::Url::parse(&self.panel.install_url_with(&self.world.store, options)).unwrap();
         let value = |name: &str| url.query_pairs().find(|(known, _)| known == name).unwrap().1.into_owned();
@@ -72,7 +72,7 @@ async fn a_code_is_exchanged_once_and_the_instance_notifies() {
     }
     let order = codes.world.store.place_order_silently(None, 7);
     assert_eq!(words(&codes.world.told(1).await), [format!("orders {order} CREATED")]);
-    // The code is spent.
+    // The code was used already.
     let again = codes.ask(&body).await;
     assert_eq!(again.status, 401, "{:?}", again.body);
     assert!(again.body["message"].as_str().unwrap().contains("providerData.code"), "{:?}", again.body);

@@ -1,4 +1,4 @@
-//! Bad input, and who may ask.
+//! Invalid input, and who may call.
 
 use reqwest::Method;
 use sandbox::{Action, Fault, Operation};

@@ -1,4 +1,4 @@
-//! A relay that is killed while it notifies.
+//! A relay that is killed while it sends notifications.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::world::{PATIENCE, World};
 
-/// The status that each notification shows of each order, in the order of their coming.
+/// The statuses of each order in the notifications, in the order of receipt.
 fn shown(world: &World) -> BTreeMap<i64, Vec<i64>> {
     let mut all: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for one in world.callback.received().into_iter().filter(|one| one.is_taken) {
@@ -26,7 +26,7 @@ fn shown(world: &World) -> BTreeMap<i64, Vec<i64>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_amid_notifications_nothing_is_lost_ids_stay_and_no_object_goes_back() {
     let mut world = World::start().await;
-    // A few notifications, so that each goes out more than once.
+    // Only a few instances' notifications, so that each is sent more than once.
     world.instance().await;
     let mut process = world.start_mortal().await;
     world.callback.fault_all(Action::Slow(Duration::from_millis(40)));

@@ -1,4 +1,4 @@
-//! Created, notified, fetched, changed, switched off and on, ended.
+//! The life of an instance: created, notified, fetched, changed, disabled and enabled, deleted.
 
 use reqwest::Method;
 use sandbox::StoreConfig;

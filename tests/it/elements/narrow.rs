@@ -1,4 +1,4 @@
-//! Credentials that may read what an instance polls, and nothing else.
+//! Credentials that may only read the resources that an instance polls.
 
 use reqwest::Method;
 use sandbox::{ApiAccount, Operation};
@@ -35,7 +35,7 @@ async fn credentials_are_tried_on_what_the_instance_polls() {
     let refused = create(polling(&world, &["products", "orders"])).await;
     assert_eq!(refused.status, 401, "{:?}", refused.body);
     assert!(refused.body["providerMessage"].is_string());
-    // A list that the store does not have says nothing of the credentials; orders do.
+    // A list that the store does not have proves nothing about the credentials, so orders are tried.
     let without_list = create(polling(&world, &["customers"])).await;
     assert_eq!(without_list.status, 401, "{:?}", without_list.body);
     world.finish().await;

@@ -1,4 +1,4 @@
-//! Polling of any resource.
+//! Polling of various resources.
 
 use std::collections::BTreeSet;
 
@@ -154,7 +154,7 @@ async fn a_poll_that_finds_nothing_costs_one_call_for_each_resource() {
     let of = |list: &str| paths.iter().filter(|path| path.contains(list) && path.contains("limit=250")).count();
     let counts = [of("/v2/orders?"), of("/v2/products?"), of("/v3/customers?")];
     assert!(counts.iter().all(|count| count.abs_diff(counts[0]) <= 1), "{counts:?}");
-    // Beside them the credentials were tried, and the first check of the connection may have begun.
+    // Apart from polls, the credentials were tried, and the first check of the connection may have begun.
     let is_check = |path: &&String| path.ends_with("limit=1") || path.ends_with("/v2/store") || path.contains("/hooks");
     let others: Vec<_> =
         paths.iter().filter(|path| !path.contains("limit=250")).filter(|path| !is_check(path)).collect();

@@ -1,4 +1,4 @@
-//! Callbacks that do not take what they are sent.
+//! Callbacks that refuse notifications.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn a_notification_is_tried_again_under_its_id_and_later_events_wait_behind
     assert_eq!(received[1].body["message"]["raw"]["orders"][0]["status_id"], 11, "its row is fetched afresh");
     let last = world.get(&format!("/instances/{}/events/{}", instance.id, received[0].webhook_id)).await;
     assert_eq!(last.body["status"], "NOTIFIED");
-    // The retry has told of the newest state of the first order; nothing more is said of it.
+    // The retry carried the newest state of the first order, so no further notification of it follows.
     world.polled(2).await;
     assert_eq!(world.callback.events().len(), 2);
     world.finish().await;

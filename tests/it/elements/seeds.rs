@@ -1,5 +1,5 @@
-//! The vendor's own bodies and commands, as its guides print them: only the base URL, the addresses and the
-//! placeholders are others.
+//! The vendor's own request bodies and commands, as printed in its guides; only the base URL, the addresses and the
+//! placeholders differ.
 
 use reqwest::Method;
 use sandbox::{ShopSim, StoreConfig};
@@ -31,7 +31,7 @@ fn filled(world: &World, text: &str) -> String {
         .replace("<ORGANIZATION_SECRET>", ORGANIZATION)
 }
 
-/// A command's words, as a shell takes it apart: single quotes, and a backslash before a quote or a line's end.
+/// Splits a command as a shell does: single quotes, and a backslash before a quote or a line break.
 fn shell_words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
     let mut chars = command.chars();
@@ -119,7 +119,7 @@ async fn the_guide_s_bodies_poll() {
     world.stop().await;
 }
 
-/// `oauth.api.*` needs a code that BigCommerce has given, or a token.
+/// `oauth.api.*` needs an authorization code from BigCommerce, or a token.
 #[tokio::test]
 async fn the_guide_s_example_names_what_it_lacks_and_works_with_a_token() {
     let world = world().await;
@@ -146,7 +146,7 @@ async fn the_guide_s_example_names_what_it_lacks_and_works_with_a_token() {
     world.stop().await;
 }
 
-/// The WooCommerce guides' placeholders are a shop's address and keys.
+/// Replaces the placeholders of the WooCommerce guides with a shop's address and keys.
 fn filled_for(world: &World, shop: &ShopSim, text: &str) -> String {
     let keys = shop.config();
     let text = text
@@ -182,7 +182,7 @@ async fn the_woocommerce_guide_s_polling_body_tells_of_all_four_resources() {
     let (world, shop) = (World::start().await, shops::shop());
     let text = filled_for(&world, &shop, include_str!("seeds/woocommerce_polling.json"));
     world.create(&serde_json::from_str(&text).unwrap()).await;
-    // What is there at the first poll and has no dates in the configuration is only remembered.
+    // Without dates in the configuration, the objects found by the first poll are only remembered.
     let polled = shop.call_count(sandbox::Operation::Any) + 8;
     shop.wait_for(|shop| shop.call_count(sandbox::Operation::Any) >= polled, PATIENCE).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;

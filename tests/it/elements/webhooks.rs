@@ -1,4 +1,4 @@
-//! The store's webhooks besides polling.
+//! The store's webhooks in addition to polling.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn webhooks_tell_sooner_what_polling_would_find() {
     world.store.remove_row("v2/products", 205);
     world.store.tell(Event::other("store/product/deleted", 0, r#"{"type":"product","id":205}"#));
     assert_eq!(words(&world.told(4).await)[3], "products 205 DELETED");
-    // One more event of the creation says nothing new; a change does.
+    // A further event without a change causes no notification; a change does.
     world.store.tell(Event::new(Scope::Updated, order));
     sender.idle(PATIENCE).await.unwrap();
     world.store.change_order(order, 11);

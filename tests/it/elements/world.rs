@@ -1,4 +1,4 @@
-//! A store, a callback, and the relay between them, with everything that a test asks of them.
+//! A store, a callback, and the relay between them, with the requests that tests make.
 
 use std::{
     collections::BTreeSet,
@@ -18,15 +18,15 @@ use tempfile::TempDir;
 
 use crate::relay::process::Process;
 
-/// Far longer than anything takes that works.
+/// Far longer than any step takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// `event.notification.signature.key` of the tests' instances.
+/// The instances' `event.notification.signature.key`.
 pub const KEY: &str = "a-signature-key";
-/// `User`
+/// The `User` part of the `Authorization` header.
 pub const USER: &str = "us+er/secret==";
-/// `Organization`
+/// The `Organization` part of the `Authorization` header.
 pub const ORGANIZATION: &str = "organization=secret";
-/// The least that is taken: 1.2 s.
+/// The shortest interval that the relay accepts: 1.2 s.
 const INTERVAL_MINUTES: &str = "0.02";
 
 /// A whole answer.
@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-/// An instance as its client knows it.
+/// An instance, with the id and token that its client has.
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub id: i64,
@@ -69,7 +69,7 @@ impl World {
         Self::around(StoreSim::start_with(store).unwrap(), &[]).await
     }
 
-    /// Around a store that is there already, with further variables for the relay.
+    /// With an existing store, and with further variables for the relay.
     pub async fn around(store: StoreSim, extra: &[(&str, &str)]) -> Self {
         let mut world = Self {
             store,
@@ -108,14 +108,14 @@ impl World {
         self.relay = Some(Relay::start(Config::from_vars(self.variables()).unwrap()).await.unwrap());
     }
 
-    /// The real program instead, under a clock that the test sets.
+    /// Runs the real program instead, with a clock that the test sets.
     pub async fn start_process(&self, clock: &ProcessClock) -> Process {
         let mut command = self.command();
         clock.give(&mut command, 1);
         Process::as_prepared(command, &self.url("/health/live")).await
     }
 
-    /// The real program instead, to be killed.
+    /// Runs the real program instead, in order to kill it.
     pub async fn start_mortal(&mut self) -> Process {
         self.stop_relay().await;
         let mut command = self.command();
@@ -129,7 +129,7 @@ impl World {
         command
     }
 
-    /// Where its files are.
+    /// The folder of the relay's files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -144,7 +144,7 @@ impl World {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// One request with any `Authorization`.
+    /// Makes one request with any `Authorization`.
     pub async fn ask_as(&self, authorization: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.client.request(method, self.url(path)).header("authorization", authorization);
         if let Some(body) = body {
@@ -156,7 +156,7 @@ impl World {
         Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
     }
 
-    /// As the platform's user.
+    /// Makes a request as the platform's user.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         self.ask_as(&format!("User {USER}, Organization {ORGANIZATION}"), method, path, body).await
     }
@@ -165,7 +165,7 @@ impl World {
         self.ask(Method::GET, path, None).await
     }
 
-    /// As an instance.
+    /// Makes a request as an instance.
     pub async fn ask_by(&self, instance: &Instance, method: Method, path: &str, body: Option<&Value>) -> Answer {
         self.ask_as(&format!("User {USER}, Element {}", instance.token), method, path, body).await
     }
@@ -174,13 +174,13 @@ impl World {
         self.ask_by(instance, Method::GET, path, None).await
     }
 
-    /// Credentials that the store takes.
+    /// Credentials that are valid at the store.
     pub fn credentials(&self) -> Value {
         let config = self.store.config();
         json!({ "oauth.user.token": config.token, "store.hash": config.hash })
     }
 
-    /// A body for `POST /instances` that polls as often as may be; `extra` keys come last.
+    /// A body for `POST /instances` that polls as often as allowed; `extra` overrides its keys.
     pub fn body(&self, extra: &Value) -> Value {
         let mut configuration = self.credentials();
         let events = json!({
@@ -202,12 +202,12 @@ impl World {
         Instance { id: made.body["id"].as_i64().unwrap(), token: made.body["token"].as_str().unwrap().to_owned() }
     }
 
-    /// An instance that polls orders.
+    /// Creates an instance that polls orders.
     pub async fn instance(&self) -> Instance {
         self.create(&self.body(&json!({}))).await
     }
 
-    /// Waits until so many events have been taken, and gives them.
+    /// Waits until this many events have been taken, and returns them.
     pub async fn told(&self, count: usize) -> Vec<NotifiedEvent> {
         let reached = |callback: &CallbackSim| callback.events().len() >= count;
         if self.callback.wait_for(reached, PATIENCE).await.is_err() {
@@ -216,7 +216,7 @@ impl World {
         self.callback.events()
     }
 
-    /// Waits until the store has been asked for orders this often since now: whatever they held has been read.
+    /// Waits for this many further calls to the store: what the polls among them returned has been read.
     pub async fn polled(&self, times: u64) {
         let operation = sandbox::Operation::Any;
         let goal = self.store.call_count(operation) + times;
@@ -224,7 +224,7 @@ impl World {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
-    /// Waits until an instance's path answers as it should.
+    /// Waits until the answer for this path of an instance satisfies `is_reached`.
     pub async fn becomes(&self, path: &str, is_reached: impl Fn(&Answer) -> bool) -> Answer {
         let end = tokio::time::Instant::now() + PATIENCE;
         loop {
@@ -237,14 +237,14 @@ impl World {
         }
     }
 
-    /// Stops everything, whatever has been told.
+    /// Stops everything, without checking the notifications.
     pub async fn stop(mut self) {
         self.stop_relay().await;
         self.callback.stop().await;
         self.store.stop().await;
     }
 
-    /// Stops everything. No notification has gone out unsigned or wrongly signed, and none without an id.
+    /// Stops everything, and asserts that every notification was validly signed and had an id.
     pub async fn finish(mut self) {
         self.stop_relay().await;
         for one in self.callback.received() {
@@ -256,7 +256,7 @@ impl World {
     }
 }
 
-/// The resource `orders` of the vendor's own guide.
+/// The configuration of the resource `orders` in the vendor's guide.
 pub fn orders() -> Value {
     json!({
         "url": "/hubs/ecommerce/orders?where=min_date_modified='${date:EEE, dd MMM yyyy HH:mm:ss Z}'",
@@ -270,17 +270,17 @@ pub fn orders() -> Value {
     })
 }
 
-/// `orders 218 CREATED`
+/// Events as text: `orders 218 CREATED`.
 pub fn words(events: &[NotifiedEvent]) -> Vec<String> {
     events.iter().map(|event| format!("{} {} {}", event.resource, event.id, event.change)).collect()
 }
 
-/// The same, in no order.
+/// The same as a set.
 pub fn set(events: &[NotifiedEvent]) -> BTreeSet<String> {
     words(events).into_iter().collect()
 }
 
-/// Long enough for the store's dates to have another second.
+/// Waits long enough for the store's dates to differ by a second.
 pub async fn another_second() {
     tokio::time::sleep(Duration::from_millis(1_100)).await;
 }

@@ -1,4 +1,4 @@
-//! Outages that answer: a page, nothing, an error of another kind under a success status. And answers that come coded.
+//! Outages with an answer: a page, an empty body, an error under a success status. And compressed answers.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn say(status: u16, kind: &'static str, body: &'static str) -> Action {
     Action::Say { status, kind, body }
 }
 
-/// Everything that a store has been seen to answer 200 (or another status) with while it was down.
+/// Every answer that a store is known to give, with 200 or another status, while it is down.
 fn answers() -> Vec<Action> {
     vec![
         page(200),
@@ -47,7 +47,7 @@ async fn is_an_outage(action: Action) {
     tokio::time::sleep(Duration::from_secs(6)).await;
     let during = world.store.call_count(Operation::OrderSingle) + world.store.call_count(Operation::OrderList);
     let spent = during - calls;
-    // While it lasts: probes, and no order pays for it with its own tries.
+    // During the outage only probes are sent, and they do not count as an order's own attempts.
     for state in ["failed", "gone"] {
         let (_, lost) = world.get(&format!("/orders?state={state}")).await;
         assert_eq!(lost["orders"], serde_json::json!([]), "{action:?}");
@@ -166,7 +166,7 @@ async fn the_relay_asks_for_no_coding() {
 async fn a_bomb(coding: Coding, decoded: usize) {
     let world = polling(&[("RECONCILE_INTERVAL", "0"), ("RETRY_MAX_AGE", "2s"), ("FETCH_TIMEOUT", "60s")]).await;
     let bomb = world.store.place_order_silently(None, 11);
-    // Beyond the limits once it is decoded, and some kilobytes before.
+    // Larger than the limits once decoded, a few kilobytes before.
     let padding = format!("\"staff_notes\": \"{}", "0".repeat(decoded));
     world.store.alter_order(bomb, "\"staff_notes\": \"", &padding);
     world.store.fault(Fault::new(Operation::OrderSingle, Action::Coded(coding)).order(bomb));
@@ -185,6 +185,6 @@ async fn a_bomb(coding: Coding, decoded: usize) {
 
 #[actix_web::test]
 async fn a_bomb_is_an_order_that_is_too_large() {
-    // The first is too large for an order, the second for a list as well.
+    // The first exceeds the limit for an order, the second also the limit for a list.
     tokio::join!(a_bomb(Coding::Gzip, 10 << 20), a_bomb(Coding::Deflate, 80 << 20));
 }

@@ -1,4 +1,4 @@
-//! `backfill` over lists that are too wide for the store, or that hold an order that cannot be listed.
+//! `backfill` over lists that are too long for the store, or that contain an order that cannot be listed.
 
 use sandbox::{Action, Fault, Operation, ProcessClock};
 
@@ -8,7 +8,7 @@ use crate::{
     relay::world::World,
 };
 
-/// A month of the past, the orders in three seconds each.
+/// A store with orders in March 2024, three of them in each second.
 async fn store_with(orders: i64) -> (World, Vec<i64>) {
     let (world, now) = past(&[("FETCH_TIMEOUT", "2s")]);
     let begin = "2024-03-05T10:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
@@ -43,7 +43,7 @@ async fn pages_that_are_too_wide_are_asked_for_narrower() {
     finds_all(Action::Status(400), 5).await;
 }
 
-/// With a clock that lets ten minutes pass in 20 seconds: exit code and all that was said.
+/// Runs the command with a clock on which ten minutes take 20 seconds; returns the exit code and all output.
 async fn run_fast(world: &World, args: &[&str]) -> (Option<i32>, String) {
     const SPEED: u32 = 30;
     let mut command = command(world, args);
@@ -54,7 +54,7 @@ async fn run_fast(world: &World, args: &[&str]) -> (Option<i32>, String) {
     (ended.status.code(), text(&ended.stdout) + &text(&ended.stderr))
 }
 
-/// One order cannot be listed; `alone` when it cannot be fetched by itself either.
+/// One order cannot be listed; with `alone` it cannot be fetched by itself either.
 async fn goes_round(action: Action, at: usize, alone: bool) {
     let (world, ids) = store_with(40).await;
     let poison = ids[at];
@@ -63,7 +63,7 @@ async fn goes_round(action: Action, at: usize, alone: bool) {
         world.store.fault(Fault::new(Operation::OrderSingle, action.clone()).order(poison));
     }
     if alone {
-        // With nothing else left, the one looks like a store that is down: which is waited for, some minutes.
+        // With only this order left, the store seems to be down, which the command waits out for some minutes.
         let (code, said) = run_fast(&world, &SPAN).await;
         assert_eq!((code, world.sink.accepted_orders()), (Some(1), 39), "{action:?} at {at}: {said}");
         assert_eq!(world.sink.newest(poison), None);

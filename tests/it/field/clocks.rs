@@ -1,5 +1,5 @@
-//! Wall clocks that are wrong for a while, and spans of hours that are lived through with a clock that runs faster: the
-//! real process, under a clock of its own.
+//! Wall clocks that are wrong for a while, and periods of hours on a faster clock: the real process, with a clock of
+//! its own.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ use crate::relay::{
 };
 
 const HOUR: i64 = 3600;
-/// Everything that a clock has put off is due again within this, and then needs a try or two.
+/// Whatever a wrong clock has put off is due again within this time, and then needs an attempt or two.
 const REPAIRED: Duration = Duration::from_secs(25);
 
-/// How long a span of a clock that runs `speed` times as fast takes.
+/// The real time that a period takes on a clock that runs `speed` times as fast.
 fn real(span: Duration, speed: u32) -> Duration {
     span / speed
 }
 
-/// A relay under a clock that a test sets.
+/// A relay with a clock that a test sets.
 struct Timed {
     world: World,
     clock: ProcessClock,
@@ -60,7 +60,7 @@ impl Timed {
         self.process.take().unwrap().kill();
     }
 
-    /// An order that is told: once more where a clock that runs so fast has left no time to keep it.
+    /// Places an order and sends its webhook, again after a 503: on a clock this fast, storing it may take too long.
     async fn told(&self) -> i64 {
         let order = self.world.store.place_order_silently(None, 11);
         let event = Event::new(Scope::Updated, order);
@@ -105,7 +105,7 @@ enum Meanwhile {
     Kill,
 }
 
-/// Every kind of waiting begins while the clock is `off`; then it is right.
+/// Every kind of waiting begins while the clock is `off` seconds off; then the clock is corrected.
 async fn is_put_right(off: i64, meanwhile: Meanwhile) {
     let mut timed = Timed::start(1, &[("RECONCILE_INTERVAL", "1s"), ("FETCH_TIMEOUT", "4s")]).await;
     let (store, sink) = (timed.world.store.clone(), timed.world.sink.clone());
@@ -118,7 +118,7 @@ async fn is_put_right(off: i64, meanwhile: Meanwhile) {
         timed.world.tell(order).await;
         timed.failed_at_least(order, 1).await;
     }
-    // Under way at this moment, and one that waits for the destination.
+    // One order being forwarded at this moment, and one that waits for the destination.
     let held = timed.world.store.place_order_silently(None, 11);
     sink.fault(Fault::new(Operation::Delivery, Action::Hold).order(held));
     timed.world.tell(held).await;
@@ -146,7 +146,7 @@ async fn is_put_right(off: i64, meanwhile: Meanwhile) {
     let missed = timed.world.store.place_order_silently(None, 11);
     println!("{off} s, {meanwhile:?}");
     timed.arrive_within(&[after], Duration::from_secs(10)).await;
-    // What was being forwarded when the process was killed waits out its lease.
+    // An order that was being forwarded when the process was killed has to wait until its lease ends.
     timed.arrive_within(&[refused, missing, held, deferred, polled, missed], REPAIRED + Duration::from_secs(15)).await;
     timed.finish().await;
 }
@@ -170,12 +170,12 @@ async fn a_clock_that_was_behind_and_is_right_again_makes_nothing_wait_either() 
     is_put_right(-HOUR, Meanwhile::Kill).await;
 }
 
-/// So many times as fast: the ten minutes of an order that the store does not know take 20 seconds.
+/// The factor of the fast clock: the ten minutes after which an order unknown to the store is given up take 20 seconds.
 const FAST: u32 = 30;
 const GONE_AFTER: Duration = Duration::from_secs(600);
 
 fn fast() -> [(&'static str, &'static str); 3] {
-    // Far sides are not faster: what takes 20 ms takes 600 ms of the relay's.
+    // The store and the destination are not faster: their 20 ms are 600 ms on the relay's clock.
     [("RECONCILE_INTERVAL", "0"), ("FETCH_TIMEOUT", "60s"), ("FORWARD_TIMEOUT", "60s")]
 }
 
@@ -206,7 +206,7 @@ async fn an_order_that_the_store_does_not_know_is_gone_after_ten_minutes_and_sev
     assert!(began.elapsed() >= real(GONE_AFTER, FAST), "gone after {:?}: {row}", began.elapsed() * FAST);
     let looks = timed.world.store.calls().iter().filter(|call| call.status == Some(404)).count();
     assert!((4..=16).contains(&looks) && row["attempts"].as_u64() >= Some(3), "{looks} looks: {row}");
-    // Later the store knows it after all, and tells of it.
+    // Later the store has the order after all, and sends a webhook for it.
     timed.world.store.clear_faults();
     timed.world.tell(order).await;
     timed.arrive_within(&[order], Duration::from_secs(10)).await;
@@ -217,7 +217,7 @@ async fn an_order_that_the_store_does_not_know_is_gone_after_ten_minutes_and_sev
 async fn ten_minutes_in_which_nobody_could_look_are_not_counted() {
     let mut timed = Timed::start(FAST, &fast()).await;
     let outage = |status| Fault::new(Operation::OrderSingle, Action::Status(status));
-    // Not found, then the store is down for a quarter of an hour.
+    // Not found at first; then the store is down for a quarter of an hour.
     let order = timed.world.store.place_order_silently(None, 11);
     timed.world.store.fault(unknown(order).times(1));
     timed.world.store.fault(outage(503));
@@ -226,7 +226,7 @@ async fn ten_minutes_in_which_nobody_could_look_are_not_counted() {
     timed.world.store.clear_faults();
     timed.world.store.fault(unknown(order).times(1));
     timed.arrive_within(&[order], Duration::from_secs(20)).await;
-    // The same while the relay is away for hours, and comes back with a clock that knows of them.
+    // The same, with the relay stopped for hours; its clock shows that time when it starts again.
     let order = timed.world.store.place_order_silently(None, 11);
     timed.world.store.fault(unknown(order).times(2));
     timed.world.tell(order).await;
@@ -265,12 +265,12 @@ async fn an_outage_longer_than_an_order_may_be_refused_is_not_counted() {
     timed.world.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(1));
     timed.world.sink.fault_all(Action::Status(503));
     timed.world.tell(order).await;
-    // Down for a quarter of an hour.
+    // The outage lasts a quarter of an hour.
     tokio::time::sleep(real(GONE_AFTER * 3 / 2, FAST)).await;
     timed.world.sink.clear_faults();
     timed.world.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(1));
     timed.arrive_within(&[order], Duration::from_secs(30)).await;
-    // One that is refused all the time fails, in its time.
+    // An order that is refused every time fails within its time limit.
     let refused = timed.world.store.place_order_silently(None, 11);
     timed.world.sink.fault_order(refused, Action::Status(422));
     let began = Instant::now();
@@ -284,7 +284,7 @@ async fn an_outage_longer_than_an_order_may_be_refused_is_not_counted() {
     timed.finish().await;
 }
 
-/// An hour, the longest that anybody who asks for a pause is given, takes 12 seconds.
+/// An hour, the longest pause that a `Retry-After` is granted, takes 12 seconds.
 const FASTEST: u32 = 300;
 
 #[actix_web::test]
@@ -307,7 +307,7 @@ async fn nobody_is_waited_for_as_long_as_years_because_he_asks_for_it() {
         world.sink.fault(asking(Operation::Delivery, 422));
         let order = timed.told().await;
         println!("{name}: {value}");
-        // Each of the four is waited for, one after the other.
+        // Each of the four pauses is waited for in turn.
         timed.arrive_within(&[order], real(Duration::from_secs(4 * 3600), FASTEST) + Duration::from_secs(15)).await;
         assert_eq!(world.sink.attempts(), 4, "the order before, two refusals, and the delivery");
         timed.finish().await;
@@ -315,7 +315,7 @@ async fn nobody_is_waited_for_as_long_as_years_because_he_asks_for_it() {
     .await;
 }
 
-/// Nothing waits, so nothing but the relay's own looks can find out that both sides are dead, and that they are back.
+/// With no orders waiting, only the relay's own probes can find that both sides are down, and that they are back.
 #[actix_web::test]
 async fn sides_that_die_and_come_back_while_no_order_waits_are_noticed() {
     let port = sandbox::relay::free_port().unwrap().to_string();
@@ -345,7 +345,7 @@ async fn sides_that_die_and_come_back_while_no_order_waits_are_noticed() {
     assert_eq!(report["status"], "fail", "{report}");
     timed.world.store.clear_faults();
     timed.world.sink.clear_faults();
-    // Without a click, an order or a poll.
+    // Without a visit to a page, an order or a poll.
     down(0).await;
     timed.finish().await;
 }

@@ -1,4 +1,5 @@
-//! Missed orders that polling has to find in lists that are too wide for the store, or that hold a row it cannot list.
+//! Missed orders that polling has to find in lists that are too long for the store, or that contain a row it cannot
+//! list.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ async fn finds_all(action: Action, widest: usize) {
         world.store.place_order_silently(None, 11);
     }
     arrived_within(&world, 150, A_MINUTE).await;
-    // The width that works is kept: later polls do not begin with one that does not.
+    // The page size that works is kept: later polls do not start with a larger one.
     let late = world.store.place_order_silently(None, 11);
     world.arrived_at(late, 1).await;
     let (status, report) = world.get("/integration/check").await;
@@ -70,7 +71,7 @@ async fn a_width_that_works_is_remembered_over_a_restart_and_tried_wider_later()
     world.finish().await;
 }
 
-/// The poisonous row stands first, last, and in the middle.
+/// The row that cannot be listed is first, last or in the middle.
 async fn goes_round(action: Action, at: usize, alone: bool) {
     let world: World = polling(&[("FETCH_TIMEOUT", "2s")]).await;
     let first = world.store.order(world.store.place_order_silently(None, 11)).unwrap().id;
@@ -82,13 +83,13 @@ async fn goes_round(action: Action, at: usize, alone: bool) {
     for _ in 1..40 {
         world.store.place_order_silently(None, 11);
     }
-    // The one arrives as well if the store gives it by itself; else it is listed with its reason.
+    // That order arrives too if the store can return it by itself; otherwise it is listed with the reason.
     let expected = if alone { 39 } else { 40 };
     arrived_within(&world, expected, A_MINUTE).await;
     if alone {
         let listed = rows(&world, "pending", |rows| !rows.is_empty() && rows[0]["last_error"].is_string()).await;
         assert_eq!((listed.len(), &listed[0]["order_id"]), (1, &poison.into()), "{listed:?}");
-        // And once the store can give it, it arrives.
+        // Once the store can return it, it arrives.
         world.store.clear_faults();
         world.arrived_at(poison, 1).await;
     }
@@ -110,7 +111,7 @@ async fn a_row_that_can_not_be_fetched_by_itself_either_is_listed_with_its_reaso
 #[actix_web::test]
 async fn that_polling_does_not_work_is_told_at_once() {
     let world = polling(&[]).await;
-    // A list that is neither filtered nor sorted as it was asked to be: the store is up, and polling is blind.
+    // A list that is neither filtered nor sorted as requested: the store is up, but polling cannot work.
     let old = r#"[{"id":1,"date_modified":"Mon, 11 Mar 2019 15:17:25 +0000"}]"#;
     let unfiltered = Action::Say { status: 200, kind: "application/json", body: old };
     world.store.fault(Fault::new(Operation::OrderList, unfiltered));

@@ -1,4 +1,4 @@
-//! Lists of hooks in pages and in odd forms: the relay's own is found, and never made a second time.
+//! Lists of hooks in pages and in unusual forms: the relay finds its own hook, and never creates a second one.
 
 use sandbox::{HookForm, HookRules};
 
@@ -29,7 +29,7 @@ async fn one_hook_after_three_looks(rules: HookRules, strangers: usize) {
             report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "bigcommerce_hooks").unwrap();
         assert_eq!(hooks["status"], "pass", "{rules:?}, look {look}: {hooks}");
     }
-    // Another start knows it as well.
+    // The relay still recognises it after a restart.
     world.stop_relay().await;
     world.start_relay().await;
     let (status, report) = world.post("/integration/update").await;
@@ -57,7 +57,7 @@ async fn pages_are_read_on_until_an_empty_one_and_one_that_repeats_ends_them() {
             one_hook_after_three_looks(rules, 60).await;
         }
     }
-    // Just full pages.
+    // Exactly full pages.
     one_hook_after_three_looks(HookRules { v2_page: Some(50), ..HookRules::default() }, 99).await;
 }
 

@@ -1,4 +1,4 @@
-//! Orders that one side can never take, in a row or trickling in, beside good ones.
+//! Orders that one side can never process, in a row or scattered, among good ones.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use crate::relay::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Which side cannot take an order.
+/// The side that cannot process an order.
 #[derive(Debug, Clone, Copy)]
 enum At {
     Destination,
@@ -38,7 +38,7 @@ async fn first_good_one(at: At, bad: usize) {
         let order = world.store.place_order_silently(None, 11);
         poison(&world, at, order);
         world.tell(order).await;
-        // One after the other, as they come in life.
+        // Spread over time, as orders are in practice.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let began = Instant::now();
@@ -67,7 +67,7 @@ async fn the_same_where_the_stores_own_answer_is_the_bad_one() {
     }
 }
 
-/// One in five is poisonous; the waits of the others, sorted.
+/// One order in five is bad; returns the waits of the others, sorted.
 async fn trickle(at: At) -> Vec<Duration> {
     let world = polling(&[("RECONCILE_INTERVAL", "0")]).await;
     let mut placed = HashMap::new();

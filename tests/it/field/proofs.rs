@@ -1,4 +1,4 @@
-//! Signature headers as proxies leave them.
+//! Signature headers as altered by proxies.
 
 use sandbox::{Event, Scope, signed_request};
 

@@ -1,5 +1,5 @@
-//! What counts towards giving up: real tries, and time in which trying was possible. And what proves refused
-//! credentials.
+//! What counts towards giving up: real attempts, and time in which attempts were possible. And what proves that
+//! credentials are refused.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ async fn an_outage_between_two_refusals_does_not_age_an_order() {
     world.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(1));
     world.tell(order).await;
     tried(&world, 2).await;
-    // The relay itself is away for longer than an order may be refused.
+    // The relay itself is down for longer than an order may be refused.
     world.stop_relay().await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     world.start_relay().await;
@@ -58,7 +58,7 @@ async fn an_order_that_was_not_found_once_is_not_gone_for_an_outage_that_followe
     world.finish().await;
 }
 
-/// What the receiver of alerts has been told of credentials.
+/// The alerts about credentials that the receiver has got.
 fn of_credentials(receiver: &Receiver) -> Vec<String> {
     let about = |text: &String| text.contains("token") || text.contains("credentials");
     receiver.texts().into_iter().filter(about).collect()

@@ -1,4 +1,4 @@
-//! Orders in shapes that the documents do not name.
+//! Orders in undocumented forms.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn a_status_in_a_text_is_skipped_or_forwarded_by_what_it_means() {
     }
     world.arrived_at(forwarded, 1).await;
     world.settled(skipped, "skipped").await;
-    // The same where polling finds them.
+    // The same orders when polling finds them.
     let (missed, skipped) = (world.store.place_order_silently(None, 11), world.store.place_order_silently(None, 0));
     world.store.alter_order(missed, "\"status_id\": 11", "\"status_id\": \"11\"");
     world.store.alter_order(skipped, "\"status_id\": 0", "\"status_id\": \" 0 \"");
@@ -44,13 +44,13 @@ async fn an_order_that_says_it_is_deleted_is_forwarded_as_the_store_shows_it() {
     world.finish().await;
 }
 
-/// A store whose list is sorted by the dates that it shows.
+/// A store whose orders show odd dates, by which its list is sorted.
 async fn with_odd_dates(alter: impl Fn(&World, &[i64])) {
     let world = polling(&[]).await;
     let orders: Vec<i64> = (0..10).map(|_| world.store.place_order_silently(None, 11)).collect();
     alter(&world, &orders);
     arrived_within(&world, 10, Duration::from_secs(30)).await;
-    // And what comes later is found as well: the odd date moved no watermark beyond it.
+    // Later orders are found as well: the odd date has not moved the watermark past them.
     let late: Vec<i64> = (0..3).map(|_| world.store.place_order_silently(None, 11)).collect();
     for order in late {
         world.arrived_at(order, 1).await;
@@ -77,7 +77,7 @@ async fn an_order_without_a_date_hides_no_other() {
 
 #[actix_web::test]
 async fn an_order_dated_in_the_future_hides_no_other() {
-    // The store's clock was wrong for one order, which its list shows last for years.
+    // The store's clock was ahead when one order was placed, so that order stays last in its list for years.
     let ahead = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
     let clock = {
         let ahead = ahead.clone();

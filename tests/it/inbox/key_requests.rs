@@ -1,4 +1,4 @@
-//! Requests for shops' keys, in both databases: for one use, for a while, and not too many.
+//! Requests for shops' keys, in both databases: usable once, for a limited time, and limited in number.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,11 +35,11 @@ async fn keeps_requests(one: &dyn Inbox, other: &dyn Inbox) {
     begin(one, "a", now).await;
     assert_eq!(state(other, "a", now).await, Some(KeyRequestState::Waiting(None)));
     assert_eq!(state(other, "b", now).await, None);
-    // Of several that try at once one does.
+    // Of several attempts at once, one succeeds.
     let tries = futures_util::future::join_all([one, other, one, other].map(|inbox| try_keys(inbox, "a", now))).await;
     assert_eq!(tries.into_iter().flatten().collect::<Vec<_>>(), [sealed("a")]);
     assert_eq!(state(other, "a", now).await, Some(KeyRequestState::Trying));
-    // One that ended in the middle of it holds it up for a while only.
+    // An attempt that was broken off delays the next one only for a while.
     assert_eq!(try_keys(other, "a", now.after(TRIAL - Duration::from_secs(1))).await, None);
     assert_eq!(try_keys(other, "a", now.after(TRIAL + Duration::from_secs(1))).await, Some(sealed("a")));
     other.end_key_request(b"a".to_vec(), Some("they do not work".to_owned())).await.unwrap();
@@ -49,14 +49,14 @@ async fn keeps_requests(one: &dyn Inbox, other: &dyn Inbox) {
     one.end_key_request(b"a".to_vec(), None).await.unwrap();
     assert_eq!(state(other, "a", now).await, Some(KeyRequestState::Connected));
     assert_eq!(try_keys(other, "a", now.after(TRIAL + SPAN / 2)).await, None, "for one use");
-    // Nothing outlasts its time.
+    // A request cannot be used after it has expired.
     begin(one, "c", now).await;
     let late = now.after(SPAN + Duration::from_secs(1));
     assert_eq!(state(one, "c", late).await, None);
     assert_eq!(try_keys(one, "c", late).await, None);
     assert_eq!(other.drop_key_requests(late).await.unwrap(), 2);
     assert_eq!(other.drop_key_requests(late).await.unwrap(), 0);
-    // Whoever asks again and again drives out the oldest.
+    // Repeated requests push out the oldest ones.
     for number in 0..MOST_KEY_REQUESTS + 3 {
         begin(one, &number.to_string(), now.after(Duration::from_millis(number.into()))).await;
     }

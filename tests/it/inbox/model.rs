@@ -1,5 +1,5 @@
-//! Every change to a row, held against `state::Row`: what the database has afterwards is what the pure rules say,
-//! column by column, whatever came before. SQLite and PostgreSQL alike.
+//! Every change to a row, compared with `state::Row`: the row in the database must be what the pure rules say, column
+//! by column, after any history. For SQLite and PostgreSQL.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -31,7 +31,7 @@ const OBJECTS: [&str; 3] = ["7", "10", "not-a-number"];
 struct Event {
     object: usize,
     change: ChangeKind,
-    /// One of a few, so that some come again.
+    /// One of a few ids, so that some occur again.
     event_id: Option<u8>,
     look_only: bool,
     after_ms: u64,
@@ -39,7 +39,7 @@ struct Event {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Handed in all at once.
+    /// Accepts these events at once.
     Accept(Vec<Event>),
     Want {
         objects: Vec<(usize, ChangeKind)>,
@@ -51,7 +51,7 @@ enum Step {
     BeginForward {
         which: usize,
     },
-    /// Ends one of the claims in hand, however old.
+    /// Settles one of the claims made so far, however old it is.
     Settle {
         which: usize,
         how: u8,
@@ -112,7 +112,7 @@ fn outcome(how: u8, now: Timestamp, retry_after: u64) -> Outcome {
     }
 }
 
-/// Looks into a database beside the inbox.
+/// Access to the database without the inbox.
 enum Look {
     Sqlite(PathBuf),
     Postgres(PgPool),
@@ -304,10 +304,10 @@ impl Play<'_> {
         self.compare().await
     }
 
-    /// What is handed in at once counts as one raise of each object, except after a deletion.
+    /// Events accepted at once count as one raise of each object, except after a deletion.
     fn raise_together(&mut self, raises: Vec<(ObjectId, Reason, ChangeKind, Timestamp)>) {
         if matches!(self.look, Look::Sqlite(_)) {
-            // One writer takes them one after the other.
+            // The single writer processes them one after the other.
             for (id, reason, change, at) in raises {
                 self.raise(id, Raise { reason, change, at });
             }
@@ -375,8 +375,8 @@ impl Play<'_> {
         Ok(())
     }
 
-    /// How a writer divides what is handed in at once is its own business, and what it takes together counts as one
-    /// raise: versions may be lower, and a deadline that of another event of the same batch.
+    /// The writer decides how to divide events that are accepted at once, and those it processes together count as one
+    /// raise. So versions may be lower than expected, and a deadline may be that of another event in the batch.
     async fn adopt(&mut self) -> Result<(), TestCaseError> {
         let rows = self.read().await;
         for (id, row) in &rows {
@@ -429,7 +429,7 @@ fn play_all(inbox: &dyn Inbox, look: &Look) {
             for step in steps {
                 play.take(step).await?;
             }
-            // Deadlines of this case must not be repaired by the next one.
+            // Rows of this case must not be processed by the next one.
             look.clear().await;
             Ok(())
         };

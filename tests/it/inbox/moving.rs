@@ -30,7 +30,7 @@ const TABLES: [&str; 11] = [
     "receipts",
 ];
 
-/// A file with a few of everything.
+/// A SQLite file with some rows in every table.
 fn filled(folder: &Path) -> PathBuf {
     let path = folder.join("relay.db");
     let file = Connection::open(&path).unwrap();
@@ -64,7 +64,7 @@ fn filled(folder: &Path) -> PathBuf {
         digest = "07".repeat(16),
     ))
     .unwrap();
-    // As the engine makes them of an id and of content with its second.
+    // Computed as the engine does, from an event's id and from its content with its second.
     let mark = |kind: &[u8], parts: &[&[u8]]| {
         use sha2::Digest as _;
         let mut hasher = sha2::Sha256::new();
@@ -186,7 +186,7 @@ async fn a_file_that_is_broken_moves_nothing_and_is_not_named() {
         .unwrap();
     let said = refused().await;
     assert!(said.contains("cannot be read") && !said.contains("hunter2"), "{said}");
-    // A row that breaks the rules of the target, after many that do not.
+    // A row that breaks the rules of the target, after many valid ones.
     let path = filled(folder.path());
     let file = Connection::open(&path).unwrap();
     file.execute_batch("INSERT INTO outages VALUES (3, 'destination', 1, 'dns'); DROP TABLE receipts;

@@ -1,5 +1,5 @@
-//! PostgreSQL keeps a statement's plan as long as the connection: one made for a nearly empty table must not go through
-//! a whole backlog for each batch. Counted in rows that were read, not in time.
+//! PostgreSQL keeps a statement's plan as long as the connection, so a plan made for a nearly empty table must not read
+//! a whole backlog for each batch. Measured in rows read, not in time.
 
 use futures_util::future::join_all;
 use onetribe_relay::{
@@ -11,15 +11,15 @@ use sqlx::PgPool;
 use super::postgres_world::{START, TestRelay, at, connection_to, delivered, id};
 use crate::support::postgres::{Database, ended};
 
-/// Objects that wait, and as many that are long done.
+/// How many objects wait, and how many were settled long ago.
 const BACKLOG: i64 = 20_000;
-/// What is done at once.
+/// How many objects a batch has.
 const BATCH: i64 = 100;
-/// What is read for a row of a batch: it is sought by its keys a few times each in accepting, claiming, settling and
-/// pruning.
+/// The most rows read for each object of a batch: accepting, claiming, settling and pruning each look it up by its keys
+/// a few times.
 const READS: i64 = 60;
 
-/// Rows and index entries read of the tables that grow.
+/// How many rows and index entries were read of the tables that grow.
 async fn reads(look: &PgPool) -> i64 {
     ended(look).await;
     let sql = "SELECT ((SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables
@@ -30,7 +30,7 @@ async fn reads(look: &PgPool) -> i64 {
 }
 
 async fn batch(relay: &TestRelay, ids: &[i64], now: u64) {
-    // The second time each is a possible duplicate, and its object is looked up.
+    // The second time each event is a possible duplicate, and its object is looked up.
     for _ in 0..2 {
         join_all(ids.iter().map(|id| relay.accept(*id, "a", "h", 0, at(now)))).await;
     }
@@ -41,9 +41,9 @@ async fn batch(relay: &TestRelay, ids: &[i64], now: u64) {
     assert!(settled.into_iter().all(|settled| settled));
 }
 
-/// Objects after `first` that wait since `due`, or were settled then.
+/// Inserts objects with ids after `first` that have been waiting since `due`, or were settled at `settled`.
 async fn fill(look: &PgPool, connection: ConnectionId, first: i64, due: Option<i64>, settled: Option<i64>) {
-    // Seven digits: the sort key's first letter is g.
+    // Ids of seven digits, whose sort key begins with g.
     let sql =
         "INSERT INTO objects (connection_id, resource, id, state, version, forced_version, event_version, delivered,
                    change, was_told, due_at, wait_ms, waiting_since, is_forwarding, is_deferred, has_failed, attempts,
@@ -59,7 +59,7 @@ async fn fill(look: &PgPool, connection: ConnectionId, first: i64, due: Option<i
     sqlx::query(sql).bind(connection.0).bind(first).bind(BACKLOG).execute(look).await.unwrap();
 }
 
-/// As the server does by itself now and then; here it must not, since new plans are made after it.
+/// Runs VACUUM ANALYZE, and turns autovacuum off, since its runs would cause new plans.
 async fn analyze(look: &PgPool) {
     for table in ["objects", "receipts"] {
         let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = off)");
@@ -83,7 +83,7 @@ async fn a_batch_reads_its_own_rows_however_many_wait() {
             settled.await;
             analyze(&look).await;
         }
-        // A plan that is to be kept is made after the fifth time.
+        // PostgreSQL makes a generic plan after the fifth execution.
         for round in 1..=8 {
             batch(&relay, &[round], 1).await;
             assert_eq!(relay.inbox.prune(at(0), 1).await.unwrap(), 0);
@@ -99,7 +99,7 @@ async fn a_batch_reads_its_own_rows_however_many_wait() {
     }
 }
 
-/// What the scheduler and a page ask again and again.
+/// Runs the queries that the scheduler and the pages repeat.
 async fn look_around(relay: &TestRelay, connection: ConnectionId) {
     let inbox = &relay.inbox;
     inbox.due(connection, at(1), 20).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tables of other versions: a newer relay has added to them, has left this one behind, or is not what it was.
+//! Tables of other versions: with additions of a newer relay, no longer usable by this one, or damaged.
 
 use std::{path::Path, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::support::{
     schema::{LEFT_BEHIND, contract, expand},
 };
 
-/// How long shards are asked for.
+/// The span of the relays' heartbeats.
 const SPAN: Duration = Duration::from_secs(5);
 
 async fn server(database: &Database) -> PgConnection {
@@ -36,7 +36,7 @@ async fn unfit(database: &Database) -> String {
     }
 }
 
-/// Does about everything there is to do with an inbox, with the objects `first` to `first + 3`.
+/// Uses nearly everything an inbox can do, with the objects `first` to `first + 3`.
 async fn works(relay: &TestRelay, first: i64) {
     let (inbox, connection) = (&relay.inbox, relay.connection);
     let failed = Failed { side: Side::Destination, failure: Failure::Status(422) };
@@ -74,7 +74,7 @@ async fn tables_that_a_newer_relay_has_added_to_are_used() {
     let before = TestRelay::first(&database).await;
     works(&before, 1).await;
     expand(&mut server(&database).await).await;
-    // Its statements were prepared before.
+    // Its statements were prepared before the change.
     works(&before, 11).await;
     before.inbox.close().await;
     works(&before.beside(&database).await, 21).await;
@@ -132,7 +132,7 @@ async fn a_new_connection_asks_as_well() {
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     run(&database, cut).await;
-    // The first change meets the cut.
+    // The first change after the cut fails on the lost connection.
     drop(relay.inbox.probe(START).await);
     let refused = relay.inbox.probe(START).await.unwrap_err();
     assert!(refused.to_string().contains(LEFT_BEHIND), "{refused}");
@@ -145,14 +145,14 @@ async fn a_migration_that_is_broken_off_for_a_running_relays_sake_begins_again()
     let mut migrator = Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres")).await.unwrap();
     migrator.run_to(1, &mut relay).await.unwrap();
     migrator.set_ignore_missing(true);
-    // As if the first migration were still to come: its record is gone, and so are its tables but one.
+    // As before the first migration: its record and all tables but one are removed.
     let undo = "DO $$ DECLARE name TEXT; BEGIN
                     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema()
                                 AND tablename <> '_sqlx_migrations'
                     LOOP EXECUTE format('DROP TABLE %I', name); END LOOP; END $$";
     run(&database, undo).await;
     run(&database, "DELETE FROM _sqlx_migrations").await;
-    // The server breaks off who finds the circle, and that is who asks first.
+    // PostgreSQL aborts the transaction that detects a deadlock: with this timeout, the migration and not this one.
     sqlx::query("SET deadlock_timeout = '60s'").execute(&mut relay).await.unwrap();
     let mut batch = relay.begin().await.unwrap();
     let first = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)

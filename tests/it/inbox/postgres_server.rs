@@ -1,4 +1,4 @@
-//! What only a PostgreSQL inbox can meet: other relays at the same rows, a server that goes away, one that refuses.
+//! What only a PostgreSQL inbox meets: other relays at the same rows, a server that goes away, one that refuses.
 
 use std::{
     collections::HashSet,
@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use super::postgres_world::{START, TestRelay, at, connection_to, delivered, id};
 use crate::support::postgres::{Cluster, Database, deadlocks, skip};
 
-/// How long a relay that stops answering keeps its shards here.
+/// The span of the relays' heartbeats: how long a relay that stops answering keeps its shards.
 const SPAN: Duration = Duration::from_secs(2);
 
 async fn refused(url: &str) -> InboxError {
@@ -39,7 +39,7 @@ async fn cut_all(look: &PgPool) {
     sqlx::query(sql).execute(look).await.unwrap();
 }
 
-/// Waits until the relay's scheduler is told of this connection.
+/// Waits until the relay's scheduler is notified of this connection.
 async fn told_of(relay: &TestRelay, connection: ConnectionId) {
     let work = relay.inbox.work();
     let told = async { while !work.take().await.contains(&connection) {} };
@@ -58,7 +58,7 @@ async fn a_duplicate_at_another_relay_is_recognised() {
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_at_the_same_objects_never_wait_in_a_circle() {
     let Some(database) = Database::fresh().await else { return };
-    // As somebody may have set it for what else the server does.
+    // A default that an administrator may have set for other applications on the server.
     let strict = "DO $$ BEGIN
                       EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation TO serializable',
                                      current_database());
@@ -120,7 +120,7 @@ async fn a_server_that_hangs_keeps_no_relay_from_ending() {
     let relay = TestRelay::first(&cluster.database().await).await;
     relay.news(1, START).await;
     cluster.signal("STOP");
-    // As health checks come and go.
+    // Repeated, as health checks are.
     for _ in 0..6 {
         assert!(tokio::time::timeout(Duration::from_millis(100), relay.inbox.probe(START)).await.is_err());
     }
@@ -150,7 +150,7 @@ async fn work_is_announced_to_other_relays() {
     told_of(&other, one.connection).await;
     one.want(&[8], true, START).await;
     told_of(&other, one.connection).await;
-    // Whoever makes a connection, or changes it, tells everybody.
+    // Creating or changing a connection notifies all relays.
     one.inbox.heartbeat(SPAN).await.unwrap();
     let made = one.inbox.create_connection(connection_to("other"), START).await.unwrap();
     told_of(&other, made).await;
@@ -180,7 +180,7 @@ async fn who_is_told_of_too_many_looks_itself() {
     tokio::time::timeout(Duration::from_secs(20), told).await.expect("of each of them");
 }
 
-/// Takes what a relay hears when it begins to listen.
+/// Drains the notifications that a relay gets when it starts to listen.
 async fn told_of_nothing(relay: &TestRelay) {
     let work = relay.inbox.work();
     while tokio::time::timeout(Duration::from_millis(300), work.take()).await.is_ok() {}
@@ -189,7 +189,7 @@ async fn told_of_nothing(relay: &TestRelay) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_tells_nobody_of_its_own_work() {
     let Some((_database, one, other)) = two().await else { return };
-    // The other one was never heard of: all shards are this one's.
+    // The other relay has sent no heartbeat: all shards belong to this one.
     one.inbox.heartbeat(SPAN * 10).await.unwrap();
     told_of_nothing(&other).await;
     one.news(7, START).await;
@@ -221,7 +221,7 @@ async fn what_one_relay_was_told_dates_the_connection_for_all() {
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", dates(&other).await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // An older one changes nothing, and the last word of a relay that ends is kept.
+    // An older event changes nothing, and a relay that closes writes its last date.
     other.news(9, at(4)).await;
     one.news(10, at(6)).await;
     one.inbox.close().await;
@@ -253,7 +253,7 @@ async fn cut_connections_are_made_again() {
     let (relay, look) = (TestRelay::first(&database).await, database.look().await);
     for number in 1..=5 {
         cut_all(&look).await;
-        // The first change meets the cut and says so; nothing is confirmed that was not kept.
+        // The first change after the cut may fail, but no change is confirmed without being stored.
         let wanted = vec![Wanted::updated(id(number))];
         if relay.inbox.want(relay.connection, ResourceName::orders(), wanted, true, START).await.is_err() {
             relay.want(&[number], true, START).await;
@@ -285,7 +285,7 @@ async fn a_server_that_confirms_too_early_is_overruled() {
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&look).await.unwrap();
     let sql = format!("ALTER DATABASE {name} SET synchronous_commit = off");
     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&look).await.unwrap();
-    // The relay asks for more, and reads back that it has it.
+    // The relay turns the setting on for its own session, and reads it back.
     let inbox = PostgresInbox::open(&database.url().as_str().into()).await.unwrap();
     inbox.probe(START).await.unwrap();
 }

@@ -1,5 +1,5 @@
-//! Shards: relays on one database hold an even share each, take over from those that are gone, and claim nothing of
-//! others.
+//! Shards: relays on one database hold an even share each, take over the shards of relays that are gone, and claim
+//! nothing in shards of others.
 
 use std::{
     collections::HashSet,
@@ -16,11 +16,11 @@ use onetribe_relay::{
 use super::postgres_world::{START, TestRelay, at, connection_to, delivered};
 use crate::support::postgres::{Database, deadlocks};
 
-/// How long a relay that falls silent keeps its shards here: longer than any test takes. Time passes by
-/// [`fall_silent`].
+/// How long a relay keeps its shards after its last heartbeat here: longer than any test takes. [`fall_silent`]
+/// simulates that this time has passed.
 const SPAN: Duration = Duration::from_secs(600);
 
-/// What `SPAN` without a heartbeat does to the relay that holds these shards.
+/// Makes the leases of the relay that holds these shards run out, as `SPAN` without a heartbeat does.
 async fn fall_silent(database: &Database, held: &HashSet<u16>) {
     let look = database.look().await;
     let shard = held.iter().next().map(|shard| shard.cast_signed());
@@ -39,7 +39,7 @@ async fn beat(relay: &TestRelay) -> HashSet<u16> {
     held.into_iter().collect()
 }
 
-/// Every relay beats twice: who has too much gives it back, who has too little takes it.
+/// Each relay sends two heartbeats: one that holds too many shards gives some back, one that holds too few takes some.
 async fn settled(relays: &[&TestRelay]) -> Vec<HashSet<u16>> {
     for _ in 0..2 {
         join_all(relays.iter().map(|relay| beat(relay))).await;
@@ -73,7 +73,7 @@ async fn shards_are_shared_evenly_however_many_relays_there_are() {
         let relays: Vec<&TestRelay> = relays[..count].iter().collect();
         assert_even(&settled(&relays).await);
     }
-    // Nobody moves without need.
+    // Without need, no shard changes its holder.
     let all: Vec<&TestRelay> = relays.iter().collect();
     assert_eq!(settled(&all).await, settled(&all).await);
 }
@@ -109,7 +109,7 @@ async fn the_shards_of_a_dead_relay_are_taken_over_with_the_next_heartbeats() {
     }
     fall_silent(&database, &held[2]).await;
     assert_even(&[beat(all[0]).await, beat(all[1]).await]);
-    // It was only stopped: it has nothing now, and gets its share again.
+    // The relay was only paused: it holds nothing now, and gets its share again.
     assert!(beat(all[2]).await.is_empty());
     assert_even(&settled(&all).await);
 }
@@ -139,7 +139,7 @@ async fn a_relay_that_ends_hands_its_shards_on_at_once() {
     assert!(relays[0].inbox.is_served().await.unwrap(), "as one that only looks sees it");
 }
 
-/// The one of two relays that holds the connection's shard, and the other.
+/// The relay of the two that holds the connection's shard, and the other one.
 async fn holder<'a>(one: &'a TestRelay, other: &'a TestRelay) -> (&'a TestRelay, &'a TestRelay) {
     let held = settled(&[one, other]).await;
     let shard = shard_of(SourceKind::BigCommerce, "abcde");
@@ -154,13 +154,13 @@ async fn nobody_claims_what_another_relay_holds() {
     holder.news(7, START).await;
     assert_eq!(other.try_claim(&[7], START).await, []);
     assert_eq!(holder.try_claim(&[7], START).await.len(), 1);
-    // Another connection of the same store goes with it, one of another store may not.
+    // Another connection of the same store is in the same shard; one of another store may be in another.
     let same = holder.inbox.create_connection(connection_to("abcde"), START).await.unwrap();
     let same = TestRelayAt { relay: other, connection: same };
     assert!(!same.can_claim().await);
 }
 
-/// A relay and another connection.
+/// A relay together with another connection.
 struct TestRelayAt<'a> {
     relay: &'a TestRelay,
     connection: ConnectionId,
@@ -190,7 +190,7 @@ async fn who_was_stopped_longer_than_its_shards_last_neither_claims_nor_settles(
     let held = beat(stopped).await;
     fall_silent(&database, &held).await;
     assert_eq!(beat(other).await.len(), usize::from(SHARDS));
-    // What it had not begun to forward is free before the end of its lease.
+    // A claim that it had not begun to forward is free before the end of its lease.
     assert_eq!(other.inbox.free_claims(at(1)).await.unwrap(), 1);
     assert_eq!(other.inbox.free_claims(at(1)).await.unwrap(), 0);
     let taken = other.claim(7, at(1)).await;

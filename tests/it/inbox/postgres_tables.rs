@@ -1,4 +1,4 @@
-//! Connections and their small tables, and what is read of objects.
+//! Connections and their small tables, and the queries about objects.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -92,7 +92,7 @@ async fn what_was_decided_before_another_change_is_not_written() {
         known_revision: Some(known_revision),
         ..ConnectionUpdate::default()
     };
-    // What changed nothing takes a revision, and supersedes nothing.
+    // An update that matches no row takes a revision, but does not supersede others.
     assert!(!other.inbox.update_connection(ConnectionId(12345), ConnectionUpdate::default()).await.unwrap());
     let known = newest().await;
     assert!(other.inbox.update_connection(relay.connection, name(known, "first")).await.unwrap());
@@ -104,7 +104,7 @@ async fn what_was_decided_before_another_change_is_not_written() {
     let all = relay.inbox.connections(0).await.unwrap();
     assert_eq!((all.len(), all[0].name.as_str()), (1, "first"));
     let known = newest().await;
-    // Of many that know the same, one is kept.
+    // Of many updates based on the same revision, one succeeds.
     let asked = (0..8).map(|n| {
         let inbox = if n % 2 == 0 { &relay.inbox } else { &other.inbox };
         inbox.update_connection(relay.connection, name(known, &format!("name {n}")))
@@ -125,7 +125,7 @@ async fn revisions_are_in_the_order_of_commits() {
             relay.inbox.create_connection(connection_to(&format!("{name}{n}")), START).await.unwrap();
         }
     };
-    // Whoever reads on from the newest revision that it knows misses nothing.
+    // Reading on from the newest known revision misses no change.
     let reading = async {
         let (mut known, mut revision) = (HashMap::new(), 0);
         while known.len() < 81 {
@@ -247,7 +247,7 @@ async fn objects_are_paged_and_filtered() {
     assert_eq!(page(ObjectQuery { state: Some(ObjectState::Pending), ..any.clone() }).await, ["x", "218", "12"]);
     assert_eq!(page(ObjectQuery { only_in_trouble: true, ..any }).await, ["12"]);
 
-    // Those never tried go first, then by how long they have been due.
+    // Objects never tried come first, then those that have been due the longest.
     relay.news(13, at(2)).await;
     let due = inbox.due(connection, at(1000), 1000).await.unwrap();
     let due: Vec<String> = due.into_iter().map(|due| due.id.to_string()).collect();
@@ -295,7 +295,7 @@ async fn settlings_of_one_claim_at_once_count_once() {
     let settle = || relay.settle(claim.clone(), delivered(1, START), START);
     let (first, second, third) = tokio::join!(settle(), settle(), settle());
     assert_eq!([first, second, third].into_iter().filter(|settled| *settled).count(), 1);
-    // Claims of one object at once have one winner.
+    // When several relays claim one object at once, one of them gets it.
     relay.news(7, at(1)).await;
     let ids = [7, 7];
     let claims = tokio::join!(relay.try_claim(&ids, at(1)), relay.try_claim(&ids, at(1)));

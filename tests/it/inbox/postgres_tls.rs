@@ -1,5 +1,5 @@
-//! `sslmode` against a server with real certificates: what is let in is encrypted and verified as far as was asked for,
-//! what is refused is refused with a reason that helps, and the password is in no word of it.
+//! `sslmode` against a server with real certificates: accepted connections are encrypted and verified as far as the
+//! mode requires, refused ones get a helpful reason, and no message contains the password.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::support::{
 };
 
 const PASSWORD: &str = "hunter2";
-/// The only name in the server's certificate; its address is not in it.
+/// The only name in the server's certificate, which does not contain the server's address.
 const HOST: &str = "localhost";
 const ANOTHER_HOST: &str = "127.0.0.1";
-/// The relay is not let in without TLS, or with it.
+/// The relay's connections are accepted only with TLS, or only without.
 const ONLY_WITH: &str = "hostssl";
 const ONLY_WITHOUT: &str = "hostnossl";
 
@@ -46,7 +46,7 @@ impl Place {
         self.url(host, &format!("sslmode={mode}&sslrootcert={}", authority.file().display()))
     }
 
-    /// Opens the inbox, uses it, and returns how many connections it had, and how many of them over TLS.
+    /// Opens the inbox and uses it; returns how many connections it had, and how many of them used TLS.
     async fn connections(&self, url: &str, look: &str) -> (i64, i64) {
         let inbox = PostgresInbox::open(&url.into()).await.unwrap_or_else(|error| panic!("{error}"));
         inbox.probe(START).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_server_that_is_not_the_one_asked_for_is_refused() {
     let said = refused(&place.trusting(&place.authority, "verify-ca", HOST)).await;
     assert!(said.contains("certificate is not accepted: it has expired"), "{said}");
 
-    // As `openssl req -x509` makes one that vouches for itself.
+    // A self-signed certificate as `openssl req -x509` makes it, marked as an authority's.
     let mut itself = named(HOST);
     itself.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     speak_tls(&place.cluster, &place.authority.issue(itself), ONLY_WITH);

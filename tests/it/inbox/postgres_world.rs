@@ -1,4 +1,4 @@
-//! Relays on one PostgreSQL database, and short words for what tests do with them.
+//! Relays on one PostgreSQL database, and short methods for what tests do with them.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use onetribe_relay::{
 
 use crate::support::postgres::Database;
 
-/// When every test begins.
+/// The time at which every test begins.
 pub const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
-/// What tests claim for, unless they say otherwise.
+/// The lease of the tests' claims, unless they use another.
 pub const LEASE: Duration = Duration::from_secs(30);
 
-/// `seconds` after the beginning.
+/// The time `seconds` after [`START`].
 pub fn at(seconds: u64) -> Timestamp {
     START.after(Duration::from_secs(seconds))
 }
@@ -32,7 +32,7 @@ pub fn delivered(of: u8, fetched_at: Timestamp) -> Outcome {
     Outcome::Delivered { digest: Some(Digest([of; 16])), fetched_at, forwarded: true }
 }
 
-/// A connection to be made; its hook key is its own.
+/// A new connection to this store, with a hook key of its own.
 pub fn connection_to(store: &str) -> NewConnection {
     NewConnection {
         origin: Origin::Api,
@@ -50,21 +50,21 @@ pub fn connection_to(store: &str) -> NewConnection {
     }
 }
 
-/// One relay's inbox, and a connection.
+/// The inbox of one relay, and a connection.
 pub struct TestRelay {
     pub inbox: PostgresInbox,
     pub connection: ConnectionId,
 }
 
 impl TestRelay {
-    /// The first one on a database.
+    /// The first relay on a database, with a new connection.
     pub async fn first(database: &Database) -> Self {
         let inbox = PostgresInbox::open(&database.url().into()).await.unwrap_or_else(|error| panic!("{error}"));
         let connection = inbox.create_connection(connection_to("abcde"), START).await.unwrap();
         Self { inbox, connection }
     }
 
-    /// Another one beside it.
+    /// Another relay on the same database, with the same connection.
     pub async fn beside(&self, database: &Database) -> Self {
         let inbox = PostgresInbox::open(&database.url().into()).await.unwrap_or_else(|error| panic!("{error}"));
         Self { inbox, connection: self.connection }
@@ -91,7 +91,7 @@ impl TestRelay {
         self.inbox.accept(self.event(number, event_id, content, second, now)).await.unwrap()
     }
 
-    /// A first-time event, recognisable by nothing.
+    /// Accepts a first-time event without an id or content to recognise it by.
     pub async fn news(&self, number: i64, now: Timestamp) {
         let event = Arrival { event_id: None, content: None, ..self.event(number, "", "", 0, now) };
         assert_eq!(self.inbox.accept(event).await.unwrap(), Accepted::First);
@@ -117,7 +117,7 @@ impl TestRelay {
         self.inbox.settle(Settlement { claim, outcome, at }).await.unwrap()
     }
 
-    /// A first-time event, claimed at once and ended.
+    /// Accepts a first-time event, claims it at once and settles it.
     pub async fn end(&self, number: i64, outcome: Outcome, now: Timestamp) {
         self.news(number, now).await;
         let claim = self.claim(number, now).await;

@@ -1,4 +1,4 @@
-//! Everything at once, at few objects, by relays that share them: nothing told is lost, nothing is claimed twice.
+//! All operations at once on few objects, by relays that share them: no accepted event is lost, none is claimed twice.
 
 use std::{
     collections::HashMap,
@@ -23,10 +23,10 @@ use crate::support::postgres::{Database, deadlocks};
 
 const LENGTH: Duration = Duration::from_secs(4);
 const OBJECTS: i64 = 60;
-/// No claim runs out while it lasts.
+/// Longer than the test, so that no claim runs out.
 const LEASE: Duration = Duration::from_secs(300);
 
-/// What happened when, by a count that all share.
+/// The order of what happened, by a counter that all tasks share.
 struct Chronicle {
     began: Timestamp,
     now: AtomicU64,
@@ -59,11 +59,10 @@ fn any_change() -> ChangeKind {
     ChangeKind::from_code(rand::random_range(0..3))
 }
 
-/// Tells of an event that may be new or known; some do not wait for the answer.
+/// Accepts an event that may be new or a duplicate; some callers do not wait for the answer.
 async fn tell(relay: &TestRelay, chronicle: &Chronicle, id: ObjectId) {
     let (now, at) = (Timestamp::now(), chronicle.next());
-    // Two hooks tell of each event, under ids of their own. Every other event is old enough to be dropped if it is
-    // known.
+    // Two hooks announce each event under different ids. Every other event is old enough to be dropped as a duplicate.
     let event = rand::random_range(0..500);
     let created_at = chronicle.began.millis() / 1000 - if event % 2 == 0 { 120 } else { 0 };
     let accepting = relay.inbox.accept(Arrival {
@@ -87,7 +86,7 @@ async fn tell(relay: &TestRelay, chronicle: &Chronicle, id: ObjectId) {
     }
 }
 
-/// Claims what is due and ends it in any way there is. Returns how many there were.
+/// Claims what is due and settles it in random ways. Returns how many claims there were.
 async fn deliver(relay: &TestRelay, chronicle: &Chronicle, now: Timestamp) -> usize {
     let mut due: Vec<_> = relay.inbox.due(relay.connection, now, 40).await.unwrap();
     if rand::random_bool(0.5) {

@@ -1,4 +1,4 @@
-//! Each connection's orders go to its own destination, whatever it shares with others.
+//! Each connection's orders go only to its own destination, whatever it shares with others.
 
 use reqwest::Method;
 use sandbox::{Event, OneTribeConfig, OneTribeSim, QuotaRule, Scope, SendOptions, Sender, SenderOptions, send_once};
@@ -55,7 +55,7 @@ async fn two_connections_of_one_store_get_the_same_orders_and_share_one_quota() 
     let hooks = store.hooks();
     assert_ne!(hooks[0].destination, hooks[1].destination);
     assert_ne!(hooks[0].headers, hooks[1].headers, "a token of one opens no other");
-    // The smallest window that both have to share; each alone would think that all of it is its own.
+    // A small window that both connections share; each of them alone would consider all of it its own.
     store.set_quota(QuotaRule { requests: 60, window: std::time::Duration::from_secs(10), headers_on_429: true });
     let sender = Sender::start(&store, SenderOptions::default());
     let orders: Vec<i64> = (0..40).map(|_| store.place_order_as(None, 11)).collect();
@@ -64,7 +64,7 @@ async fn two_connections_of_one_store_get_the_same_orders_and_share_one_quota() 
         arrived(&other, order).await;
     }
     assert_eq!(store.quota_refusals(), 0, "the quota was overrun");
-    // One of them ends: its hook goes, the other's stays.
+    // One of the connections ends: its hook is removed, the other's stays.
     assert_eq!(world.ask(Method::DELETE, &format!("/connections/{}", ids[1]), None).await.0, 200);
     assert_eq!(store.hooks().len(), 1);
     let late = store.place_order_as(None, 11);
@@ -126,7 +126,7 @@ async fn an_ended_connections_address_takes_anything_and_does_nothing_also_after
         let (_, shown) = world.get(&format!("/connections/{id}")).await;
         assert_eq!((&shown["state"], &shown["waiting"]), (&json!("disconnected"), &json!(0)), "{shown}");
     }
-    // Nothing that opens anything is left: not sealed either, and no payload URL.
+    // No credentials are left, not even sealed, and no payload URL.
     let database = rusqlite::Connection::open(world.folder.path().join("relay.db")).unwrap();
     let sealed: Option<Vec<u8>> =
         database.query_row("SELECT sealed FROM connections WHERE id = ?1", [id], |row| row.get(0)).unwrap();

@@ -1,5 +1,5 @@
-//! Connections through the API: made, changed, paused, ended, taken up again; what is wrong is named, and nothing is
-//! shown.
+//! Connections through the API: created, changed, paused, ended, resumed. Errors name what is wrong, and no answer
+//! shows a secret.
 
 use reqwest::Method;
 use sandbox::{Event, Scope, SendOptions, send_once, stores::CREDENTIALS_KEY};
@@ -25,7 +25,7 @@ async fn a_connection_lives_from_its_first_day_to_its_return() {
     assert_eq!(tell(first).await, 200);
     world.arrived_at(first, 1).await;
 
-    // Paused: kept, and waiting.
+    // Paused: orders are kept and wait.
     let path = format!("/connections/{id}");
     let (status, paused) = world.ask(Method::PATCH, &path, Some(&json!({"state": "paused"}))).await;
     assert_eq!((status, &paused["state"]), (200, &json!("paused")));
@@ -33,14 +33,14 @@ async fn a_connection_lives_from_its_first_day_to_its_return() {
     assert_eq!(tell(second).await, 200);
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(world.sink.newest(second), None);
-    // Resumed, also over a restart.
+    // Resumed, and still active after a restart.
     world.stop_relay().await;
     world.start_relay().await;
     let (status, _) = world.ask(Method::PATCH, &path, Some(&json!({"state": "active", "name": "Renamed"}))).await;
     assert_eq!(status, 200);
     world.arrived_at(second, 1).await;
 
-    // Ended: the hook is gone, its address answers 200 to anything, and nothing is forwarded.
+    // Ended: the hook is removed, its address answers 200 to anything, and nothing is forwarded.
     let (status, ended) = world.ask(Method::DELETE, &path, None).await;
     assert_eq!((status, &ended["state"], &ended["name"]), (200, &json!("disconnected"), &json!("Renamed")));
     assert!(store.hooks().is_empty());
@@ -49,7 +49,8 @@ async fn a_connection_lives_from_its_first_day_to_its_return() {
     let (status, _) = world.ask(Method::PATCH, &path, Some(&json!({"state": "active"}))).await;
     assert_eq!(status, 409);
 
-    // The same store and destination again: the same connection, its history kept, nothing sent twice.
+    // Connecting the same store and destination again gives the same connection with its history, and nothing is sent
+    // twice.
     assert_eq!(world.connect(&request).await, id);
     store.wait_for(|store| store.hooks().len() == 1, PATIENCE).await.unwrap();
     assert_eq!(store.hooks()[0].destination, address);
@@ -113,7 +114,7 @@ async fn whatever_is_wrong_is_named_and_nothing_is_made() {
     assert_eq!(bare.status().as_u16(), 401);
     let (_, list) = world.get("/connections").await;
     assert_eq!(list["connections"], json!([]));
-    // Unseen, it is made all the same; a second time it is not.
+    // Without verification it is created nevertheless, but not a second time.
     let unseen = with(&["source", "access_token"], json!("a-wrong-access-token"));
     let (status, _) = world.ask(Method::POST, "/connections?verify=false", Some(&unseen)).await;
     assert_eq!(status, 201);

@@ -12,7 +12,8 @@ use crate::support::sealed::opened;
 #[actix_web::test]
 async fn changes_of_different_fields_at_once_all_hold() {
     let world = World::start(2).await;
-    // Each new credential is tried at the store first, and each change has its hooks and checks looked at.
+    // Each new credential is tried at the store first, and each change triggers a check of the hooks and the
+    // connection.
     for store in world.farm.stores() {
         store.set_quota(QuotaRule::unlimited());
     }
@@ -31,7 +32,7 @@ async fn changes_of_different_fields_at_once_all_hold() {
             (&path, json!({"destination": {"kind": "one_tribe", "url": other_url}})),
             (&path, json!({"state": state})),
         ];
-        // Somebody else's connection changes all the while.
+        // Meanwhile, changes of another connection.
         let beside = format!("/connections/{}", ids[1]);
         let others = (0..4).map(|n| (&beside, json!({"name": format!("Beside {n}")})));
         let changes: Vec<_> = changes.into_iter().chain(others).collect();
@@ -51,7 +52,7 @@ async fn changes_of_different_fields_at_once_all_hold() {
     world.finish().await;
 }
 
-/// The spec as it is sealed in the database.
+/// The spec that is sealed in the database.
 fn stored(world: &World, id: i64) -> ConnectionSpec {
     let database = rusqlite::Connection::open(world.folder.path().join("relay.db")).unwrap();
     let sql = "SELECT hook_key, key_id, sealed FROM connections WHERE id = ?1";

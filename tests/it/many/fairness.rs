@@ -1,4 +1,4 @@
-//! What goes wrong with one connection costs that one alone.
+//! Trouble in one connection delays only that connection.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ async fn a_store_that_hangs_and_one_that_refuses_hold_up_no_other() {
             store.place_order_as(None, 11);
         }
     }
-    // Whatever can be tied up is tied up by now.
+    // By now, everything that can be blocked is blocked.
     tokio::time::sleep(Duration::from_millis(800)).await;
     let began = Instant::now();
     let orders: Vec<i64> =
@@ -31,7 +31,7 @@ async fn a_store_that_hangs_and_one_that_refuses_hold_up_no_other() {
         world.arrived_at(order, 1).await;
     }
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // And when they are back, nothing of theirs is lost.
+    // Once the stores are back, none of their orders is lost.
     for store in &stores[..3] {
         store.clear_faults();
         store.release();
@@ -59,7 +59,7 @@ async fn a_webhook_address_takes_only_its_own_stores_callbacks() {
         async move { send_once(client, &address, &secret, &event, &SendOptions::default()).await.unwrap() }
     };
     let (one, other) = (&stores[0].config().client_secret, &stores[1].config().client_secret);
-    // Signed rightly for the other address, and of a foreign store: dropped. Signed wrongly: refused.
+    // Signed with the secret of a foreign store for the other address: dropped. With a wrong signature: refused.
     assert_eq!(send(&addresses[1], one).await, 401);
     assert_eq!(send(&addresses[1], other).await, 200);
     assert_eq!(send(&addresses[0], other).await, 401);
@@ -85,7 +85,7 @@ async fn stores_whose_quota_is_used_up_keep_no_other_from_being_polled() {
         });
         store.other_app_uses(3);
     }
-    // Each of them has been polled since, and knows that it has to wait.
+    // Each of them has been polled since, and knows that it must wait.
     let asked: Vec<u64> = starved.iter().map(|store| store.call_count(Operation::Any)).collect();
     for (store, asked) in starved.iter().zip(asked) {
         store.wait_for(|store| store.call_count(Operation::Any) > asked, PATIENCE).await.unwrap();

@@ -1,5 +1,6 @@
 //! Each kind of trouble in one of twenty connections, one kind after the other: the others' orders arrive at once, the
-//! check tells the trouble as that connection's and of the right side, and its orders all arrive once it is over.
+//! check reports the trouble for that connection and for the right side, and all its orders arrive once the trouble is
+//! over.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +10,19 @@ use serde_json::{Value, json};
 use super::world::{PATIENCE, World};
 
 const STORES: usize = 20;
-/// Orders of the others arrive within this, whatever happens beside them.
+/// Orders of the other connections arrive within this time, whatever happens to the one in trouble.
 const UNHURT: Duration = Duration::from_secs(3);
-/// Refused credentials are told within 45 seconds, everything else sooner.
+/// Refused credentials are reported within 45 seconds, everything else sooner.
 const TOLD: Duration = Duration::from_secs(60);
-/// The breaker's last probe may be this far away when the trouble ends.
+/// When the trouble ends, the breaker's next probe may be this far away.
 const OVER: Duration = Duration::from_secs(75);
 
 /// Which side of a connection is in trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
-    /// All calls for orders.
+    /// All calls to the store for orders.
     Store,
-    /// Lists alone.
+    /// Calls for lists of orders.
     Lists,
     Destination,
 }
@@ -63,7 +64,7 @@ impl Twenty {
         }
         let sender = Sender::start_for(&stores, SenderOptions::default());
         let twenty = Self { world, stores, sinks, ids, sender };
-        // Each has shown that it answers.
+        // Each connection has delivered an order.
         for store in 0..STORES {
             let order = twenty.stores[store].place_order_as(None, 11);
             assert!(twenty.arrived(store, order, PATIENCE).await);
@@ -75,7 +76,7 @@ impl Twenty {
         self.sinks[store].wait_for(|sink| sink.newest(order).is_some(), within).await.is_ok()
     }
 
-    /// The checks of one connection that do not pass.
+    /// The ids of the connection's checks that do not pass.
     async fn troubles(&self, store: usize) -> Vec<String> {
         let (_, report) = self.world.get(&format!("/connections/{}/integration/check", self.ids[store])).await;
         let checks = report["checks"].as_array().cloned().unwrap_or_default();
@@ -83,7 +84,7 @@ impl Twenty {
         checks.iter().filter(is_bad).map(|check| check["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Two rounds of an order in each of the others, all at once. The slowest of them.
+    /// Places an order in each of the other stores at once, twice over. Returns the wait of the slowest one.
     async fn others(&self, sick: usize) -> Duration {
         let mut slowest = Duration::ZERO;
         for _ in 0..2 {
@@ -147,7 +148,7 @@ impl Twenty {
         );
     }
 
-    /// One store after the other has its own kind of trouble.
+    /// One store after the other gets its own kind of trouble.
     async fn suffer_all(&self, kinds: Vec<(Side, &'static str, Action)>) {
         for (sick, (side, what, action)) in kinds.into_iter().enumerate() {
             self.suffer(sick, side, what, action).await;

@@ -1,5 +1,5 @@
-//! What `/connections` does not take: private addresses, stores that cannot be asked, changes that would break what
-//! works.
+//! What `/connections` refuses: private addresses, stores that cannot be reached, and changes that would break a
+//! working connection.
 
 use onetribe_relay::config::Config;
 use reqwest::Method;
@@ -30,7 +30,7 @@ async fn no_url_leads_to_a_private_address_however_it_is_written() {
         "[fd00::1]",
         "[fe80::1]",
         "[64:ff9b::7f00:1]",
-        // Ways to write 127.0.0.1 and 169.254.169.254.
+        // Other notations of 127.0.0.1 and 169.254.169.254.
         "2130706433",
         "0x7f000001",
         "0177.0.0.1",
@@ -86,7 +86,7 @@ async fn a_store_that_cannot_be_asked_is_a_502_and_nothing_is_made() {
     }
     let (_, list) = world.get("/connections").await;
     assert_eq!(list["connections"], json!([]));
-    // Ids that were never given out are not used up by tries.
+    // Refused requests do not use up ids.
     let id = world.connect(&world.store_request(&store)).await;
     assert!(id > 0);
     world.finish().await;
@@ -194,7 +194,7 @@ async fn a_start_without_the_right_key_names_it() {
     for secret in [&world.farm.stores()[0].config().token, "MDEyMzQ1Njc4"] {
         assert!(!wrong.contains(secret), "{wrong}");
     }
-    // Both keys, whichever comes first.
+    // Both keys, in either order.
     let both = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=,MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
     start(Some(both)).await.unwrap().stop().await.unwrap();
     world.start_relay().await;

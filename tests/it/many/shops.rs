@@ -30,7 +30,7 @@ async fn a_shops_orders_arrive_byte_for_byte_and_drafts_do_not() {
     assert!(shop.change_order(draft, "processing"));
     world.arrived_at(draft, 2).await;
     assert!(world.sink.accepted().iter().all(|one| one.order_id != draft || one.revision == 2), "as a cart");
-    // The trash is a state like any other; what is gone for good is gone.
+    // The trash is a state like any other; a deleted order is gone.
     assert!(shop.trash_order(order));
     let revision = shop.revision(order).unwrap();
     world.arrived_at(order, revision).await;
@@ -89,7 +89,7 @@ async fn what_webhooks_missed_is_found_by_polling() {
 
 #[actix_web::test]
 async fn one_click_takes_keys_only_for_a_request_that_waits_and_only_if_they_work() {
-    // WooCommerce posts keys to `https` alone. Here the test is the shop's server.
+    // WooCommerce posts keys only to `https`. Here the test stands in for the shop's server.
     let world = World::start_with(1, &[("PUBLIC_URL", "https://127.0.0.1:1")]).await;
     let shop = shop();
     let connect = |name: &'static str| {
@@ -129,7 +129,7 @@ async fn one_click_takes_keys_only_for_a_request_that_waits_and_only_if_they_wor
     assert!(back("1").await.contains("Connected"));
     let (_, list) = world.get("/connections").await;
     assert_eq!(list["connections"][0]["name"], "By one click");
-    // Plain permalinks have no such page.
+    // With plain permalinks there is no such page.
     shop.configure(|config| config.permalinks = sandbox::ShopPermalinks::Plain);
     assert_eq!(connect("Plain").await.unwrap().status().as_u16(), 422);
     assert_eq!(world.ask(Method::POST, "/woocommerce/connect", Some(&json!({}))).await.0, 400);

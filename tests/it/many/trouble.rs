@@ -1,4 +1,4 @@
-//! Every kind of trouble in one connection of many, on either side, and what it costs the others.
+//! Every kind of trouble in one connection of many, on either side, and its effect on the others.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::world::{PATIENCE, World};
 
-/// Orders of well connections arrive within this, whatever happens beside them.
+/// Orders of the connections without trouble arrive within this time, whatever happens to the other one.
 const UNHURT: Duration = Duration::from_secs(2);
 
 struct Beside {
@@ -21,7 +21,7 @@ struct Beside {
 }
 
 impl Beside {
-    /// One connection with a destination of its own, and three that are well and have delivered.
+    /// Starts one connection with a destination of its own, and three without trouble that have delivered.
     async fn start(extra: &[(&str, &str)]) -> Self {
         let world = World::start_with(4, extra).await;
         let mut stores = world.farm.stores();
@@ -45,7 +45,7 @@ impl Beside {
         beside
     }
 
-    /// Places orders in the well stores, for a while, and measures the slowest.
+    /// Places orders in the stores without trouble for a while, and measures the slowest.
     async fn well_ones_are_unhurt(&self, during: &str) {
         let mut slowest = Duration::ZERO;
         for _ in 0..10 {
@@ -67,7 +67,7 @@ impl Beside {
     }
 }
 
-/// The sick connection has orders waiting, and goes on to have new ones.
+/// Places new orders in the connection in trouble, beside those that wait already.
 async fn flood(beside: &Beside, orders: usize) {
     for _ in 0..orders {
         beside.sick.place_order_as(None, 11);
@@ -113,7 +113,7 @@ async fn a_store_in_trouble_costs_its_own_connection_only() {
     }
 }
 
-/// What people have met at stores: pages under any status, answers that are of no use, pauses of years, coded answers.
+/// Answers known from real stores: pages under any status, useless answers, pauses of years, compressed answers.
 fn met_in_the_field() -> Vec<Fault> {
     let say = |status, kind, body| Fault::new(Operation::Any, Action::Say { status, kind, body });
     let page = "<!DOCTYPE html><html><body>Something went wrong.</body></html>";
@@ -175,7 +175,7 @@ async fn five_thousand_waiting_orders_are_their_own_connections_backlog() {
     }
     beside.sender.idle(3 * PATIENCE).await.unwrap();
     beside.well_ones_are_unhurt("5,000 wait").await;
-    // And while they flow: the machine is shared, and no more than that.
+    // While those orders arrive, the others share only the machine.
     beside.sick_sink.clear_faults();
     beside.sick_sink.wait_for(|sink| sink.accepted_orders() > 100, 3 * PATIENCE).await.unwrap();
     beside.well_ones_are_unhurt("5,000 flow").await;
@@ -186,7 +186,7 @@ async fn five_thousand_waiting_orders_are_their_own_connections_backlog() {
 #[actix_web::test]
 async fn a_store_that_nobody_answers_for_costs_its_own_connection_only() {
     let beside = Beside::start(&[]).await;
-    // Another address whose server is gone: no connection can be made any more.
+    // A store at another address whose server has stopped, so that TCP connections to it fail.
     let gone = StoreFarm::start(1).unwrap();
     let mut request = beside.world.store_request(&gone.stores()[0]);
     request["source"]["store_hash"] = json!("gone1");

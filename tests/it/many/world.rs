@@ -1,4 +1,4 @@
-//! A relay without a store of its own, and everything that a test asks of it through its API.
+//! A relay without a store of its own, and the requests to its API that tests make.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sandbox::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Far longer than anything takes that works.
+/// Far longer than any step takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct World {
@@ -26,7 +26,7 @@ pub struct World {
 }
 
 impl World {
-    /// With so many BigCommerce stores, none of them connected.
+    /// Starts with this many BigCommerce stores, none of them connected.
     pub async fn start(stores: usize) -> Self {
         Self::start_with(stores, &[]).await
     }
@@ -61,7 +61,7 @@ impl World {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Asks as the admin; the status and the JSON of the answer.
+    /// Makes a request as the admin; returns the status and the JSON of the answer.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let request = self.client.request(method, self.url(path)).bearer_auth(ADMIN_TOKEN);
         let mut request = request.header("accept", "application/json");
@@ -77,7 +77,7 @@ impl World {
         self.ask(Method::GET, path, None).await
     }
 
-    /// What `POST /connections` takes for a store.
+    /// The body of `POST /connections` for a store.
     pub fn store_request(&self, store: &StoreSim) -> Value {
         let config = store.config();
         json!({
@@ -102,14 +102,14 @@ impl World {
         })
     }
 
-    /// Connects it; its id.
+    /// Creates a connection; returns its id.
     pub async fn connect(&self, request: &Value) -> i64 {
         let (status, made) = self.ask(Method::POST, "/connections", Some(request)).await;
         assert_eq!(status, 201, "{made}");
         made["id"].as_i64().unwrap()
     }
 
-    /// Connects every store, and waits for their hooks.
+    /// Connects every store, and waits for the hooks.
     pub async fn connect_all(&self) -> Vec<i64> {
         let mut ids = Vec::new();
         for store in self.farm.stores() {
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    /// Waits until the orders of a connection show this one in this state.
+    /// Waits until the connection's list of orders shows this order in this state.
     pub async fn settled(&self, connection: i64, order: i64, state: &str) -> Value {
         let asked = async {
             loop {

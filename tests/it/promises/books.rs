@@ -1,4 +1,4 @@
-//! What one destination has taken of one connection's orders, and what the promises allow.
+//! What one destination has received of one connection's orders, and what the promises allow.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,21 +7,21 @@ use std::{
 
 use sandbox::{OneTribeSim, Received};
 
-/// How long after the destination's answer a process may take to write it down: whoever is killed or cut off before
-/// then sends the same snapshot again.
+/// How long a process may take to record the destination's answer: one that is killed or cut off before then sends the
+/// same snapshot again.
 const WRITING: Duration = Duration::from_secs(3);
 
-/// What happened to a connection that excuses a second sending.
+/// Events in a connection that allow a second sending.
 #[derive(Default)]
 pub struct Excuses {
-    /// When a person asked for an order.
+    /// When an operator had an order sent again.
     pub asked: Vec<(i64, Instant)>,
-    /// When the process or the connection ended, in whatever it was doing.
+    /// When the process or the connection was interrupted.
     pub cut_off: Vec<Instant>,
 }
 
 impl Excuses {
-    /// Whether the relay cannot know that `first` was taken.
+    /// Whether the relay may not have learned that `first` was taken.
     fn was_cut_off(&self, first: &Received) -> bool {
         let Some(finished) = first.finished.filter(|_| first.answered.is_some_and(|status| status < 300)) else {
             return true;
@@ -29,20 +29,20 @@ impl Excuses {
         self.cut_off.iter().any(|at| (first.started..=finished + WRITING).contains(at))
     }
 
-    /// How often a person had asked for an order before `second`.
+    /// How often the operator had an order sent again before `second`.
     fn asks_before(&self, second: &Received) -> usize {
         self.asked.iter().filter(|(order, at)| *order == second.order_id && *at <= second.started).count()
     }
 }
 
-/// Everything that is wrong, in words; `now` holds the revisions that the store has.
+/// Describes everything that is wrong; `now` holds the revisions in the store.
 pub fn faults(sink: &OneTribeSim, now: &BTreeMap<i64, u64>, excuses: &Excuses) -> Vec<String> {
     let mut faults = faults_of(sink.accepted(), now, excuses);
     faults.extend(sink.overlapping().iter().map(|order| format!("order {order} was sent twice at once")));
     faults
 }
 
-/// The same of what was accepted, in the order of accepting.
+/// Does the same for the accepted requests, in the order of acceptance.
 fn faults_of(accepted: Vec<Received>, now: &BTreeMap<i64, u64>, excuses: &Excuses) -> Vec<String> {
     let mut faults = Vec::new();
     let mut by_order: BTreeMap<i64, Vec<Received>> = BTreeMap::new();
@@ -57,7 +57,7 @@ fn faults_of(accepted: Vec<Received>, now: &BTreeMap<i64, u64>, excuses: &Excuse
         if taken.last().map(|last| last.revision) != Some(*revision) {
             faults.push(format!("order {order} is at {revision}, and {:?} arrived last", taken.last()));
         }
-        // Each time that a person asked allows one more sending.
+        // Each request to send again allows one more sending.
         let mut resent = 0;
         for (first, second) in taken.iter().zip(taken.iter().skip(1)) {
             if second.revision < first.revision {
@@ -70,7 +70,7 @@ fn faults_of(accepted: Vec<Received>, now: &BTreeMap<i64, u64>, excuses: &Excuse
                 }
             }
         }
-        // One key is one snapshot.
+        // One key stands for one snapshot.
         let keys: BTreeSet<_> = taken.iter().map(|one| (&one.idempotency_key, one.revision)).collect();
         let revisions: BTreeSet<_> = taken.iter().map(|one| one.revision).collect();
         if keys.len() != revisions.len() {

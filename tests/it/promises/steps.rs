@@ -5,57 +5,57 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sandbox::Action;
 
-/// Steps of a round.
+/// The number of steps in a round.
 const LENGTH: usize = 70;
-/// How many connections a round has.
+/// The number of connections in a round.
 pub const SIDES: usize = 3;
 
-/// One thing that happens. `side` says at which connection, `nth` which of its orders, as far as there are any.
+/// One step. `side` is the connection's index, and `nth` counts its orders modulo their number.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// An order is placed; its webhook is sent, or lost.
+    /// An order is placed; its webhook is sent or lost.
     Place {
         side: usize,
         is_told: bool,
     },
-    /// An order changes; its webhooks are sent, or lost.
+    /// An order is changed; its webhooks are sent or lost.
     Change {
         side: usize,
         nth: usize,
         status: u8,
         is_told: bool,
     },
-    /// A webhook comes although nothing has changed.
+    /// A webhook is sent although nothing has changed.
     Repeat {
         side: usize,
         nth: usize,
     },
-    /// A person has an order sent again.
+    /// The operator has an order sent again.
     Resend {
         side: usize,
         nth: usize,
     },
-    /// A person has everything that failed sent again.
+    /// The operator has all failed orders sent again.
     ResendFailed {
         side: usize,
     },
-    /// The store's calls go wrong in this way from now on.
+    /// The store's calls fail in this way from now on.
     StoreFault {
         side: usize,
         action: Action,
         times: Option<u32>,
     },
-    /// The destination's calls do.
+    /// The destination's requests fail in this way from now on.
     SinkFault {
         side: usize,
         action: Action,
         times: Option<u32>,
     },
-    /// The store's faults are over.
+    /// The store's faults end.
     StoreHeals {
         side: usize,
     },
-    /// The destination's faults are over, those of single orders too.
+    /// The destination's faults end, including those of single orders.
     SinkHeals {
         side: usize,
     },
@@ -64,40 +64,40 @@ pub enum Step {
         side: usize,
         nth: usize,
     },
-    /// The store's clock jumps to this distance from the machine's.
+    /// The store's clock is set to this offset from the machine's.
     Clock {
         side: usize,
         skew: i64,
     },
-    /// The store drops the relay's hooks.
+    /// The store removes the relay's hooks.
     LoseHooks {
         side: usize,
     },
-    /// Paused, or active again.
+    /// The connection is paused, or made active again.
     Pause {
         side: usize,
     },
     Resume {
         side: usize,
     },
-    /// The connection is ended (the app's by an uninstall), or taken up again.
+    /// The connection is ended (the app's by an uninstall), or connected again.
     Disconnect {
         side: usize,
     },
     Reconnect {
         side: usize,
     },
-    /// The process is killed, and started after a while.
+    /// The process is killed, and started again after a while.
     Kill {
         down: Duration,
     },
-    /// The process is stopped in order, and started again.
+    /// The process is stopped in order and started again.
     Restart,
-    /// Nothing for a while.
+    /// Nothing happens for a while.
     Wait(Duration),
 }
 
-/// A round's steps.
+/// The steps of a round.
 pub struct Script {
     pub steps: Vec<Step>,
 }
@@ -105,7 +105,7 @@ pub struct Script {
 impl Script {
     pub fn of(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        // A few orders first, so that there is something to trouble.
+        // A few orders first, so that the trouble has something to affect.
         let mut steps: Vec<Step> = (0..SIDES * 2).map(|n| Step::Place { side: n % SIDES, is_told: true }).collect();
         while steps.len() < LENGTH {
             steps.push(draw(&mut rng));

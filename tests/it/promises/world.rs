@@ -1,4 +1,4 @@
-//! Three stores with a destination each, and the relay between them as a process of its own.
+//! Three stores with a destination each, and the relay between them in a process of its own.
 
 use std::{
     collections::BTreeMap,
@@ -24,13 +24,13 @@ use super::{
     steps::{SIDES, Step},
 };
 
-/// Far longer than anything takes that works, the leases of a killed process included.
+/// Far longer than any step takes that works, including the leases of a killed process.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The connection that the single-click app makes, and an uninstall ends; the others are the operator's.
+/// The connection that is made by the single-click app and ended by an uninstall; the others are the operator's.
 const APP: usize = 1;
-/// The shop's orders have ids that no store's have.
+/// The shop's order ids begin here, above those of the stores.
 const FIRST_SHOP_ORDER: i64 = 1_000_000_000_000;
-/// What is set differently from the defaults, so that minutes become seconds.
+/// Settings that differ from the defaults, so that minutes become seconds.
 const HURRY: [(&str, &str); 6] = [
     ("FETCH_TIMEOUT", "3s"),
     ("FORWARD_TIMEOUT", "3s"),
@@ -45,7 +45,7 @@ enum Shop {
     WooCommerce(ShopSim),
 }
 
-/// One connection with both of its far sides.
+/// One connection with its store and its destination.
 struct Side {
     shop: Shop,
     sink: OneTribeSim,
@@ -55,7 +55,7 @@ struct Side {
 }
 
 impl Side {
-    /// The revision of each order.
+    /// The current revision of each order.
     fn now(&self) -> BTreeMap<i64, u64> {
         match &self.shop {
             Shop::BigCommerce(store) => store.orders().iter().map(|order| (order.id, order.revision)).collect(),
@@ -150,7 +150,7 @@ pub struct World {
     began: Instant,
 }
 
-/// A round that fails leaves no process behind, and shows what led to it.
+/// A failed round leaves no process behind, and prints what led to the failure.
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
@@ -165,7 +165,7 @@ impl Drop for World {
 }
 
 impl World {
-    /// All three connected, in a database of this URL or in a file.
+    /// Connects all three; the database is at this URL, or in a file.
     pub async fn start(database: Option<String>) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
         let of_number = StoreConfig::numbered;
@@ -182,7 +182,7 @@ impl World {
         let mut all = variables(&panel, &farm, folder.path(), port);
         all.extend(HURRY.map(|(name, value)| (name.to_owned(), value.to_owned())));
         all.extend(database.map(|url| ("DATABASE_URL".to_owned(), url)));
-        // BigCommerce's retries in milliseconds, and so many of them that no outage uses them up.
+        // BigCommerce's retries in milliseconds; they go on for so long that no outage uses them up.
         let options = SenderOptions { time_factor: 0.002, ..SenderOptions::default() };
         let mut world = Self {
             sender: Sender::start_for(&farm.stores(), options),
@@ -224,7 +224,7 @@ impl World {
         }
     }
 
-    /// Ends the process: at once, or in order.
+    /// Ends the process with this signal.
     async fn halt(&mut self, signal: &str) {
         let mut process = self.process.take().unwrap();
         let sent = Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status().unwrap();
@@ -247,7 +247,7 @@ impl World {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Asks as the admin; the status and the JSON of the answer.
+    /// Makes a request as the admin; returns the status and the JSON of the answer.
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let mut request = self.client.request(method, self.url(path)).bearer_auth(ADMIN_TOKEN);
         request = request.header("accept", "application/json");
@@ -259,7 +259,7 @@ impl World {
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
     }
 
-    /// One step. What cannot be done now (a connection that has ended cannot be paused) is passed over.
+    /// Takes one step. A step that is impossible now (pausing a connection that has ended) is skipped.
     pub async fn take(&mut self, step: &Step) {
         self.taken.push(format!("{:>7.3} {step:?}", self.began.elapsed().as_secs_f64()));
         match *step {
@@ -323,7 +323,7 @@ impl World {
         assert!(matches!(status, 202 | 404 | 409), "{status} {answer}");
     }
 
-    /// The orders that are listed in this state; a failed one with the reason.
+    /// The orders listed in this state; asserts that each failed one has a reason.
     async fn listed(&self, id: i64, state: &str) -> Vec<i64> {
         let (status, page) =
             self.ask(Method::GET, &format!("/connections/{id}/orders?state={state}&limit=500"), None).await;
@@ -358,7 +358,7 @@ impl World {
         self.sides[side].excuses.cut_off.push(Instant::now());
     }
 
-    /// Connects it, again if it was.
+    /// Connects it, or connects it again.
     async fn connect(&mut self, side: usize) {
         let id = match &self.sides[side].shop {
             Shop::BigCommerce(store) if side == APP => self.install(store, &self.sides[side].sink).await,
@@ -369,7 +369,7 @@ impl World {
         (side.id, side.is_connected) = (id, true);
     }
 
-    /// As a merchant does it: installs the app, and enters the payload URL on the page that comes.
+    /// Connects as a merchant does: installs the app, and enters the payload URL on the page that follows.
     async fn install(&self, store: &StoreSim, sink: &OneTribeSim) -> i64 {
         let page = self.client.get(self.panel.install_url(store)).send().await.unwrap();
         let (status, page) = (page.status().as_u16(), page.text().await.unwrap());
@@ -387,7 +387,7 @@ impl World {
         made.unwrap_or_else(|| panic!("{all}"))["id"].as_i64().unwrap()
     }
 
-    /// As an operator does it; without a word from the store if that cannot be asked now.
+    /// Connects as an operator does, without verification if the store cannot be reached now.
     async fn connect_by_request(&self, side: usize) -> i64 {
         let request = self.sides[side].request();
         let (mut status, mut answer) = self.ask(Method::POST, "/connections", Some(&request)).await;
@@ -398,7 +398,7 @@ impl World {
         answer["id"].as_i64().unwrap()
     }
 
-    /// Every fault is mended, every connection active.
+    /// Ends every fault and makes every connection active.
     pub async fn end_trouble(&mut self) {
         self.taken.push(format!("{:>7.3} the trouble ends", self.began.elapsed().as_secs_f64()));
         for side in 0..SIDES {
@@ -414,7 +414,7 @@ impl World {
         }
     }
 
-    /// Waits until every order's newest state has arrived, what failed having been sent again, and nothing waits.
+    /// Waits until every order's newest state has arrived, sending failed orders again, and no order waits.
     pub async fn is_settled(&mut self) {
         let began = Instant::now();
         let mut quiet = 0;
@@ -439,7 +439,7 @@ impl World {
         println!("settled {:.1?} after the trouble", began.elapsed());
     }
 
-    /// Holds the books to the promises.
+    /// Audits what the destinations have received against the promises.
     pub async fn examine(&self) {
         let mut faults = Vec::new();
         for side in &self.sides {

@@ -1,4 +1,4 @@
-//! The admin's routes: who may, and what they answer.
+//! The admin's routes: who may call them, and what they answer.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ async fn wrong_passwords_are_slow_side_by_side_too_and_right_ones_are_not() {
     let guess = || world.client.get(world.url("/orders")).bearer_auth("a guess").send();
     let (one, two, right) = tokio::join!(guess(), guess(), world.get("/orders"));
     assert_eq!((one.unwrap().status().as_u16(), two.unwrap().status().as_u16(), right.0), (401, 401, 200));
-    // Each waits for a second of its own; how many are answered within a minute is bounded.
+    // Each waits a second of its own; the number answered within a minute is limited.
     assert!(began.elapsed() >= Duration::from_secs(1));
     world.finish().await;
 }
@@ -150,11 +150,11 @@ async fn the_check_has_seven_parts_and_its_status_is_the_worst() {
             assert!(check.get(field).is_some(), "{check}");
         }
     }
-    // No order was sent to find out.
+    // The check sent no order.
     assert_eq!(world.sink.accepted_count(), 0);
     world.store.deactivate_hook(world.store.hooks()[0].id);
     let (status, report) = world.get("/integration/check").await;
-    // Polling finds the orders meanwhile.
+    // Meanwhile polling finds the orders, so it is only a warning.
     assert_eq!((status, &report["status"]), (200, &json!("warn")), "{report}");
     let (status, report) = world.post("/integration/update").await;
     assert_eq!((status, &report["status"]), (200, &json!("pass")), "{report}");

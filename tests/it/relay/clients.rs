@@ -1,4 +1,4 @@
-//! Clients that send more than they read, on connections of their own.
+//! Clients that send more than they read.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::{
 
 use crate::relay::world::World;
 
-/// Sends all at once and reads to the connection's end, or for a while.
+/// Sends everything at once and reads until the connection ends, or for a while.
 async fn answers(world: &World, requests: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-    // The other side may have closed before it has read everything.
+    // The relay may have closed the connection before it has read everything.
     let _ = stream.write_all(requests.as_bytes()).await;
     let mut said = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut said)).await.expect("it is closed");
@@ -42,7 +42,7 @@ async fn a_stranger_gets_one_answer_on_a_connection_however_much_he_sends() {
         let status_line = said.lines().next().unwrap();
         assert!(path == "/woocommerce/connected" || status_line.contains(&status.to_string()), "{path}: {said}");
         assert!(said.to_ascii_lowercase().contains("connection: close"), "{path}: {said}");
-        // What follows is the head of an answer that never comes.
+        // Only the head of a second answer may follow, and no complete one.
         assert!(heads.count() <= 1 && !said.ends_with("0\r\n\r\n"), "{path}: {said}");
     }
     world.finish().await;

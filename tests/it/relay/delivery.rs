@@ -1,4 +1,5 @@
-//! From the inbox to the destination: the bytes, the key, doubts, refusals, one order at a time.
+//! From the inbox to the destination: the bytes, the key, possible duplicates, refusals, one request per order at a
+//! time.
 
 use std::time::Duration;
 
@@ -52,10 +53,10 @@ async fn an_exact_duplicate_long_after_is_not_forwarded_again() {
     for _ in 0..3 {
         assert_eq!(world.send(&event, &SendOptions::default()).await, 200);
     }
-    // By another hook: another id, the same hash and second.
+    // From another hook: another id, the same hash and second.
     let twin = event.clone().with_webhook_id("second");
     assert_eq!(world.send(&twin, &SendOptions::default()).await, 200);
-    // A fresh order goes all the way, so the duplicates had their chance.
+    // A new order goes all the way through, so the duplicates have had time to arrive.
     let other = world.store.place_order_as(None, 11);
     world.arrived_at(other, 1).await;
     assert_eq!(world.sink.accepted_count(), 2);
@@ -76,7 +77,7 @@ async fn a_second_change_within_the_same_second_under_the_same_hash_still_arrive
     let second = Event::new(Scope::Updated, order).with_hash(hash).at(now).with_webhook_id("b");
     assert_eq!(world.send(&second, &SendOptions::default()).await, 200);
     world.arrived_at(order, 2).await;
-    // Once more, and nothing has changed: looked at, not forwarded.
+    // The same event again, without a change: the order is fetched, but not forwarded.
     world.settled(order, "delivered").await;
     let looks = world.store.call_count(Operation::OrderSingle);
     assert_eq!(world.send(&second, &SendOptions::default()).await, 200);
@@ -97,7 +98,7 @@ async fn a_first_time_event_of_an_unchanged_order_is_looked_at_and_not_forwarded
     world.store.wait_for(|store| store.call_count(Operation::OrderSingle) > looks, PATIENCE).await.unwrap();
     world.settled(order, "delivered").await;
     assert_eq!(world.sink.accepted_count(), 1, "each sending may be counted as a donation");
-    // A person may ask for it.
+    // An operator may have it sent again.
     assert_eq!(world.post(&format!("/orders/{order}/resend")).await.0, 202);
     world.sink.wait_for(|sink| sink.accepted_count() == 2, PATIENCE).await.unwrap();
     world.finish().await;
@@ -114,14 +115,14 @@ async fn a_change_that_comes_while_its_order_is_under_way_arrives_too_and_never_
         world.store.change_order_silently(order, status);
         world.tell(order).await;
     }
-    // Another order passes by the held one.
+    // Another order overtakes the held one.
     let other = world.store.place_order_as(None, 11);
     world.arrived_at(other, 1).await;
     assert_eq!(world.sink.max_open_of(order), 1);
     world.sink.release();
     world.arrived_at(order, 4).await;
     assert_eq!(world.sink.max_open_of(order), 1);
-    // Three events that came meanwhile cost one more fetch and one more forward.
+    // The three events that came meanwhile cost one more fetch and one more forward.
     let of_order = world.sink.accepted().into_iter().filter(|one| one.order_id == order).count();
     assert_eq!(of_order, 2);
     world.finish().await;
@@ -140,7 +141,7 @@ async fn one_refused_order_holds_up_nobody_and_fails_in_the_end() {
     let row = world.settled(refused, "failed").await;
     assert_eq!(row["last_error"], "destination: HTTP 422");
     assert!(row["attempts"].as_u64().unwrap() >= 2, "{row}");
-    // Resent once the reason is gone.
+    // Sent again once the reason is gone.
     world.sink.clear_faults();
     let (status, answer) = world.post("/orders/resend?state=failed").await;
     assert_eq!((status, &answer), (202, &serde_json::json!({ "resent": 1 })));

@@ -1,4 +1,4 @@
-//! What an acknowledgement is worth: the way to the disk is made slow, and then the process is killed.
+//! The durability of an acknowledgement: syncing to disk is slowed down, and then the process is killed.
 
 use std::{
     process::Command,
@@ -9,10 +9,10 @@ use futures_util::future::join_all;
 
 use super::process::{Process, command, prepared};
 
-/// What every sync takes longer here.
+/// By how much every sync is slowed down.
 const SYNC: Duration = Duration::from_millis(200);
 
-/// Not every machine has `strace`, and not everybody may trace.
+/// Not every machine has `strace`, and not every user may trace processes.
 fn can_trace() -> bool {
     Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success())
 }
@@ -24,7 +24,7 @@ async fn no_acknowledgement_comes_before_its_sync() {
         return;
     }
     let world = prepared();
-    // The tables are made, and the hooks, at the usual speed.
+    // The tables and the hooks are created at the usual speed.
     let process = Process::start(&world).await;
     world.hooked().await;
     process.signal("TERM");

@@ -1,4 +1,4 @@
-//! Hooks: made, kept, mended, never doubled, nobody else's touched.
+//! Hooks: created, kept, repaired, never duplicated; other apps' hooks are left alone.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,7 @@ async fn a_hook_that_somebody_changed_is_put_right_after_the_interval() {
     world.finish().await;
 }
 
-/// The scopes of the hooks that are left.
+/// The scopes of the hooks that remain.
 fn scopes(world: &World) -> Vec<String> {
     world.store.hooks().into_iter().map(|hook| hook.scope).collect()
 }
@@ -163,7 +163,7 @@ fn scopes(world: &World) -> Vec<String> {
 #[actix_web::test]
 async fn hooks_of_earlier_settings_are_the_relays_still() {
     let both = "store/order/created,store/order/updated";
-    // Retired under fewer scopes than it was started with.
+    // Removed although the relay now has fewer scopes than when it created them.
     let mut world = prepared(&[("BIGCOMMERCE_SCOPES", both)]);
     let stranger = world.store.add_hook("store/order/archived", "https://example.com/hook").unwrap();
     let parts = Parts::open(world.config()).await;
@@ -176,7 +176,7 @@ async fn hooks_of_earlier_settings_are_the_relays_still() {
     assert_eq!(parts.remove().await, 2);
     assert_eq!(world.store.hooks().iter().map(|hook| hook.id).collect::<Vec<_>>(), [stranger]);
 
-    // Moved and narrowed at once.
+    // A new address and fewer scopes at once.
     world.set("BIGCOMMERCE_SCOPES", both);
     parts.close().await;
     let parts = Parts::open(world.config()).await;
@@ -203,7 +203,7 @@ async fn a_quota_that_is_used_up_holds_nobodys_turn() {
     }
     let health = parts.services.registrar.health(parts.connection.id);
     assert!(health.trouble().is_some_and(|trouble| trouble.failure == Failure::Status(429)));
-    // Another process does not know of the pause, and finds nobody in its way.
+    // Another process does not know of the pause, and the hook lock is free.
     let another = Parts::open(world.config()).await;
     another.ensure().await.unwrap();
     assert_eq!(world.store.hooks().len(), 1);

@@ -1,4 +1,4 @@
-//! Far sides that are down, slow, half there or lying, and a disk that is full.
+//! Stores and destinations that are down, slow, incomplete or wrong, and a full disk.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ async fn a_destination_that_is_down_is_probed_and_all_orders_go_out_oldest_first
     let mut orders = Vec::new();
     for _ in 0..100 {
         orders.push(world.store.place_order_as(None, 11));
-        // One acknowledged after the other, so that their order is known.
+        // Each is acknowledged before the next is placed, so that their order is known.
         world.sender.idle(PATIENCE).await.unwrap();
     }
     world.sink.wait_for(|sink| sink.attempts() >= 3, PATIENCE).await.unwrap();
-    // One probe at a time, further and further apart: nothing near an attempt per order.
+    // One probe at a time at growing intervals: far fewer requests than one per order.
     assert!(world.sink.attempts() < 12, "{} attempts", world.sink.attempts());
     assert_eq!(world.sink.max_open(), 1);
-    // Longer than a refused order would be tried: nothing has failed by age, no attempt was used up.
+    // It lasts longer than a refused order is retried, but no order has failed by age, and no attempt was counted.
     let (_, failed) = world.get("/orders?state=failed").await;
     assert_eq!(failed["orders"], serde_json::json!([]));
     let (_, pending) = world.get("/orders?state=pending&limit=500").await;
@@ -29,7 +29,7 @@ async fn a_destination_that_is_down_is_probed_and_all_orders_go_out_oldest_first
 
     world.sink.clear_faults();
     world.arrived(100).await;
-    // The probe itself may be any of them; behind it they keep their order.
+    // The probe may carry any of the orders; the others arrive in sequence.
     let arrived: Vec<i64> = world.sink.accepted().iter().skip(1).map(|one| one.order_id).collect();
     assert!(arrived.is_sorted(), "{arrived:?}");
     world.finish().await;
@@ -131,7 +131,7 @@ async fn retry_after_lengthens_the_pause() {
 #[actix_web::test]
 async fn a_database_that_cannot_be_written_is_said_and_nothing_is_acknowledged_until_it_can() {
     let world = World::start().await;
-    // Another process holds the lock for longer than a write waits.
+    // Another process holds the database lock for longer than a write waits.
     let other = rusqlite::Connection::open(world.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let order = world.store.place_order_silently(None, 11);

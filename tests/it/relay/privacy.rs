@@ -1,4 +1,4 @@
-//! Nothing personal and no secret at rest, in logs, on pages, in metrics.
+//! No personal data and no secrets in the database, in logs, on pages or in metrics.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use sandbox::{Action, Fault, Operation, SenderOptions, StoreConfig, relay::ADMIN
 
 use crate::relay::world::{PATIENCE, World};
 
-/// What the fixtures' order says of its buyer.
+/// Personal data of the buyer in the fixture's order.
 const PERSONAL: [&str; 6] = ["Jane", "555 East", "janedoe@", "78108", "1234567890", "backyard"];
 
 #[actix_web::test]
@@ -30,7 +30,7 @@ async fn database_logs_pages_and_metrics_hold_nothing_personal_and_no_secret() {
         .unwrap();
     world.hooked().await;
 
-    // Everything that can go well or wrong, once.
+    // Everything that can succeed or fail, once each.
     let delivered = world.store.place_order_as(None, 11);
     world.arrived_at(delivered, 1).await;
     let failed = world.store.place_order_silently(None, 11);
@@ -67,7 +67,7 @@ async fn database_logs_pages_and_metrics_hold_nothing_personal_and_no_secret() {
             .map(|path| (path.display().to_string(), std::fs::read(path).unwrap()))
             .collect::<Vec<_>>()
     };
-    // With the write-ahead log, and without it after an orderly stop.
+    // Once with the write-ahead log, and once without it after an orderly stop.
     seen.extend(files());
     let id = process.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -89,7 +89,7 @@ async fn database_logs_pages_and_metrics_hold_nothing_personal_and_no_secret() {
             assert!(!found, "`{needle}` stands in {place}");
         }
     }
-    // The test sees what it should see: the order's number is there.
+    // Proof that the search can find something: the order's number is there.
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains(&format!("order {delivered}: delivered")), "{log}");
     world.sink.wait_for(|sink| sink.open() == 0, PATIENCE).await.unwrap();

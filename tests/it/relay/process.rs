@@ -1,4 +1,4 @@
-//! The real process: killed at any moment, stopped in order, configured wrongly, asked by command.
+//! The real process: killed at any moment, stopped in order, misconfigured, and run as a command.
 
 use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::relay::world::{PATIENCE, World};
 
-/// A relay as a process of its own. Killed when dropped.
+/// A relay in a process of its own. Killed when dropped.
 pub struct Process(Child);
 
 impl Drop for Process {
@@ -33,13 +33,13 @@ impl Process {
         Self::of(command(world), world).await
     }
 
-    /// The same, of a command that has been prepared.
+    /// Starts a prepared command with the environment of `world`, and waits until it answers.
     pub async fn of(mut command: Command, world: &World) -> Self {
         command.env("RUST_LOG", "warn").env("FETCH_TIMEOUT", "2s").env("FORWARD_TIMEOUT", "2s");
         Self::as_prepared(command, &world.url("/health/live")).await
     }
 
-    /// The same, of a command to which nothing is added; `live` is asked until it answers.
+    /// Starts a prepared command as it is, and waits until the URL `live` answers.
     pub async fn as_prepared(mut command: Command, live: &str) -> Self {
         let process = Self(command.stdin(Stdio::null()).spawn().unwrap());
         let client = http::client();
@@ -74,7 +74,7 @@ impl Process {
 }
 
 pub fn prepared() -> World {
-    // BigCommerce's retries in milliseconds, and so many of them that the restarts do not use them up.
+    // BigCommerce's retries in milliseconds; they go on for so long that the restarts do not use them up.
     let sender = SenderOptions { time_factor: 0.002, ..SenderOptions::default() };
     World::prepare(StoreConfig { quota: sandbox::QuotaRule::unlimited(), ..StoreConfig::default() }, sender, &[])
 }
@@ -99,7 +99,7 @@ async fn killed_two_dozen_times_under_load_nothing_acknowledged_is_lost_stale_or
         process.kill();
         process = Process::start(&world).await;
     }
-    // What a relay that is gone had claimed waits out its lease; BigCommerce's hook may have been switched off.
+    // Claims of a killed relay wait until their leases end; BigCommerce may have deactivated the hook.
     let settled = |world: &World| {
         let report = world.audit();
         report.missing.is_empty() && report.stale.is_empty()
@@ -145,7 +145,7 @@ async fn killed_between_any_two_steps_the_order_arrives_and_never_two_at_once() 
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         process.kill();
-        // It changes before anybody looks again.
+        // The order changes before it is fetched again.
         world.store.change_order_silently(order, 2);
         process = Process::start(&world).await;
         world.arrived_at(order, 2).await;
@@ -177,7 +177,7 @@ async fn both_signals_finish_what_is_under_way_and_begin_nothing_new() {
         world.sink.release();
         assert!(process.ended().await.success(), "{signal}");
         assert_eq!(world.sink.newest(order), Some(1));
-        // It was settled: the next start has nothing to do.
+        // It was settled, so the next start has nothing to do.
         let process = Process::start(&world).await;
         assert_eq!(world.row(order).await["state"], "delivered");
         drop(process);
@@ -197,7 +197,7 @@ async fn a_second_signal_ends_it_at_once() {
     while http::client().get(world.url("/health/live")).send().await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Two within a second are one: supervisors signal a process and its group.
+    // Two signals within a second count as one, since supervisors signal a process and its group.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     process.signal("INT");
     assert_eq!(process.ended().await.code(), Some(1));
@@ -212,7 +212,8 @@ async fn a_burst_of_connections_is_taken_in_before_the_relay_can_look() {
     let address = world.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut open = Vec::new();
     for number in 0..800 {
-        // Whom the system turns away asks again after a second, and again after more.
+        // A client whose connection the system drops tries again after a second, and then after longer and longer
+        // waits.
         let connect = tokio::net::TcpStream::connect(&address);
         let connected = tokio::time::timeout(Duration::from_millis(900), connect).await;
         open.push(connected.unwrap_or_else(|_| panic!("connection {number} has to wait")).unwrap());
@@ -355,7 +356,7 @@ fn text(output: &Output) -> String {
 #[actix_web::test]
 async fn a_full_disk_acknowledges_nothing_that_it_does_not_keep_and_all_goes_on_when_there_is_room() {
     let mut world = prepared();
-    // A disk of its own, small enough to be filled: a file system in memory, which only root may mount.
+    // A small file system in memory that can be filled; only root may mount one.
     let disk = world.folder.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&disk).output();

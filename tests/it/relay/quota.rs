@@ -10,7 +10,7 @@ fn narrow() -> World {
     World::prepare(StoreConfig::default(), SenderOptions::default(), &[("RECONCILE_INTERVAL", "0")])
 }
 
-/// Calls for orders, but for those of checks, which ask for one order, any.
+/// The number of calls for orders, except those of checks, which ask for a list of one order.
 fn order_calls(world: &World) -> usize {
     let is_for_orders = |call: &sandbox::Call| matches!(call.operation, Operation::OrderSingle | Operation::OrderList);
     let is_check = |call: &sandbox::Call| call.path_and_query.ends_with("/orders?limit=1");
@@ -30,7 +30,7 @@ async fn a_burst_of_3000_events_for_1000_neighbours_costs_at_most_60_calls_and_n
     assert_eq!(world.sender.acknowledged_count(), 3000);
     let settled = |sink: &sandbox::OneTribeSim| orders.iter().all(|order| sink.newest(*order) == Some(2));
     world.sink.wait_for(settled, PATIENCE).await.unwrap();
-    // Every other window of the quota is not waited for: what was needed is all there was.
+    // There was no waiting for another window of the quota: only the calls that were needed were made.
     assert!(order_calls(&world) <= 60, "{} calls", order_calls(&world));
     assert_eq!(world.store.quota_refusals(), 0);
     world.finish().await;
@@ -57,7 +57,7 @@ async fn orders_that_a_list_lacks_are_fetched_singly() {
     world.store.set_quota(QuotaRule::unlimited());
     world.start_relay().await;
     world.hooked().await;
-    // Nothing goes out until all of them wait.
+    // Nothing is sent before all orders wait.
     world.sink.fault(Fault::new(Operation::Delivery, Action::Status(503)).header("Retry-After", "1").times(1));
     let first = world.store.place_order_as(None, 11);
     world.sink.wait_for(|sink| sink.attempts() == 1, PATIENCE).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_store_with_smaller_pages_is_learned() {
     let mut world = World::prepare(store, SenderOptions::default(), &[("RECONCILE_INTERVAL", "0")]);
     world.start_relay().await;
     world.hooked().await;
-    // Nothing goes out until all of them wait: how many calls it takes is not to depend on how fast they come.
+    // Nothing is sent before all orders wait, so that the number of calls does not depend on how fast they arrive.
     world.sink.fault_all(Action::Status(503));
     for _ in 0..500 {
         world.store.place_order_as(None, 11);

@@ -1,4 +1,4 @@
-//! What webhooks missed is found by polling, at the cost of one call when nothing was.
+//! Orders whose webhooks were missed are found by polling, which costs one call if none were.
 
 use std::{
     collections::BTreeSet,
@@ -54,7 +54,7 @@ async fn a_poll_that_finds_nothing_costs_one_call() {
     world.arrived(1).await;
     polls(&world, 8).await;
     let calls: Vec<_> = world.store.calls().into_iter().filter(|call| call.operation == Operation::OrderList).collect();
-    // The last ones lie a whole interval apart: each poll was one call.
+    // The last calls are a whole interval apart, so each poll was one call.
     let last: Vec<_> = calls.windows(2).rev().take(2).map(|pair| pair[1].at - pair[0].at).collect();
     assert!(last.iter().all(|apart| *apart > Duration::from_millis(700)), "{last:?} {calls:?}");
     world.finish().await;
@@ -94,7 +94,7 @@ async fn a_long_downtime_is_made_up_for_whatever_the_page_size() {
         let first = world.store.place_order_as(None, 11);
         world.arrived_at(first, 1).await;
         world.stop_relay().await;
-        // All in one second, more than a page holds.
+        // All in one second, and more than a page holds.
         for _ in 0..130 {
             world.store.place_order_silently(None, 11);
         }
@@ -140,13 +140,13 @@ async fn what_was_cleared_out_is_not_forwarded_again_by_a_later_start() {
     let order = world.store.place_order_silently(None, 11);
     world.arrived(1).await;
     world.settled(order, "delivered").await;
-    // The row ages; the watermark stays at it.
+    // The row ages, while the watermark stays where it is.
     tokio::time::sleep(Duration::from_secs(10)).await;
     world.stop_relay().await;
     let parts = Parts::open(world.config()).await;
     let (inbox, id) = (&parts.services.inbox, parts.connection.id);
     let removed = inbox.prune(Timestamp::now().before(Duration::from_secs(8)), 500).await.unwrap();
-    // The relay may have cleared it out itself.
+    // The relay may have pruned the row itself.
     let known = inbox.known(id, ResourceName::orders(), vec![ObjectId::Number(order)]).await.unwrap();
     assert!(removed <= 1 && known.is_empty());
     parts.close().await;
@@ -167,7 +167,7 @@ async fn a_change_that_is_polled_while_an_older_state_is_under_way_arrives() {
     let order = world.store.place_order_silently(None, 11);
     world.sink.wait_for(|sink| sink.held() == 1, PATIENCE).await.unwrap();
     world.store.change_order_silently(order, 2);
-    // Past the grace that is left to webhooks.
+    // Longer than polls wait for a change's webhook.
     tokio::time::sleep(Duration::from_secs(4)).await;
     polls(&world, 2).await;
     world.sink.release();
@@ -175,17 +175,17 @@ async fn a_change_that_is_polled_while_an_older_state_is_under_way_arrives() {
     world.finish().await;
 }
 
-/// A list of its own, which changes while it is read and gives no more than some rows at once.
+/// A simulated list that changes while it is read, and times out for pages above a size.
 #[derive(Clone)]
 struct List(Arc<Mutex<Listed>>);
 
 struct Listed {
-    /// Ids and seconds of changes.
+    /// The rows: ids, and the unix seconds of their last change.
     rows: Vec<(i64, i64)>,
     watermark: Timestamp,
     taken: BTreeSet<i64>,
     most: u32,
-    /// The page number whose reading changes the first row, to this second.
+    /// When the page of this number is read, the first row moves to this second.
     moves: Option<(u32, i64)>,
     asked: Vec<u32>,
 }
@@ -264,7 +264,7 @@ async fn a_row_that_moves_while_pages_are_counted_loses_no_other() {
         let list = List::new((1..=600).map(|id| (id, now - 200)).collect(), 250, Some((moves, now)));
         let mut poll = Poll::new(list.clone(), PageSize::new(250));
         let polled = poll.once(Timestamp::from_seconds(now - 60)).await.unwrap();
-        // The one that moved is read again by the next poll, in its new state.
+        // The next poll reads the row that moved, in its new state.
         assert_eq!(list.untaken(), [] as [i64; 0], "{moves}: {polled:?}");
     }
 }
@@ -279,7 +279,7 @@ async fn pages_that_are_too_much_are_read_in_smaller_ones() {
         poll.once(Timestamp::from_seconds(now)).await.unwrap();
         assert_eq!(list.untaken(), [] as [i64; 0], "{most}");
     }
-    // A store that does not answer at all is not asked for ever, nor for small pages afterwards.
+    // A store that never answers is not called endlessly, and the next poll begins with large pages again.
     let list = List::new(vec![(1, now - 10)], 0, None);
     let mut poll = Poll::new(list.clone(), PageSize::new(250));
     assert!(poll.once(Timestamp::from_seconds(now)).await.is_err());
@@ -287,14 +287,14 @@ async fn pages_that_are_too_much_are_read_in_smaller_ones() {
     assert_eq!(list.0.lock().unwrap().asked, [250, 62, 15, 3, 1, 250, 62, 15, 3, 1]);
 }
 
-/// Nothing but polling, a slow destination, and a relay that is replaced in the middle.
+/// Only polling, a slow destination, and a relay that is replaced in the middle.
 #[actix_web::test]
 async fn changes_that_nobody_tells_of_all_arrive_once_each_while_others_are_under_way() {
     let mut world = polling(StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() });
     world.set("DELIVERY_CONCURRENCY", "64");
     world.start_relay().await;
     world.hooked().await;
-    // Longer than a change is left to its webhook: polls see newer states than those that are under way.
+    // Longer than polls wait for a change's webhook, so they see states newer than those being forwarded.
     world.sink.fault_all(Action::Slow(Duration::from_secs(4)));
     let orders: Vec<i64> = (0..40).map(|_| world.store.place_order_silently(None, 11)).collect();
     for round in 0..60_usize {

@@ -1,5 +1,6 @@
-//! One change of the hooks at a time, over all processes that share an inbox, however they end. The store of these
-//! tests takes a second hook of the same scope and destination: whether BigCommerce does is not documented.
+//! The hook lock: hooks are changed by one process at a time of all that share an inbox, however a process ends. The
+//! store in these tests accepts a second hook for the same scope and destination; whether BigCommerce does is not
+//! documented.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -16,10 +17,10 @@ use crate::{
 };
 
 const SCOPES: [&str; 2] = ["store/order/created", "store/order/updated"];
-/// Within this the next one goes on after one that was killed: the time of a call, which is 2 seconds here, some slack,
-/// and time for a slow machine.
+/// After a holder is killed, the next one goes on within this time: a call's timeout of 2 seconds here, some slack, and
+/// time for a slow machine.
 const SOON: Duration = Duration::from_secs(10);
-/// For what is not to happen.
+/// How long to wait for something that must not happen.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 fn prepared(extra: &[(&str, &str)]) -> World {
@@ -30,7 +31,7 @@ fn prepared(extra: &[(&str, &str)]) -> World {
     world
 }
 
-/// The next creation waits: before its work is done, or after.
+/// Holds the next creation, before or after its work is done.
 fn hold(store: &StoreSim, action: Action) {
     store.fault(Fault::new(Operation::Hooks, action).method("POST").times(1));
 }
@@ -39,7 +40,7 @@ async fn held(store: &StoreSim) {
     store.wait_for(|store| store.held() > 0, PATIENCE).await.unwrap();
 }
 
-/// Lets the hooks be made that are held, once there was time for too many of them.
+/// Releases the held creations, after giving others time to start that must not.
 async fn release(store: &StoreSim) {
     held(store).await;
     let _ = store.wait_for(|store| store.held() > 1, A_MOMENT).await;
@@ -51,7 +52,7 @@ fn creations(store: &StoreSim) -> usize {
     store.calls().iter().filter(|call| call.operation == Operation::Hooks && call.method == "POST").count()
 }
 
-/// The scopes of all hooks that point here.
+/// The scopes of all hooks with the relay's destination.
 fn hooked(world: &World) -> Vec<String> {
     let here = world.url("/webhooks/bigcommerce");
     let mut scopes: Vec<_> =
@@ -60,7 +61,7 @@ fn hooked(world: &World) -> Vec<String> {
     scopes
 }
 
-/// A `hooks` command as a process of its own. Killed when dropped.
+/// A `hooks` command in a process of its own. Killed when dropped.
 struct Hooks(Child);
 
 impl Drop for Hooks {
@@ -82,7 +83,7 @@ impl Hooks {
         assert!(sent.success());
     }
 
-    /// Exit code, and all that was said.
+    /// Waits until it ends; returns the exit code and all output.
     async fn ended(&mut self) -> (Option<i32>, String) {
         let began = Instant::now();
         let status = loop {
@@ -160,7 +161,8 @@ async fn one_that_is_killed_in_the_middle_holds_up_nobody_for_long() {
     }
 }
 
-/// Stopped for longer than its turn, it cannot know that another had the next one before it wakes.
+/// A process that is stopped for longer than its lock lasts cannot know, until it wakes, that another had the lock
+/// since.
 #[actix_web::test]
 async fn one_that_wakes_after_its_turn_makes_nothing() {
     let world = prepared(&[]);
@@ -168,7 +170,8 @@ async fn one_that_wakes_after_its_turn_makes_nothing() {
     world.store.fault(Fault::new(Operation::Hooks, Action::Hold).method("GET").times(1));
     let mut sleeper = Hooks::start(&world, "update");
     held(&world.store).await;
-    // It has its turn, and reads that there is no hook. Before it can make one it has to write, which it cannot now.
+    // It has the lock and reads that there is no hook. Before it creates one it must write to the database, which is
+    // locked.
     let lock = Connection::open(world.database()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     world.store.release();
@@ -186,7 +189,7 @@ async fn one_that_wakes_after_its_turn_makes_nothing() {
     world.finish().await;
 }
 
-/// A call on its way cannot be called back: what it does after its turn is found and undone.
+/// A call under way cannot be cancelled: a hook that it creates after the lock ran out is found and removed.
 #[actix_web::test]
 async fn a_hook_that_is_made_after_the_turn_is_removed() {
     let mut world = prepared(&[("HOOK_CHECK_INTERVAL", "1s")]);
@@ -199,14 +202,14 @@ async fn a_hook_that_is_made_after_the_turn_is_removed() {
     let made: Vec<i64> = world.store.hooks().iter().map(|hook| hook.id).collect();
     world.store.release();
     world.store.wait_for(|store| store.hooks().len() > 2, PATIENCE).await.unwrap();
-    // Whether it wakes makes no difference.
+    // Killed: whether it would have gone on makes no difference.
     drop(sleeper);
     world.store.wait_for(|_| hooked(&world) == SCOPES, SOON).await.unwrap();
     assert_eq!(world.store.hooks().iter().map(|hook| hook.id).collect::<Vec<_>>(), made, "the first ones stay");
     world.finish().await;
 }
 
-/// The other one is a call whose turn was over: it came before the relay's, or after it.
+/// A second hook is created by another process whose lock ran out, before the relay's hook or after it.
 #[actix_web::test]
 async fn of_two_that_are_made_at_once_the_first_stays() {
     for action in [Action::Hold, Action::HoldAnswer] {
@@ -231,7 +234,7 @@ async fn of_two_that_are_made_at_once_the_first_stays() {
     }
 }
 
-/// Makes a hook that looks like the relay's own.
+/// Creates a hook that looks like the relay's own.
 async fn twin(world: &World) {
     let parts = Parts::open(world.config()).await;
     let [token, ..] = &parts.services.builder.own_tokens(&parts.connection)[..] else { panic!("there is a secret") };
@@ -281,7 +284,7 @@ async fn who_waits_too_long_is_told_why() {
         }
     };
     tokio::time::timeout(PATIENCE, taken).await.unwrap();
-    // The check that every start runs looks at the hooks too, right after the store.
+    // The check after every start reads the hooks too, right after the store's information.
     let is_checked = |store: &StoreSim| store.call_count(Operation::StoreInformation) > 0;
     world.store.wait_for(is_checked, PATIENCE).await.unwrap();
     tokio::time::sleep(A_MOMENT).await;

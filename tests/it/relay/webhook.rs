@@ -1,4 +1,4 @@
-//! `POST /webhooks/bigcommerce`, to the letter.
+//! `POST /webhooks/bigcommerce` in detail.
 
 use sandbox::{Event, Scope, SendOptions, clock::system_clock};
 
@@ -13,7 +13,7 @@ async fn raw(world: &World, body: impl Into<reqwest::Body>, headers: &[(&str, &s
     (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
 }
 
-/// A rightly signed request with any body.
+/// Posts any body with a valid signature; returns the status.
 async fn signed(world: &World, body: impl AsRef<[u8]>) -> u16 {
     let (now, body) = (system_clock(), body.as_ref());
     let signature = onetribe_relay::signature::sign(&world.store.config().client_secret, "id-1", now, body);
@@ -67,7 +67,7 @@ async fn what_is_not_proven_is_refused_before_it_is_read() {
     ] {
         assert_eq!(world.send(&event, &options).await, 401, "{refused}");
     }
-    // Not even JSON, and still 401: nothing is parsed before it is proven.
+    // Not even JSON, and still 401: nothing is parsed before it is verified.
     assert_eq!(raw(&world, "{", &[]).await.0, 401);
     assert_eq!(world.row(1).await, serde_json::Value::Null);
     world.finish().await;
@@ -120,7 +120,7 @@ async fn what_cannot_be_used_is_a_400_and_another_stores_is_dropped() {
         assert_eq!(signed(&world, event(odd)).await, 200, "{odd}");
     }
     let other = r#"{"scope":"store/order/created","producer":"stores/other","data":{"id":1}}"#;
-    // Anything but 200 would count towards the blocklist.
+    // Any other status than 200 would count towards the blocklist.
     assert_eq!(signed(&world, other).await, 200);
     world.finish().await;
 }

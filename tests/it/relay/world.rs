@@ -1,4 +1,4 @@
-//! A store, a sink, a sender, and the relay between them, with everything that a test asks of them.
+//! A store, a simulated One Tribe, a sender, and the relay between them, with the requests that tests make.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use sandbox::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Far longer than anything takes that works.
+/// Far longer than any step takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct World {
@@ -32,7 +32,7 @@ pub struct World {
     unfinished: Unfinished,
 }
 
-/// Sees to it that every test of a relay in this process looks at the books: [`World::finish`] is its way out.
+/// Asserts on drop that the test has ended with [`World::finish`], which audits the run.
 struct Unfinished(bool);
 
 impl Drop for Unfinished {
@@ -42,12 +42,12 @@ impl Drop for Unfinished {
 }
 
 impl World {
-    /// With the relay's defaults, its hook registered.
+    /// Starts with the relay's defaults, and waits until its hook is registered.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// With variables of one's own.
+    /// Starts with further variables.
     pub async fn start_with(extra: &[(&str, &str)]) -> Self {
         let mut world = Self::prepare(StoreConfig::default(), SenderOptions::default(), extra);
         world.start_relay().await;
@@ -55,7 +55,7 @@ impl World {
         world
     }
 
-    /// Everything but the relay.
+    /// Starts everything except the relay.
     pub fn prepare(store: StoreConfig, sender: SenderOptions, extra: &[(&str, &str)]) -> Self {
         let store = StoreSim::start_with(store).unwrap();
         let sender = Sender::start(&store, sender);
@@ -76,14 +76,14 @@ impl World {
         self.folder.path().join("relay.db")
     }
 
-    /// The relay's environment: for a process, or for a configuration.
+    /// The relay's environment, for a process or for a configuration.
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut all = variables(&self.store, &self.sink, &self.database(), self.port);
         all.extend(self.extra.iter().cloned());
         all
     }
 
-    /// Sets a variable of the relay's next start.
+    /// Sets a variable for the relay's next start.
     pub fn set(&mut self, name: &str, value: &str) {
         self.extra.push((name.to_owned(), value.to_owned()));
     }
@@ -111,13 +111,13 @@ impl World {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Posts one callback; the status it is answered with.
+    /// Posts one callback; returns the status of the answer.
     pub async fn send(&self, event: &Event, options: &SendOptions) -> u16 {
         let secret = &self.store.config().client_secret;
         send_once(&self.client, &self.url("/webhooks/bigcommerce"), secret, event, options).await.unwrap()
     }
 
-    /// Posts one rightly signed callback for an order; it must be taken.
+    /// Posts one validly signed callback for an order, and asserts that it is acknowledged.
     pub async fn tell(&self, order: i64) {
         assert_eq!(self.send(&Event::new(Scope::Updated, order), &SendOptions::default()).await, 200);
     }
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Asks as the admin; the status and the JSON of the answer.
+    /// Makes a request as the admin; returns the status and the JSON of the answer.
     pub async fn admin(&self, method: reqwest::Method, path: &str) -> (u16, Value) {
         let request = self.client.request(method, self.url(path)).bearer_auth(ADMIN_TOKEN);
         let response = request.header("accept", "application/json").send().await.unwrap();
@@ -155,7 +155,7 @@ impl World {
         self.admin(reqwest::Method::POST, path).await
     }
 
-    /// The order as `GET /orders` shows it.
+    /// The order as listed by `GET /orders`.
     pub async fn row(&self, order: i64) -> Value {
         let (status, page) = self.get(&format!("/orders?limit=1&before={}", order + 1)).await;
         assert_eq!(status, 200);
@@ -163,8 +163,8 @@ impl World {
         if row["order_id"] == order { row } else { Value::Null }
     }
 
-    /// Waits until `GET /orders` shows the order in this state. What ends the wait is the relay's own database, which
-    /// tells nobody: so this one asks again and again.
+    /// Waits until `GET /orders` lists the order in this state. It asks repeatedly, since the relay's database notifies
+    /// nobody.
     pub async fn settled(&self, order: i64, state: &str) -> Value {
         let asked = async {
             loop {
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// The metrics; the relay must have been given `METRICS_PORT`.
+    /// The metrics; the relay must have been started with `METRICS_PORT`.
     pub async fn metrics(&self) -> String {
         let url = self.relay.as_ref().and_then(Relay::metrics_url).expect("METRICS_PORT is set");
         self.client.get(url).send().await.unwrap().text().await.unwrap()
@@ -191,15 +191,15 @@ impl World {
         audit(&self.store, &self.sender.acknowledged(), &self.sink)
     }
 
-    /// How many orders are claimed.
+    /// The number of claimed orders.
     fn claimed(&self) -> i64 {
         let database = rusqlite::Connection::open(self.database()).unwrap();
         let claimed = "SELECT count(*) FROM objects WHERE lease_owner IS NOT NULL";
         database.query_row(claimed, [], |row| row.get(0)).unwrap()
     }
 
-    /// Stops everything, in order, and looks at the books: nothing missing, stale or overlapping. What `updated` and
-    /// `statusUpdated` forward twice under one key is not counted here.
+    /// Stops everything in order, and audits: nothing is missing, stale or overlapping. That `updated` and
+    /// `statusUpdated` may forward an order twice under one key is not counted here.
     pub async fn finish(mut self) {
         self.unfinished.0 = false;
         let was_serving = self.relay.is_some();
@@ -215,7 +215,7 @@ impl World {
     }
 }
 
-/// The relay's parts without its servers, and the one connection of the world's configuration.
+/// The relay's services without its servers, and the single connection in the world's configuration.
 pub struct Parts {
     pub services: Services,
     pub connection: Arc<Connection>,

@@ -1,4 +1,4 @@
-//! Connections made and changed at one relay, or at several at once.
+//! Connections created and changed at one relay, or at several at once.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::support::sealed::opened;
 
 use super::world::{PATIENCE, STORES, World};
 
-/// Within this every relay serves a connection that another has made or changed.
+/// Every relay serves a connection that another has created or changed within this time.
 const TAKEN_UP: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +67,7 @@ async fn a_connection_made_at_one_relay_is_served_by_the_others_within_two_secon
     world.finish().await;
 }
 
-/// Each round changes another field at each of the relays, all at once.
+/// In each round, each relay changes another field, all at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_different_fields_at_different_relays_all_hold() {
     let Some(world) = World::start(3).await else { return };
@@ -104,7 +104,8 @@ async fn changes_of_different_fields_at_different_relays_all_hold() {
     world.finish().await;
 }
 
-/// An end and changes at once, at different relays: what has ended has no credentials, whoever was last.
+/// A connection is ended and changed at once at different relays: once it has ended it has no credentials, whoever was
+/// last.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_does_not_bring_back_the_credentials_of_a_connection_that_ends_meanwhile() {
     let Some(mut world) = World::prepare().await else { return };
@@ -136,7 +137,7 @@ async fn a_change_does_not_bring_back_the_credentials_of_a_connection_that_ends_
     }
 }
 
-/// The same store and destination asked for at several relays at once are one connection.
+/// Requests for the same store and destination at several relays at once create one connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_at_several_relays_at_once_makes_one_connection() {
     let Some(mut world) = World::prepare().await else { return };
@@ -157,7 +158,7 @@ async fn the_same_request_at_several_relays_at_once_makes_one_connection() {
     world.finish().await;
 }
 
-/// The spec as it is sealed in the database, and the state.
+/// The spec that is sealed in the database, and the state.
 async fn stored(look: &PgPool, id: i64) -> (ConnectionSpec, ConnectionState) {
     let sql = "SELECT hook_key, key_id, sealed, state FROM connections WHERE id = $1";
     let (hook_key, key_id, bytes, state): (String, i64, Vec<u8>, i16) =

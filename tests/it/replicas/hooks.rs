@@ -13,7 +13,8 @@ use super::{
 
 const JSON: &str = "application/json";
 
-/// Whoever holds the store makes its hook, all are told to put it right, and two of them die over it.
+/// The relay that holds a store's shard creates its hook, all are told to repair it, and two of them are killed
+/// meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_at_once_and_some_killed_in_the_middle_make_one_hook_at_each_store() {
     for action in [Action::Hold, Action::HoldAnswer] {
@@ -29,14 +30,14 @@ async fn all_at_once_and_some_killed_in_the_middle_make_one_hook_at_each_store()
             let id = world.connect(store % 3, store).await;
             world.ids.push(id);
         }
-        // The second of the relays is asked for every store, so that it waits for all of the locks.
+        // One of the relays is asked for every store, so that it waits for all of the locks.
         let update = |store: usize| format!("/connections/{}/integration/update", world.ids[store]);
         let paths: Vec<String> = (0..STORES).map(update).collect();
         let asked = join_all(paths.iter().map(|path| world.admin(2, Method::POST, path, JSON)));
         let died = async {
             for store in &world.stores {
                 store.wait_for(|store| store.held() > 0, PATIENCE).await.unwrap();
-                // Time for too many of them, if they did not wait for each other.
+                // Time for superfluous creations, if the relays did not wait for each other.
                 let _ = store.wait_for(|store| store.held() > 1, Duration::from_millis(300)).await;
                 assert_eq!(store.held(), 1, "one at a time");
             }

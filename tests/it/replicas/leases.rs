@@ -1,4 +1,4 @@
-//! What the leases cost: one statement per relay and second, however many connections there are.
+//! The cost of shard leases: one statement per relay and second, however many connections there are.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use sqlx::PgPool;
 
 use super::world::{STORES, World};
 
-/// How long statements are counted.
+/// For how long statements are counted.
 const COUNTED: Duration = Duration::from_secs(10);
 const REPLICAS: usize = 2;
-/// Connections beside the stores' own.
+/// Connections in addition to those of the stores.
 const MANY: usize = 120;
 
-/// Statements about shards since `pg_stat_statements_reset`, in runs per relay and second.
+/// Executions of statements about shards since `pg_stat_statements_reset`, per relay and second.
 async fn rate_of_leases(look: &PgPool) -> f64 {
     sqlx::query("SELECT pg_stat_statements_reset()").execute(look).await.unwrap();
     let began = Instant::now();

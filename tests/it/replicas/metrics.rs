@@ -1,4 +1,4 @@
-//! What the metrics of several relays say together of connections that are in trouble: each is counted once.
+//! The metrics of several relays add up: each connection in trouble is counted once.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use super::{
     world::{PATIENCE, STORES, World},
 };
 
-/// The metrics of every present relay.
+/// The metrics of every relay.
 async fn metrics(world: &World) -> Vec<String> {
     let mut all = Vec::new();
     for replica in &world.replicas {
@@ -31,7 +31,7 @@ fn values(metrics: &[String], series: &str) -> Vec<usize> {
     metrics.iter().map(value).collect()
 }
 
-/// Waits until the relays' values of a series come to this sum.
+/// Waits until the relays' values of a series add up to this sum.
 async fn sum_is(world: &World, series: &str, sum: usize) -> Vec<usize> {
     let began = Instant::now();
     loop {
@@ -60,12 +60,12 @@ async fn a_connection_that_is_down_counts_at_one_relay_and_at_another_after_that
     let labelled: Vec<String> = metrics(&world).await.iter().flat_map(|text| down(text)).collect();
     assert_eq!(labelled.len(), STORES, "{labelled:?}");
     assert_eq!(labelled.iter().collect::<BTreeSet<_>>().len(), STORES, "{labelled:?}");
-    // Whichever counts some of them dies.
+    // A relay that counts some of them is killed.
     let dies = counted.iter().position(|count| *count > 0).unwrap();
     world.leave(dies).signal("KILL");
     world.shared_out(SOON).await;
     assert_eq!(sum_is(&world, DOWN, STORES).await, [STORES]);
-    // A relay that joins takes some of them; none counts twice.
+    // A relay that joins takes over some of them; none is counted twice.
     world.join().await;
     sum_is(&world, DOWN, STORES).await;
     world.sinks.iter().for_each(sandbox::OneTribeSim::clear_faults);
@@ -75,7 +75,7 @@ async fn a_connection_that_is_down_counts_at_one_relay_and_at_another_after_that
     world.finish_after(UNDER_WAY).await;
 }
 
-/// The connections that one relay calls down, each with its side.
+/// The connections that one relay's metrics show as down, each with its side.
 fn down(metrics: &str) -> Vec<String> {
     let series = metrics.lines().filter_map(|line| line.strip_prefix("onetribe_relay_down{")?.strip_suffix("} 1"));
     series.map(str::to_owned).collect()
@@ -88,7 +88,7 @@ async fn refused_credentials_count_once_and_not_for_ever_where_somebody_looked_o
     world.stores[0].fault(Fault::new(Operation::Any, Action::Status(401)));
     let check = format!("/connections/{}/integration/check", world.ids[0]);
     let began = Instant::now();
-    // Both relays look again and again, and see the refusal.
+    // Both relays check repeatedly, and both see the refusal.
     while began.elapsed() < Duration::from_secs(13) {
         for relay in [0, 1] {
             world.admin(relay, Method::GET, &check, "application/json").await;

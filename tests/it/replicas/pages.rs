@@ -1,4 +1,4 @@
-//! What the pages and lists of several relays say: each the same, though one alone fetches and forwards for a store.
+//! The pages and lists of several relays show the same, though only one of them fetches and forwards for a store.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ async fn page(world: &World, relay: usize, store: usize) -> String {
     world.admin(relay, Method::GET, &path, "text/html").await.1
 }
 
-/// Waits until the store's page says this at every relay, or at none.
+/// Waits until the store's page contains this text at every relay, or at none.
 async fn all(world: &World, store: usize, say: bool, what: &str) {
     let began = Instant::now();
     for relay in 0..world.replicas.len() {
@@ -51,7 +51,7 @@ async fn every_page_tells_what_the_stores_own_relay_sees_and_of_that_store_alone
     let (check, update) = (format!("{path}/check"), format!("{path}/update"));
     world.stores[sick].deactivate_hook(world.stores[sick].hooks()[0].id);
     let (status, report) = world.admin(0, Method::GET, &check, "application/json").await;
-    // Polling finds the orders meanwhile: a warning.
+    // Meanwhile polling finds the orders, so it is only a warning.
     assert!(status == 200 && report.contains("has been switched off by BigCommerce"), "{report}");
     all(&world, sick, true, "has been switched off by BigCommerce").await;
     let (status, report) = world.admin(1, Method::POST, &update, "application/json").await;

@@ -1,5 +1,5 @@
-//! Deploys that alter the tables, forwards and back: a newer version adds to them, and one that cannot live with them
-//! any more is left behind. All under load.
+//! Deploys that alter the tables, forwards and back, all under load: a newer version adds to them, and a version that
+//! cannot work with them any longer stops.
 
 use std::{
     process::{Command, Output},
@@ -14,10 +14,10 @@ use crate::support::{
     schema::{self, LEFT_BEHIND},
 };
 
-/// How long a relay that is left behind may go on, at most: a beat, and time for a slow machine.
+/// How long a relay that can no longer use the database may go on: a heartbeat, and time for a slow machine.
 const NOTICED: Duration = Duration::from_secs(3);
 
-/// A relay that does not come to serve.
+/// Runs a relay that must refuse to start.
 async fn refused(world: &World) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
     command.env_clear().envs(world.variables()).env("PORT", free_port().unwrap().to_string());
@@ -42,7 +42,7 @@ async fn a_newer_version_adds_to_the_tables_and_the_deploy_is_taken_back() {
         assert_eq!(complaints(replica), [""; 0], "the newer version is not noticed");
     }
 
-    // Each of the present ones dies, and one like it starts on the newer tables.
+    // Each of the running relays is killed, and one of the same version starts on the newer tables.
     for _ in 0..2 {
         let killed = world.leave(0);
         let restart = async {
@@ -89,7 +89,7 @@ async fn relays_that_are_left_behind_end_and_none_like_them_starts() {
     assert_eq!(ended.status.code(), Some(1), "{log}");
     assert!(log.contains(LEFT_BEHIND) && log.contains("they need migration 9001"), "{log}");
 
-    // As for a relay that knows it: whatever was acknowledged is there.
+    // As a relay of the newer version would find it: everything acknowledged is there.
     sqlx::query("DELETE FROM schema_floor").execute(&look).await.unwrap();
     world.join().await;
     world.load(Duration::from_secs(2)).await;

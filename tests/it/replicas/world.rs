@@ -22,24 +22,24 @@ use crate::support::{
     replica::Replica,
 };
 
-/// Far longer than anything takes that works.
+/// Far longer than any step takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// How many stores there are, each with a destination of its own.
 pub const STORES: usize = 6;
-/// Between changes in the stores while there is load.
+/// The pause between changes in the stores under load.
 const PAUSE: Duration = Duration::from_millis(10);
 
 pub struct World {
     pub farm: StoreFarm,
     pub stores: Vec<StoreSim>,
-    /// The destination of each store, in the same order.
+    /// The destinations of the stores, in the same order.
     pub sinks: Vec<OneTribeSim>,
-    /// The connection of each store, in the same order.
+    /// The ids of the stores' connections, in the same order.
     pub ids: Vec<i64>,
     pub sender: Sender,
-    /// In front of the relays.
+    /// The proxy in front of the relays.
     pub balancer: Proxy,
-    /// In front of the database.
+    /// The proxy in front of the database.
     pub link: Proxy,
     pub replicas: Vec<Replica>,
     pub client: reqwest::Client,
@@ -50,7 +50,7 @@ pub struct World {
 }
 
 impl World {
-    /// With this many relays, every store connected and its hook made. `None` where there is no PostgreSQL.
+    /// Starts this many relays, with every store connected and its hook registered. `None` without PostgreSQL.
     pub async fn start(replicas: usize) -> Option<Self> {
         let mut world = Self::prepare().await?;
         for _ in 0..replicas {
@@ -60,7 +60,7 @@ impl World {
         Some(world)
     }
 
-    /// Without a relay, on an empty database.
+    /// Starts without a relay, on an empty database.
     pub async fn prepare() -> Option<Self> {
         let Some(cluster) = Cluster::start() else { return skip() };
         let database = cluster.database().await;
@@ -71,7 +71,7 @@ impl World {
         };
         let link = Proxy::start().await;
         link.add(Url::parse(&database.url()).unwrap().port().unwrap());
-        // BigCommerce's retries in milliseconds, and nobody waited for long.
+        // BigCommerce's retries in milliseconds, and a short timeout.
         let options = SenderOptions { time_factor: 0.002, timeout: Duration::from_secs(3), ..SenderOptions::default() };
         Some(Self {
             sender: Sender::start_for(&stores, options),
@@ -90,7 +90,7 @@ impl World {
         })
     }
 
-    /// Sets a variable of the relays to come.
+    /// Sets a variable for relays started later.
     pub fn set(&mut self, name: &str, value: &str) {
         self.extra.push((name.to_owned(), value.to_owned()));
     }
@@ -114,14 +114,14 @@ impl World {
         all
     }
 
-    /// One more relay behind the load balancer.
+    /// Starts another relay behind the load balancer.
     pub async fn replica(&self) -> Replica {
         let replica = Replica::start(&self.variables()).await;
         self.balancer.add(replica.port);
         replica
     }
 
-    /// One more relay of the world's own, which gets its share.
+    /// Starts another relay, and waits until it has its share of the shards.
     pub async fn join(&mut self) {
         let replica = self.replica().await;
         self.replicas.push(replica);
@@ -135,14 +135,14 @@ impl World {
         replica
     }
 
-    /// What one relay answers the admin.
+    /// The answer of one relay to the admin.
     pub async fn admin(&self, relay: usize, method: Method, path: &str, accept: &str) -> (u16, String) {
         let request = self.client.request(method, self.replicas[relay].url(path)).bearer_auth(ADMIN_TOKEN);
         let response = request.header("accept", accept).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// Sends JSON to one relay; the status and the JSON of its answer.
+    /// Sends JSON to one relay; returns the status and the JSON of the answer.
     pub async fn ask(&self, relay: usize, method: Method, path: &str, body: &Value) -> (u16, Value) {
         let request = self.client.request(method, self.replicas[relay].url(path)).bearer_auth(ADMIN_TOKEN);
         let request = request.header("content-type", "application/json").header("accept", "application/json");
@@ -151,7 +151,7 @@ impl World {
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
     }
 
-    /// What `POST /connections` takes for a store.
+    /// The body of `POST /connections` for a store.
     pub fn request(&self, store: usize) -> Value {
         let config = self.stores[store].config();
         json!({
@@ -164,7 +164,7 @@ impl World {
         })
     }
 
-    /// Leads one store's orders through a proxy from now on.
+    /// Sends one store's orders through a proxy from now on.
     pub async fn road_to_sink(&self, store: usize) -> Proxy {
         let road = Proxy::start().await;
         let mut url = Url::parse(&self.sinks[store].url()).unwrap();
@@ -177,14 +177,14 @@ impl World {
         road
     }
 
-    /// Connects a store at one relay; the connection's number.
+    /// Connects a store at one relay; returns the connection's id.
     pub async fn connect(&self, relay: usize, store: usize) -> i64 {
         let (status, made) = self.ask(relay, Method::POST, "/connections", &self.request(store)).await;
         assert_eq!(status, 201, "{made}");
         made["id"].as_i64().unwrap()
     }
 
-    /// Waits until a relay knows a connection that another has made.
+    /// Waits until a relay knows a connection that another has created.
     pub async fn until_known(&self, relay: usize, path: &str) {
         let began = Instant::now();
         while self.admin(relay, Method::GET, path, "application/json").await.0 != 200 {
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Connects every store, at one relay after the other, and waits for their hooks.
+    /// Connects every store, at the relays in turn, and waits for the hooks.
     pub async fn connect_all(&mut self) {
         for store in 0..STORES {
             let id = self.connect(store % self.replicas.len(), store).await;
@@ -202,7 +202,7 @@ impl World {
         self.hooked().await;
     }
 
-    /// Waits until every store would tell a relay of its orders.
+    /// Waits until every store has an active hook.
     pub async fn hooked(&self) {
         for store in &self.stores {
             let hooked = |store: &StoreSim| store.hooks().iter().any(|hook| hook.is_active);
@@ -236,14 +236,14 @@ impl World {
         }
     }
 
-    /// Whether the present relays share all shards out evenly among themselves, none of them twice.
+    /// Whether the running relays share all shards evenly, and no shard has two holders.
     fn is_shared_out(&self) -> bool {
         let held: Vec<usize> = self.replicas.iter().map(Replica::shards).collect();
         let share = usize::from(SHARDS).div_ceil(held.len());
         held.iter().sum::<usize>() == usize::from(SHARDS) && held.iter().all(|count| *count <= share)
     }
 
-    /// Waits until they do.
+    /// Waits until the shards are shared out in that way.
     pub async fn shared_out(&self, time: Duration) {
         let began = Instant::now();
         while !self.is_shared_out() {
@@ -253,7 +253,7 @@ impl World {
         }
     }
 
-    /// Waits for what notifies nobody, by asking again and again.
+    /// Waits for a state without a notification, by checking repeatedly.
     pub async fn until(&self, what: &str, time: Duration, reached: impl Fn() -> bool) {
         let began = Instant::now();
         while !reached() {
@@ -274,25 +274,25 @@ impl World {
         tokio::task::block_in_place(|| self.cluster.restart());
     }
 
-    /// Connections to look into the database, past the proxy.
+    /// A pool of connections to the database that does not go through the proxy.
     pub async fn look(&self) -> PgPool {
         self.database.look().await
     }
 
-    /// Ends every relay's sessions at the database.
+    /// Ends every relay's database sessions.
     pub async fn end_sessions(&self, look: &PgPool) {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE application_name = 'onetribe-relay' AND pid <> pg_backend_pid()";
         sqlx::query(sql).execute(look).await.unwrap();
     }
 
-    /// The books of each store.
+    /// The audit of each store.
     fn books(&self) -> Vec<Report> {
         let acknowledged = self.sender.acknowledged();
         self.stores.iter().zip(&self.sinks).map(|(store, sink)| audit(store, &acknowledged, sink)).collect()
     }
 
-    /// Waits until all that was told is acknowledged and has arrived.
+    /// Waits until every event is acknowledged and has arrived.
     pub async fn settled(&self) {
         let began = Instant::now();
         loop {
@@ -314,12 +314,13 @@ impl World {
         }
     }
 
-    /// Stops everything, in order, and looks at the books: nothing was sent twice.
+    /// Stops everything in order, and audits: nothing was sent twice.
     pub async fn finish(self) {
         self.finish_after(0).await;
     }
 
-    /// The same after so many snapshots, at most, whose delivery could not be noted before its relay was interrupted.
+    /// Does the same where up to this many snapshots may have been sent twice, their relay having been interrupted
+    /// before it recorded the delivery.
     pub async fn finish_after(mut self, interrupted: usize) {
         self.stop_relays().await;
         let books = self.books();
@@ -343,7 +344,7 @@ impl World {
         self.farm.stop().await;
     }
 
-    /// Only this store's own orders, and one key for each of their snapshots.
+    /// Asserts that the destination got only this store's orders, and one key for each snapshot.
     fn check_destination(&self, number: usize) {
         let mut keys = std::collections::HashMap::new();
         for one in self.sinks[number].received() {
@@ -353,7 +354,7 @@ impl World {
         }
     }
 
-    /// The orders that somebody fetched singly while they were being forwarded.
+    /// The orders that were fetched individually while they were being forwarded.
     fn fetched_while_forwarded(&self, number: usize) -> Vec<i64> {
         let order_of = |path: &str| path.split('?').next()?.rsplit('/').next()?.parse::<i64>().ok();
         let calls = self.stores[number].calls().into_iter().filter(|call| call.operation == Operation::OrderSingle);

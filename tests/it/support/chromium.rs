@@ -28,7 +28,7 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// `None` when no browser is installed; on a build server that is an error.
+    /// `None` if no browser is installed; with `CI=true` that is an error.
     pub async fn start() -> Option<Self> {
         let Ok(executable) = default_executable(DetectionOptions::default()) else {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "no Chromium is installed, and CI is true");
@@ -51,7 +51,7 @@ impl Chromium {
                 "disable-component-update",
                 "disable-sync",
                 "force-color-profile=srgb",
-                // A frame then belongs to its page's process, where a test reaches it. It stays another site.
+                // A frame then runs in the process of its page, where a test can reach it; it is still cross-site.
                 "disable-site-isolation-trials",
                 "disable-features=IsolateOrigins,site-per-process",
                 "test-third-party-cookie-phaseout",
@@ -63,7 +63,7 @@ impl Chromium {
         Some(Self { browser, handler, _profile: profile })
     }
 
-    /// A tab that notes what the pages' policies forbid, and in which a minute between two looks lasts a second.
+    /// A tab that records violations of the pages' policies, and in which intervals run 60 times as fast.
     pub async fn tab(&self) -> Tab {
         let page = self.browser.new_page("about:blank").await.unwrap();
         page.evaluate_on_new_document(PRELUDE).await.unwrap();
@@ -85,12 +85,12 @@ const PRELUDE: &str = r"
     window.setInterval = (work, time) => interval(work, time / 60);
 ";
 
-/// What a script says of a page; null where it cannot be run, as while the page changes.
+/// The value of a script in the page; null if it cannot be run, as while another page loads.
 pub async fn evaluate(page: &Page, script: &str) -> Value {
     page.evaluate(script).await.ok().and_then(|answer| answer.value().cloned()).unwrap_or_default()
 }
 
-/// Waits until a script of the page is true.
+/// Waits until a script in the page returns true.
 pub async fn until(page: &Page, script: &str) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while evaluate(page, script).await != Value::Bool(true) {
@@ -107,7 +107,7 @@ const CONTRAST: &str = r"(() => {
     const rgba = text => text.match(/[\d.]+/g).map(Number);
     const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
     const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-    // The ground of a page that sets none, as the browser paints it by day or by night.
+    // The browser's default background in light or dark mode, for pages without one of their own.
     const probe = document.body.appendChild(document.createElement('i'));
     probe.style.backgroundColor = 'Canvas';
     const canvas = rgba(getComputedStyle(probe).backgroundColor);
@@ -128,8 +128,7 @@ const CONTRAST: &str = r"(() => {
     return poor;
 })()";
 
-/// Texts that lie on one another, that are cut off, or that reach out of the window; and a window that scrolls
-/// sideways.
+/// Text that overlaps other text, is cut off or extends beyond the window; and a window that scrolls horizontally.
 const MISPLACED: &str = r"(() => {
     const found = [], boxes = [];
     if (document.documentElement.scrollWidth > innerWidth)
@@ -186,7 +185,7 @@ impl Tab {
         self.0.execute(SetScriptExecutionDisabledParams::new(without)).await.unwrap();
     }
 
-    /// What a person types when the browser asks.
+    /// Answers the browser's password dialog.
     pub async fn password(&self, password: &str) {
         let typed = Credentials { username: "merchant".to_owned(), password: password.to_owned() };
         self.0.authenticate(typed).await.unwrap();
@@ -196,10 +195,10 @@ impl Tab {
         self.0.goto(url).await.unwrap();
     }
 
-    /// Clicks what `selector` finds, and waits until another page is there.
+    /// Clicks the element that `selector` finds, and waits until another page has loaded.
     pub async fn click(&self, selector: &str) {
         self.evaluate("window.before = true").await;
-        // A page that renews itself just now has no element for a moment.
+        // While a page reloads itself, it has no elements for a moment.
         let began = std::time::Instant::now();
         loop {
             let clicked = match self.0.find_element(selector).await {
@@ -223,28 +222,28 @@ impl Tab {
         until(&self.0, script).await;
     }
 
-    /// Waits until the page says this.
+    /// Waits until the page contains this text.
     pub async fn says(&self, words: &str) {
         let words = serde_json::to_string(words).unwrap();
         self.until(&format!("document.body.innerText.includes({words})")).await;
     }
 
-    /// The whole text as a person sees it.
+    /// The whole visible text.
     pub async fn text(&self) -> String {
         self.evaluate("document.body.innerText").await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Every text that stands out from its ground by less than 4.5 to 1, with its contrast.
+    /// Every text with a contrast below 4.5 to 1, with its contrast.
     pub async fn poor_contrast(&self) -> Value {
         self.evaluate(CONTRAST).await
     }
 
-    /// Everything on the page that lies where it should not.
+    /// Everything on the page that overlaps, is cut off or extends beyond the window.
     pub async fn misplaced(&self) -> Value {
         self.evaluate(MISPLACED).await
     }
 
-    /// The page in full length, kept among the build's files for somebody to look at.
+    /// Saves a picture of the full page among the build's files.
     pub async fn picture(&self, name: &str) {
         let whole = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).full_page(true).build();
         let picture = self.0.screenshot(whole).await.unwrap();
@@ -254,7 +253,7 @@ impl Tab {
     }
 }
 
-/// Looks at the page on a phone, a larger one and a desk, by day and by night.
+/// Checks the page at three widths (desktop, phone, small phone), in light and dark mode.
 pub async fn assert_sound(tab: &Tab, name: &str) {
     for (width, dark) in [(1280, false), (1280, true), (390, true), (390, false), (320, false), (320, true)] {
         tab.dark(dark).await;

@@ -1,5 +1,5 @@
-//! A load balancer of a few lines: hands each connection to the next backend that takes it, cuts all or holds one when
-//! told to.
+//! A small load balancer: passes each connection to the next backend that accepts it, and cuts all connections or holds
+//! one on request.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,10 +13,10 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How the next connection is held: says when its first bytes are there, and waits to be let through.
+/// How the next connection is held: the sender reports its first bytes, the receiver waits for the release.
 type Hold = (oneshot::Sender<()>, oneshot::Receiver<()>);
 
-/// Stops, and cuts its connections, when dropped.
+/// A proxy. Dropping it stops it and cuts its connections.
 pub struct Proxy {
     port: u16,
     backends: Arc<Mutex<Vec<u16>>>,
@@ -26,7 +26,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// On a port of its own, with nobody behind it yet.
+    /// Starts on a free port, without a backend.
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
@@ -50,7 +50,7 @@ impl Proxy {
         self.backends.lock().expect("no holder panics").retain(|backend| *backend != port);
     }
 
-    /// Holds the next connection: the first is told when its first bytes are there, the second lets them through.
+    /// Holds the next connection. The receiver reports when its first bytes have come; the sender releases them.
     pub fn hold_next(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
         let ((arrived, told), (release, released)) = (oneshot::channel(), oneshot::channel());
         *self.hold.lock().expect("no holder panics") = Some((arrived, released));
@@ -86,7 +86,7 @@ async fn serve(
                 let hold = hold.lock().expect("no holder panics").take();
                 connections.spawn(async move {
                     tokio::select! {
-                        // Either side may end the connection; the other learns of it by that.
+                        // When either side ends the connection, the other side's is closed too.
                         () = pass_on(client, backends, hold) => {}
                         _ = cuts.changed() => {}
                     }
@@ -105,7 +105,7 @@ async fn pass_on(mut client: TcpStream, backends: Vec<u16>, hold: Option<Hold>) 
     }
     for port in backends {
         if let Ok(mut backend) = TcpStream::connect(("127.0.0.1", port)).await {
-            // Small messages back and forth: a database's protocol would otherwise wait for acknowledgements.
+            // Database protocols exchange small messages, which would otherwise wait for acknowledgements.
             let _ = client.set_nodelay(true).and(backend.set_nodelay(true));
             let _ = copy_bidirectional(&mut client, &mut backend).await;
             return;

@@ -11,7 +11,7 @@ struct Heard {
     requests: u32,
 }
 
-/// Takes alerts, or answers with another status.
+/// Accepts alerts, or answers with another status.
 #[derive(Clone)]
 pub struct Receiver {
     pub url: String,

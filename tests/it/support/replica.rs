@@ -1,4 +1,4 @@
-//! One relay of several, as a process of its own.
+//! One of several relays, in a process of its own.
 
 use std::{
     io::{BufRead, BufReader},
@@ -9,7 +9,7 @@ use std::{
 
 use sandbox::{http, relay::free_port};
 
-/// Killed when dropped.
+/// A relay process. Killed when dropped.
 pub struct Replica {
     child: Child,
     pub port: u16,
@@ -30,7 +30,7 @@ impl Drop for Replica {
 }
 
 impl Replica {
-    /// Starts one with these variables, on a port of its own, and waits until it answers.
+    /// Starts a relay with these variables on a free port, and waits until it answers.
     pub async fn start(variables: &[(String, String)]) -> Self {
         let (port, metrics_port) = (free_port().expect("a free port"), free_port().expect("a free port"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
@@ -40,7 +40,7 @@ impl Replica {
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let kept = log.clone();
-        // Ends with the process whose output it reads.
+        // This thread ends when the process closes its output.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 kept.lock().expect("no holder panics").push(line);
@@ -60,17 +60,17 @@ impl Replica {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Where its metrics are.
+    /// The URL of its metrics.
     pub fn metrics_url(&self) -> String {
         format!("http://127.0.0.1:{}/metrics", self.metrics_port)
     }
 
-    /// What it has written to its standard output.
+    /// The lines it has written to its standard output.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no holder panics").clone()
     }
 
-    /// How many shards it works at, by what it has logged last.
+    /// How many shards it holds, according to its last log line about them.
     pub fn shards(&self) -> usize {
         let count = |line: &String| {
             let (_, rest) = line.split_once("this relay works at ")?;

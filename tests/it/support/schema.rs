@@ -1,4 +1,4 @@
-//! Migrations of versions that are yet to come, applied and recorded as those versions would do it.
+//! Migrations of future versions, applied and recorded as those versions would.
 
 use sqlx::{
     Connection,
@@ -8,23 +8,24 @@ use sqlx::{
 /// The migration that only adds.
 const EXPAND: i64 = 9001;
 
-/// What every relay of the present says of a database that it must leave alone.
+/// What every current relay logs about a database that it can no longer use.
 pub const LEFT_BEHIND: &str = "the database can no longer be used by this relay";
 
-/// The next version starts: it adds to the tables.
+/// Migrates as the next version would at its start: it only adds to the tables.
 pub async fn expand(database: &mut (impl Connection + Migrate)) {
     apply(database, EXPAND).await;
 }
 
-/// The version after the next starts: what the present one does not know has to be known.
+/// Migrates as the version after it would: relays that do not know the additions can no longer use the database.
 pub async fn contract(database: &mut (impl Connection + Migrate)) {
     apply(database, i64::MAX).await;
 }
 
-/// Begins again, as those versions would, when the server breaks it off for a running relay's sake.
+/// Tries again, as those versions would, when PostgreSQL aborts the migration because of a deadlock with a running
+/// relay.
 async fn apply(database: &mut (impl Connection + Migrate), up_to: i64) {
     let mut next = sqlx::migrate!("tests/it/support/next");
-    // A lock would outlast a failure on the same connection, and nobody else alters tables here.
+    // After a failure the lock would remain on the same connection, and nothing else alters tables here.
     next.set_ignore_missing(true).set_locking(false);
     let deadlock =
         |error: &sqlx::Error| error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("40P01"));

@@ -1,4 +1,4 @@
-//! A throw-away cluster that speaks TLS: an authority made for the test, and certificates that it issues.
+//! A temporary cluster with TLS: a certificate authority made for the test, and certificates issued by it.
 
 use std::{fs, path::PathBuf};
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::postgres::Cluster;
 
-/// An authority, with its certificate in a file.
+/// A certificate authority, with its certificate in a file.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: TempDir,
@@ -25,12 +25,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), folder }
     }
 
-    /// Where its certificate is.
+    /// The path of its certificate.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("authority.pem")
     }
 
-    /// The certificate and the key of a server with this name, as PEM.
+    /// Issues a certificate for a server with these parameters; returns the certificate and its key as PEM.
     pub fn issue(&self, params: CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -44,12 +44,13 @@ fn pem(what: &str, der: &[u8]) -> String {
     format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
 }
 
-/// What a server's certificate says of a host.
+/// The parameters of a certificate for this host.
 pub fn named(host: &str) -> CertificateParams {
     CertificateParams::new(vec![host.to_owned()]).unwrap()
 }
 
-/// Switches TLS on in a cluster, with this certificate and its key, and lets in only who comes with it, or without.
+/// Turns TLS on in a cluster, with this certificate and key. `entry`, of `pg_hba.conf`, accepts connections only with
+/// TLS or only without.
 pub fn speak_tls(cluster: &Cluster, (certificate, key): &(String, String), entry: &str) {
     cluster.put("server.crt", certificate);
     cluster.put("server.key", key);

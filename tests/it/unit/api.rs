@@ -1,4 +1,4 @@
-//! A call that nobody waits for any more is no longer counted as under way.
+//! A call whose caller no longer waits is no longer counted as under way.
 
 use std::{
     sync::Arc,
@@ -32,7 +32,7 @@ fn platform(url: &str) -> Arc<Platform> {
     Arc::new(Platform::new(http, url.parse().unwrap(), HooksApi::V2, 0.8, timeout, Arc::default()))
 }
 
-/// What the quota makes of an answer that says 100 are left: 100, less what it takes to be under way.
+/// The calls left according to the quota after an answer with 100 left: 100, minus the calls it counts as under way.
 fn left(store: &Store) -> Option<i64> {
     let now = Instant::now();
     store.quota().take_urgent(now).unwrap();

@@ -1,4 +1,4 @@
-//! The breaker against a model of it: closed, or down with a probe due within known bounds, or down with a probe under
+//! The breaker compared with a model: closed, or open with a probe due within known bounds, or open with a probe under
 //! way.
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Opens a breaker and fails each probe as soon as it may go out. Gives the waits before the probes.
+/// Opens a breaker and fails each probe as soon as it is permitted. Returns the waits before the probes.
 fn waits_between_probes(chance: f64, probes: usize) -> Vec<Duration> {
     let mut breaker = Breaker::default();
     let mut now = Instant::now();
@@ -90,9 +90,9 @@ fn a_closed_breaker_takes_no_notice_of_probes() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Time passes; a probe that may go out, goes out.
+    /// Time passes; a probe that is permitted is sent.
     Wait(u64),
-    /// A call fails: the probe if one is under way, else one from before the outage.
+    /// A call fails: the probe if one is under way, otherwise a call from before the outage.
     Fail {
         asked: Option<u64>,
         chance: f64,

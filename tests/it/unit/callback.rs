@@ -1,4 +1,4 @@
-//! What proves a callback: a signature, a token, or both, and nothing that is there may be wrong.
+//! What proves that a callback is genuine: a signature, a token or both, and no proof that is present may be wrong.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,7 +26,7 @@ fn token(secret: &str) -> String {
     signature::derive_token(&secret.into(), "hook", "abcde").expose().to_owned()
 }
 
-/// Of a store whose secret is being rotated from `old` to `new`.
+/// The verifier of a store whose secret is being rotated from `old` to `new`.
 fn verifier() -> Verifier {
     let secrets: Vec<Secret> = vec!["new".into(), "old".into()];
     let tokens = vec![token("new").into(), token("old").into()];
@@ -73,7 +73,7 @@ fn without_either_proof_a_callback_is_refused() {
     assert_eq!(verify(&HeaderMap::new()), Err(Unauthentic::Unproven));
     let no_signature: Vec<_> = signed("new").into_iter().filter(|(name, _)| *name != "webhook-signature").collect();
     assert_eq!(verify(&headers(no_signature)), Err(Unauthentic::Unproven));
-    // Names that circulate elsewhere prove nothing.
+    // Header names used by other senders prove nothing.
     let signature = signature::sign("new", "id-1", NOW, BODY);
     assert_eq!(
         verify(&headers([("x-bc-signature", &signature), ("x-relay-tokens", &signature)])),
@@ -106,7 +106,7 @@ fn a_right_signature_does_not_make_up_for_a_wrong_token() {
         assert_eq!(verify(&with(signed("new"), TOKEN_HEADER, wrong)), Err(Unauthentic::Token), "{wrong:?}");
         assert_eq!(verify(&headers([(TOKEN_HEADER, wrong)])), Err(Unauthentic::Token), "{wrong:?} alone");
     }
-    // A token for another purpose, or another store's.
+    // A token for another purpose, and a token of another store.
     for (purpose, subject) in [("echo", "abcde"), ("hook", "other")] {
         let other = signature::derive_token(&"new".into(), purpose, subject);
         assert_eq!(verify(&headers([(TOKEN_HEADER, other.expose())])), Err(Unauthentic::Token), "{purpose} {subject}");
@@ -160,7 +160,7 @@ fn of_several_ids_or_timestamps_the_first_is_the_one_that_counts() {
     };
     assert_eq!(after("webhook-id", "id-2"), Err(MISMATCH));
     assert_eq!(after("webhook-timestamp", "1"), Err(Unauthentic::Signature(SignatureError::TooOld)));
-    // And the id that was signed is the one by which a duplicate is recognised.
+    // Duplicates are recognised by the id that was signed.
     let map = with(signed("new"), "webhook-id", "id-2");
     let verifier = verifier();
     assert_eq!(verifier.verify(&map, BODY, now()).unwrap().webhook_id(), Some("id-1"));

@@ -1,5 +1,5 @@
-//! The contract's table of variables: defaults, rules, and every fault at once by its name. URLs are in `config_urls`,
-//! what several variables say together in `config_together`, secrets in `secrets`.
+//! The table of variables in the contract: defaults, rules, and every fault at once under the variable's name. URLs are
+//! in `config_urls`, rules between variables in `config_together`, secrets in `secrets`.
 
 use std::{ffi::OsString, net::IpAddr, os::unix::ffi::OsStringExt, path::Path, time::Duration};
 
@@ -12,7 +12,7 @@ use onetribe_relay::{
 };
 use proptest::prelude::*;
 
-/// What must be set, rightly set.
+/// The required variables with valid values.
 pub const REQUIRED: [(&str, &str); 4] = [
     ("BIGCOMMERCE_STORE_HASH", "abcde"),
     ("BIGCOMMERCE_ACCESS_TOKEN", "an-access-token"),
@@ -20,10 +20,10 @@ pub const REQUIRED: [(&str, &str); 4] = [
     ("ONE_TRIBE_DESTINATION", "https://api.example.com/direct/webhook/big-commerce/order/token"),
 ];
 
-/// The base64 of 32 bytes.
+/// 32 bytes in base64.
 pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// The table of the contract, by itself: name, default (`None`: none), whether it is secret.
+/// The contract's table, written independently: name, default (`None`: none), whether it is secret.
 pub const TABLE: [(&str, Option<&str>, bool); 36] = [
     ("BIGCOMMERCE_STORE_HASH", None, false),
     ("BIGCOMMERCE_ACCESS_TOKEN", None, true),
@@ -65,25 +65,25 @@ pub const TABLE: [(&str, Option<&str>, bool); 36] = [
 
 const HOUR: u64 = 3600;
 
-/// The required variables, with `others` on top.
+/// Reads the required variables together with `others`, which override them.
 pub fn read(others: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let base = REQUIRED.iter().filter(|(name, _)| others.iter().all(|(other, _)| other != name));
     Config::from_vars(base.chain(others).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
-/// The environment's own connection.
+/// The connection that the environment describes.
 pub fn environment(config: &Config) -> (&ConnectionSpec, &BigCommerceSpec) {
     let spec = config.environment.as_ref().expect("the environment has a connection");
     let SourceSpec::BigCommerce(store) = &spec.source else { panic!("not a BigCommerce store") };
     (spec, store)
 }
 
-/// Secrets as texts.
+/// Secrets as plain text.
 pub fn exposed(secrets: &[Secret]) -> Vec<&str> {
     secrets.iter().map(Secret::expose).collect()
 }
 
-/// The names of the variables that are at fault.
+/// The names of the faulty variables.
 pub fn faults(others: &[(&str, &str)]) -> Vec<&'static str> {
     read(others).err().map_or_else(Vec::new, |error| error.0.iter().map(|fault| fault.variable).collect())
 }
@@ -199,7 +199,7 @@ fn one_fault_is_not_several() {
 
 #[test]
 fn of_a_variable_that_stands_twice_the_last_one_counts() {
-    // As a `.env` file with the same line twice gives it.
+    // A `.env` file with two lines for the same variable gives this.
     let config = read(&[("PORT", "1000"), ("PORT", "2000")]).unwrap();
     assert_eq!(config.settings.port, 2000);
     let twice = REQUIRED.iter().chain(&REQUIRED).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -400,7 +400,7 @@ proptest! {
     #[test]
     fn no_text_in_any_variable_makes_reading_panic(at in 0..TABLE.len(), text in "\\PC*|[0-9]{0,25}[smhdé]?|https?://\\PC{0,20}") {
         let name = TABLE[at].0;
-        // What goes in pairs, and what needs the key, makes others missing.
+        // Variables that come in pairs, and those that need the key, make others missing.
         let beside = ["BIGCOMMERCE_APP_CLIENT_", "ELEMENTS_"].iter().find(|start| name.starts_with(**start));
         let may = |fault: &str| fault == name || beside.is_some_and(|start| fault.starts_with(start) || fault == "CREDENTIALS_KEY");
         prop_assert!(faults(&[(name, &text)]).into_iter().all(may));

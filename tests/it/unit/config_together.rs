@@ -1,4 +1,4 @@
-//! What several variables say together: which are needed beside which, and which of them a fault names.
+//! Rules between variables: which are needed beside which, and which of them a fault names.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use onetribe_relay::config::{Config, ConfigError, Fault, Value};
 
 use super::config::{KEY, REQUIRED, faults, read};
 
-/// Only these variables.
+/// Reads these variables only.
 fn alone(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_vars(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }

@@ -1,10 +1,11 @@
-//! The rules of the URLs: `https` but for loopback, port 443 for `PUBLIC_URL`, no parts that would be lost or misread.
+//! The rules for URLs: `https` except on loopback, port 443 for `PUBLIC_URL`, and no parts that would be lost or
+//! misread.
 
 use super::config::{environment, faults, read};
 
-/// Hosts that are this machine itself.
+/// Hosts that are this machine.
 const LOOPBACK: [&str; 7] = ["localhost", "LOCALHOST", "127.0.0.1", "127.9.8.7", "[::1]", "127.1", "2130706433"];
-/// Hosts that only look like it.
+/// Hosts that only look like this machine.
 const ELSEWHERE: [&str; 8] = [
     "localhost.example.com",
     "127.0.0.1.example.com",
@@ -28,7 +29,7 @@ fn plain_http_is_taken_for_loopback_only() {
             assert_eq!(faults(&[(name, &format!("http://{host}/x"))]), [name], "{name} {host}");
             assert_eq!(faults(&[(name, &format!("https://{host}/x"))]), [""; 0], "{name} {host}");
         }
-        // The host is what counts, not what stands before an `@`.
+        // The host counts, not the text before an `@`.
         assert_eq!(faults(&[(name, "http://127.0.0.1@example.com/")]), [name]);
         assert_eq!(faults(&[(name, "http://localhost:80@example.com/")]), [name]);
     }
@@ -67,7 +68,7 @@ fn the_public_url_is_on_port_443() {
     for url in ["https://relay.example.com:8443", "https://relay.example.com:80", "https://relay.example.com:444/x"] {
         assert_eq!(faults(&[("PUBLIC_URL", url)]), ["PUBLIC_URL"], "{url}");
     }
-    // The others may be on any port.
+    // The other URLs may have any port.
     for name in ["ONE_TRIBE_DESTINATION", "BIGCOMMERCE_API_URL", "BIGCOMMERCE_LOGIN_URL"] {
         assert_eq!(faults(&[(name, "https://example.com:8443/x")]), [""; 0], "{name}");
     }
@@ -79,11 +80,11 @@ fn a_loopback_api_frees_the_public_url_of_https_and_of_port_443() {
         assert_eq!(faults(&[LOCAL_API, ("PUBLIC_URL", url)]), [""; 0], "{url}");
         assert_eq!(faults(&[("PUBLIC_URL", url)]), ["PUBLIC_URL"], "{url}");
     }
-    // Neither the destination nor the login server, and not of the other rules.
+    // This exempts neither the destination nor the login server, and no other rule.
     assert_eq!(faults(&[LOCAL_API, ("ONE_TRIBE_DESTINATION", "http://relay.test")]), ["ONE_TRIBE_DESTINATION"]);
     assert_eq!(faults(&[LOCAL_API, ("BIGCOMMERCE_LOGIN_URL", "http://relay.test")]), ["BIGCOMMERCE_LOGIN_URL"]);
     assert_eq!(faults(&[LOCAL_API, ("PUBLIC_URL", "ftp://relay.test")]), ["PUBLIC_URL"]);
-    // An API at fault frees nothing.
+    // A faulty API URL exempts nothing.
     assert_eq!(
         faults(&[("BIGCOMMERCE_API_URL", "http://example.com"), ("PUBLIC_URL", "http://relay.test")]),
         ["BIGCOMMERCE_API_URL", "PUBLIC_URL"]

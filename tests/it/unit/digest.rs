@@ -1,5 +1,5 @@
-//! A snapshot's digest: the same for the same order however its JSON is spaced, another for any other change; and the
-//! idempotency key made of it.
+//! A snapshot's digest: the same for the same order, whatever white space its JSON has, and different for any other
+//! change; and the idempotency key made of it.
 
 use onetribe_relay::object::{Digest, ObjectId};
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn the_digest_is_the_first_half_of_a_sha_256_over_the_tokens() {
 #[test]
 fn the_idempotency_key_is_stable_and_tells_store_order_and_snapshot_apart() {
     let body = r#"{"id":218,"staff_notes":"a b"}"#;
-    // The digest above as base64url without padding. This key has been sent: it must never change.
+    // The digest above as base64url without padding. Such keys have been sent, so they must never change.
     assert_eq!(key("abcde", 218, body), "abcde-218-jV6FHV_l_ZqwlGuqAJxqcA");
     assert_eq!(key("abcde", 218, &body.replace(',', ", ")), key("abcde", 218, body));
     for other in [key("abcdf", 218, body), key("abcde", 219, body), key("abcde", 218, &body.replace("a b", "a  b"))] {
@@ -36,7 +36,7 @@ fn white_space_inside_a_text_counts() {
     let of = |body: &str| Digest::of(body.as_bytes());
     let texts =
         [r#"{"a":"x y"}"#, r#"{"a":"xy"}"#, r#"{"a":"x  y"}"#, r#"{"a":" xy"}"#, r#"{"a":"xy "}"#, r#"{"a ":"xy"}"#];
-    // After escaped quotes and backslashes the inside is still the inside.
+    // White space in a string after escaped quotes and backslashes still belongs to the string.
     let escaped =
         [r#"{"a":"\" "}"#, r#"{"a":"\""}"#, r#"{"a":"\\"}"#, r#"{"a":"\\" }"#, r#"{"a":"\\\" "}"#, r#"{"a":"\\\""}"#];
     for (at, text) in texts.iter().chain(&escaped).enumerate() {
@@ -66,7 +66,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Writes `value` with white space of `spaces`, in turn, between all tokens.
+/// Writes `value` with the elements of `spaces` in turn between all tokens.
 fn spaced(value: &Value, spaces: &[&str]) -> String {
     fn write(value: &Value, space: &mut dyn Iterator<Item = &str>, out: &mut String) {
         let mut gap = |out: &mut String| out.push_str(space.next().unwrap());

@@ -1,4 +1,4 @@
-//! The light payload: every scope of the reference, every odd id, the order of the checks, and no bytes that panic.
+//! The light payload: every documented scope, odd ids, the sequence of the checks, and no input that panics.
 
 use onetribe_relay::{
     object::{ChangeKind, ObjectId},
@@ -34,12 +34,12 @@ fn event(id: i64, change: ChangeKind) -> OrderEvent {
     OrderEvent { order: ObjectId::Number(id), change, hash: None, created_at: None }
 }
 
-/// What an order's creation is read as.
+/// The expected result for an order's creation.
 fn order(id: i64) -> Result<Payload, PayloadError> {
     Ok(Payload::Order(event(id, ChangeKind::Created)))
 }
 
-/// What anything else that happens to an order is read as.
+/// The expected result for any other event of an order.
 fn updated(id: i64) -> Result<Payload, PayloadError> {
     Ok(Payload::Order(event(id, ChangeKind::Updated)))
 }
@@ -48,7 +48,7 @@ fn updated(id: i64) -> Result<Payload, PayloadError> {
 fn every_order_scope_takes_the_id_from_its_own_field_as_number_or_text() {
     for (scope, field, kind) in SCOPES {
         for id in [json!(173331), json!("173331")] {
-            // The other fields hold other things' ids.
+            // The other fields hold the ids of other things.
             let mut data = json!({"type": kind, "id": 1, "order_id": "2", "resource_id": "3", "metafield_id": 4});
             data[field] = id;
             let expected = if scope == "store/order/created" { order(173_331) } else { updated(173_331) };
@@ -101,7 +101,7 @@ fn only_scopes_under_store_order_are_about_orders() {
         let expected = Ok(Payload::NotAboutOrders { scope: scope.into() });
         assert_eq!(parse(payload(scope, &data)), expected, "{scope}");
     }
-    // Known scopes are known letter for letter; anything else below is read by its shape.
+    // Known scopes must match exactly; any other scope below is read by its shape.
     for scope in ["store/order/", "store/order/Created", "store/order/created/", "store/order/statusupdated"] {
         assert_eq!(parse(payload(scope, &data)), updated(5), "{scope}");
     }

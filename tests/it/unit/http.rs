@@ -1,5 +1,5 @@
-//! What is read of an answer: `Retry-After` in its forms, a body no larger than its limit, and how a call failed.
-//! Against raw answers on loopback.
+//! How an answer is read: the forms of `Retry-After`, the limit for a body, and how a call failed. With raw answers on
+//! loopback.
 
 use std::{
     io::{Read, Write},
@@ -16,7 +16,7 @@ fn request(url: reqwest::Url) -> reqwest::RequestBuilder {
     http.operator(Method::GET, url, Duration::from_secs(30))
 }
 
-/// Gets a raw answer from a socket that is closed after it.
+/// Gets a raw answer from a socket that is closed afterwards.
 async fn get(raw: &str) -> reqwest::Result<Response> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -28,7 +28,7 @@ async fn get(raw: &str) -> reqwest::Result<Response> {
         while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
             request.push(byte[0]);
         }
-        // The client may have seen enough before all of it is written.
+        // The client may close the connection before everything is written.
         let _ = stream.write_all(raw.as_bytes());
         String::from_utf8(request).unwrap()
     });
@@ -98,7 +98,7 @@ async fn a_body_is_read_up_to_its_limit_and_no_further() {
     let announced = |size: usize, text: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n{text}");
     assert_eq!(body(&announced(5, "12345"), 5).await, Ok(Bytes::from("12345")));
     assert_eq!(body(&announced(5, "12345"), 4).await, too_large);
-    // Refused by what is announced, before any of it has come.
+    // Refused by the announced length, before any of the body has come.
     assert_eq!(body(&announced(usize::MAX >> 1, ""), 8 << 20).await, too_large);
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n123\r\n2\r\n45\r\n0\r\n\r\n";
     assert_eq!(body(chunked, 5).await, Ok(Bytes::from("12345")));

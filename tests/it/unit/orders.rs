@@ -1,4 +1,4 @@
-//! Orders are cut out of lists byte for byte; what is no order is left out; dates are read in both forms.
+//! Orders are cut out of lists byte for byte; entries that are no orders are left out; dates are read in both forms.
 
 use bytes::Bytes;
 use onetribe_relay::{
@@ -18,7 +18,7 @@ fn read(body: &str) -> Result<Snapshot, Failure> {
     read_order(Bytes::copy_from_slice(body.as_bytes()))
 }
 
-/// Orders as odd as JSON allows: each must come out as it stands here.
+/// Orders in unusual but valid JSON: each must come out exactly as written here.
 const ODD: [&str; 14] = [
     r#"{"id":1}"#,
     "{ \"id\"\t:\r\n 2 , \"a\" : [ ] }",

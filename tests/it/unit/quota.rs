@@ -1,4 +1,5 @@
-//! The store's quota is never overrun, what is left to other apps stays theirs, and what may be used is used.
+//! The store's quota is never exceeded, the part reserved for other apps stays theirs, and the relay's part can be
+//! used.
 
 use std::{
     sync::LazyLock,
@@ -18,19 +19,19 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The only one who asks.
+/// The only waiter.
 fn alone() -> Waiter {
     static ALONE: LazyLock<Waiter> = LazyLock::new(Waiter::new);
     *ALONE
 }
 
-/// Takes all that may be taken at `now`.
+/// Takes all calls that may be taken at `now`.
 fn drain(quota: &mut Quota, now: Instant) -> u32 {
     std::iter::from_fn(|| quota.try_take(alone(), now, u32::MAX).ok()).sum()
 }
 
 proptest! {
-    // Each case is minutes of virtual time.
+    // Each case covers minutes of virtual time.
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
@@ -53,7 +54,7 @@ proptest! {
     fn no_call_goes_out_while_a_429_is_waited_for(
         limit in 150..450u32, offset in 0..WINDOW, eaten in 0..6 * WINDOW, concurrency in 1..32usize,
     ) {
-        // Everything is used up in one instant: what is under way until that is heard is refused, and nothing more.
+        // Everything is used up in one instant: only calls under way until the relay learns of it are refused.
         let setup = Setup { offset, concurrency, others: vec![(eaten, 1000)], ..Setup::alone(limit, 1.0) };
         let outcome = run(&setup);
         prop_assert!(outcome.refused.len() <= concurrency, "{:?}", outcome.refused);
@@ -132,7 +133,7 @@ proptest! {
                 quota.observed(now, &QuotaHeaders::read(&map));
             }
         }
-        // Within a few askings a call is there again, and none of the waits is absurd.
+        // After a few attempts a call is available again, and no wait is absurdly long.
         for _ in 0..6 {
             match quota.try_take(alone(), now, 1) {
                 Ok(_) => return Ok(()),
@@ -199,7 +200,7 @@ fn a_late_answer_of_this_window_never_raises_what_is_left() {
     quota.try_take(alone(), start, 3).unwrap();
     quota.observed(at(1000), &headers(50, 150, WINDOW, 20_000));
     assert_eq!(quota.left_at(at(1000)), Some(48), "less the two that are under way");
-    // Answered earlier, heard four seconds later: by its own account the window would end four seconds later.
+    // An answer received four seconds late: counted from its receipt, the window would end four seconds later.
     quota.observed(at(5000), &headers(90, 150, WINDOW, 20_000));
     assert_eq!(quota.left_at(at(5000)), Some(48));
     assert_eq!(quota.left_at(at(20_999)), Some(48));
@@ -224,7 +225,7 @@ fn the_next_windows_answer_replaces_what_was_left() {
     quota.take_urgent(start).unwrap();
     quota.observed(start, &headers(3, 150, WINDOW, 100));
     assert!(quota.try_take(alone(), start, 1).is_err(), "three are for others");
-    // The store's window turned a little before ours did.
+    // The store's window began anew a little earlier than ours.
     quota.take_urgent(start).unwrap();
     quota.observed(start + ms(90), &headers(149, 150, WINDOW, 29_990));
     assert_eq!(quota.left_at(start + ms(90)), Some(149));
@@ -344,7 +345,7 @@ fn who_asks_a_little_late_gets_a_share_beside_many_who_ask_on_time() {
     let start = Instant::now();
     let mut quota = Quota::new(0.3, start);
     drain(&mut quota, start);
-    // Six polls that each ask anew every second, on the millisecond, and a connection's deliveries, later by a little.
+    // Six polls that retry every second on the millisecond, and deliveries of a connection that come a little later.
     let mut polls = [(start, Waiter::new()); 6].map(|(at, _)| (at, Waiter::new()));
     let mut deliveries = (start, Waiter::new());
     let (mut polled, mut delivered) = (0, 0);

@@ -1,4 +1,4 @@
-//! A store's quota in virtual time: fixed windows, as documented, a greedy client that keeps to a [`Quota`], and other
+//! A store's quota in virtual time: fixed windows, as documented, a greedy client that obeys a [`Quota`], and other
 //! apps.
 
 use std::{
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use reqwest::header::{HeaderMap, HeaderName};
 
 pub const WINDOW: u64 = 30_000;
-/// A call that is not answered is given up after this.
+/// A call without an answer is given up after this time, in milliseconds.
 const TIMEOUT: u64 = 10_000;
 
 /// The quota headers of one answer; times in milliseconds.
@@ -32,28 +32,28 @@ pub fn headers(left: u32, limit: u32, window: u64, reset: u64) -> QuotaHeaders {
     QuotaHeaders::read(&map)
 }
 
-/// What happens in one run.
+/// The setup of one run; times in milliseconds.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub limit: u32,
     pub share: f64,
-    /// How far into a window the run begins.
+    /// The time in a window at which the run begins.
     pub offset: u64,
-    /// Calls the client keeps under way if it may.
+    /// How many calls the client keeps under way if the quota permits.
     pub concurrency: usize,
-    /// How long calls take to the store and answers back; one after the other, from the start again.
+    /// How long calls take to the store and answers take back; used in turn, then from the start.
     pub up: Vec<u64>,
     pub down: Vec<u64>,
-    /// Every so-manieth answer is lost; 0 is none.
+    /// Every `lost`-th answer is lost; 0 for none.
     pub lost: usize,
-    /// When other apps make how many calls.
+    /// When other apps make calls, and how many.
     pub others: Vec<(u64, u32)>,
     pub headers_on_429: bool,
     pub length: u64,
 }
 
 impl Setup {
-    /// A greedy client, alone, at once answered.
+    /// A greedy client without other apps, answered at once.
     pub fn alone(limit: u32, share: f64) -> Self {
         Self {
             limit,
@@ -69,13 +69,13 @@ impl Setup {
         }
     }
 
-    /// What the share comes to in one window.
+    /// How many calls the client's share permits in one window.
     pub fn allowed(&self) -> u32 {
         ((f64::from(self.limit) * self.share + 1e-9) as u32).max(1)
     }
 }
 
-/// Anything up to three seconds each way.
+/// Setups with delays of up to three seconds each way.
 pub fn setups() -> impl Strategy<Value = Setup> {
     let latencies = || prop::collection::vec(prop_oneof![5..50u64, 5..3000u64], 1..12);
     let plan = (prop_oneof![Just(150u32), Just(450), 150..450u32], prop_oneof![Just(0.8), Just(1.0), 0.05..1.0f64]);
@@ -90,14 +90,14 @@ pub fn setups() -> impl Strategy<Value = Setup> {
     })
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Our calls that reached the store, by its windows.
+    /// The client's calls that reached the store, by the store's windows.
     pub ours: BTreeMap<u64, u32>,
-    /// When ours were answered 429.
+    /// When the client's calls were answered 429.
     pub refused: Vec<u64>,
-    /// When calls were taken although it had been heard that only the other apps' part of this window was left.
+    /// When calls were taken although an answer had shown that only the other apps' part of this window was left.
     pub trespasses: Vec<u64>,
 }
 
@@ -105,7 +105,7 @@ pub struct Outcome {
 enum Event {
     Others(u32),
     Arrival,
-    /// The window it was answered in, what was left, the reset it names, whether it is a 429.
+    /// The window in which it was answered, the calls left, the time of the reset, whether it is a 429.
     Answer(u64, u32, u64, bool),
     Lost,
     Ask,
@@ -125,7 +125,7 @@ struct Run<'a> {
     out: Outcome,
 }
 
-/// Plays a setup through.
+/// Runs a setup.
 pub fn run(setup: &Setup) -> Outcome {
     let start = Instant::now();
     let mut run = Run {

@@ -1,4 +1,4 @@
-//! Whose fault a failure is, and how long one order's own waits are.
+//! Which side a failure is attributed to, and how long an order's own waits are.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn a_destination_that_takes_no_orders_is_at_fault_itself() {
     for status in (300..400).chain(500..600).chain([429, 401, 403, 404]) {
         assert_eq!(blame_forward(Failure::Status(status)), ForwardBlame::Destination, "{status}");
     }
-    // Statuses of a wrong address, a busy or a misconfigured host say nothing of the order.
+    // These statuses mean a wrong address or a busy or misconfigured host, and say nothing about the order.
     for status in [405, 407, 408, 410, 421, 425, 426, 100, 600, 999] {
         assert_eq!(blame_forward(Failure::Status(status)), ForwardBlame::Destination, "{status}");
     }
@@ -56,7 +56,7 @@ fn refused_credentials_are_told_apart_and_a_web_page_says_nothing_of_them_or_of_
     for status in [401, 403] {
         assert_eq!(blame_fetch(Failure::Status(status)), FetchBlame::Credentials, "{status}");
     }
-    // A gateway's, a firewall's or a maintenance page, under whatever status.
+    // The page of a gateway, a firewall or a site under maintenance, whatever its status.
     for status in [200, 204, 400, 401, 403, 404, 410, 422, 429, 500, 503, 524] {
         assert_eq!(blame_fetch(Failure::Html(status)), FetchBlame::Store, "{status}");
         assert_eq!(blame_forward(Failure::Html(status)), ForwardBlame::Destination, "{status}");
@@ -91,12 +91,12 @@ fn an_order_is_given_up_at_its_max_age_and_not_before() {
     assert!(matches!(verdict(99_999, None), Verdict::Retry(wait) if wait == Duration::from_millis(1)));
     assert_eq!(verdict(100_000, None), Verdict::GiveUp);
     assert_eq!(verdict(100_001, None), Verdict::GiveUp);
-    // A far side that asks for a wait does not keep an order alive for ever.
+    // A side that asks for a wait does not extend an order's time limit.
     assert_eq!(verdict(100_000, Some(Duration::from_secs(9))), Verdict::GiveUp);
     assert_eq!(verdict(99_999, Some(Duration::from_secs(9))), Verdict::Retry(Duration::from_secs(9)));
 }
 
-/// Follows one order's failures from the first to the end. Gives the ages at which it was tried.
+/// Follows one order's failures to the end. Returns the ages at which it was tried.
 fn tries(backoff: Backoff, max: Duration, chance: impl Fn(u32) -> f64) -> Vec<Duration> {
     let mut ages = vec![Duration::ZERO];
     for attempt in 1.. {

@@ -1,11 +1,11 @@
-//! What is marked secret in the contract never shows: not in `Debug`, not in a fault.
+//! Variables marked secret in the contract are never shown, neither by `Debug` nor in a fault.
 
 use onetribe_relay::config::{Config, ConfigError};
 use proptest::prelude::*;
 
 use super::config::{KEY, read};
 
-/// Each secret variable, and a value for it that is fine around a secret.
+/// Each secret variable, with a prefix and a suffix that make a valid value around a secret.
 const GOOD: [(&str, &str, &str); 10] = [
     ("BIGCOMMERCE_ACCESS_TOKEN", "", ""),
     ("BIGCOMMERCE_CLIENT_SECRET", "", ",another-client-secret"),
@@ -19,7 +19,7 @@ const GOOD: [(&str, &str, &str); 10] = [
     ("ALERT_URL", "https://hooks.example.com/", ""),
 ];
 
-/// What goes with the others, so that any of them is fine.
+/// The variables needed beside the others, so that each of them can be valid.
 const BESIDE: [(&str, &str); 5] = [
     ("BIGCOMMERCE_APP_CLIENT_ID", "an-app"),
     ("BIGCOMMERCE_APP_CLIENT_SECRET", "the-client-secret-of-the-app"),
@@ -28,7 +28,7 @@ const BESIDE: [(&str, &str); 5] = [
     ("CREDENTIALS_KEY", KEY),
 ];
 
-/// Each secret variable, and a value for it that is a fault around a secret.
+/// Each secret variable, with a prefix and a suffix that make a faulty value around a secret.
 const BAD: [(&str, &str, &str); 20] = [
     ("BIGCOMMERCE_ACCESS_TOKEN", "two ", " words"),
     ("BIGCOMMERCE_CLIENT_SECRET", "", ",short"),
@@ -48,12 +48,12 @@ const BAD: [(&str, &str, &str); 20] = [
     ("ADMIN_TOKEN", "é", ""),
     ("ALERT_URL", "ftp://example.com/", ""),
     ("ALERT_URL", "", ""),
-    // No secrets, but people write passwords into addresses.
+    // These are not secret, but people write passwords into addresses.
     ("PUBLIC_URL", "https://user:", "@example.com"),
     ("BIGCOMMERCE_API_URL", "https://", "@example.com"),
 ];
 
-/// The variables that go with the others, with one of them set otherwise.
+/// Reads the variables in [`BESIDE`] with one variable set to `value`.
 fn all_with(name: &'static str, value: &str) -> Result<Config, ConfigError> {
     let others = BESIDE.iter().copied().filter(|(other, _)| *other != name);
     read(&others.chain([(name, value)]).collect::<Vec<_>>())

@@ -1,9 +1,9 @@
-//! Standard Webhooks signatures: golden vectors made elsewhere, lists, secrets, tolerance to the second.
+//! Standard Webhooks signatures: golden vectors made with other tools, lists, secrets, tolerance to the second.
 //!
 //! The vectors under `aclientsecret` come from
 //! `printf '%s' "$ID.$TIMESTAMP.$BODY" | openssl dgst -sha256 -hmac "$SECRET" -binary | base64`,
 //! the others from Python: `base64.b64encode(hmac.new(secret, id + b"." + ts + b"." + body, hashlib.sha256).digest())`.
-//! The specification's own example has a key that is no text; `src/signature.rs` holds its test.
+//! The specification's own example has a key that is not text; `src/signature.rs` tests it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -54,7 +54,7 @@ fn signing_gives_what_openssl_and_python_give() {
 
 #[test]
 fn the_secret_is_used_as_it_stands_never_decoded() {
-    // The same text as base64 of a key, as the specification's libraries would take it.
+    // The same text as a key in base64, as the specification's libraries would read it.
     let encoded = "whsec_YWNsaWVudHNlY3JldA==";
     assert_ne!(signature::sign(encoded, ID, 1_614_265_330, BODY), SIGNATURE);
     let given = signature::verify(&secrets(&[encoded]), headers(SIGNATURE), BODY, at(SIGNED_AT), TOLERANCE);
@@ -75,7 +75,7 @@ fn one_fitting_v1_signature_in_the_list_is_enough() {
     }
 }
 
-/// Proxies join repeated headers with commas, and some split a header's value at them.
+/// Proxies join repeated headers with commas, and some split a header's value at commas.
 #[test]
 fn genuine_entries_joined_by_commas_are_taken_for_what_they_are() {
     let (raw, other) = (&SIGNATURE[3..], signature::sign("another", ID, 1_614_265_330, BODY));
@@ -180,7 +180,7 @@ fn an_id_and_a_timestamp_of_digits_must_be_there() {
     }
     assert_eq!(with(Some(ID), Some("18446744073709551615")), Err(SignatureError::TooNew));
     assert_eq!(with(Some(ID), Some("0")), Err(SignatureError::TooOld));
-    // What is signed is the text that came, not the number it stands for.
+    // The text of the timestamp is signed, not the number it stands for.
     assert_eq!(with(Some(ID), Some("01614265330")), Err(SignatureError::Mismatch));
 }
 

@@ -1,4 +1,4 @@
-//! What stores send never shows in `Debug`: the content of orders, secrets that the relay puts on hooks.
+//! `Debug` never shows what stores send: the content of orders, and the secrets that the relay puts on hooks.
 
 use onetribe_relay::{
     secret::Secret,

@@ -1,4 +1,4 @@
--- What a next version might add, in words that both databases understand: nothing of it stands in an older relay's way.
+-- What the next version might add, in SQL that both databases understand: none of it hinders an older relay.
 ALTER TABLE objects ADD COLUMN priority INTEGER;
 ALTER TABLE objects ADD COLUMN channel TEXT NOT NULL DEFAULT 'web';
 CREATE INDEX objects_by_priority ON objects (connection_id, priority) WHERE priority IS NOT NULL;

@@ -1,2 +1,2 @@
--- What the version after that says before it takes something away: who does not know 9001 is left behind.
+-- How the version after it begins before it removes something: relays without 9001 can no longer use the database.
 INSERT INTO schema_floor (migration) VALUES (9001);
