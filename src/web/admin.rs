@@ -39,7 +39,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MOST_SENDERS: usize = 4096;
 
 /// Counts wrong passwords by sender, so that parallel or aborted requests gain nothing: one sender gets
-/// [`WRONG_ANSWERS`] guesses a minute, and locks out no other.
+/// `WRONG_ANSWERS` guesses a minute, and locks out no other.
 #[derive(Default)]
 pub struct Guesses(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
