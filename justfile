@@ -49,7 +49,7 @@ ci:
 # One fuzz target for a while: `just fuzz payload 300`
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{target}}
-    RUSTC_BOOTSTRAP=1 cargo fuzz run --dev --sanitizer none {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}}
 
 # Every fuzz target, one after the other, each for a while
 fuzz-all seconds="600":

@@ -354,17 +354,9 @@ impl Judgment {
         self.conditions.iter().filter(move |condition| condition.check == check)
     }
 
-    /// Whether a side does not work, so that nothing can be fetched from it or delivered to it.
+    /// Whether a side counts as down: something is in the way there, and not for a moment only.
     pub fn is_down(&self, side: Side) -> bool {
-        let causes: &[Code] = match side {
-            Side::Store => {
-                &[Code::StoreDown, Code::StoreUnknown, Code::ShopNotHttps, Code::ShopRestOff, Code::ShopChallenge]
-            }
-            Side::Destination => {
-                &[Code::DestinationDown, Code::DestinationRefuses, Code::CallbackGone, Code::RetriesExhausted]
-            }
-        };
-        causes.iter().any(|code| self.find(*code).is_some_and(|condition| condition.severity == Severity::Error))
+        self.in_the_way(side).is_some_and(|cause| cause.severity == Severity::Error)
     }
 
     /// Whether `code` holds or may hold.
