@@ -146,13 +146,20 @@ impl Parts {
     /// Starts the background tasks.
     fn begin_work(&mut self, relay: &Arc<Relay>, stop: &CancellationToken) -> Leader {
         let services = &relay.services;
-        let Services { inbox, catalog, metrics, settings, registrar, directory, past_orders, .. } = services;
+        let Services { inbox, catalog, metrics, settings, registrar, directory, storage, past_orders, .. } = services;
         let leader = Leader::new(inbox.clone());
         // The cell is set only here.
         let _ = relay.shards.set(leader.shards());
         let (shards, rows) = (leader.shards(), Arc::new(PolledRows::default()));
-        let dispatch =
-            Dispatch::new(inbox.clone(), catalog.clone(), metrics.clone(), settings.clone(), shards, rows.clone());
+        let dispatch = Dispatch::new(
+            inbox.clone(),
+            catalog.clone(),
+            metrics.clone(),
+            settings.clone(),
+            shards,
+            rows.clone(),
+            storage.clone(),
+        );
         self.spawn("delivery", dispatch.run(stop.clone()));
         let tools = PollTools { inbox: inbox.clone(), rows, retention: settings.event_retention };
         let upkeep = Upkeep::new(

@@ -12,6 +12,7 @@ mod lane;
 mod notify;
 mod notifying;
 mod shared;
+mod unsettled;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -31,6 +32,7 @@ use crate::{
     metrics::Metrics,
     object::ConnectionId,
     polled::PolledRows,
+    storage::Storage,
 };
 use capacity::Capacity;
 use lane::{Lane, Wait};
@@ -117,10 +119,11 @@ impl Dispatch {
         settings: Arc<Settings>,
         shards: watch::Receiver<HeldShards>,
         rows: Arc<PolledRows>,
+        storage: Arc<Storage>,
     ) -> Self {
         let capacity = Capacity::new(settings.max_concurrency);
         let (moved, for_pauses) = (WorkSignal::default(), catalog.clone());
-        let shared = Arc::new(Shared { inbox, metrics, settings, catalog: for_pauses, rows, capacity, moved });
+        let shared = Arc::new(Shared { inbox, metrics, settings, catalog: for_pauses, rows, capacity, storage, moved });
         Self { shared, catalog, shards }
     }
 
@@ -139,7 +142,7 @@ impl Dispatch {
                 told = work.take() => told.into_iter().collect(),
                 moved = self.shared.moved.take() => moved.into_iter().collect(),
                 Some(ended) = running.join_next(), if !running.is_empty() => {
-                    turn_ended(&mut turns, ended.unwrap_or_else(|error| resume(error)))
+                    turn_ended(&mut turns, &self.shared.storage, ended.unwrap_or_else(|error| resume(error)))
                 }
                 () = tokio::time::sleep_until(next) => turns.elapsed(Instant::now()),
                 changed = self.shards.changed() => {
@@ -208,6 +211,7 @@ impl Dispatch {
         let lost: Vec<ConnectionId> =
             turns.lanes.iter().filter(|(_, lane)| !held.holds(lane.connection().shard)).map(|(id, _)| *id).collect();
         for id in lost {
+            self.shared.storage.claims_worked(id);
             if let Some(lane) = turns.retire(id)
                 && let Some(link) = &lane.connection().link
             {
@@ -225,6 +229,7 @@ impl Dispatch {
         let changed: Vec<ConnectionId> =
             turns.lanes.iter().filter(|(id, lane)| !is_current(id, lane)).map(|(id, _)| *id).collect();
         for id in &changed {
+            self.shared.storage.claims_worked(*id);
             turns.retire(*id);
         }
         changed
@@ -249,17 +254,21 @@ impl Dispatch {
 }
 
 /// Handles the end of a turn. Connections with new work announced meanwhile get another one at once.
-fn turn_ended(turns: &mut Turns, (id, wait): Ended) -> Vec<ConnectionId> {
+fn turn_ended(turns: &mut Turns, storage: &Storage, (id, wait): Ended) -> Vec<ConnectionId> {
     turns.running.remove(&id);
     let told = turns.again.remove(&id);
     let now = Instant::now();
+    if wait.is_ok() {
+        storage.claims_worked(id);
+    }
     match wait {
         Ok(Wait::Until(at)) => turns.set_timer(id, at.into()),
         Ok(Wait::For(span)) => turns.set_timer(id, now + span),
         // The end of a delivery brings the next turn.
         Ok(Wait::Moved | Wait::Idle) => {}
         Err(error) => {
-            tracing::error!(connection = %id, %error, "connection {id}: delivery pauses: {error}");
+            tracing::debug!(connection = %id, %error, "connection {id}: delivery pauses: {error}");
+            storage.claims_failed(id, &error);
             turns.set_timer(id, now + INBOX_PAUSE);
             return Vec::new();
         }

@@ -239,19 +239,28 @@ impl ChangeKind {
     }
 }
 
-/// A digest that distinguishes the snapshots of an object, whatever the white space between JSON tokens.
+/// A digest that distinguishes the snapshots of an object, whatever the white space between JSON tokens, and whether or
+/// not characters are escaped that need not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
-    /// The digest of an object's bytes. A list and a single answer may space the same object differently.
+    /// The digest of an object's bytes. A list and a single answer may write the same object differently.
     pub fn of(body: &[u8]) -> Self {
         let mut hasher = Sha256::new();
-        let (mut in_text, mut escaped, mut from) = (false, false, 0);
-        for (at, byte) in body.iter().enumerate() {
+        let (mut in_text, mut from, mut at) = (false, 0, 0);
+        while let Some(byte) = body.get(at) {
+            let mut length = 1;
             match byte {
-                _ if escaped => escaped = false,
-                b'\\' if in_text => escaped = true,
+                b'\\' if in_text => match unescaped(&body[at..]) {
+                    Some((plain, escape)) => {
+                        hasher.update(&body[from..at]);
+                        hasher.update(plain.encode_utf8(&mut [0; 4]));
+                        length = escape;
+                        from = at + length;
+                    }
+                    None => length = 2,
+                },
                 b'"' => in_text = !in_text,
                 b' ' | b'\n' | b'\r' | b'\t' if !in_text => {
                     hasher.update(&body[from..at]);
@@ -259,6 +268,7 @@ impl Digest {
                 }
                 _ => {}
             }
+            at += length;
         }
         hasher.update(&body[from..]);
         let mut digest = [0; 16];
@@ -271,6 +281,24 @@ impl Digest {
     pub fn idempotency_key(self, store: &str, id: &ObjectId) -> String {
         format!("{store}-{id}-{}", URL_SAFE_NO_PAD.encode(self.0))
     }
+}
+
+/// The character that the escape at the beginning of `text` stands for, and the length of the escape. `None` if the
+/// character has to be escaped (RFC 8259, section 7), or if the escape stands for no character.
+fn unescaped(text: &[u8]) -> Option<(char, usize)> {
+    if text.starts_with(b"\\/") {
+        return Some(('/', 2));
+    }
+    let unit = |at: usize| {
+        let digits = std::str::from_utf8(text.get(at..at + 6)?.strip_prefix(b"\\u")?).ok()?;
+        digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let first = unit(0)?;
+    let (plain, length) = match char::from_u32(first.into()) {
+        Some(plain) => (plain, 6),
+        None => (char::decode_utf16([first, unit(6)?]).next()?.ok()?, 12),
+    };
+    (plain >= ' ' && !matches!(plain, '"' | '\\')).then_some((plain, length))
 }
 
 /// One object, byte for byte as the store sent it.

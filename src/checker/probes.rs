@@ -39,9 +39,15 @@ impl Checker {
         let database = async {
             let began = Instant::now();
             let probed = tokio::time::timeout(LIMIT, services.inbox.probe(Timestamp::now())).await;
-            if let Ok(Err(error)) = probed {
-                tracing::warn!(%error, "the database cannot be written: {error}");
+            match &probed {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the database cannot be written: {error}"),
+                Err(_) => {
+                    let seconds = LIMIT.as_secs();
+                    tracing::warn!(seconds, "the database could not be written within {seconds} seconds");
+                }
             }
+            services.storage.probed(matches!(probed, Ok(Ok(()))));
             self.note(connection, |probed| probed.database_took = began.elapsed());
         };
         let Some(link) = &connection.link else { return database.await };

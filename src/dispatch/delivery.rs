@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -192,9 +193,19 @@ impl Lane {
             .await;
     }
 
+    /// Whether the connection is still as this lane knows it.
+    fn is_current(&self) -> bool {
+        let now = self.shared.catalog.get(self.connection.id);
+        now.is_some_and(|connection| Arc::ptr_eq(&connection, &self.connection))
+    }
+
     async fn forward(&self, claim: &Claim, snapshot: Snapshot, fetched_at: Timestamp, is_probe: bool) -> Outcome {
         // Objects for callbacks are delivered by `notify`.
         let Some((link, Destination::OneTribe(one_tribe))) = self.link() else { return Outcome::Released };
+        // Paused, ended or changed meanwhile; or what is forwarded could not be settled, and would be forwarded again.
+        if !self.is_current() || self.unsettled.is_any() {
+            return Outcome::Released;
+        }
         if link.skips(&snapshot) {
             return Outcome::Skipped { fetched_at };
         }
@@ -239,6 +250,7 @@ impl Lane {
         let label = log_outcome(&claim, &outcome, waited);
         let has_arrived = matches!(outcome, Outcome::Delivered { forwarded: true, .. });
         let mut settlement = Settlement { claim, outcome, at: Timestamp::now() };
+        let mut failing = None;
         loop {
             match self.shared.inbox.settle(settlement.clone()).await {
                 Ok(true) => break,
@@ -248,6 +260,7 @@ impl Lane {
                     break;
                 }
                 Err(error) if Timestamp::now() < lease_until => {
+                    failing.get_or_insert_with(|| self.unsettled.begin());
                     tracing::error!(order_id = %id, %error, "order {id}: cannot be settled yet: {error}");
                     tokio::time::sleep(SETTLE_PAUSE).await;
                     settlement.at = Timestamp::now();

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{hints::Hints, notifying::Notifying, shared::Shared};
+use super::{hints::Hints, notifying::Notifying, shared::Shared, unsettled::Unsettled};
 use crate::{
     breaker::Permit,
     clock::Timestamp,
@@ -58,6 +58,8 @@ pub(super) struct Lane {
     notifying: Mutex<Notifying>,
     hints: Mutex<Hints>,
     deliveries: Mutex<JoinSet<()>>,
+    /// The settlements that could not be stored and are tried again.
+    pub(super) unsettled: Unsettled,
     /// The outages last stored for each side; `None` before the first turn.
     noted: Mutex<Option<[Option<Failure>; 2]>>,
 }
@@ -79,6 +81,7 @@ impl Lane {
             notifying: Mutex::default(),
             hints: Mutex::new(Hints::new(widest)),
             deliveries: Mutex::default(),
+            unsettled: Unsettled::default(),
             noted: Mutex::default(),
         })
     }

@@ -9,6 +9,7 @@ use crate::{
     inbox::{Inbox, WorkSignal},
     metrics::Metrics,
     polled::PolledRows,
+    storage::Storage,
 };
 
 /// What the lanes of all connections share.
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     pub catalog: Arc<LiveCatalog>,
     pub rows: Arc<PolledRows>,
     pub capacity: Capacity,
+    pub storage: Arc<Storage>,
     /// Connections whose deliveries have ended.
     pub moved: WorkSignal,
 }

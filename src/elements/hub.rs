@@ -182,7 +182,10 @@ fn store_path(kind: SourceKind, path: &ResourcePath) -> Result<(StoreApi, String
         segments.remove(0);
     }
     let first = segments.first().copied().unwrap_or_default();
-    if first.is_empty() || WITHHELD.iter().any(|name| name.eq_ignore_ascii_case(first)) {
+    // BigCommerce's V2 takes `hooks.json` for `hooks`.
+    let name = first.split('.').next().unwrap_or_default();
+    let is_withheld = WITHHELD.iter().any(|withheld| withheld.eq_ignore_ascii_case(name));
+    if name.is_empty() || is_withheld || matches!(first, "v2" | "v3") {
         return Err(ApiError::not_found("no such resource"));
     }
     if api != StoreApi::BigCommerceV3 {

@@ -179,6 +179,18 @@ impl Walk for LatestOrders {
         self.0.page(page).await
     }
 
+    async fn take_again(&self, mut rows: Vec<Row>) -> Result<Vec<ObjectId>, InboxError> {
+        rows.retain(|row| !self.0.is_skipped(&row.snapshot));
+        let known = self.0.known(rows.iter().map(|row| row.snapshot.id.clone())).await?;
+        rows.retain(|row| known.is_delivered_otherwise(&row.snapshot.id, row.digest));
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = |row: &Row| Wanted { change: OrderFeed::change_of(&row.snapshot), id: row.snapshot.id.clone() };
+        self.0.want(rows.iter().map(wanted).collect()).await?;
+        Ok(rows.into_iter().map(|row| row.snapshot.id).collect())
+    }
+
     async fn take(&self, rows: Vec<Row>) -> Result<usize, InboxError> {
         let rows: Vec<Row> = rows.into_iter().filter(|row| !self.0.is_skipped(&row.snapshot)).collect();
         if rows.is_empty() {

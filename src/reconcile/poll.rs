@@ -1,10 +1,9 @@
 //! Walks through a list of changes, and copes with moving pages, changes in the same second, pages that are too
 //! large, and rows that cannot be listed.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+mod met;
+
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 
@@ -16,6 +15,7 @@ use crate::{
     object::{Digest, ObjectId, Snapshot},
     source::{Sort, plan::PageSize},
 };
+use met::Met;
 
 /// How far before the last row seen each poll begins: the store's clock may jump, and rows may show up late.
 pub(super) const OVERLAP: Duration = Duration::from_secs(120);
@@ -30,6 +30,9 @@ const SMALLEST_PAGE: u32 = 50;
 /// Most consecutive numbered pages with nothing but rows of earlier ones, which happens when changed rows push others
 /// on.
 const MOST_REPEATED: u32 = 3;
+/// How often a row is handed on once more. A store whose lists write orders in another way than it does alone costs no
+/// more than so many calls for each.
+const MOST_AGAIN: u8 = 3;
 
 /// Why a poll ended early. What it had handed on until then stays.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +114,12 @@ pub trait Walk: Send + Sync {
     /// Fetches one page, when the quota allows.
     async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError>;
 
+    /// Hands on once more those of `rows`, all handed on before, of which another state was delivered since: a store
+    /// that lags behind itself may have given an older one. Returns their ids.
+    async fn take_again(&self, _rows: Vec<Row>) -> Result<Vec<ObjectId>, InboxError> {
+        Ok(Vec::new())
+    }
+
     /// Hands on those of `rows` that the inbox lacks. Returns how many.
     async fn take(&self, rows: Vec<Row>) -> Result<usize, InboxError>;
 
@@ -134,8 +143,16 @@ pub struct Polled {
 pub struct Poll<W> {
     walk: W,
     /// The rows of earlier polls within the overlap, which are not new.
-    seen: HashMap<ObjectId, (Timestamp, Digest)>,
+    seen: HashMap<ObjectId, Seen>,
     size: PageSize,
+}
+
+/// A row of an earlier poll.
+struct Seen {
+    modified: Timestamp,
+    digest: Digest,
+    /// How often it was handed on once more.
+    again: u8,
 }
 
 /// The result of asking for a page.
@@ -145,25 +162,6 @@ enum Asked {
     Narrowed,
     /// Not even a single row can be listed here.
     CannotBeListed(CallError),
-}
-
-/// The rows of the numbered pages since one moment.
-#[derive(Default)]
-struct Met {
-    rows: HashSet<(ObjectId, Digest)>,
-    repeated: u32,
-}
-
-impl Met {
-    /// Adds a page. Returns how many consecutive pages have held nothing but rows of earlier ones.
-    fn again(&mut self, page: &[Row]) -> u32 {
-        let mut is_new = page.is_empty();
-        for row in page {
-            is_new |= self.rows.insert((row.snapshot.id.clone(), row.digest));
-        }
-        self.repeated = if is_new { 0 } else { self.repeated + 1 };
-        self.repeated
-    }
 }
 
 impl<W: Walk> Poll<W> {
@@ -321,15 +319,19 @@ impl<W: Walk> Poll<W> {
     }
 
     fn has_seen(&self, row: &Row) -> bool {
-        self.seen.get(&row.snapshot.id) == Some(&(row.modified, row.digest))
+        let is_same = |seen: &Seen| (seen.modified, seen.digest) == (row.modified, row.digest);
+        self.seen.get(&row.snapshot.id).is_some_and(is_same)
     }
 
     /// Hands on what is new in `rows` up to `until`, and moves the watermark. Changes from `since` on may be read
     /// again.
     async fn take(&mut self, rows: Vec<Row>, since: Timestamp, until: Timestamp) -> Result<usize, PollError> {
-        let fresh: Vec<_> = rows.into_iter().filter(|row| row.modified <= until && !self.has_seen(row)).collect();
+        let in_time = rows.into_iter().filter(|row| row.modified <= until);
+        let (known, fresh): (Vec<_>, Vec<_>) = in_time.partition(|row| self.has_seen(row));
+        self.take_again(known).await?;
         let Some(reached) = fresh.iter().map(|row| row.modified).max() else { return Ok(0) };
-        let seen: Vec<_> = fresh.iter().map(|row| (row.snapshot.id.clone(), (row.modified, row.digest))).collect();
+        let seen = |row: &Row| Seen { modified: row.modified, digest: row.digest, again: 0 };
+        let seen: Vec<_> = fresh.iter().map(|row| (row.snapshot.id.clone(), seen(row))).collect();
         let missed = self.walk.take(fresh).await?;
         let known = self.walk.watermark().await?;
         let watermark = known.max(reached);
@@ -338,8 +340,21 @@ impl<W: Walk> Poll<W> {
         }
         self.seen.extend(seen);
         let horizon = watermark.before(OVERLAP).min(since).before(RESOLUTION);
-        self.seen.retain(|_, (modified, _)| *modified >= horizon);
+        self.seen.retain(|_, seen| seen.modified >= horizon);
         Ok(missed)
+    }
+
+    async fn take_again(&mut self, mut rows: Vec<Row>) -> Result<(), PollError> {
+        rows.retain(|row| self.seen.get(&row.snapshot.id).is_some_and(|seen| seen.again < MOST_AGAIN));
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for id in self.walk.take_again(rows).await? {
+            if let Some(seen) = self.seen.get_mut(&id) {
+                seen.again += 1;
+            }
+        }
+        Ok(())
     }
 }
 

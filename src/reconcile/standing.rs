@@ -51,6 +51,12 @@ impl KnownOrders {
         self.known.contains_key(id)
     }
 
+    /// Whether another state of this order than the one with this digest was delivered last.
+    pub fn is_delivered_otherwise(&self, id: &ObjectId, digest: Digest) -> bool {
+        let is_other = |known: &Known| known.state == ObjectState::Delivered && known.digest != Some(digest);
+        self.known.get(id).is_some_and(is_other)
+    }
+
     /// Changes in this span may have been relayed even if there is no row, which may have been removed since. It
     /// begins a little early, as the first poll does.
     pub fn pruned(&self, before: Timestamp) -> Range<Timestamp> {

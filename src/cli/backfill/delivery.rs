@@ -54,6 +54,7 @@ impl Delivery {
             services.settings.clone(),
             leader.shards(),
             Arc::default(),
+            services.storage.clone(),
         );
         Ok(Some(Self {
             dispatch: tokio::spawn(dispatch.run(stop.clone())),

@@ -91,9 +91,12 @@ pub fn provider_data(value: &Value) -> Result<ProviderData, ApiError> {
     Ok(ProviderData { code: text("code")?.into(), context: text("context")?, scope: text("scope").unwrap_or_default() })
 }
 
-/// A text without HTML; `None` if it is too long even before that.
+/// A text without HTML; `None` if it is too long even before that. One that is nothing but a tag is most likely a
+/// template's placeholder (`<INSTANCE_NAME>`), and keeps its words.
 fn short_text(value: &Value) -> Option<String> {
-    values::as_text(value).filter(|text| text.len() <= 16 * MAX_NAME).map(|text| without_html(&text))
+    let text = values::as_text(value).filter(|text| text.len() <= 16 * MAX_NAME)?;
+    let plain = without_html(&text);
+    Some(if plain.is_empty() { without_html(&text.replace(['<', '>'], "")) } else { plain })
 }
 
 /// Removes HTML tags and control characters: `<b>x</b>` becomes `x`. A `<` that begins no tag stays.

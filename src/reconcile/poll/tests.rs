@@ -82,3 +82,51 @@ async fn a_store_that_repeats_its_first_page_within_one_second_is_not_paged_for_
     let asked = poll.walk().asked.load(Ordering::Relaxed);
     assert!(asked <= 2 + 2 * MOST_REPEATED, "{asked} calls");
 }
+
+/// A list of one row, of which another state has been delivered.
+#[derive(Default)]
+struct Lagging {
+    again: AtomicU32,
+    watermark: Mutex<Option<Timestamp>>,
+}
+
+#[async_trait]
+impl Walk for Lagging {
+    async fn watermark(&self) -> Result<Timestamp, InboxError> {
+        Ok(self.watermark.lock().unwrap_or(Timestamp::from_millis(1_709_674_800_000)))
+    }
+
+    async fn keep_watermark(&self, watermark: Timestamp) -> Result<(), InboxError> {
+        *self.watermark.lock() = Some(watermark);
+        Ok(())
+    }
+
+    async fn page(&self, page: Page) -> Result<Vec<Snapshot>, CallError> {
+        let is_first = page.number == 1 && page.since < Timestamp::from_millis(1_709_674_812_000);
+        Ok(if is_first { rows(&[(1, "Tue, 05 Mar 2024 21:40:12 +0000")]) } else { Vec::new() })
+    }
+
+    async fn take(&self, rows: Vec<Row>) -> Result<usize, InboxError> {
+        Ok(rows.len())
+    }
+
+    async fn take_again(&self, rows: Vec<Row>) -> Result<Vec<ObjectId>, InboxError> {
+        self.again.fetch_add(1, Ordering::Relaxed);
+        Ok(rows.into_iter().map(|row| row.snapshot.id).collect())
+    }
+
+    async fn look_for_passed(&self, _: Vec<ObjectId>) -> Result<usize, PollError> {
+        Ok(0)
+    }
+}
+
+#[tokio::test]
+async fn a_row_of_which_another_state_was_delivered_is_handed_on_a_few_times_more() {
+    let mut poll = Poll::new(Lagging::default(), PageSize::new(100));
+    let until = Timestamp::from_millis(1_800_000_000_000);
+    assert_eq!(poll.once(until).await.expect("a list").missed, 1);
+    for _ in 0..10 {
+        assert_eq!(poll.once(until).await.expect("a list").missed, 0);
+    }
+    assert_eq!(poll.walk().again.load(Ordering::Relaxed), u32::from(MOST_AGAIN));
+}

@@ -128,9 +128,23 @@ impl Shops {
         }
     }
 
+    /// Whether the API is at this place: by the index of its namespace, or where that is not to be had, by the list of
+    /// namespaces in the site's own index.
     async fn look_at(&self, root: &RestRoot) -> Place {
-        let fields = [("_fields".to_owned(), "namespace".to_owned())];
-        let asked = match root.url(NAMESPACE, &fields) {
+        let found = self.look_at_index(root, NAMESPACE, "namespace").await;
+        let Place::Nothing(error) = &found else { return found };
+        if !matches!(error.failure.status(), Some(404)) {
+            return found;
+        }
+        match self.look_at_index(root, "", "namespaces").await {
+            Place::Api => Place::Api,
+            _ => found,
+        }
+    }
+
+    async fn look_at_index(&self, root: &RestRoot, route: &str, field: &str) -> Place {
+        let fields = [("_fields".to_owned(), field.to_owned())];
+        let asked = match root.url(route, &fields) {
             Ok(url) => url,
             Err(error) => return Place::Nothing(error),
         };
@@ -177,10 +191,13 @@ impl Shops {
     }
 }
 
-/// Whether a body is the index of the API's namespace.
+/// Whether a body is the index of the API's namespace, or of a site that has it.
 fn is_index(body: &[u8]) -> bool {
     let index: Option<Value> = serde_json::from_slice(json_start(body)).ok();
-    index.is_some_and(|index| index["namespace"] == NAMESPACE)
+    index.is_some_and(|index| {
+        let is_named = index["namespaces"].as_array().is_some_and(|all| all.iter().any(|name| name == NAMESPACE));
+        is_named || index["namespace"] == NAMESPACE
+    })
 }
 
 /// The front page of the same site under another host name or scheme, if the redirect leads there.

@@ -1,12 +1,14 @@
 //! Changes of one connection at the same moment: none undoes another.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use onetribe_relay::spec::{ConnectionSpec, SourceSpec};
 use reqwest::Method;
-use sandbox::QuotaRule;
-use serde_json::json;
+use sandbox::{Action, OneTribeSim, QuotaRule};
+use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{PATIENCE, World};
 use crate::support::sealed::opened;
 
 #[actix_web::test]
@@ -50,6 +52,47 @@ async fn changes_of_different_fields_at_once_all_hold() {
         assert_eq!((&shown["name"], &shown["state"]), (&json!(name), &json!(state)), "round {round}");
     }
     world.finish().await;
+}
+
+/// A list of 60 orders is being forwarded, two at a time, when the connection is changed like this.
+async fn amid_a_list(change: Value) -> (World, String, u64) {
+    let settings = [("DELIVERY_CONCURRENCY", "2"), ("RECONCILE_INTERVAL", "1s")];
+    let world = World::start_with(1, &settings).await;
+    let path = format!("/connections/{}", world.connect_all().await[0]);
+    world.sink.fault_all(Action::Slow(Duration::from_millis(100)));
+    let store = world.farm.stores().remove(0);
+    for _ in 0..60 {
+        store.place_order_silently(None, 11);
+    }
+    world.sink.wait_for(|sink| sink.accepted_count() >= 5, PATIENCE).await.unwrap();
+    let (status, answer) = world.ask(Method::PATCH, &path, Some(&change)).await;
+    assert_eq!(status, 200, "{answer}");
+    let at_most = world.sink.attempts() + 2;
+    (world, path, at_most)
+}
+
+#[actix_web::test]
+async fn a_pause_stops_a_list_that_is_being_forwarded() {
+    let (world, path, at_most) = amid_a_list(json!({"state": "paused"})).await;
+    // For longer than the whole rest would take.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(world.sink.attempts() <= at_most, "{} went on", world.sink.attempts() - at_most);
+    assert_eq!(world.ask(Method::PATCH, &path, Some(&json!({"state": "active"}))).await.0, 200);
+    world.sink.wait_for(|sink| sink.accepted_orders() == 60, PATIENCE).await.unwrap();
+    assert_eq!(world.sink.accepted_count(), 60, "each once");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn another_payload_url_takes_the_rest_of_a_list_that_is_being_forwarded() {
+    let other = OneTribeSim::start().unwrap();
+    let change = json!({"destination": {"kind": "one_tribe", "url": other.url()}});
+    let (world, _, at_most) = amid_a_list(change).await;
+    let all = |other: &OneTribeSim| other.accepted_orders() + world.sink.accepted_orders() >= 60;
+    other.wait_for(all, PATIENCE).await.unwrap();
+    assert!(world.sink.attempts() <= at_most, "{} more went to the former one", world.sink.attempts() - at_most);
+    world.finish().await;
+    other.stop().await;
 }
 
 /// The spec that is sealed in the database.

@@ -215,3 +215,56 @@ async fn a_store_that_judges_an_order_is_up() {
     assert!(!page.contains("BigCommerce has not been answering"), "{page}");
     world.finish().await;
 }
+
+/// So many orders wait while One Tribe is down; the relay then forwards two at a time, slowly.
+async fn list_under_way(orders: usize) -> World {
+    let world = World::start_with(&[("DELIVERY_CONCURRENCY", "2"), ("RECONCILE_INTERVAL", "0")]).await;
+    world.sink.fault_all(Action::Status(503));
+    for _ in 0..orders {
+        world.store.place_order_as(None, 11);
+    }
+    world.sender.idle(PATIENCE).await.unwrap();
+    world.sink.clear_faults();
+    world.sink.fault_all(Action::Slow(Duration::from_millis(100)));
+    world.sink.wait_for(|sink| sink.accepted_count() >= 5, PATIENCE).await.unwrap();
+    world
+}
+
+#[actix_web::test]
+async fn no_more_is_forwarded_than_can_be_settled() {
+    let world = list_under_way(60).await;
+    let database = rusqlite::Connection::open(world.database()).unwrap();
+    let broken =
+        "CREATE TRIGGER broken BEFORE UPDATE ON objects WHEN NEW.state = 1 BEGIN SELECT RAISE(ABORT, 'no'); END";
+    database.execute_batch(broken).unwrap();
+    let at_most = world.sink.attempts() + 6;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(world.sink.attempts() <= at_most, "{} more were forwarded", world.sink.attempts() - at_most);
+    database.execute_batch("DROP TRIGGER broken").unwrap();
+    world.arrived(60).await;
+    assert_eq!(world.sink.accepted_count(), 60, "each once");
+    world.finish().await;
+}
+
+#[actix_web::test]
+async fn orders_that_cannot_be_claimed_are_no_good_deliveries() {
+    let world = World::start_with(&[("RECONCILE_INTERVAL", "0")]).await;
+    let database = rusqlite::Connection::open(world.database()).unwrap();
+    let broken = "CREATE TRIGGER broken BEFORE UPDATE OF lease_owner ON objects BEGIN SELECT RAISE(ABORT, 'no'); END";
+    database.execute_batch(broken).unwrap();
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    let storage = async || {
+        let (_, report) = world.get("/integration/check").await;
+        report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "storage").unwrap()["status"].clone()
+    };
+    let began = Instant::now();
+    while storage().await != "fail" {
+        assert!(began.elapsed() < PATIENCE, "delivery stands still under a green check");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    database.execute_batch("DROP TRIGGER broken").unwrap();
+    world.arrived_at(order, 1).await;
+    assert_eq!(storage().await, "pass");
+    world.finish().await;
+}

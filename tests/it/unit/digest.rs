@@ -1,5 +1,5 @@
-//! A snapshot's digest: the same for the same order, whatever white space its JSON has, and different for any other
-//! change; and the idempotency key made of it.
+//! A snapshot's digest: the same for the same order, whatever white space and needless escapes its JSON has, and
+//! different for any other change; and the idempotency key made of it.
 
 use onetribe_relay::object::{Digest, ObjectId};
 use proptest::prelude::*;
@@ -47,6 +47,44 @@ fn white_space_inside_a_text_counts() {
             assert_eq!(of(text) == of(other), same, "{text} and {other}");
         }
     }
+}
+
+#[test]
+fn an_escape_that_need_not_be_is_the_character_itself_and_any_other_counts() {
+    let of = |text: &str| Digest::of(format!(r#"{{"a":"{text}"}}"#).as_bytes());
+    for (escaped, plain) in [
+        (r"Zo\u00eb", "Zoë"),
+        (r"Zo\u00EB x", "Zoë x"),
+        (r"a\/b\\\/", r"a/b\\/"),
+        (r"\ud83c\udf33!", "🌳!"),
+        (r"\u0041\n", r"A\n"),
+        (r#"\u007f\""#, "\u{7f}\\\""),
+    ] {
+        assert_eq!(of(escaped), of(plain), "{escaped}");
+        let read = |text: &str| serde_json::from_str::<Value>(&format!(r#""{text}""#)).unwrap();
+        assert_eq!(read(escaped), read(plain), "{escaped}");
+    }
+    let others = [
+        r"\\u00eb",
+        r"\u0022",
+        r#"\""#,
+        r"\u005c",
+        r"\\",
+        r"\u000a",
+        r"\n",
+        r"\ud83c",
+        r"\udf33\ud83c",
+        r"\u00e",
+        "u00eb",
+        "ë",
+    ];
+    for (at, text) in others.iter().enumerate() {
+        for other in &others[at + 1..] {
+            assert_ne!(of(text), of(other), "{text} and {other}");
+        }
+    }
+    // What an escape stands for never ends a text.
+    assert_ne!(Digest::of(br#"{"a":"x\u0022,\u0022b\u0022:\u0022y"}"#), Digest::of(br#"{"a":"x","b":"y"}"#));
 }
 
 /// Any JSON value.
