@@ -279,8 +279,8 @@ impl Upkeep {
                         Some(poll) => poll,
                         None => StorePoll::new(connection, &tools, turns).await,
                     };
-                    poll.once(&tools, interval).await;
-                    Ended { id, chore, poll: Some(poll), has_failed: false, next: Some(interval) }
+                    let next = poll.once(&tools, interval).await;
+                    Ended { id, chore, poll: Some(poll), has_failed: false, next: Some(next) }
                 });
             }
             Chore::Hooks => {

@@ -32,7 +32,16 @@ pub async fn record_environment(
         }
     }
     for (id, update) in plan.updates {
+        let ends = matches!(update.state, Some((ConnectionState::Disconnected, _)));
         inbox.update_connection(id, update).await?;
+        if let Some(ended) = records.iter().find(|record| ends && record.id == id) {
+            let store = &ended.store;
+            tracing::warn!(
+                connection = %id, %store,
+                "connection {id} ({store}) has ended: the variables do not describe this store any more; its orders go on \
+                 when they do"
+            );
+        }
     }
     Ok(())
 }

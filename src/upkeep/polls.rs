@@ -17,6 +17,8 @@ use crate::{
 
 /// Changes more recent than this are left to their webhooks, if the interval is long enough.
 pub(super) const WEBHOOK_FIRST: Duration = Duration::from_secs(60);
+/// How long after a poll that failed the list is read again, if the interval is not shorter.
+const RETRY: Duration = Duration::from_secs(60);
 /// A second must be over before its changes count as seen.
 pub(super) const SETTLING: Duration = Duration::from_secs(2);
 
@@ -37,9 +39,18 @@ enum Lists {
 #[derive(Debug, Default)]
 struct LoggedTrouble(Option<String>);
 
+/// A list that could not be read is read again sooner than the next poll would be.
+fn retry_of(interval: Duration) -> Duration {
+    interval.min(RETRY)
+}
+
 impl LoggedTrouble {
+    fn is_any(&self) -> bool {
+        self.0.is_some()
+    }
+
     fn failed(&mut self, connection: &Connection, list: &ResourceName, error: &PollError, interval: Duration) {
-        let (id, name, next) = (connection.id, &connection.name, humanize::span(interval));
+        let (id, name, next) = (connection.id, &connection.name, humanize::span(retry_of(interval)));
         let seen = error.to_string();
         if self.0.as_ref() == Some(&seen) {
             tracing::debug!(connection = %id, resource = %list, %error, "polling {list} still does not work: {error}");
@@ -75,12 +86,16 @@ impl StorePoll {
         }
     }
 
-    /// Polls once in its turn, and records the result.
-    pub async fn once(&mut self, tools: &PollTools, interval: Duration) {
+    /// Polls once in its turn, and records the result. Returns when the next poll is due.
+    pub async fn once(&mut self, tools: &PollTools, interval: Duration) -> Duration {
         self.turn.begin().await;
+        let mut next = interval;
         match &mut self.lists {
             Lists::Orders(poll, has_polled, logged) => {
                 let missed = poll_orders(poll, logged, interval).await;
+                if logged.is_any() {
+                    next = retry_of(interval);
+                }
                 // Not counted for the first poll: no relay may have been running to receive the webhooks for what it
                 // finds.
                 let link = poll.walk().0.connection.link.as_ref();
@@ -90,12 +105,16 @@ impl StorePoll {
                 *has_polled = true;
             }
             Lists::Resources(connection, polls) => {
-                for (poll, logged) in polls {
+                for (poll, logged) in polls.iter_mut() {
                     poll_resource(connection, poll, logged, tools, interval).await;
+                }
+                if polls.iter().any(|(_, logged)| logged.is_any()) {
+                    next = retry_of(interval);
                 }
             }
         }
         self.turn.end();
+        next
     }
 }
 
