@@ -91,12 +91,14 @@ pub fn provider_data(value: &Value) -> Result<ProviderData, ApiError> {
     Ok(ProviderData { code: text("code")?.into(), context: text("context")?, scope: text("scope").unwrap_or_default() })
 }
 
-/// A text without HTML; `None` if it is too long even before that. One that is nothing but a tag is most likely a
-/// template's placeholder (`<INSTANCE_NAME>`), and keeps its words.
+/// A text without HTML; `None` if it is too long even before that. A template's placeholder (`<INSTANCE_NAME>`) is no
+/// HTML: it keeps its words.
 fn short_text(value: &Value) -> Option<String> {
     let text = values::as_text(value).filter(|text| text.len() <= 16 * MAX_NAME)?;
-    let plain = without_html(&text);
-    Some(if plain.is_empty() { without_html(&text.replace(['<', '>'], "")) } else { plain })
+    let within = text.trim().strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+    // No HTML element has an underscore in its name.
+    let is_words = |text: &&str| text.contains('_') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    Some(within.filter(is_words).map_or_else(|| without_html(&text), str::to_owned))
 }
 
 /// Removes HTML tags and control characters: `<b>x</b>` becomes `x`. A `<` that begins no tag stays.

@@ -343,6 +343,9 @@ fn html_is_stripped() {
     ] {
         assert_eq!(request::without_html(text), plain);
     }
+    let name = |text: &str| request::name_of(&json!(text)).ok();
+    assert_eq!(name("<INSTANCE_NAME>").as_deref(), Some("INSTANCE_NAME"), "a template's placeholder");
+    assert_eq!((name("<b></b>"), name("<img_src=x>")), (None, None));
 }
 
 proptest! {
