@@ -18,7 +18,7 @@ use crate::{
     clock::Timestamp,
     connection::Connection,
     health::{
-        self, Facts, Judgment, Severity,
+        self, Code, Facts, Judgment, Severity,
         facts::{AddressFault, Probe, ShopProblem, StoreLabel},
     },
     http::Failure,
@@ -102,6 +102,8 @@ impl Checker {
         self.note(connection, |probed| {
             probed.trouble = worst.map(|condition| (condition.severity, condition.title.clone()));
             probed.down = Side::ALL.into_iter().filter(|side| judgment.is_down(*side)).collect();
+            // A disk that is nearly full may be full by now, which only a write shows.
+            let broken = broken.or_else(|| judgment.find(Code::DiskLow));
             probed.recheck_after = broken.map(|condition| {
                 let lasted = condition.since.map_or(Duration::ZERO, |since| facts.age(since));
                 (lasted / 4).clamp(*RECHECK.start(), *RECHECK.end())

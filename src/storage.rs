@@ -32,6 +32,9 @@ struct StorageState {
 /// For this long after a failure, storage is not reported as working unless an event has been stored since.
 const LATELY: Duration = Duration::from_secs(10);
 
+/// A failure this long ago does not outweigh a write that succeeds now.
+const LONG_AGO: Duration = Duration::from_secs(30);
+
 impl Storage {
     /// Records that an event was stored.
     pub fn worked(&self) {
@@ -65,10 +68,14 @@ impl Storage {
         }
     }
 
-    /// Records whether a check's write succeeded. A success says nothing about events that could not be stored: they
-    /// need more room.
+    /// Records whether a check's write succeeded. A success says little about events that have just failed, which need
+    /// more room; a while later it is the best that is known.
     pub fn probed(&self, has_worked: bool) {
         let mut state = self.0.lock();
+        if has_worked && state.failed_at.is_some_and(|at| at.elapsed() >= LONG_AGO) {
+            tracing::info!("the database can be written again");
+            (state.failing_since, state.failed_at, state.logged_at, state.failures) = (None, None, None, 0);
+        }
         state.probes_fail_since = (!has_worked).then(|| state.probes_fail_since.unwrap_or_else(Timestamp::now));
     }
 

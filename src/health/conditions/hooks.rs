@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::HOOKS_TOO_LONG;
+use super::{HOOKS_TOO_LONG, MISTAKE_TOO_LONG};
 use crate::{
     health::{
         condition::{Action, CheckId, Code, Condition, Judgment, Severity},
@@ -147,7 +147,7 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
                     facts.connection.renew_secret(),
                 )
                 .since(seen.first_at)
-                .alerting(seen.is_confirmed()),
+                .alerting(facts.age(seen.first_at) >= MISTAKE_TOO_LONG),
         );
     }
     if let Some(at) = webhooks.unsigned_at {

@@ -63,6 +63,11 @@ fn each_alert_begins_where_it_should() {
         (with(|facts| facts.destination.outage = down(60, Failure::Status(404))), vec![Code::DestinationRefuses]),
         (with(|facts| facts.store.outage = down(299, Failure::Timeout)), vec![]),
         (with(|facts| facts.store.outage = down(300, Failure::Timeout)), vec![Code::StoreDown]),
+        (with(|facts| facts.webhooks.wrong_signature = Some(Refusal::new(Failure::Status(401), ago(59)))), vec![]),
+        (
+            with(|facts| facts.webhooks.wrong_signature = Some(Refusal::new(Failure::Status(401), ago(60)))),
+            vec![Code::ClientSecretWrong],
+        ),
         (counted(Summary { failed: 1, ..Summary::default() }), vec![Code::OrderFailed]),
         (counted(Summary { waiting: 1, oldest_waiting: Some(ago(899)), ..Summary::default() }), vec![]),
         (

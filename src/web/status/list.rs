@@ -152,6 +152,7 @@ impl ListPage<'_> {
             main data-live=[live] {
                 header class="top" { div { h1 { "Connections" } p class="muted" { (self.sentence()) } } }
                 @if let Some(notice) = self.notice { p class="notice" role="status" { (notice) } }
+                (parts::stale())
                 section id="connections" data-part aria-label="Connections" {
                     (self.search())
                     @if self.list.rows.is_empty() { p class="muted" { (self.nothing()) } }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     chart::{Activity, chart},
     document::document,
-    parts::{Style, shown, time},
+    parts::{self, Style, shown, time},
     search::Search,
     texts::Texts,
 };
@@ -117,6 +117,7 @@ impl<'a> StatusPage<'a> {
             main data-live=[live] {
                 (self.top())
                 @if let Some(notice) = self.notice { p class="notice" role="status" { (notice) } }
+                (parts::stale())
                 (self.verdict(verdict))
                 @if is_incomplete { (self.payload_url()) }
                 (self.orders(verdict.action == Action::ResendFailed))

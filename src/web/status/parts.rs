@@ -11,7 +11,7 @@ pub(super) enum Style {
     Full,
     /// A time of day: `15:14:09`.
     Clock,
-    /// `Sat 14:00`
+    /// A weekday and time: `Sat 14:00`.
     Hour,
 }
 
@@ -75,4 +75,9 @@ pub(super) fn class(light: Option<Light>) -> &'static str {
         Some(Light::Red) => "red",
         None => "grey",
     }
+}
+
+/// Shown by the script while the relay does not answer: the page then shows what was so before.
+pub fn stale() -> Markup {
+    html! { p id="stale" role="alert" hidden { "The relay does not answer: what you see here may be out of date." } }
 }

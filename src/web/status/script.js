@@ -67,6 +67,7 @@
   const renew = async () => {
     if (document.hidden || !getSelection().isCollapsed) return;
     const answer = await fetch(plain(main.dataset.live), { headers: { Accept: "text/html" } }).catch(() => null);
+    document.getElementById("stale").hidden = Boolean(answer && answer.ok);
     if (!answer || !answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of main.querySelectorAll("[data-part]")) {

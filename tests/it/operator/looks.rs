@@ -165,9 +165,11 @@ async fn the_operators_list_looks_right_with_connections_in_trouble() {
     let tab = chromium.tab().await;
     tab.open(&address(world.port, "/connections")).await;
     assert_sound(&tab, "list-empty").await;
-    world.connect_all().await;
+    let ids = world.connect_all().await;
     let store = &world.farm.stores()[0];
     store.fault(Fault::new(Operation::Any, Action::Status(401)));
+    // Nothing else may ask this store for a quarter of an hour.
+    assert_eq!(world.get(&format!("/connections/{}/integration/check", ids[0])).await.0, 503);
     let listed = async {
         loop {
             tab.open(&address(world.port, "/connections")).await;
