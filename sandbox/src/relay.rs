@@ -1,6 +1,15 @@
 //! The real relay, connected to the simulators: the variables for a relay process, or a relay within this process.
 
-use std::path::Path;
+use std::{
+    io,
+    net::TcpListener,
+    ops::RangeInclusive,
+    path::Path,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use onetribe_relay::{
     app::{AppError, Application},
@@ -34,12 +43,19 @@ pub fn variables(store: &StoreSim, sink: &OneTribeSim, database: &Path, port: u1
     .to_vec()
 }
 
-/// A port on loopback that is free now.
+/// A port on loopback that is free now, each time another. It is none of those that systems give to outgoing
+/// connections (from 32,768 on), which could take it before the relay listens.
 ///
 /// # Errors
 /// No port is available.
-pub fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+pub fn free_port() -> io::Result<u16> {
+    const PORTS: RangeInclusive<u16> = 20_000..=31_999;
+    static NEXT: LazyLock<AtomicUsize> = LazyLock::new(|| AtomicUsize::new(usize::from(rand::random::<u16>())));
+    PORTS
+        .clone()
+        .filter_map(|_| PORTS.clone().nth(NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len()))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// A relay within this process.
