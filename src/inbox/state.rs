@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Claim, Failed, Outcome};
+use super::{Claim, Failed, Outcome, Side};
 use crate::{
     clock::Timestamp,
+    http::Failure,
     object::{ChangeKind, Digest, ObjectKey},
 };
 
@@ -269,6 +270,10 @@ impl Row {
                 self.wait_for_own_retry(retry_at, failed, is_newer, at);
             }
             Outcome::Deferred { retry_at, failed, until_recovery } => {
+                // It may have taken the snapshot: which one it has is not known any more.
+                if failed.side == Side::Destination && matches!(failed.failure, Failure::Timeout | Failure::Broken) {
+                    self.digest = None;
+                }
                 self.last_failure = Some(failed);
                 self.has_failed = true;
                 self.is_deferred = until_recovery;
@@ -350,6 +355,29 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::{ConnectionId, ObjectId, ResourceName};
+
+    #[test]
+    fn after_a_forward_without_an_answer_no_state_is_known_to_be_there() {
+        let at = |second: i64| Timestamp::from_seconds(1_700_000_000 + second);
+        let known = |failure, side| {
+            let mut row = Row::remembered(Digest([1; 16]), at(0));
+            row.raise(Raise { reason: Reason::Look, change: ChangeKind::Updated, at: at(1) });
+            let key =
+                ObjectKey { connection: ConnectionId(1), resource: ResourceName::orders(), id: ObjectId::Number(1) };
+            let claim = row.claim(key, 7, at(60), at(2));
+            let failed = Failed { side, failure };
+            assert!(row.settle(&claim, &Outcome::Deferred { retry_at: at(9), failed, until_recovery: true }, at(3)));
+            row.digest.is_some()
+        };
+        for failure in [Failure::Timeout, Failure::Broken] {
+            assert!(!known(failure, Side::Destination), "{failure}: it may have taken what was forwarded");
+            assert!(known(failure, Side::Store));
+        }
+        for failure in [Failure::Status(503), Failure::Connect, Failure::Dns] {
+            assert!(known(failure, Side::Destination), "{failure}: it has not");
+        }
+    }
 
     #[test]
     fn what_is_remembered_is_no_news_and_never_in_the_way_of_any() {

@@ -106,6 +106,10 @@ fn outcome(how: u8, now: Timestamp, retry_after: u64) -> Outcome {
         3 => Outcome::Refused { retry_at, failed: failed(Side::Destination) },
         4 => Outcome::Missing { retry_at, failed: failed(Side::Store) },
         5 => Outcome::Deferred { retry_at, failed: failed(Side::Store), until_recovery: retry_after.is_multiple_of(2) },
+        6 if retry_after.is_multiple_of(3) => {
+            let failed = Failed { side: Side::Destination, failure: Failure::Timeout };
+            Outcome::Deferred { retry_at, failed, until_recovery: true }
+        }
         6 => Outcome::Released,
         7 => Outcome::Failed { failed: failed(Side::Destination) },
         _ => Outcome::Gone { failed: failed(Side::Store) },
