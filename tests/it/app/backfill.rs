@@ -126,6 +126,11 @@ async fn killed_again_and_again_it_goes_on_where_it_was_and_nothing_is_doubled()
     // Only what was under way at the kill may be sent twice, and then with the same key.
     let keys: HashSet<_> = world.sink.accepted().into_iter().map(|received| received.idempotency_key).collect();
     assert_eq!(keys.len(), past.len(), "an order was sent again under another key");
+    let began = std::time::Instant::now();
+    while world.open(&store, &User::default()).await.text.contains("Past orders are being") {
+        assert!(began.elapsed() < PATIENCE, "it does not come to its end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let calls = store.call_count(Operation::OrderList);
     process.kill();
     let process = world.start_process(&quiet).await;

@@ -22,8 +22,12 @@ async fn page(world: &World, relay: usize, store: usize) -> String {
 async fn all(world: &World, store: usize, say: bool, what: &str) {
     let began = Instant::now();
     for relay in 0..world.replicas.len() {
-        while page(world, relay, store).await.contains(what) != say {
-            assert!(began.elapsed() < PATIENCE, "the page of relay {relay}, {what}: {say}, not within {PATIENCE:?}");
+        loop {
+            let page = page(world, relay, store).await;
+            if page.contains(what) == say {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "store {store}, relay {relay}, {what:?} is to be said: {say}: {page}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

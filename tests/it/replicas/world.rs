@@ -220,16 +220,17 @@ impl World {
     }
 
     fn step(&self) {
-        let known = {
+        let (known, placed) = {
             let orders = self.orders.lock().unwrap();
             let recent = orders.len().saturating_sub(60)..orders.len();
             let is_new = recent.len() < 2 * STORES || rand::rng().random_bool(0.3);
-            (!is_new).then(|| orders[rand::rng().random_range(recent)])
+            ((!is_new).then(|| orders[rand::rng().random_range(recent)]), orders.len())
         };
         match known {
             Some((store, order)) => drop(self.stores[store].change_order(order, rand::rng().random_range(1..15))),
             None => {
-                let store = rand::rng().random_range(0..STORES);
+                // Every store has orders after the first few steps.
+                let store = if placed < 2 * STORES { placed % STORES } else { rand::rng().random_range(0..STORES) };
                 let order = self.stores[store].place_order_as(None, 11);
                 self.orders.lock().unwrap().push((store, order));
             }
