@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
     marks, migrations,
-    paths::{beside, open_private, restrict, unusable},
+    paths::{beside, open_private, restrict, sqlite_cure, unusable},
 };
 use crate::inbox::InboxError;
 
@@ -101,18 +101,10 @@ impl DatabaseFile {
 
     /// Converts SQLite's error to the inbox's, with the path, and the cure where one is known.
     pub fn error(&self, error: rusqlite::Error) -> InboxError {
-        let code = error.sqlite_error_code();
-        if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
-            return InboxError::Damaged(Arc::new(FileError { path: self.path.clone(), cure: "", source: error }));
-        }
-        let cure = match code {
-            Some(ErrorCode::DiskFull) => "; make room on the disk",
-            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                "; give the user that the relay runs as the right to write this file and its folder"
-            }
-            _ => "",
-        };
-        InboxError::Unavailable(Arc::new(FileError { path: self.path.clone(), cure, source: error }))
+        let cure = sqlite_cure(&self.path, &error).map_or_else(String::new, |cure| format!("; {cure}"));
+        let is_damage = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        let error = Arc::new(FileError { path: self.path.clone(), cure, source: error });
+        if is_damage { InboxError::Damaged(error) } else { InboxError::Unavailable(error) }
     }
 
     /// Converts the error of a result.
@@ -126,7 +118,7 @@ impl DatabaseFile {
 #[error("{}: {source}{cure}", path.display())]
 struct FileError {
     path: PathBuf,
-    cure: &'static str,
+    cure: String,
     source: rusqlite::Error,
 }
 
