@@ -142,10 +142,13 @@ pub enum PayloadUrlProblem {
     /// The host is not in `ONE_TRIBE_HOSTS`.
     #[error("names a host that is not One Tribe's (see ONE_TRIBE_HOSTS)")]
     ForeignHost,
-    /// There is only a host name, without the path that ends with the merchant's token.
-    #[error("has no path: a payload URL ends with the merchant's own token")]
-    NoPath,
+    /// There is only a host name, or a path that was cut off before the merchant's token.
+    #[error("is cut off: a payload URL ends with the merchant's own token")]
+    CutOff,
 }
+
+/// The path of One Tribe's payload URLs before the merchant's token.
+const PATH: &str = "/direct/webhook/big-commerce/order/";
 
 /// Checks a payload URL, ignoring white space around it, and returns it in normal form.
 ///
@@ -181,9 +184,9 @@ pub fn check_payload_url(text: &str, hosts: &OneTribeHosts, policy: &AddressPoli
     if !hosts.matches(&host) {
         return Err(PayloadUrlProblem::ForeignHost);
     }
-    // A literal address is the operator's own choice; a bare name is a common mistake when pasting.
-    if matches!(host, Host::Domain(_)) && url.path() == "/" && url.query().is_none() {
-        return Err(PayloadUrlProblem::NoPath);
+    // A literal address is the operator's own choice; a URL without its end is a common mistake when pasting.
+    if matches!(host, Host::Domain(_)) && PATH.starts_with(url.path()) && url.query().is_none() {
+        return Err(PayloadUrlProblem::CutOff);
     }
     Ok(url)
 }
@@ -288,8 +291,11 @@ mod tests {
             ("https://.onetribeglobal.com/a", ForeignHost),
             ("https://onetribeglobal.co/a", ForeignHost),
             ("https://оnetribeglobal.com/a", ForeignHost),
-            ("https://onetribeglobal.com", NoPath),
-            ("https://api.onetribeglobal.com/", NoPath),
+            ("https://onetribeglobal.com", CutOff),
+            ("https://api.onetribeglobal.com/", CutOff),
+            ("https://onetribeglobal.com/direct", CutOff),
+            ("https://onetribeglobal.com/direct/webhook/big-commerce/order", CutOff),
+            ("https://onetribeglobal.com/direct/webhook/big-commerce/order/", CutOff),
         ] {
             assert_eq!(by_default(text), Err(problem), "{text}");
         }

@@ -103,7 +103,7 @@ pub struct PayloadUrlTexts {
     /// The host is not One Tribe's; takes the hosts that are.
     pub foreign_host: fn(hosts: &str) -> String,
     /// There is no path, only a host.
-    pub no_path: &'static str,
+    pub cut_off: &'static str,
 }
 
 /// Why a form is refused.
@@ -218,7 +218,7 @@ impl Texts {
             PayloadUrlProblem::Fragment => texts.fragment,
             PayloadUrlProblem::PrivateAddress => texts.private_address,
             PayloadUrlProblem::ForeignHost => return (texts.foreign_host)(&hosts.to_string()),
-            PayloadUrlProblem::NoPath => texts.no_path,
+            PayloadUrlProblem::CutOff => texts.cut_off,
         };
         text.to_owned()
     }

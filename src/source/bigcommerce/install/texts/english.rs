@@ -102,7 +102,7 @@ const PAYLOAD_URL: PayloadUrlTexts = PayloadUrlTexts {
     fragment: "The payload URL must not hold a # and anything after it. Copy it again as One Tribe shows it.",
     private_address: "This address leads into a private network, so it cannot be One Tribe's payload URL.",
     foreign_host,
-    no_path: "This is only the beginning of a payload URL. Copy all of it: it ends with a long code of your own.",
+    cut_off: "This is only the beginning of a payload URL. Copy all of it: it ends with a long code of your own.",
 };
 
 const FORM: FormTexts = FormTexts {
