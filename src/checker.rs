@@ -45,6 +45,7 @@ struct Probed {
     database_took: Duration,
     label: Option<StoreLabel>,
     shop: Option<ShopProblem>,
+    begun_at: Option<Instant>,
     checked_at: Option<Instant>,
     /// Severity and title of the gravest condition at the last judgment.
     trouble: Option<(Severity, String)>,
@@ -57,6 +58,9 @@ struct Probed {
 /// A fault may be mended at any moment, and where no order waits nothing else would notice: the checks run again
 /// after a quarter of the time that the fault has lasted, within these bounds.
 const RECHECK: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(900);
+
+/// How old the results of the checks may be when somebody reads them.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// Remembers the results of checks for as long as the process runs.
 #[derive(Debug, Default)]
@@ -114,6 +118,7 @@ impl Checker {
 
     /// Runs all checks in parallel, each limited to ten seconds, and judges the result. Sends no order anywhere.
     pub async fn check(&self, services: &Services, connection: &Connection) -> Examined {
+        self.note(connection, |probed| probed.begun_at = Some(Instant::now()));
         self.probe(services, connection, true).await;
         self.note(connection, |probed| probed.checked_at = Some(Instant::now()));
         self.examine(services, connection).await
@@ -125,9 +130,22 @@ impl Checker {
         self.examine(services, connection).await
     }
 
-    /// Whether the checks have run since the start and since the connection's last change.
+    /// Whether the checks have begun since the start and since the connection's last change.
     pub fn has_checked(&self, connection: &Connection) -> bool {
-        self.ask(connection, |probed| probed.checked_at.is_some()).unwrap_or(false)
+        self.ask(connection, |probed| probed.begun_at.is_some()).unwrap_or(false)
+    }
+
+    /// Whether the checks should run before somebody reads their results: the last ones began more than a minute ago.
+    /// Only the first to ask is told so; that reader runs them.
+    pub fn takes_up_check(&self, connection: &Connection) -> bool {
+        let mut is_old = false;
+        self.note(connection, |probed| {
+            is_old = probed.begun_at.is_none_or(|at| at.elapsed() >= FRESH);
+            if is_old {
+                probed.begun_at = Some(Instant::now());
+            }
+        });
+        is_old
     }
 
     /// Whether something was broken at the last judgment and the checks are due again.

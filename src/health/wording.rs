@@ -145,7 +145,7 @@ impl ConnectionFacts {
                 "Copy the payload URL from One Tribe once more; whoever runs the relay sets it as ONE_TRIBE_DESTINATION and restarts the relay."
                     .to_owned()
             }
-            Origin::App => "Copy the payload URL from One Tribe once more and enter it below.".to_owned(),
+            Origin::App => "Copy the payload URL from One Tribe once more and enter it under Settings below.".to_owned(),
             Origin::Api if self.destination == Some(DestinationKind::CloudElements) => {
                 format!("Give the connection the right `callback_url`: `PATCH /connections/{id}`.")
             }

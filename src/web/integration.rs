@@ -55,7 +55,7 @@ fn lead(to: &str) -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, to)).finish()
 }
 
-/// The page, without a call to either side: reads only the database.
+/// The page. It never waits long for a call to either side.
 async fn page(_: Admin, request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     match relay.services.sole_connection() {
         Ok(connection) => show(&relay, &connection, &request, Operator { root: "./", is_one_of_many: false }).await,
@@ -71,7 +71,7 @@ async fn page_of(_: Admin, id: web::Path<String>, request: HttpRequest, relay: w
 }
 
 async fn show(relay: &Relay, connection: &Connection, request: &HttpRequest, operator: Operator<'_>) -> HttpResponse {
-    let examined = relay.checker.examine(&relay.services, connection).await;
+    let examined = pages::examined(relay, connection).await;
     let page = pages::operators(relay, connection, request, examined, operator, None).await;
     status::respond(StatusCode::OK, &page, Frame::None)
 }

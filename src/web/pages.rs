@@ -7,6 +7,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use serde::Deserialize;
+use tokio::sync::oneshot;
 
 use super::{
     Relay, query,
@@ -26,6 +27,8 @@ use crate::{
 
 /// Time limit for reading from the database for a page.
 const READ_TIME: Duration = Duration::from_secs(3);
+/// How long a page waits for its checks.
+const CHECK_TIME: Duration = Duration::from_secs(2);
 /// The hours that the chart can show.
 const HOURS: u64 = 48;
 /// If the newest rows include everything within this time, single orders can be drawn.
@@ -128,14 +131,33 @@ async fn look_for(
     connection: &Connection,
     typed: &str,
 ) -> Result<SearchResult, crate::inbox::InboxError> {
-    // People also type `#218`.
-    let plain = typed.trim().trim_start_matches('#').trim_start();
+    // People also type `#218` and `Order 218`.
+    let is_before = |c: char| c.is_alphabetic() || c.is_whitespace() || matches!(c, '#' | '.' | ':');
+    let plain = typed.trim_end().trim_start_matches(is_before);
     let Some(id) = plain.parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
         return Ok(SearchResult::NotANumber);
     };
     let query = ObjectQuery { id: Some(id), limit: 1, ..ObjectQuery::default() };
     let found = relay.services.inbox.objects(connection.id, query).await?.into_iter().next();
     Ok(found.map_or(SearchResult::Unknown, |row| SearchResult::Found(Box::new(row))))
+}
+
+/// A connection as it is now, for a page. Old checks run again first; the page waits for them only briefly, and shows
+/// their result when it renews itself.
+pub(super) async fn examined(relay: &Relay, connection: &Connection) -> Examined {
+    if relay.checker.takes_up_check(connection)
+        && let Some(connection) = relay.services.catalog.get(connection.id)
+    {
+        let (checker, services) = (relay.checker.clone(), relay.services.clone());
+        let (done, is_done) = oneshot::channel();
+        relay.jobs.spawn(async move {
+            checker.check(&services, &connection).await;
+            // The page may no longer be waiting.
+            let _ = done.send(());
+        });
+        drop(tokio::time::timeout(CHECK_TIME, is_done).await);
+    }
+    relay.checker.examine(&relay.services, connection).await
 }
 
 /// The status page of a connection as it is now, for this audience.

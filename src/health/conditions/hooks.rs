@@ -181,7 +181,7 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
                 .text(
                     format!("The relay has itself found {orders} that no webhook told of; {last}."),
                     facts.connection.meanwhile(),
-                    "Click Check Integration: it tells whether the store can reach the relay, and whether the webhooks are in place.",
+                    "Click Check Integration: it tells whether the relay can be reached from outside, and whether the webhooks are in place. If it finds nothing, something in front of the relay (a firewall, a protection against bots) refuses the store's webhooks: tell whoever runs the relay.",
                 )
                 .alerting(true)
                 .action(Action::Check),

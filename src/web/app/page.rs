@@ -44,7 +44,7 @@ impl Said {
     }
 }
 
-/// Shows the page without running checks. `root` is the path from the request's address to the relay's root.
+/// Shows the page; only old checks run again. `root` is the path from the request's address to the relay's root.
 pub(super) async fn show(
     relay: &Relay,
     app: &App,
@@ -53,7 +53,7 @@ pub(super) async fn show(
     root: &str,
     said: Said,
 ) -> HttpResponse {
-    let examined = relay.checker.examine(&relay.services, connection).await;
+    let examined = pages::examined(relay, connection).await;
     show_examined(relay, app, connection, visitor, (root, examined), said).await
 }
 

@@ -81,5 +81,9 @@
     document.title = fresh.title;
     localize(main);
   };
-  if (main) setInterval(renew, 60000);
+  if (main) {
+    // Checks for which the page did not wait have ended by then.
+    setTimeout(renew, 12000);
+    setInterval(renew, 60000);
+  }
 })();

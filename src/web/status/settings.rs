@@ -11,6 +11,7 @@ use super::{
     texts::fill,
 };
 use crate::{
+    health::Code,
     humanize,
     inbox::ConnectionState,
     spec::{DestinationKind, SourceKind},
@@ -78,7 +79,9 @@ impl StatusPage<'_> {
         if destination.is_none() && state.is_none() && backfill.is_none() && credentials.is_none() {
             return Markup::default();
         }
-        // A count or an error that has just been produced is not hidden in a fold.
+        let needs_address = destination.is_some() && self.judgment.find(Code::DestinationRefuses).is_some();
+        // What is to be corrected is not hidden in a fold, and neither is a count or an error that has just been
+        // produced.
         let has_answer = match self.audience {
             Audience::Merchant(merchant) => {
                 let counted =
@@ -88,7 +91,7 @@ impl StatusPage<'_> {
             Audience::Operator(_) => false,
         };
         html! {
-            details id="settings" class="card" open[has_answer] {
+            details id="settings" class="card" open[has_answer || needs_address] {
                 summary { h2 { (self.texts.settings) } }
                 @if let Some(state) = state { (state) }
                 @if let Some(form) = destination {

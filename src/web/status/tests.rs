@@ -278,6 +278,18 @@ fn a_merchants_forms_carry_the_token_and_none_leads_elsewhere() {
 }
 
 #[test]
+fn a_payload_url_that_must_be_corrected_is_not_hidden_in_a_fold() {
+    let is_open = |facts: &Facts, audience| page(facts, &[], audience, None).0.contains(r#"class="card" open"#);
+    let mut facts = app(ConnectionState::Active, shop());
+    assert!(!is_open(&facts, merchant(None)));
+    facts.destination.outage = down(1_500, Failure::Status(404));
+    assert!(is_open(&facts, merchant(None)));
+    // The environment's own is not corrected here.
+    facts.connection.origin = Origin::Environment;
+    assert!(!is_open(&facts, OPERATOR));
+}
+
+#[test]
 fn what_comes_from_outside_is_text() {
     let hostile = "<img src=x onerror=alert(1)>\u{202e}\u{7}\"'&";
     let facts = with(|facts| {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use sandbox::{
     Action, Event, Fault, Operation, ProcessClock, QuotaRule, Scope, SendOptions, SenderOptions, StoreConfig,
+    relay::ADMIN_TOKEN,
 };
 
 use crate::relay::{
@@ -347,5 +348,37 @@ async fn sides_that_die_and_come_back_while_no_order_waits_are_noticed() {
     timed.world.sink.clear_faults();
     // Without a visit to a page, an order or a poll.
     down(0).await;
+    timed.finish().await;
+}
+
+/// Nothing but the visit can find out: no order waits, and nothing was broken when the relay looked last.
+#[actix_web::test]
+async fn a_page_tells_what_is_so_when_it_is_read() {
+    let timed = Timed::start(FAST, &[("HOOK_CHECK_INTERVAL", "24h"), fast()[0], fast()[1], fast()[2]]).await;
+    let world = &timed.world;
+    let page = async || {
+        let request = world.client.get(world.url("/integration")).basic_auth("", Some(ADMIN_TOKEN));
+        request.header("accept", "text/html").send().await.unwrap().text().await.unwrap()
+    };
+    let says = async |words: &str| {
+        let began = Instant::now();
+        loop {
+            let page = page().await;
+            if page.contains(words) {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "not {words:?}: {page}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    says("Connected").await;
+    let minutes = real(Duration::from_secs(150), FAST);
+    // What the last visit has begun is over, and with it every call.
+    tokio::time::sleep(minutes).await;
+    world.store.fault(Fault::new(Operation::Any, Action::Drop));
+    let calls = world.store.calls().len();
+    tokio::time::sleep(minutes).await;
+    assert_eq!(world.store.calls().len(), calls, "nothing calls the store by itself");
+    says("BigCommerce does not answer").await;
     timed.finish().await;
 }

@@ -269,6 +269,7 @@ async fn the_search_box_finds_an_order() {
     for (typed, found) in [
         ("218", "Order 218"),
         (" #240 ", "Order 240"),
+        ("Order no. 241", "Order 241"),
         ("999999", "has not been seen here"),
         ("abc", "That is not an order number"),
     ] {
