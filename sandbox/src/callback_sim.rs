@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use onetribe_relay::{destination::cloud_elements::sign, secret::Secret};
 use serde_json::Value;
 
 use crate::answer::{Answer, Ticket, respond};
-use crate::barrier::{Barrier, TimedOut};
+use crate::barrier::Barrier;
+use crate::controls::controls;
 use crate::fault::{Action, Fault, Faults, Operation};
 use crate::http::{self, Server};
 
@@ -80,6 +81,8 @@ pub struct CallbackSim {
     server: Arc<Server>,
 }
 
+controls!(CallbackSim, "of [`Operation::Delivery`](crate::Operation::Delivery) or `Any`");
+
 impl std::fmt::Debug for CallbackSim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CallbackSim").field("address", &self.state.address).finish_non_exhaustive()
@@ -138,37 +141,9 @@ impl CallbackSim {
         self.state.notified().iter().filter(|one| one.is_taken).flat_map(Notified::events).collect()
     }
 
-    /// Waits until `reached` holds; it is checked after each notification.
-    ///
-    /// # Errors
-    /// It did not hold in time.
-    pub async fn wait_for(&self, reached: impl Fn(&Self) -> bool, timeout: Duration) -> Result<(), TimedOut> {
-        self.state.barrier.wait_for(|| reached(self), timeout).await
-    }
-
     /// Applies this action to every notification until faults are cleared.
     pub fn fault_all(&self, action: Action) {
         self.fault(Fault::new(Operation::Delivery, action));
-    }
-
-    /// Adds a fault; its operation is [`Operation::Delivery`] or [`Operation::Any`].
-    pub fn fault(&self, fault: Fault) {
-        self.state.faults.add(fault);
-    }
-
-    /// Removes all faults. Held requests stay held.
-    pub fn clear_faults(&self) {
-        self.state.faults.clear();
-    }
-
-    /// How many notifications are held now.
-    pub fn held(&self) -> usize {
-        self.state.faults.held()
-    }
-
-    /// Lets the notifications that are held now go on.
-    pub fn release(&self) {
-        self.state.faults.release();
     }
 }
 

@@ -10,12 +10,10 @@ mod state;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::web;
 
-use crate::barrier::TimedOut;
-use crate::fault::Fault;
+use crate::controls::controls;
 use crate::http::{self, Server};
 use crate::store::{StoreFarm, StoreSim};
 
@@ -30,6 +28,8 @@ pub struct ControlPanelSim {
     state: Arc<State>,
     servers: Arc<[Server; 2]>,
 }
+
+controls!(ControlPanelSim, "of the login server, of [`Operation::Token`](crate::Operation::Token)");
 
 impl ControlPanelSim {
     /// Starts both for these stores and this app. The relay needs [`Self::login_url`] before its own address is known:
@@ -87,34 +87,6 @@ impl ControlPanelSim {
     /// Registers the callbacks of a relay with this `PUBLIC_URL`.
     pub fn register_relay(&self, public_url: &str) {
         self.register(self.app().with_relay(public_url));
-    }
-
-    /// Adds a fault of the login server; its operation is [`crate::Operation::Token`].
-    pub fn fault(&self, fault: Fault) {
-        self.state.faults.add(fault);
-    }
-
-    /// Removes all faults. Held requests stay held.
-    pub fn clear_faults(&self) {
-        self.state.faults.clear();
-    }
-
-    /// How many exchanges are being held.
-    pub fn held(&self) -> usize {
-        self.state.faults.held()
-    }
-
-    /// Lets the exchanges that are held now go on.
-    pub fn release(&self) {
-        self.state.faults.release();
-    }
-
-    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
-    ///
-    /// # Errors
-    /// It did not hold in time.
-    pub async fn wait_for(&self, reached: impl Fn(&Self) -> bool, timeout: Duration) -> Result<(), TimedOut> {
-        self.state.barrier.wait_for(|| reached(self), timeout).await
     }
 }
 

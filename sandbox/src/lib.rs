@@ -11,6 +11,7 @@ pub mod callback;
 pub mod callback_sim;
 pub mod clock;
 pub mod control_panel;
+mod controls;
 pub mod event;
 pub mod fault;
 pub mod http;

@@ -7,7 +7,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, USER_AGENT};
@@ -15,7 +14,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 
 use crate::answer::{Answer, Ticket, respond};
-use crate::barrier::{Barrier, TimedOut};
+use crate::barrier::Barrier;
+use crate::controls::controls;
 use crate::fault::{Action, Fault, Faults, Operation};
 use crate::http::{self, Server};
 use crate::order;
@@ -55,6 +55,8 @@ pub struct OneTribeSim {
     state: Arc<State>,
     server: Arc<Server>,
 }
+
+controls!(OneTribeSim, "of [`Operation::Delivery`](crate::Operation::Delivery) or `Any`");
 
 impl fmt::Debug for OneTribeSim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,14 +98,6 @@ impl OneTribeSim {
     /// The merchant's payload URL.
     pub fn url(&self) -> String {
         format!("http://{}{}", self.state.address, self.state.path)
-    }
-
-    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
-    ///
-    /// # Errors
-    /// It did not hold in time.
-    pub async fn wait_for(&self, reached: impl Fn(&Self) -> bool, timeout: Duration) -> Result<(), TimedOut> {
-        self.state.barrier.wait_for(|| reached(self), timeout).await
     }
 }
 
@@ -164,11 +158,6 @@ impl OneTribeSim {
 
 /// Faults.
 impl OneTribeSim {
-    /// Adds a fault; its operation is [`Operation::Delivery`] or [`Operation::Any`].
-    pub fn fault(&self, fault: Fault) {
-        self.state.faults.add(fault);
-    }
-
     /// Applies this action to every order until faults are cleared.
     pub fn fault_all(&self, action: Action) {
         self.fault(Fault::new(Operation::Delivery, action));
@@ -177,21 +166,6 @@ impl OneTribeSim {
     /// Applies this action to one order until faults are cleared.
     pub fn fault_order(&self, id: i64, action: Action) {
         self.fault(Fault::new(Operation::Delivery, action).order(id));
-    }
-
-    /// Removes all faults. Held requests stay held.
-    pub fn clear_faults(&self) {
-        self.state.faults.clear();
-    }
-
-    /// How many requests are being held.
-    pub fn held(&self) -> usize {
-        self.state.faults.held()
-    }
-
-    /// Lets the requests that are held now go on.
-    pub fn release(&self) {
-        self.state.faults.release();
     }
 }
 

@@ -17,13 +17,12 @@ mod state;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::barrier::TimedOut;
+use crate::controls::{controls, record};
 use crate::event::{Event, Scope};
-use crate::fault::{Fault, Operation};
 use crate::order::Order;
 
 pub use account::ApiAccount;
@@ -43,6 +42,9 @@ pub struct StoreSim {
     state: Arc<State>,
     farm: Arc<Farm>,
 }
+
+controls!(StoreSim, "of any call to the API");
+record!(StoreSim);
 
 impl StoreSim {
     /// Starts a store with the default configuration.
@@ -76,14 +78,6 @@ impl StoreSim {
     /// How the store is configured.
     pub fn config(&self) -> &StoreConfig {
         &self.state.config
-    }
-
-    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
-    ///
-    /// # Errors
-    /// It did not hold in time.
-    pub async fn wait_for(&self, reached: impl Fn(&Self) -> bool, timeout: Duration) -> Result<(), TimedOut> {
-        self.state.barrier.wait_for(|| reached(self), timeout).await
     }
 }
 
@@ -277,7 +271,7 @@ impl StoreSim {
     }
 }
 
-/// Quota, faults and the record.
+/// Quota.
 impl StoreSim {
     /// Starts a new window under another rule.
     pub fn set_quota(&self, rule: QuotaRule) {
@@ -292,40 +286,5 @@ impl StoreSim {
     /// How many calls were answered 429 because the quota was used up.
     pub fn quota_refusals(&self) -> u64 {
         self.state.quota().refused()
-    }
-
-    /// Adds a fault.
-    pub fn fault(&self, fault: Fault) {
-        self.state.faults.add(fault);
-    }
-
-    /// Removes all faults. Held requests stay held.
-    pub fn clear_faults(&self) {
-        self.state.faults.clear();
-    }
-
-    /// How many requests are being held.
-    pub fn held(&self) -> usize {
-        self.state.faults.held()
-    }
-
-    /// Lets the requests that are held now go on.
-    pub fn release(&self) {
-        self.state.faults.release();
-    }
-
-    /// How many calls of this kind came, answered or not; [`Operation::Any`] counts all kinds.
-    pub fn call_count(&self, operation: Operation) -> u64 {
-        self.state.record.count(operation)
-    }
-
-    /// The calls so far, if details are recorded.
-    pub fn calls(&self) -> Vec<Call> {
-        self.state.record.calls()
-    }
-
-    /// Turns the recording of details on or off; calls are counted in any case.
-    pub fn record_details(&self, keep: bool) {
-        self.state.record.keep_details(keep);
     }
 }

@@ -22,17 +22,14 @@ mod state;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::web;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::barrier::TimedOut;
-use crate::fault::{Fault, Operation};
+use crate::controls::{controls, record};
 use crate::http::{self, Server};
-use crate::store::Call;
 
 pub use config::{KeyRights, RestState, ShopConfig, ShopPermalinks, ShopVersion};
 pub use delivery::ShopDelivery;
@@ -50,6 +47,9 @@ pub struct ShopSim {
     server: Arc<Server>,
     _queue: Arc<Queue>,
 }
+
+controls!(ShopSim, "of any call to the API");
+record!(ShopSim);
 
 /// The task that works off the webhook queue; it ends with the last clone.
 #[derive(Debug)]
@@ -104,14 +104,6 @@ impl ShopSim {
     /// Changes the configuration while the shop runs. The numbers of threads and senders do not change.
     pub fn configure(&self, change: impl FnOnce(&mut ShopConfig)) {
         self.state.configure(change);
-    }
-
-    /// Waits until `reached` holds; it is checked after each change, so it should be quick.
-    ///
-    /// # Errors
-    /// It did not hold in time.
-    pub async fn wait_for(&self, reached: impl Fn(&Self) -> bool, timeout: Duration) -> Result<(), TimedOut> {
-        self.state.barrier.wait_for(|| reached(self), timeout).await
     }
 }
 
@@ -262,7 +254,7 @@ impl ShopSim {
     }
 }
 
-/// Keys, faults and the record.
+/// Keys.
 impl ShopSim {
     /// Every pair of keys.
     pub fn keys(&self) -> Vec<ShopKey> {
@@ -274,40 +266,5 @@ impl ShopSim {
         for key in &mut self.state.data().keys {
             key.rights = rights;
         }
-    }
-
-    /// Adds a fault.
-    pub fn fault(&self, fault: Fault) {
-        self.state.faults.add(fault);
-    }
-
-    /// Removes all faults. Held requests stay held.
-    pub fn clear_faults(&self) {
-        self.state.faults.clear();
-    }
-
-    /// How many requests are being held.
-    pub fn held(&self) -> usize {
-        self.state.faults.held()
-    }
-
-    /// Lets the requests that are held now go on.
-    pub fn release(&self) {
-        self.state.faults.release();
-    }
-
-    /// How many calls of this kind came, answered or not; [`Operation::Any`] counts all kinds.
-    pub fn call_count(&self, operation: Operation) -> u64 {
-        self.state.record.count(operation)
-    }
-
-    /// The calls so far, if details are recorded.
-    pub fn calls(&self) -> Vec<Call> {
-        self.state.record.calls()
-    }
-
-    /// Turns the recording of details on or off; calls are counted in any case.
-    pub fn record_details(&self, keep: bool) {
-        self.state.record.keep_details(keep);
     }
 }
