@@ -100,6 +100,18 @@ impl StoreRequest {
         Self { path: format!("{}/{}", self.path, escaped.replace('+', "%20")), api: self.api, query: Vec::new() }
     }
 
+    /// The GET for the rows in the trash, if this list leaves them out: WooCommerce's orders have a list for each
+    /// status, and `any` does not include the trash.
+    pub fn of_trash(&self) -> Option<Self> {
+        let names_status = || self.query.iter().any(|(name, _)| name == "status" || name == "status[]");
+        if self.api != StoreApi::WooCommerceV3 || self.path != "orders" || names_status() {
+            return None;
+        }
+        let mut trash = self.clone();
+        trash.query.push(("status".to_owned(), "trash".to_owned()));
+        Some(trash)
+    }
+
     /// The path with its escaped query, relative to the API's root.
     pub fn path_and_query(&self) -> String {
         if self.query.is_empty() {

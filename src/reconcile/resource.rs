@@ -72,6 +72,14 @@ struct News {
     digest: Digest,
 }
 
+/// What one reading of a list goes by.
+struct Reading<'a> {
+    connection: &'a Connection,
+    link: &'a Link,
+    tools: &'a PollTools,
+    window: PollWindow,
+}
+
 /// The rows of one page, sorted by what to do with them.
 #[derive(Default)]
 struct Sorted {
@@ -174,26 +182,45 @@ impl ResourcePoll {
     ) -> Result<(), PollError> {
         let window = PollWindow { begins_at: connection.begins_at, last_poll: self.last_poll, began };
         let request = self.request(&skewed(window, link))?;
-        let has_id = self.poller.resource().id_field == "id";
-        let mut cursor = Cursor::new(&request, Some(self.size.rows()), has_id);
         let mut listed: HashMap<ObjectId, Digest> = HashMap::new();
+        let reading = Reading { connection, link, tools, window };
+        self.read_request(&reading, &request, &mut listed, polled).await?;
+        if let Some(trash) = request.of_trash() {
+            match self.read_request(&reading, &trash, &mut listed, polled).await {
+                // A shop that does not know this status has no trash.
+                Err(PollError::Call(error)) if error.failure == Failure::Status(400) => {}
+                read => read?,
+            }
+        }
+        self.handed = listed;
+        Ok(())
+    }
+
+    async fn read_request(
+        &self,
+        reading: &Reading<'_>,
+        request: &StoreRequest,
+        listed: &mut HashMap<ObjectId, Digest>,
+        polled: &mut ResourcePolled,
+    ) -> Result<(), PollError> {
+        let Reading { connection, link, tools, window } = *reading;
+        let has_id = self.poller.resource().id_field == "id";
+        let mut cursor = Cursor::new(request, Some(self.size.rows()), has_id);
         loop {
             polled.calls += 1;
             let permit = self.turn.take(&link.source).await;
             let read_at = Timestamp::now();
-            let answer = link.source.read(permit, &cursor.page_of(&request)).await?;
+            let answer = link.source.read(permit, &cursor.page_of(request)).await?;
             let page =
                 take_apart(&answer.body, request.api.is_enveloped()).map_err(|_| CallError::from(Failure::NotJson))?;
             // The first answer shows the store's clock.
             let sorted = self.sort(&page.rows, &skewed(window, link));
             polled.unreadable += sorted.unreadable;
-            let ids = self.hand_on(connection, tools, sorted, read_at, &mut listed, polled).await?;
+            let ids = self.hand_on(connection, tools, sorted, read_at, listed, polled).await?;
             if cursor.advance(&ids, answer.total.or(page.total)) == Step::Done || !page.is_list {
-                break;
+                return Ok(());
             }
         }
-        self.handed = listed;
-        Ok(())
     }
 
     fn request(&self, window: &PollWindow) -> Result<StoreRequest, PollError> {

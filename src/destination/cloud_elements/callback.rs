@@ -37,6 +37,13 @@ impl Watched {
         self.poller.resource().id_field == "id"
     }
 
+    /// Whether its events may tell of deletions of other things: WooCommerce sends `product.deleted` and
+    /// `coupon.deleted` for orders, pages and one another. Their own deletion only moves them to the trash, where they
+    /// can still be read.
+    pub fn has_foreign_deletions(&self) -> bool {
+        self.list.api == StoreApi::WooCommerceV3 && matches!(self.list.path.as_str(), "products" | "coupons")
+    }
+
     /// Whether it is the store's list of orders.
     pub fn is_orders(&self) -> bool {
         self.is_addressable() && self.list.api != StoreApi::BigCommerceV3 && self.list.path == "orders"

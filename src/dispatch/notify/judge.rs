@@ -48,10 +48,14 @@ pub(super) fn with_row(claim: &Claim, facts: Option<&RowFacts>, digest: Digest, 
     Judgement::Tell(change, at)
 }
 
-/// Judges an object that the store does not know; `None` where it may only be too early.
-pub(super) fn without_object(claim: &Claim) -> Option<Judgement> {
-    let is_deleted = claim.change == ChangeKind::Deleted;
-    is_deleted.then_some(Judgement::Tell(ChangeKind::Deleted, claim.waiting_since))
+/// Judges an object that the store does not know; `None` where it may only be too early. Where an event of a deletion
+/// `may_be_foreign`, that of an object never reported is not reported either.
+pub(super) fn without_object(claim: &Claim, may_be_foreign: bool) -> Option<Judgement> {
+    match claim.change {
+        ChangeKind::Deleted if may_be_foreign && !claim.was_told => Some(Judgement::Silent),
+        ChangeKind::Deleted => Some(Judgement::Tell(ChangeKind::Deleted, claim.waiting_since)),
+        _ => None,
+    }
 }
 
 /// Judges an object that cannot be asked for by its id.
@@ -144,9 +148,14 @@ mod tests {
 
     #[test]
     fn what_the_store_does_not_know_is_deleted_only_where_that_was_said() {
-        let deleted = claim(ChangeKind::Deleted, true, false, None);
-        assert_eq!(without_object(&deleted), Some(Judgement::Tell(ChangeKind::Deleted, BEGINS)));
-        assert_eq!(without_object(&claim(ChangeKind::Updated, true, true, None)), None);
+        let told = Some(Judgement::Tell(ChangeKind::Deleted, BEGINS));
+        for (was_told, may_be_foreign, expected) in
+            [(false, false, told), (true, false, told), (true, true, told), (false, true, Some(Judgement::Silent))]
+        {
+            let deleted = claim(ChangeKind::Deleted, true, was_told, None);
+            assert_eq!(without_object(&deleted, may_be_foreign), expected, "{was_told} {may_be_foreign}");
+        }
+        assert_eq!(without_object(&claim(ChangeKind::Updated, true, true, None), true), None);
         let Judgement::Tell(change, _) = unseen(&claim(ChangeKind::Created, false, true, None)) else {
             panic!("it is told of")
         };

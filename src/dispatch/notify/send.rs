@@ -122,7 +122,7 @@ impl Lane {
                         sorted.add(claim, judgement, Some((row, digest)), fetched_at);
                     }
                 }
-                Fetched::Missing(error) => match judge::without_object(&claim) {
+                Fetched::Missing(error) => match judge::without_object(&claim, watched.has_foreign_deletions()) {
                     Some(judgement) => sorted.add(claim, judgement, None, now),
                     None => {
                         let failed = Failed { side: Side::Store, failure: error.failure };
