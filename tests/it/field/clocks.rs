@@ -34,7 +34,9 @@ struct Timed {
 impl Timed {
     async fn start(speed: u32, extra: &[(&str, &str)]) -> Self {
         let store = StoreConfig { quota: QuotaRule::unlimited(), ..StoreConfig::default() };
-        let world = World::prepare(store, SenderOptions::default(), extra);
+        let mut world = World::prepare(store, SenderOptions::default(), extra);
+        // On a fast clock the relay soon closes connections that are kept open, perhaps just when one is used again.
+        world.client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         let clock = ProcessClock::new(world.folder.path()).unwrap();
         let mut timed = Self { world, clock, speed, process: None };
         timed.resume().await;
