@@ -41,8 +41,8 @@ pub struct Relay {
     pub shards: OnceLock<watch::Receiver<HeldShards>>,
     /// Limits guesses of the password.
     pub guesses: admin::Guesses,
-    /// Limits the memory for bodies that are not proven yet.
-    bodies: bodies::Unproven,
+    /// Limits the memory for bodies.
+    bodies: bodies::Bodies,
     /// Results of forms that no page has shown yet.
     notices: notices::Notices,
     /// The single-click app, if it is configured.
@@ -61,7 +61,7 @@ impl Relay {
             checker: Arc::default(),
             shards: OnceLock::new(),
             guesses: admin::Guesses::default(),
-            bodies: bodies::Unproven::default(),
+            bodies: bodies::Bodies::default(),
             notices: notices::Notices::default(),
         }
     }

@@ -1,26 +1,71 @@
-//! Reads bodies that are not proven yet: limited in size, in time, and in the memory that they take together.
+//! Reads request bodies: limited in size, in time, and in the memory that they take together. Most are not proven yet.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_web::{http::header::HeaderMap, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::object::ConnectionId;
 
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long a body waits for memory.
+const WAIT_TIME: Duration = Duration::from_secs(20);
 /// Bytes of each body that do not count: a genuine webhook of BigCommerce has a few hundred bytes, and can always be
 /// read.
 const FREE: usize = 4 * 1024;
 /// Memory for all bodies together beyond that, in KiB.
 const TOTAL_KIB: usize = 16 * 1024;
+/// How many bodies of one sender may wait for memory; each may have taken up some KiB already.
+const MAX_WAITING: usize = 32;
 
-/// The memory for bodies that are not proven yet.
-pub(super) struct Unproven(Semaphore);
+/// Whose memory a body takes. No sender can use up what the others need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Sender {
+    /// Whoever posts to the webhook address of this BigCommerce store. That of the environment's store is known to
+    /// anybody.
+    Store(ConnectionId),
+    /// Whoever posts to the webhook address of this WooCommerce shop, which only the shop knows.
+    Shop(ConnectionId),
+    /// A client whose credentials have been checked.
+    Client,
+    /// Anybody else.
+    Visitor,
+}
 
-impl Default for Unproven {
+impl Sender {
+    /// The part of the total that it may use, in KiB: the largest body that it may send, or many of its usual ones.
+    fn share(self) -> usize {
+        match self {
+            Self::Store(_) => 2 * 1024,
+            Self::Shop(_) => 8 * 1024,
+            Self::Client => 4 * 1024,
+            Self::Visitor => 1024,
+        }
+    }
+}
+
+/// The memory for bodies.
+pub(super) struct Bodies {
+    total: Arc<Semaphore>,
+    shares: Mutex<HashMap<Sender, Arc<Share>>>,
+}
+
+/// The memory for the bodies of one sender, and the places for those that wait for it.
+struct Share {
+    room: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Default for Bodies {
     fn default() -> Self {
-        Self(Semaphore::new(TOTAL_KIB))
+        Self { total: Arc::new(Semaphore::new(TOTAL_KIB)), shares: Mutex::default() }
     }
 }
 
@@ -33,45 +78,76 @@ pub(super) enum BodyError {
     Crowded,
 }
 
-/// A body, and its share of the memory, which it holds until dropped.
-pub(super) struct Body<'a> {
+/// A body, and the memory that it holds until it is dropped.
+pub(super) struct Body {
     pub bytes: Bytes,
-    _share: Option<SemaphorePermit<'a>>,
+    _memory: Option<Memory>,
 }
 
-impl Unproven {
+/// What a body may hold of its sender's share and of the total. Keeps the share from being forgotten.
+struct Memory {
+    _own: OwnedSemaphorePermit,
+    _total: OwnedSemaphorePermit,
+    _share: Arc<Share>,
+}
+
+impl Bodies {
     /// Reads a body of at most `limit` bytes.
-    pub async fn read(&self, headers: &HeaderMap, payload: web::Payload, limit: usize) -> Result<Body<'_>, BodyError> {
-        let announced = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > limit as u64) {
+    ///
+    /// # Errors
+    /// [`BodyError`]; 20 seconds may pass until there is memory for the body, and 10 until it has come.
+    pub async fn read(
+        &self,
+        sender: Sender,
+        headers: &HeaderMap,
+        mut payload: web::Payload,
+        limit: usize,
+    ) -> Result<Body, BodyError> {
+        let announced = headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
             return Err(BodyError::TooLarge);
         }
-        match tokio::time::timeout(BODY_TIME, self.collect(payload, limit)).await {
-            Ok(body) => body,
-            Err(_) => Err(BodyError::Incomplete),
-        }
-    }
-
-    async fn collect(&self, mut payload: web::Payload, limit: usize) -> Result<Body<'_>, BodyError> {
-        let mut bytes = BytesMut::new();
-        let mut share: Option<SemaphorePermit<'_>> = None;
-        while let Some(chunk) = payload.next().await {
+        let mut deadline = Instant::now() + BODY_TIME;
+        let (mut bytes, mut memory) = (BytesMut::new(), None);
+        while let Some(chunk) = timeout_at(deadline, payload.next()).await.map_err(|_| BodyError::Incomplete)? {
             let chunk = chunk.map_err(|_| BodyError::Incomplete)?;
             if bytes.len() + chunk.len() > limit {
                 return Err(BodyError::TooLarge);
             }
-            let needed = (bytes.len() + chunk.len()).saturating_sub(FREE).div_ceil(1024);
-            let held = share.as_ref().map_or(0, SemaphorePermit::num_permits);
-            if needed > held {
-                let more = u32::try_from(needed - held).map_err(|_| BodyError::TooLarge)?;
-                let more = self.0.try_acquire_many(more).map_err(|_| BodyError::Crowded)?;
-                match &mut share {
-                    Some(share) => share.merge(more),
-                    None => share = Some(more),
-                }
+            // All of it at once: two bodies that each waited for the rest of their memory would wait for each other.
+            if memory.is_none() && bytes.len() + chunk.len() > FREE {
+                let began = Instant::now();
+                memory = Some(self.memory(sender, announced.unwrap_or(limit) - FREE).await?);
+                deadline += began.elapsed();
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Body { bytes: bytes.freeze(), _share: share })
+        Ok(Body { bytes: bytes.freeze(), _memory: memory })
+    }
+
+    /// Waits for memory in turn.
+    async fn memory(&self, sender: Sender, size: usize) -> Result<Memory, BodyError> {
+        let kib = u32::try_from(size.div_ceil(1024)).map_err(|_| BodyError::TooLarge)?;
+        let share = self.share(sender);
+        let place = share.waiting.clone().try_acquire_owned().map_err(|_| BodyError::Crowded)?;
+        let acquired = timeout(WAIT_TIME, async {
+            let own = share.room.clone().acquire_many_owned(kib).await?;
+            Ok::<_, tokio::sync::AcquireError>((own, self.total.clone().acquire_many_owned(kib).await?))
+        });
+        let Ok(Ok((own, total))) = acquired.await else { return Err(BodyError::Crowded) };
+        drop(place);
+        Ok(Memory { _own: own, _total: total, _share: share })
+    }
+
+    fn share(&self, sender: Sender) -> Arc<Share> {
+        let mut shares = self.shares.lock();
+        if let Some(share) = shares.get(&sender) {
+            return share.clone();
+        }
+        shares.retain(|_, share| Arc::strong_count(share) > 1);
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let share = Arc::new(Share { room: semaphore(sender.share()), waiting: semaphore(MAX_WAITING) });
+        shares.insert(sender, share.clone());
+        share
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Relay,
     admin::Admin,
-    bodies::BodyError,
+    bodies::{BodyError, Sender},
     connection_of,
     format::{self, Format},
     json, not_now, query, refuse, unavailable,
@@ -189,7 +189,7 @@ async fn show(_: Admin, id: web::Path<String>, relay: web::Data<Arc<Relay>>) -> 
 }
 
 async fn read(relay: &Relay, request: &HttpRequest, payload: web::Payload) -> Result<bytes::Bytes, HttpResponse> {
-    let read = relay.bodies.read(request.headers(), payload, MAX_BODY).await;
+    let read = relay.bodies.read(Sender::Client, request.headers(), payload, MAX_BODY).await;
     read.map(|body| body.bytes.clone()).map_err(|error| match error {
         BodyError::TooLarge => refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB"),
         BodyError::Incomplete => refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come whole, or not in time"),

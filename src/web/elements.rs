@@ -21,7 +21,11 @@ use bytes::Bytes;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{RETRY_AFTER, Relay, bodies::BodyError, requests};
+use super::{
+    RETRY_AFTER, Relay,
+    bodies::{BodyError, Sender},
+    requests,
+};
 use crate::{
     connection::Connection,
     directory::DirectoryError,
@@ -219,7 +223,7 @@ impl Call<'_> {
     }
 
     async fn body(&self, payload: web::Payload) -> Result<Bytes, ApiError> {
-        let read = self.relay.bodies.read(self.request.headers(), payload, MAX_BODY).await;
+        let read = self.relay.bodies.read(Sender::Client, self.request.headers(), payload, MAX_BODY).await;
         read.map(|body| body.bytes.clone()).map_err(|error| match error {
             BodyError::TooLarge => ApiError::new(413, "the body is larger than 1 MiB"),
             BodyError::Incomplete => ApiError::new(408, "the body did not come whole, or not in time"),

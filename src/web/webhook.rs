@@ -15,7 +15,11 @@ use actix_web::{
 };
 use bytes::Bytes;
 
-use super::{Relay, bodies::BodyError, not_now, refuse, requests};
+use super::{
+    Relay,
+    bodies::{BodyError, Sender},
+    not_now, refuse, requests,
+};
 use crate::{
     clock::Timestamp,
     connection::{Connection, Link, Proof, evidence::Remark},
@@ -176,11 +180,13 @@ async fn take(
     };
     match &link.proof {
         Proof::BigCommerce(_) => {
-            let body = relay.bodies.read(request.headers(), payload, MAX_LIGHT_BODY).await?;
+            let body =
+                relay.bodies.read(Sender::Store(connection.id), request.headers(), payload, MAX_LIGHT_BODY).await?;
             take_light(request.headers(), body.bytes.clone(), relay, connection, link).await
         }
         Proof::WooCommerce(_) => {
-            let body = relay.bodies.read(request.headers(), payload, woocommerce::webhook::MAX_BODY).await?;
+            let (sender, limit) = (Sender::Shop(connection.id), woocommerce::webhook::MAX_BODY);
+            let body = relay.bodies.read(sender, request.headers(), payload, limit).await?;
             shop::take(request.headers(), body.bytes.clone(), relay, connection, link).await
         }
     }

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Relay,
     admin::Admin,
+    bodies::Sender,
     format::{self, Format},
     refuse,
     status::{self, Frame},
@@ -146,7 +147,8 @@ async fn connect(_: Admin, request: HttpRequest, payload: web::Payload, relay: w
 }
 
 async fn page_of_shop(relay: &Relay, request: &HttpRequest, payload: web::Payload) -> Result<String, NotSent> {
-    let body = relay.bodies.read(request.headers(), payload, MAX_FORM).await.map_err(|_| NotSent::Body)?;
+    let body =
+        relay.bodies.read(Sender::Client, request.headers(), payload, MAX_FORM).await.map_err(|_| NotSent::Body)?;
     let fields: HashMap<String, String> = url::form_urlencoded::parse(&body.bytes).into_owned().collect();
     let form = serde_json::to_value(fields).and_then(serde_json::from_value::<Form>).map_err(|_| NotSent::Form)?;
     let services = &relay.services;
@@ -191,7 +193,7 @@ async fn page_of_shop(relay: &Relay, request: &HttpRequest, payload: web::Payloa
 /// Called by the shop's server. WooCommerce takes only a 200 as success, and otherwise deletes the keys.
 async fn keys(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let no = |why: &str| refuse(StatusCode::FORBIDDEN, why);
-    let posted = match relay.bodies.read(request.headers(), payload, MAX_BODY).await {
+    let posted = match relay.bodies.read(Sender::Visitor, request.headers(), payload, MAX_BODY).await {
         Ok(body) => read_keys(&body.bytes),
         Err(_) => return no("the keys did not come whole"),
     };

@@ -2,6 +2,7 @@
 
 mod apart;
 mod api;
+mod bodies;
 mod changes;
 mod fairness;
 mod kinds;

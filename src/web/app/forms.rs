@@ -6,7 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use url::{Url, form_urlencoded};
 
 use super::{
-    super::{Relay, bodies::BodyError},
+    super::{
+        Relay,
+        bodies::{BodyError, Sender},
+    },
     App, installed_connection, message,
     visitor::Visitor,
 };
@@ -86,7 +89,7 @@ pub(super) async fn read(
     if !is_same_site_post(header(request, "sec-fetch-site"), header(request, "origin"), &own) {
         return Err(message(relay, StatusCode::FORBIDDEN, said.other_site));
     }
-    let body = relay.bodies.read(request.headers(), payload, MAX_FORM).await.map_err(|error| {
+    let body = relay.bodies.read(Sender::Visitor, request.headers(), payload, MAX_FORM).await.map_err(|error| {
         let status = match error {
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Incomplete => StatusCode::REQUEST_TIMEOUT,
