@@ -65,6 +65,8 @@ pub struct Tally {
 pub struct Backfill {
     poll: Poll<Arc<PastOrders>>,
     until: Timestamp,
+    /// When it was prepared.
+    now: Timestamp,
     /// Whether the feed stays after the walk, with the time of its end.
     keeps_end: bool,
 }
@@ -101,7 +103,7 @@ impl Backfill {
         let feed = OrderFeed { connection, inbox, retention, name, turn: None };
         let walk = Arc::new(PastOrders { feed, span, tally: Mutex::default(), reached: Mutex::default() });
         let until = span.until.unwrap_or(now).min(now);
-        Self { poll: Poll::new(walk, PageSize::new(widest)), until, keeps_end: false }
+        Self { poll: Poll::new(walk, PageSize::new(widest)), until, now, keeps_end: false }
     }
 
     /// The time up to which an earlier, interrupted walk over the same span came.
@@ -132,7 +134,7 @@ impl Backfill {
     /// # Errors
     /// [`PollError`]; what has been put into the inbox stays there.
     pub async fn run(&mut self) -> Result<Tally, PollError> {
-        self.poll.all(self.until).await?;
+        self.poll.all(self.until, self.now).await?;
         let walk = self.poll.walk();
         if self.keeps_end {
             walk.feed.keep(|feed| feed.polled_at = Some(Timestamp::now())).await?;

@@ -155,6 +155,13 @@ struct Seen {
     again: u8,
 }
 
+/// Where a poll ends: changes up to `until` count, and none can be later than `now`.
+#[derive(Clone, Copy)]
+struct End {
+    until: Timestamp,
+    now: Timestamp,
+}
+
 /// The result of asking for a page.
 enum Asked {
     Rows(Vec<Row>),
@@ -187,39 +194,39 @@ impl<W: Walk> Poll<W> {
     /// [`PollError`]; the watermark is at the last page that was handed on whole.
     pub async fn once(&mut self, until: Timestamp) -> Result<Polled, PollError> {
         let since = self.walk.watermark().await?.before(OVERLAP);
-        let mut polled = Polled::default();
-        match self.ask(since, Sort::NewestFirst, 1, until, &mut polled).await? {
+        let (mut polled, end) = (Polled::default(), End { until, now: until });
+        match self.ask(since, Sort::NewestFirst, 1, end, &mut polled).await? {
             Asked::Rows(newest) if newest.last().is_none_or(|oldest| self.has_seen(oldest)) => {
                 polled.missed += self.take(newest, since, until).await?;
             }
-            _ => self.go_through(since, until, &mut polled).await?,
+            _ => self.go_through(since, end, &mut polled).await?,
         }
         self.size.answered();
         Ok(polled)
     }
 
-    /// Hands on every change from the watermark up to `until`, the oldest first.
+    /// Hands on every change from the watermark up to `until`, at most `now`, the oldest first.
     ///
     /// # Errors
     /// [`PollError`]; the watermark is at the last page that was handed on whole.
-    pub async fn all(&mut self, until: Timestamp) -> Result<Polled, PollError> {
+    pub async fn all(&mut self, until: Timestamp, now: Timestamp) -> Result<Polled, PollError> {
         let since = self.walk.watermark().await?.before(OVERLAP);
         let mut polled = Polled::default();
-        self.go_through(since, until, &mut polled).await?;
+        self.go_through(since, End { until, now }, &mut polled).await?;
         Ok(polled)
     }
 
     /// Walks from the oldest change to the newest, and ends on an empty page. In a list that moves, page numbers skip
     /// rows, so each page begins at the last row of the one before; numbers are used only within one second, and past
     /// rows that cannot be listed.
-    async fn go_through(&mut self, since: Timestamp, until: Timestamp, polled: &mut Polled) -> Result<(), PollError> {
+    async fn go_through(&mut self, since: Timestamp, end: End, polled: &mut Polled) -> Result<(), PollError> {
         let (mut since, mut page, mut passed) = (since, 1, 0);
         // Whether a full page was read by number, so that rows may have moved.
         let mut is_whole = false;
         let mut neighbours = Vec::new();
         let mut met = Met::default();
         loop {
-            let rows = match self.ask(since, Sort::OldestFirst, page, until, polled).await? {
+            let rows = match self.ask(since, Sort::OldestFirst, page, end, polled).await? {
                 Asked::Rows(rows) => rows,
                 Asked::Narrowed => {
                     (page, met) = (1, Met::default());
@@ -241,14 +248,14 @@ impl<W: Walk> Poll<W> {
                 return Err(PollError::Repeated);
             }
             is_whole |= rows.len() >= self.size.rows().min(SMALLEST_PAGE) as usize;
-            polled.missed += self.take(rows, since, until).await?;
+            polled.missed += self.take(rows, since, end.until).await?;
             let anchor = last.map_or(since, |last| last.before(RESOLUTION));
-            let has_ended = last.is_none_or(|last| last > until);
+            let has_ended = last.is_none_or(|last| last > end.until);
             if !has_ended && anchor <= since {
                 page += 1;
                 continue;
             }
-            if is_whole && !self.go_back(since, until, page, polled).await? {
+            if is_whole && !self.go_back(since, end, page, polled).await? {
                 (page, met) = (1, Met::default());
                 continue;
             }
@@ -267,16 +274,10 @@ impl<W: Walk> Poll<W> {
     /// Reads numbered pages again, backwards: a row that changed meanwhile has moved those after it towards the
     /// front, perhaps onto a page already read. They move in that direction only, so going back finds them all. False
     /// if the page size was reduced meanwhile.
-    async fn go_back(
-        &mut self,
-        since: Timestamp,
-        until: Timestamp,
-        page: u32,
-        polled: &mut Polled,
-    ) -> Result<bool, PollError> {
+    async fn go_back(&mut self, since: Timestamp, end: End, page: u32, polled: &mut Polled) -> Result<bool, PollError> {
         for again in (1..page).rev() {
-            match self.ask(since, Sort::OldestFirst, again, until, polled).await? {
-                Asked::Rows(rows) => polled.missed += self.take(rows, since, until).await?,
+            match self.ask(since, Sort::OldestFirst, again, end, polled).await? {
+                Asked::Rows(rows) => polled.missed += self.take(rows, since, end.until).await?,
                 Asked::Narrowed => return Ok(false),
                 Asked::CannotBeListed(_) => {}
             }
@@ -291,14 +292,14 @@ impl<W: Walk> Poll<W> {
         since: Timestamp,
         sort: Sort,
         number: u32,
-        until: Timestamp,
+        end: End,
         polled: &mut Polled,
     ) -> Result<Asked, PollError> {
         loop {
             polled.calls += 1;
             let limit = self.size.rows();
             let error = match self.walk.page(Page { since, sort, number, limit }).await {
-                Ok(rows) => return dated(rows, since, sort, until).map(Asked::Rows),
+                Ok(rows) => return dated(rows, since, sort, end.now).map(Asked::Rows),
                 Err(error) => error,
             };
             if !may_be_too_much(error.failure) {
@@ -359,8 +360,8 @@ impl<W: Walk> Poll<W> {
 }
 
 /// The rows of a list sorted by date. A row without a date gets its neighbour's, so that it holds up no other. One
-/// with a date far ahead counts as changed at `until`.
-fn dated(rows: Vec<Snapshot>, since: Timestamp, sort: Sort, until: Timestamp) -> Result<Vec<Row>, PollError> {
+/// with a date far ahead of the present counts as changed now.
+fn dated(rows: Vec<Snapshot>, since: Timestamp, sort: Sort, now: Timestamp) -> Result<Vec<Row>, PollError> {
     let Some(first) = rows.iter().find_map(|row| row.modified) else {
         return if rows.is_empty() { Ok(Vec::new()) } else { Err(PollError::NotAsAsked) };
     };
@@ -382,7 +383,7 @@ fn dated(rows: Vec<Snapshot>, since: Timestamp, sort: Sort, until: Timestamp) ->
         return Err(PollError::NotAsAsked);
     }
     let row = |(snapshot, date): (Snapshot, Timestamp)| {
-        let modified = if date > until.after(MAX_AHEAD) { until } else { date };
+        let modified = if date > now.after(MAX_AHEAD) { now } else { date };
         Row { modified, digest: Digest::of(&snapshot.body), snapshot }
     };
     Ok(rows.into_iter().zip(dates).map(row).collect())

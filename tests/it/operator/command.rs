@@ -61,7 +61,7 @@ async fn past_orders_are_relayed_once_and_the_counts_are_honest() {
         now.store(seconds("2024-03-05T10:00:00Z") + if n < 300 { 0 } else { n * 60 }, Ordering::Relaxed);
         world.store.place_order_silently(None, if n % 31 == 0 { 0 } else { 11 });
     }
-    for outside in ["2024-03-04T23:59:59Z", "2024-03-08T00:00:00Z"] {
+    for outside in ["2024-03-04T23:59:59Z", "2024-03-08T00:00:00Z", "2024-03-08T12:00:00Z", "2024-06-01T00:00:00Z"] {
         now.store(seconds(outside), Ordering::Relaxed);
         world.store.place_order_silently(None, 11);
     }
