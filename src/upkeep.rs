@@ -94,8 +94,8 @@ struct Plan {
     due: BTreeSet<(Instant, ConnectionId, Chore)>,
     due_at: HashMap<(ConnectionId, Chore), Instant>,
     running: HashSet<(ConnectionId, Chore)>,
-    /// Connections whose past orders were due again while a walk was running.
-    again: HashSet<ConnectionId>,
+    /// Chores that were due again while they were running: what they had begun with has changed.
+    again: HashSet<(ConnectionId, Chore)>,
 }
 
 impl Plan {
@@ -255,11 +255,8 @@ impl Upkeep {
         (id, chore): (ConnectionId, Chore),
         stop: &CancellationToken,
     ) {
-        // A running chore sets its own next time when it ends.
         if !plan.running.insert((id, chore)) {
-            if chore == Chore::PastOrders {
-                plan.again.insert(id);
-            }
+            plan.again.insert((id, chore));
             return;
         }
         let Some(keeper) = plan.keepers.get_mut(&id) else {
@@ -319,6 +316,7 @@ fn is_kept_up(connection: &Connection) -> bool {
 
 fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended) {
     plan.running.remove(&(id, chore));
+    let is_due_again = plan.again.remove(&(id, chore));
     let Some(keeper) = plan.keepers.get_mut(&id) else { return };
     match (chore, poll) {
         // The poll's state is only valid for the connection it began with.
@@ -331,7 +329,6 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended)
             keeper.past_order_failures = if has_failed { keeper.past_order_failures + 1 } else { 0 };
         }
     }
-    let is_due_again = chore == Chore::PastOrders && plan.again.remove(&id);
     let next = match chore {
         Chore::Poll => next.map(|interval| until_next(id, plan.keepers.len(), interval, plan.began.elapsed())),
         _ => next,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use onetribe_relay::spec::{ConnectionSpec, SourceSpec};
 use reqwest::Method;
-use sandbox::{Action, OneTribeSim, QuotaRule};
+use sandbox::{Action, Fault, OneTribeSim, Operation, QuotaRule, StoreSim};
 use serde_json::{Value, json};
 
 use super::world::{PATIENCE, World};
@@ -51,6 +51,23 @@ async fn changes_of_different_fields_at_once_all_hold() {
         let (_, shown) = world.get(&path).await;
         assert_eq!((&shown["name"], &shown["state"]), (&json!(name), &json!(state)), "round {round}");
     }
+    world.finish().await;
+}
+
+/// The hooks carry a token that is derived from the secret.
+#[actix_web::test]
+async fn a_secret_that_is_changed_while_hooks_are_made_is_the_one_that_they_carry_in_the_end() {
+    let world = World::start(1).await;
+    let store = world.farm.stores().remove(0);
+    store.fault(Fault::new(Operation::Hooks, Action::Slow(Duration::from_millis(300))));
+    let id = world.connect(&world.store_request(&store)).await;
+    let token = |store: &StoreSim| store.hooks().first().map(|hook| hook.headers["x-relay-token"].clone());
+    store.wait_for(|store| token(store).is_some(), PATIENCE).await.unwrap();
+    let former = token(&store);
+    let change = json!({"source": {"client_secret": "another-secret-0123456"}});
+    assert_eq!(world.ask(Method::PATCH, &format!("/connections/{id}"), Some(&change)).await.0, 200);
+    let is_renewed = |store: &StoreSim| token(store) != former;
+    assert!(store.wait_for(is_renewed, PATIENCE).await.is_ok(), "the hook still carries the former token");
     world.finish().await;
 }
 
