@@ -144,7 +144,10 @@ async fn answer(request: &HttpRequest, payload: web::Payload, relay: &Relay) -> 
         ("GET", Route::Ping) => hubs::ping(&call).await,
         ("GET", Route::Hub) => hubs::read(&call, path).await,
         // The vendor has other routes at these paths, which are not offered here.
-        (_, Route::Deliveries | Route::InstancesOf(_) | Route::Configuration(_)) => Err(no_route()),
+        (
+            _,
+            Route::Deliveries | Route::InstancesOf(_) | Route::Configuration(_) | Route::Elements | Route::Element(_),
+        ) => Err(no_route()),
         _ => Err(ApiError::new(405, format!("{method} is not possible here"))),
     }
 }

@@ -11,10 +11,16 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
+use maud::Markup;
 use serde::Deserialize;
 
 use super::{
-    super::{Relay, integration::mend, query},
+    super::{
+        Relay,
+        integration::mend,
+        query,
+        status::{self, Frame},
+    },
     App, TRIES, connection_of_store, message,
     page::Said,
     served,
@@ -96,7 +102,7 @@ impl InstallError {
     fn message(&self, texts: &Texts) -> Message {
         match self {
             Self::Exchange(error) => texts.install_problem(*error),
-            Self::NoPublicUrl => texts.install.refused,
+            Self::NoPublicUrl => texts.install.no_address,
             Self::NotKept(_) | Self::BrokenOff => texts.install.not_kept,
         }
     }
@@ -142,11 +148,12 @@ fn led_on(relay: &Relay, app: &App, outcome: &str) -> HttpResponse {
     let mut url = relay.services.settings.login_url.clone();
     let path = format!("{}/app/{}/install/{outcome}", url.path().trim_end_matches('/'), app.client_id);
     url.set_path(&path);
-    HttpResponse::Found()
-        .insert_header((header::LOCATION, url.as_str()))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .finish()
+    let frame = Frame::App(&relay.services.settings.frame_ancestors);
+    let mut response = status::respond(StatusCode::FOUND, &Markup::default(), frame);
+    if let Ok(location) = header::HeaderValue::try_from(url.as_str()) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }
 
 async fn install(relay: &Arc<Relay>, asked: &AuthQuery) -> Result<(Arc<Connection>, Visitor), InstallError> {
@@ -164,8 +171,9 @@ async fn install(relay: &Arc<Relay>, asked: &AuthQuery) -> Result<(Arc<Connectio
         redirect_uri: format!("{}/bigcommerce/auth", public_url.as_str().trim_end_matches('/')),
     };
     let http = &relay.services.http;
+    let far_call = relay.services.far_calls.take_urgent().await;
     let grant = oauth::exchange(http, &settings.login_url, &request, &ORDER_SCOPES, EXCHANGE_TIMEOUT).await?;
-    drop(turn);
+    drop((turn, far_call));
     if store_of_context(&asked.context) != Some(grant.store_hash.as_str()) {
         tracing::warn!(store = %grant.store_hash, "an installation was asked for under another store's name than its own");
     }

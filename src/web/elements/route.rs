@@ -84,6 +84,8 @@ impl Route {
             ["instances", "enabled"] => Self::Enabled(Target::Token),
             ["instances", "configuration"] => Self::Configuration(Target::Token),
             ["instances", "events"] => Self::Events(Target::Token),
+            // The vendor's statistics.
+            ["instances", .., "events", "analytics"] => return None,
             ["instances", "events", event] => Self::Event(Target::Token, (*event).to_owned()),
             ["instances", id] => Self::Instance(target(id)),
             ["instances", id, "enabled"] => Self::Enabled(target(id)),
@@ -122,6 +124,8 @@ mod tests {
             ("/instances/enabled", Some(Route::Enabled(Target::Token))),
             ("/instances/events/e1", Some(Route::Event(Target::Token, "e1".to_owned()))),
             ("/instances/7/events/e1", Some(Route::Event(seven(), "e1".to_owned()))),
+            ("/instances/events/analytics", None),
+            ("/instances/7/events/analytics", None),
             ("/instances/7/docs", None),
             ("/elements/274", Some(Route::Element("274".to_owned()))),
             ("/elements/bigcommerce/instances", Some(Route::InstancesOf("bigcommerce".to_owned()))),

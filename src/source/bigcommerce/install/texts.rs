@@ -68,6 +68,8 @@ pub struct InstallTexts {
     pub incomplete_request: Message,
     /// The relay could not store the connection.
     pub not_kept: Message,
+    /// The relay has no public address, so that BigCommerce was not asked.
+    pub no_address: Message,
 }
 
 /// Pages for an app that cannot be opened.

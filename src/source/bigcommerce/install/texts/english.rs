@@ -63,6 +63,12 @@ const INSTALL: InstallTexts = InstallTexts {
         what: "BigCommerce accepted the installation, but it could not be saved here. Nothing has been connected.",
         cure: "Wait a few minutes, then install the app again from your control panel.",
     },
+    no_address: Message {
+        title: "The app is not ready yet",
+        what: "Its address on the internet has not been set, so it could not ask BigCommerce for access. Nothing has \
+               been connected.",
+        cure: "Please tell One Tribe's support that PUBLIC_URL is missing. Once it is set, install the app again.",
+    },
 };
 
 const LOAD: LoadTexts = LoadTexts {
