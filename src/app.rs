@@ -159,6 +159,7 @@ impl Parts {
             shards,
             rows.clone(),
             storage.clone(),
+            services.far_calls.clone(),
         );
         self.spawn("delivery", dispatch.run(stop.clone()));
         let tools = PollTools { inbox: inbox.clone(), rows, retention: settings.event_retention };

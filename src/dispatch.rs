@@ -27,6 +27,7 @@ use crate::{
     clock::Timestamp,
     config::Settings,
     connection::{Connection, LiveCatalog},
+    http::FarCalls,
     inbox::{Inbox, InboxError, WorkSignal},
     leader::HeldShards,
     metrics::Metrics,
@@ -120,8 +121,9 @@ impl Dispatch {
         shards: watch::Receiver<HeldShards>,
         rows: Arc<PolledRows>,
         storage: Arc<Storage>,
+        far_calls: FarCalls,
     ) -> Self {
-        let capacity = Capacity::new(settings.max_concurrency);
+        let capacity = Capacity::new(far_calls);
         let (moved, for_pauses) = (WorkSignal::default(), catalog.clone());
         let shared = Arc::new(Shared { inbox, metrics, settings, catalog: for_pauses, rows, capacity, storage, moved });
         Self { shared, catalog, shards }

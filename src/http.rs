@@ -2,6 +2,7 @@
 //! or body.
 
 mod failure;
+mod far_calls;
 mod guard;
 mod timely;
 
@@ -17,6 +18,7 @@ use rustls::CertificateError;
 use url::Url;
 
 pub use failure::{CallError, Failure, UnknownFailure};
+pub use far_calls::FarCalls;
 pub use guard::{AddressPolicy, LookupError, PrivateAddress};
 pub use timely::{Begun, TimelyBody, TooLate};
 

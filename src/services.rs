@@ -12,7 +12,7 @@ use crate::{
         request::RequestRules,
     },
     directory::Directory,
-    http::{AddressPolicy, Http},
+    http::{AddressPolicy, FarCalls, Http},
     inbox::{self, Database, Inbox, InboxError},
     metrics::Metrics,
     object::ConnectionId,
@@ -56,6 +56,8 @@ pub struct Services {
     pub settings: Arc<Settings>,
     /// The HTTP clients for outgoing calls.
     pub http: Arc<Http>,
+    /// How many calls may be under way at once.
+    pub far_calls: FarCalls,
     /// The durable store of events, objects and connections.
     pub inbox: Arc<dyn Inbox>,
     /// The counters.
@@ -89,7 +91,7 @@ impl Services {
         let inbox = inbox::open(&settings.database).await.map_err(ServicesError::Open)?;
         let http = http.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
         let (settings, http) = (Arc::new(settings), Arc::new(http));
-        let metrics = Arc::new(Metrics::default());
+        let (metrics, far_calls) = (Arc::new(Metrics::default()), FarCalls::new(settings.max_concurrency));
         let platform = Arc::new(Platform::new(
             http.clone(),
             settings.api_url.clone(),
@@ -97,11 +99,12 @@ impl Services {
             settings.quota_share,
             settings.fetch_timeout,
             metrics.clone(),
+            far_calls.clone(),
         ));
         let numbers = metrics.clone();
         let observer: woocommerce::Observer =
             Arc::new(move |operation, outcome| numbers.store_call("woocommerce", operation.label(), outcome));
-        let shops = Arc::new(Shops::new(http.clone(), settings.fetch_timeout, Some(observer)));
+        let shops = Arc::new(Shops::new(http.clone(), settings.fetch_timeout, Some(observer), far_calls.clone()));
         let builder = Arc::new(ConnectionBuilder {
             settings: settings.clone(),
             http: http.clone(),
@@ -125,7 +128,19 @@ impl Services {
         let registrar = Arc::new(Registrar::new(inbox.clone(), builder.clone()));
         let directory = Arc::new(Directory::new(inbox.clone(), catalog.clone(), builder.clone(), registrar.clone()));
         let (storage, past_orders) = (Arc::default(), Arc::default());
-        Ok(Self { settings, http, inbox, metrics, catalog, builder, registrar, storage, directory, past_orders })
+        Ok(Self {
+            settings,
+            http,
+            far_calls,
+            inbox,
+            metrics,
+            catalog,
+            builder,
+            registrar,
+            storage,
+            directory,
+            past_orders,
+        })
     }
 
     /// The connection to use when a command or a route names none: the environment's own, or the only one that has

@@ -97,6 +97,14 @@ impl Source {
         }
     }
 
+    /// The same for a delivery, which is counted among the calls under way already.
+    pub async fn take_in_slot(&self) -> CallPermit {
+        match self {
+            Self::BigCommerce(store) => CallPermit::BigCommerce(store.take_in_slot().await),
+            Self::WooCommerce(shop) => CallPermit::WooCommerce(shop.take_in_slot().await),
+        }
+    }
+
     /// Until when the store has asked for no calls.
     pub fn pause(&self, now: Instant) -> Option<Instant> {
         match self {

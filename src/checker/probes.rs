@@ -104,6 +104,7 @@ impl Checker {
 }
 
 async fn reach(services: &Services, link: &Link, destination: &Destination) -> Result<u16, Failure> {
+    let _far_call = services.far_calls.take_urgent().await;
     let reached = match destination {
         Destination::OneTribe(one_tribe) => one_tribe.probe().await,
         Destination::CloudElements(_) => {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::http::FarCalls;
+
 /// One in this many calls is reserved for connections whose last call was not answered, or that have not been called
 /// yet.
 const DOUBTFUL_SHARE: usize = 4;
@@ -15,6 +17,9 @@ const LIST_KIB: u32 = 64 * 1024;
 
 /// Permits for calls and for list memory.
 pub(crate) struct Capacity {
+    /// The permits of all calls.
+    far_calls: FarCalls,
+    /// How many of them may be for connections known to answer, and how many for the others.
     trusted: Arc<Semaphore>,
     doubtful: Arc<Semaphore>,
     /// While more doubtful calls than this are free, one connection may have several of them.
@@ -22,11 +27,19 @@ pub(crate) struct Capacity {
     list_kib: Arc<Semaphore>,
 }
 
+/// A permit for one call of a delivery.
+pub(crate) struct CallSlot {
+    _call: OwnedSemaphorePermit,
+    _share: OwnedSemaphorePermit,
+}
+
 impl Capacity {
-    pub fn new(calls: usize) -> Self {
+    pub fn new(far_calls: FarCalls) -> Self {
+        let calls = far_calls.deliveries().available_permits();
         let doubtful = (calls / DOUBTFUL_SHARE).max(1);
         let trusted = calls.saturating_sub(doubtful).max(1);
         Self {
+            far_calls,
             trusted: Arc::new(Semaphore::new(trusted)),
             doubtful: Arc::new(Semaphore::new(doubtful)),
             reserve: doubtful - doubtful / DOUBTFUL_SHARE,
@@ -35,15 +48,23 @@ impl Capacity {
     }
 
     /// Waits for a permit for one call.
-    pub async fn call(&self, is_doubtful: bool) -> OwnedSemaphorePermit {
+    pub async fn call(&self, is_doubtful: bool) -> CallSlot {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
-        share.clone().acquire_owned().await.expect("the semaphore is never closed")
+        let share = share.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let calls = self.far_calls.deliveries().clone();
+        CallSlot { _call: calls.acquire_owned().await.expect("the semaphore is never closed"), _share: share }
     }
 
     /// A permit for one call, if one is free.
-    pub fn try_call(&self, is_doubtful: bool) -> Option<OwnedSemaphorePermit> {
+    pub fn try_call(&self, is_doubtful: bool) -> Option<CallSlot> {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
-        share.clone().try_acquire_owned().ok()
+        let share = share.clone().try_acquire_owned().ok()?;
+        Some(CallSlot { _call: self.far_calls.deliveries().clone().try_acquire_owned().ok()?, _share: share })
+    }
+
+    /// Permits for further calls beside one that has a slot, at most `want`, as far as any are free.
+    pub fn spare(&self, want: usize) -> Vec<OwnedSemaphorePermit> {
+        self.far_calls.spare(want)
     }
 
     /// Whether a connection that may not answer may have several calls under way: most of their share stays free for

@@ -2,6 +2,7 @@
 //! time and size, and sent with the headers that BigCommerce requires.
 
 pub use hooks::HooksApi;
+pub use permit::Permit;
 
 pub mod credentials;
 pub mod hooks;
@@ -9,6 +10,7 @@ pub mod install;
 pub mod line;
 pub mod orders;
 pub mod payload;
+mod permit;
 pub mod quota;
 mod read;
 pub mod webhook;
@@ -29,13 +31,14 @@ use url::Url;
 use crate::{
     breaker::Health,
     clock::{FarClock, Timestamp},
-    http::{CallError, Failure, Http},
+    http::{CallError, Failure, FarCalls, Http},
     metrics::Metrics,
     source::reach::Reach,
     spec::{BigCommerceAuth, BigCommerceSpec},
 };
 use credentials::{Credentials, RefusedCredentials};
 use line::Waiter;
+use permit::Spent;
 use quota::{Quota, QuotaHeaders};
 
 /// How long a call that a person waits for may wait for the quota.
@@ -79,6 +82,7 @@ pub struct Platform {
     quota_share: f64,
     timeout: Duration,
     metrics: Arc<Metrics>,
+    far_calls: FarCalls,
     quotas: Mutex<HashMap<String, Weak<Mutex<Quota>>>>,
 }
 
@@ -91,8 +95,9 @@ impl Platform {
         quota_share: f64,
         timeout: Duration,
         metrics: Arc<Metrics>,
+        far_calls: FarCalls,
     ) -> Self {
-        Self { http, api_url, hooks_api, quota_share, timeout, metrics, quotas: Mutex::default() }
+        Self { http, api_url, hooks_api, quota_share, timeout, metrics, far_calls, quotas: Mutex::default() }
     }
 
     /// The address of the API.
@@ -128,32 +133,6 @@ pub struct Store {
     hooks_v3: AtomicBool,
     /// The store's clock, according to its `Date` headers.
     clock: Mutex<FarClock>,
-}
-
-/// A permit for one call on a [`Store`]. Returned if dropped unused.
-#[derive(Debug)]
-pub struct Permit {
-    quota: Arc<Mutex<Quota>>,
-    spent: Spent,
-}
-
-/// How far a permit has been used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spent {
-    Not,
-    /// The call was made, and its answer has not been seen (yet).
-    OnCall,
-    OnAnswer,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        match self.spent {
-            Spent::Not => self.quota.lock().refund(),
-            Spent::OnCall => self.quota.lock().unanswered(),
-            Spent::OnAnswer => {}
-        }
-    }
 }
 
 /// The store's address cannot be used.
@@ -209,7 +188,7 @@ impl Store {
     }
 
     fn permit(&self) -> Permit {
-        Permit { quota: self.quota.clone(), spent: Spent::Not }
+        Permit::new(self.quota.clone())
     }
 
     /// Takes up to `want` permits at once, for a backlog.
@@ -227,6 +206,13 @@ impl Store {
 
     /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
+        let permit = self.take_in_slot().await;
+        let far_call = self.platform.far_calls.take().await;
+        permit.counted(Some(far_call))
+    }
+
+    /// The same for a delivery, which is counted among the calls under way already.
+    pub async fn take_in_slot(&self) -> Permit {
         let waiter = Waiter::new();
         loop {
             match self.try_take_as(waiter, 1).map(|mut permits| permits.pop()) {
@@ -247,7 +233,10 @@ impl Store {
             let now = Instant::now();
             let taken = self.quota().take_urgent(now);
             match taken {
-                Ok(()) => return Ok(self.permit()),
+                Ok(()) => {
+                    let permit = self.permit();
+                    return Ok(permit.counted(self.platform.far_calls.take_urgent().await));
+                }
                 Err(until) if until.saturating_duration_since(now) > PATIENCE => {
                     return Err(Failure::Status(429).into());
                 }
@@ -296,12 +285,12 @@ impl Store {
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        permit.spent = Spent::OnCall;
+        permit.note(Spent::OnCall);
         let sent = request.send().await;
         let now = Instant::now();
         let outcome = match sent {
             Ok(response) => {
-                permit.spent = Spent::OnAnswer;
+                permit.note(Spent::OnAnswer);
                 self.learn(&response, operation, now);
                 if response.status().is_success() { Ok(response) } else { Err(CallError::of_status(&response)) }
             }

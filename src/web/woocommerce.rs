@@ -169,7 +169,9 @@ async fn page_of_shop(relay: &Relay, request: &HttpRequest, payload: web::Payloa
     check_addresses(&spec, services.http.policy()).await?;
     let SourceSpec::WooCommerce(shop) = &spec.source else { return Err(NotSent::Form) };
     let site = front_page(&shop.url).ok_or_else(|| NotSent::NoApi("it is no address".to_owned()))?;
+    let far_call = services.far_calls.take_urgent().await;
     let search = tokio::time::timeout(SEARCH_TIME, services.builder.shops.find_root(&site)).await;
+    drop(far_call);
     let root = match search {
         Ok(Ok(root)) => root,
         Ok(Err(error)) => return Err(NotSent::NoApi(humanize::failure(error.failure))),

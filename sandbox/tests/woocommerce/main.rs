@@ -28,7 +28,7 @@ const WEBHOOK_SECRET: &str = "abcDEF123";
 fn shops(timeout: Duration) -> Arc<Shops> {
     let loopback = "127.0.0.0/8".parse().expect("a network");
     let http = Http::new(AddressPolicy::new(vec![loopback])).expect("a client");
-    Arc::new(Shops::new(Arc::new(http), timeout, None))
+    Arc::new(Shops::new(Arc::new(http), timeout, None, Default::default()))
 }
 
 fn spec(sim: &ShopSim) -> WooCommerceSpec {

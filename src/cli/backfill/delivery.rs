@@ -55,6 +55,7 @@ impl Delivery {
             leader.shards(),
             Arc::default(),
             services.storage.clone(),
+            services.far_calls.clone(),
         );
         Ok(Some(Self {
             dispatch: tokio::spawn(dispatch.run(stop.clone())),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use super::{Lane, Work};
 use crate::{
@@ -53,8 +53,10 @@ impl Lane {
             found.insert(claim.key.id.clone(), fetched);
         }
         let claims: HashMap<&ObjectId, &Claim> = work.claims.iter().map(|claim| (&claim.key.id, claim)).collect();
+        let further = self.shared.capacity.spare(calls.len().saturating_sub(1));
         let calls = calls.into_iter().map(|(call, permit)| self.call(link, watched, &claims, call, permit));
-        for rows in join_all(calls).await {
+        let mut answers = stream::iter(calls).buffer_unordered(1 + further.len());
+        while let Some(rows) = answers.next().await {
             found.extend(rows);
         }
         found
@@ -70,7 +72,7 @@ impl Lane {
     ) -> Vec<(ObjectId, Fetched)> {
         let permit = match permit {
             Some(permit) => permit,
-            None => match tokio::time::timeout(self.shared.settings.fetch_timeout, link.source.take()).await {
+            None => match tokio::time::timeout(self.shared.settings.fetch_timeout, link.source.take_in_slot()).await {
                 Ok(permit) => permit,
                 Err(_) => return call.ids().iter().map(|id| (id.clone(), Fetched::Later)).collect(),
             },

@@ -30,6 +30,14 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Permit {
     _slot: OwnedSemaphorePermit,
+    _far_call: Option<OwnedSemaphorePermit>,
+}
+
+impl Permit {
+    /// The same, which counts among the calls under way of all connections.
+    pub(super) fn counted(self, far_call: Option<OwnedSemaphorePermit>) -> Self {
+        Self { _far_call: far_call, ..self }
+    }
 }
 
 /// What all connections of one shop share.
@@ -62,7 +70,7 @@ impl Gate {
             return Err(until);
         }
         let slots = (0..want).map_while(|_| self.slots.clone().try_acquire_owned().ok());
-        let permits: Vec<_> = slots.map(|slot| Permit { _slot: slot }).collect();
+        let permits: Vec<_> = slots.map(|slot| Permit { _slot: slot, _far_call: None }).collect();
         if permits.is_empty() && want > 0 { Err(now + BUSY_PAUSE) } else { Ok(permits) }
     }
 
@@ -75,7 +83,7 @@ impl Gate {
             }
             let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
             if self.pause(Instant::now()).is_none() {
-                return Permit { _slot: slot };
+                return Permit { _slot: slot, _far_call: None };
             }
         }
     }

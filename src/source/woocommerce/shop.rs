@@ -19,7 +19,7 @@ use super::{
 use crate::{
     breaker::Health,
     clock::{FarClock, Timestamp},
-    http::{CallError, Failure, Http},
+    http::{CallError, Failure, FarCalls, Http},
     source::{
         bigcommerce::{
             BadAddress,
@@ -72,6 +72,7 @@ pub struct Shops {
     pub(super) http: Arc<Http>,
     pub(super) timeout: Duration,
     pub(super) observer: Option<Observer>,
+    pub(super) far_calls: FarCalls,
     pub(super) gates: Mutex<HashMap<String, Weak<Gate>>>,
 }
 
@@ -83,8 +84,8 @@ impl fmt::Debug for Shops {
 
 impl Shops {
     /// Each call to a shop takes at most `timeout`; `observer` is called with its result.
-    pub fn new(http: Arc<Http>, timeout: Duration, observer: Option<Observer>) -> Self {
-        Self { http, timeout, observer, gates: Mutex::default() }
+    pub fn new(http: Arc<Http>, timeout: Duration, observer: Option<Observer>, far_calls: FarCalls) -> Self {
+        Self { http, timeout, observer, far_calls, gates: Mutex::default() }
     }
 
     /// The gate of one shop, shared by all its connections.
@@ -201,6 +202,13 @@ impl Shop {
 
     /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
+        let permit = self.take_in_slot().await;
+        let far_call = self.shops.far_calls.take().await;
+        permit.counted(Some(far_call))
+    }
+
+    /// The same for a delivery, which is counted among the calls under way already.
+    pub async fn take_in_slot(&self) -> Permit {
         self.gate.take().await
     }
 
@@ -210,7 +218,8 @@ impl Shop {
     /// # Errors
     /// A 429 if the shop has asked for a longer pause than a person waits; a timeout if no permit comes free in time.
     pub async fn take_urgent(&self) -> Result<Permit, CallError> {
-        self.gate.take_urgent(self.shops.timeout).await
+        let permit = self.gate.take_urgent(self.shops.timeout).await?;
+        Ok(permit.counted(self.shops.far_calls.take_urgent().await))
     }
 
     /// Until when the shop has asked for no calls.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sandbox::{Action, Fault, Operation, Sender, SenderOptions};
+use sandbox::{Action, Fault, Operation, Sender, SenderOptions, StoreSim};
 
 use super::world::{PATIENCE, World};
 
@@ -95,4 +95,33 @@ async fn stores_whose_quota_is_used_up_keep_no_other_from_being_polled() {
     world.arrived_at(order, 1).await;
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     world.finish().await;
+}
+
+/// Deliveries, polls, hooks and checks together. Only what a person waits for may be one more after five seconds.
+#[actix_web::test]
+async fn no_more_calls_are_under_way_than_allowed() {
+    for most in [1_usize, 2, 5] {
+        let text = most.to_string();
+        let world = World::start_with(4, &[("MAX_CONCURRENCY", &*text), ("RECONCILE_INTERVAL", "1s")]).await;
+        let slow = Action::Slow(Duration::from_millis(20));
+        for store in world.farm.stores() {
+            store.fault(Fault::new(Operation::Any, slow.clone()));
+        }
+        world.sink.fault_all(slow);
+        world.connect_all().await;
+        let under_way = |store: &StoreSim| store.calls().iter().filter(|call| call.status.is_none()).count();
+        let open = || world.farm.stores().iter().map(under_way).sum::<usize>() + world.sink.open();
+        let mut highest = 0;
+        for round in 0..300 {
+            if round % 20 == 0 {
+                for store in world.farm.stores() {
+                    store.place_order_as(None, 11);
+                }
+            }
+            highest = highest.max(open());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(highest > 0 && highest <= most, "{highest} calls at once, not at most {most}");
+        world.finish().await;
+    }
 }

@@ -29,7 +29,7 @@ fn spec(hash: &str, token: &str) -> BigCommerceSpec {
 fn platform(url: &str) -> Arc<Platform> {
     let http = Arc::new(Http::new(AddressPolicy::new(Vec::new())).unwrap());
     let timeout = Duration::from_secs(10);
-    Arc::new(Platform::new(http, url.parse().unwrap(), HooksApi::V2, 0.8, timeout, Arc::default()))
+    Arc::new(Platform::new(http, url.parse().unwrap(), HooksApi::V2, 0.8, timeout, Arc::default(), Default::default()))
 }
 
 /// The calls left according to the quota after an answer with 100 left: 100, minus the calls it counts as under way.
