@@ -16,8 +16,6 @@ pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// Longest header that is read; BigCommerce documents values up to 8 KB.
 const MAX_HEADER: usize = 8 * 1024;
-/// Most signatures that are read: senders list one for each secret that is being rotated.
-const MAX_SIGNATURES: usize = 16;
 /// The length of 32 bytes in base64.
 const ENCODED: usize = 44;
 
@@ -112,9 +110,6 @@ fn listed(list: &str) -> Vec<[u8; 32]> {
                 let mut signature = [0; 32];
                 signature.copy_from_slice(&bytes[..32]);
                 found.push(signature);
-            }
-            if found.len() == MAX_SIGNATURES {
-                break;
             }
         }
         follows_version = piece == "v1";

@@ -68,6 +68,7 @@ fn one_fitting_v1_signature_in_the_list_is_enough() {
         SIGNATURE.to_owned(),
         format!("{other} {SIGNATURE}"),
         format!("{SIGNATURE} {other}"),
+        format!("{}{SIGNATURE}", format!("{other} ").repeat(99)),
         format!("v1a,{} v2,x {SIGNATURE}", &SIGNATURE[3..]),
         format!("v1,??? v1, v1 ,  {SIGNATURE} "),
     ] {
