@@ -147,8 +147,9 @@ pub enum PayloadUrlProblem {
     CutOff,
 }
 
-/// The path of One Tribe's payload URLs before the merchant's token.
-const PATH: &str = "/direct/webhook/big-commerce/order/";
+/// Paths of One Tribe's payload URLs without the merchant's token.
+const CUT_OFF: [&str; 4] =
+    ["", "/direct/webhook", "/direct/webhook/big-commerce", "/direct/webhook/big-commerce/order"];
 
 /// Checks a payload URL, ignoring white space around it, and returns it in normal form.
 ///
@@ -184,8 +185,9 @@ pub fn check_payload_url(text: &str, hosts: &OneTribeHosts, policy: &AddressPoli
     if !hosts.matches(&host) {
         return Err(PayloadUrlProblem::ForeignHost);
     }
-    // A literal address is the operator's own choice; a URL without its end is a common mistake when pasting.
-    if matches!(host, Host::Domain(_)) && PATH.starts_with(url.path()) && url.query().is_none() {
+    // A URL without its end is a common mistake when pasting. An address of the operator's own network may have any path.
+    let is_own = AddressPolicy::literal(&url).is_some();
+    if !is_own && CUT_OFF.contains(&url.path().trim_end_matches('/')) && url.query().is_none() {
         return Err(PayloadUrlProblem::CutOff);
     }
     Ok(url)
@@ -293,7 +295,7 @@ mod tests {
             ("https://оnetribeglobal.com/a", ForeignHost),
             ("https://onetribeglobal.com", CutOff),
             ("https://api.onetribeglobal.com/", CutOff),
-            ("https://onetribeglobal.com/direct", CutOff),
+            ("https://onetribeglobal.com/direct/webhook/", CutOff),
             ("https://onetribeglobal.com/direct/webhook/big-commerce/order", CutOff),
             ("https://onetribeglobal.com/direct/webhook/big-commerce/order/", CutOff),
         ] {
@@ -308,6 +310,7 @@ mod tests {
             ("http://127.0.0.1:4711/a", None),
             ("https://127.0.0.1/a", None),
             ("http://127.0.0.1:4711", None),
+            ("https://onetribeglobal.com/direct", None),
             ("http://[::1]:80/a", None),
             ("http://127.0.0.2/a", Some(PayloadUrlProblem::ForeignHost)),
             ("http://localhost/a", Some(PayloadUrlProblem::ForeignHost)),
