@@ -22,9 +22,6 @@ const WAIT_TIME: Duration = Duration::from_secs(20);
 const FREE: usize = 4 * 1024;
 /// Memory for all bodies together beyond that, in KiB.
 const TOTAL_KIB: usize = 16 * 1024;
-/// How many bodies of one sender may wait for memory; each may have taken up some KiB already.
-const MAX_WAITING: usize = 32;
-
 /// Whose memory a body takes. No sender can use up what the others need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Sender {
@@ -41,12 +38,13 @@ pub(super) enum Sender {
 
 impl Sender {
     /// The part of the total that it may use, in KiB: the largest body that it may send, or many of its usual ones.
-    fn share(self) -> usize {
+    /// And how many bodies may wait for that; each may have taken up some KiB already.
+    fn share(self) -> (usize, usize) {
         match self {
-            Self::Store(_) => 2 * 1024,
-            Self::Shop(_) => 8 * 1024,
-            Self::Client => 4 * 1024,
-            Self::Visitor => 1024,
+            Self::Store(_) => (2 * 1024, 32),
+            Self::Shop(_) => (8 * 1024, 256),
+            Self::Client => (4 * 1024, 64),
+            Self::Visitor => (1024, 32),
         }
     }
 }
@@ -146,7 +144,8 @@ impl Bodies {
         }
         shares.retain(|_, share| Arc::strong_count(share) > 1);
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let share = Arc::new(Share { room: semaphore(sender.share()), waiting: semaphore(MAX_WAITING) });
+        let (kib, places) = sender.share();
+        let share = Arc::new(Share { room: semaphore(kib), waiting: semaphore(places) });
         shares.insert(sender, share.clone());
         share
     }
