@@ -5,6 +5,7 @@ mod process;
 
 use std::{
     collections::HashMap,
+    fmt::Write,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -58,7 +59,7 @@ struct TroubleLabel {
 /// Answers even if the database does not: the counters are needed most while it is in trouble.
 pub(super) async fn metrics(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let is_plain = accept.contains("text/plain") && !accept.contains("openmetrics");
+    let is_plain = !accept.contains("openmetrics");
     let mut text = String::new();
     relay.services.metrics.encode(&mut text);
     let registry = gauges(&relay).await;
@@ -73,7 +74,33 @@ pub(super) async fn metrics(request: HttpRequest, relay: web::Data<Arc<Relay>>) 
     } else {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     };
-    HttpResponse::Ok().content_type(kind).body(text)
+    HttpResponse::Ok().content_type(kind).body(if is_plain { plain(&text) } else { text })
+}
+
+/// OpenMetrics in Prometheus's older format, in which the name of a family is that of its samples and some types are
+/// unknown.
+fn plain(openmetrics: &str) -> String {
+    let kinds: HashMap<&str, &str> =
+        openmetrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let mut plain = String::with_capacity(openmetrics.len());
+    for line in openmetrics.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let about = line.strip_prefix("# ").and_then(|line| line.split_once(' '));
+        let about = about.and_then(|(what, rest)| rest.split_once(' ').map(|(name, text)| (what, name, text)));
+        let Some((what, name, text)) = about else {
+            plain.push_str(line);
+            plain.push('\n');
+            continue;
+        };
+        let (ending, kind) = match kinds.get(name) {
+            Some(&"counter") => ("_total", "counter"),
+            Some(&"info") => ("_info", "gauge"),
+            Some(&"unknown") | None => ("", "untyped"),
+            Some(kind) => ("", *kind),
+        };
+        let text = if what == "TYPE" { kind } else { text };
+        let _ = writeln!(plain, "# {what} {name}{ending} {text}");
+    }
+    plain
 }
 
 async fn gauges(relay: &Relay) -> Registry {
