@@ -14,7 +14,6 @@ use url::Url;
 use crate::{
     config::{Config, Settings},
     directory::Directory,
-    dispatch::Dispatch,
     inbox::{Database, sqlite::ServeLock},
     leader::Leader,
     polled::PolledRows,
@@ -146,21 +145,12 @@ impl Parts {
     /// Starts the background tasks.
     fn begin_work(&mut self, relay: &Arc<Relay>, stop: &CancellationToken) -> Leader {
         let services = &relay.services;
-        let Services { inbox, catalog, metrics, settings, registrar, directory, storage, past_orders, .. } = services;
+        let Services { inbox, catalog, settings, registrar, directory, past_orders, .. } = services;
         let leader = Leader::new(inbox.clone());
         // The cell is set only here.
         let _ = relay.shards.set(leader.shards());
         let (shards, rows) = (leader.shards(), Arc::new(PolledRows::default()));
-        let dispatch = Dispatch::new(
-            inbox.clone(),
-            catalog.clone(),
-            metrics.clone(),
-            settings.clone(),
-            shards,
-            rows.clone(),
-            storage.clone(),
-            services.far_calls.clone(),
-        );
+        let dispatch = services.dispatch(shards, rows.clone());
         self.spawn("delivery", dispatch.run(stop.clone()));
         let tools = PollTools { inbox: inbox.clone(), rows, retention: settings.event_retention };
         let upkeep = Upkeep::new(

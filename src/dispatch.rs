@@ -110,19 +110,28 @@ impl Turns {
 /// A connection whose turn has ended, and how.
 type Ended = (ConnectionId, Result<Wait, InboxError>);
 
+/// What deliveries use.
+pub struct DispatchTools {
+    /// The inbox that objects are claimed from.
+    pub inbox: Arc<dyn Inbox>,
+    /// The live connections.
+    pub catalog: Arc<LiveCatalog>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The settings of the process.
+    pub settings: Arc<Settings>,
+    /// The rows that polls have just read.
+    pub rows: Arc<PolledRows>,
+    /// Whether events can be stored.
+    pub storage: Arc<Storage>,
+    /// How many calls may be under way at once.
+    pub far_calls: FarCalls,
+}
+
 impl Dispatch {
-    /// Starts nothing yet. `shards` says which connections this process delivers for; `rows` are those that polls
-    /// have just read.
-    pub fn new(
-        inbox: Arc<dyn Inbox>,
-        catalog: Arc<LiveCatalog>,
-        metrics: Arc<Metrics>,
-        settings: Arc<Settings>,
-        shards: watch::Receiver<HeldShards>,
-        rows: Arc<PolledRows>,
-        storage: Arc<Storage>,
-        far_calls: FarCalls,
-    ) -> Self {
+    /// Starts nothing yet. `shards` says which connections this process delivers for.
+    pub fn new(tools: DispatchTools, shards: watch::Receiver<HeldShards>) -> Self {
+        let DispatchTools { inbox, catalog, metrics, settings, rows, storage, far_calls } = tools;
         let capacity = Capacity::new(far_calls);
         let (moved, for_pauses) = (WorkSignal::default(), catalog.clone());
         let shared = Arc::new(Shared { inbox, metrics, settings, catalog: for_pauses, rows, capacity, storage, moved });

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::{
     clock::Timestamp,
     config::{Config, Settings},
@@ -12,10 +14,13 @@ use crate::{
         request::RequestRules,
     },
     directory::Directory,
+    dispatch::{Dispatch, DispatchTools},
     http::{AddressPolicy, FarCalls, Http},
     inbox::{self, Database, Inbox, InboxError},
+    leader::HeldShards,
     metrics::Metrics,
     object::ConnectionId,
+    polled::PolledRows,
     reconcile::requested,
     registrar::Registrar,
     source::{
@@ -141,6 +146,12 @@ impl Services {
             directory,
             past_orders,
         })
+    }
+
+    /// Deliveries for the connections of these shards; starts nothing yet. `rows` are those that polls have just read.
+    pub fn dispatch(&self, shards: watch::Receiver<HeldShards>, rows: Arc<PolledRows>) -> Dispatch {
+        let Self { inbox, catalog, metrics, settings, storage, far_calls, .. } = self.clone();
+        Dispatch::new(DispatchTools { inbox, catalog, metrics, settings, rows, storage, far_calls }, shards)
     }
 
     /// The connection to use when a command or a route names none: the environment's own, or the only one that has

@@ -230,6 +230,10 @@ async fn create(_: Admin, request: HttpRequest, payload: web::Payload, relay: we
             }
             response
         }
+        Err(error @ DirectoryError::Unreachable(_)) => {
+            let cure = "try again when it answers, or add ?verify=false to connect it unseen";
+            refuse(StatusCode::BAD_GATEWAY, format_args!("{error}: {cure}"))
+        }
         Err(error) => refused_by_directory(&error),
     }
 }
@@ -252,9 +256,7 @@ pub(super) fn refused_by_directory(error: &DirectoryError) -> HttpResponse {
         DirectoryError::Overtaken(_) => (StatusCode::CONFLICT, "try again"),
         DirectoryError::Unknown(_) => (StatusCode::NOT_FOUND, ""),
         DirectoryError::Refused(failure) => (StatusCode::UNPROCESSABLE_ENTITY, cure_of(*failure)),
-        DirectoryError::Unreachable(_) => {
-            (StatusCode::BAD_GATEWAY, "try again when it answers, or add ?verify=false to connect it unseen")
-        }
+        DirectoryError::Unreachable(_) => (StatusCode::BAD_GATEWAY, "try again when it answers"),
         DirectoryError::BadAddress => (StatusCode::UNPROCESSABLE_ENTITY, ""),
         DirectoryError::Keyring(_) => (StatusCode::CONFLICT, ""),
         DirectoryError::Inbox(error) => return unavailable(error),

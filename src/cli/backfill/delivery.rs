@@ -12,7 +12,6 @@ use crate::{
     cli::session::Session,
     clock::Timestamp,
     connection::Connection,
-    dispatch::Dispatch,
     humanize,
     inbox::{InboxError, Side},
     leader::Leader,
@@ -47,16 +46,7 @@ impl Delivery {
         }
         let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
         let leader = Leader::new(services.inbox.clone());
-        let dispatch = Dispatch::new(
-            services.inbox.clone(),
-            services.catalog.clone(),
-            services.metrics.clone(),
-            services.settings.clone(),
-            leader.shards(),
-            Arc::default(),
-            services.storage.clone(),
-            services.far_calls.clone(),
-        );
+        let dispatch = services.dispatch(leader.shards(), Arc::default());
         Ok(Some(Self {
             dispatch: tokio::spawn(dispatch.run(stop.clone())),
             leader: tokio::spawn(leader.run(stop.clone(), finished.clone())),

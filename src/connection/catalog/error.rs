@@ -54,8 +54,8 @@ impl fmt::Display for Closed<'_> {
 /// Why a default connection cannot be chosen when none is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSoleConnection {
-    /// There is no connection yet.
-    #[error("there is no connection yet")]
+    /// There is none, or all have ended.
+    #[error("there is no connection, or all have ended: say which one is meant")]
     None,
     /// There are several, and none is the environment's.
     #[error("there are several connections: say which one is meant")]
