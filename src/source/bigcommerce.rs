@@ -272,10 +272,11 @@ impl Store {
         Ok(request.header(header::ACCEPT, "application/json"))
     }
 
-    /// Makes one call. `path` is relative to the store, such as `v2/orders/1`. Any 2xx is a success.
+    /// Makes one call. `path` is relative to the store, such as `v2/orders/1`. Any 2xx is a success. The permit is to
+    /// be kept until the answer has been read.
     async fn call(
         &self,
-        mut permit: Permit,
+        permit: &mut Permit,
         operation: Operation,
         method: Method,
         path: &str,

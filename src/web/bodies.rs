@@ -115,7 +115,7 @@ impl Bodies {
             // All of it at once: two bodies that each waited for the rest of their memory would wait for each other.
             if memory.is_none() && bytes.len() + chunk.len() > FREE {
                 let began = Instant::now();
-                memory = Some(self.memory(sender, announced.unwrap_or(limit) - FREE).await?);
+                memory = Some(self.memory(sender, announced.unwrap_or(limit).saturating_sub(FREE)).await?);
                 deadline += began.elapsed();
             }
             bytes.extend_from_slice(&chunk);

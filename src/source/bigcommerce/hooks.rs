@@ -47,13 +47,13 @@ impl Store {
     /// Makes one call under `/hooks`.
     async fn hooks_call(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         method: Method,
         path: &str,
         body: Option<&WantedHook>,
     ) -> Result<Value, CallError> {
         let body = body.map(|hook| body_of(hook).to_string().into_bytes());
-        let response = self.call(permit, Operation::Hooks, method, path, body).await?;
+        let response = self.call(&mut permit, Operation::Hooks, method, path, body).await?;
         let status = response.status().as_u16();
         let body = read_body(response, MAX_HOOKS_BODY).await?;
         if body.is_empty() {

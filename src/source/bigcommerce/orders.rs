@@ -131,9 +131,9 @@ impl Store {
     ///
     /// # Errors
     /// The call's failure, or why the answer is not that order.
-    pub async fn order(&self, permit: Permit, id: &ObjectId) -> Result<Snapshot, CallError> {
+    pub async fn order(&self, mut permit: Permit, id: &ObjectId) -> Result<Snapshot, CallError> {
         let path = format!("v2/orders/{}", path_segment(id));
-        let response = self.call(permit, Operation::Order, Method::GET, &path, None).await?;
+        let response = self.call(&mut permit, Operation::Order, Method::GET, &path, None).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Err(Failure::Status(204).into());
         }
@@ -148,13 +148,13 @@ impl Store {
     /// The call's failure, or why the answer is not a list of orders.
     pub async fn orders(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         selection: &Selection,
         page: u32,
         limit: u32,
     ) -> Result<Vec<Snapshot>, CallError> {
         let path = format!("v2/orders?{}&page={page}&limit={limit}", selection.query());
-        let response = self.call(permit, Operation::Orders, Method::GET, &path, None).await?;
+        let response = self.call(&mut permit, Operation::Orders, Method::GET, &path, None).await?;
         list_of(response).await
     }
 
@@ -163,8 +163,8 @@ impl Store {
     /// # Errors
     /// The call's failure.
     pub async fn can_read(&self) -> Result<(), CallError> {
-        let permit = self.take_urgent().await?;
-        let response = self.call(permit, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
+        let mut permit = self.take_urgent().await?;
+        let response = self.call(&mut permit, Operation::Orders, Method::GET, "v2/orders?limit=1", None).await?;
         list_of(response).await.map(drop)
     }
 }

@@ -33,11 +33,11 @@ impl Store {
     /// # Errors
     /// The call's failure; 404 for v3 where a legacy account has only v2; [`Failure::NotJson`] or [`Failure::Html`]
     /// for a body that does not begin like JSON.
-    pub async fn get(&self, permit: Permit, path: &str) -> Result<Answer, CallError> {
+    pub async fn get(&self, mut permit: Permit, path: &str) -> Result<Answer, CallError> {
         if matches!(self.auth, BigCommerceAuth::Legacy { .. }) && path.starts_with("v3/") {
             return Err(Failure::Status(404).into());
         }
-        let response = self.call(permit, Operation::Resource, Method::GET, path, None).await?;
+        let response = self.call(&mut permit, Operation::Resource, Method::GET, path, None).await?;
         let status = response.status();
         let body = read_body(response, MAX_LIST).await?;
         let is_empty = status == StatusCode::NO_CONTENT;
@@ -52,8 +52,8 @@ impl Store {
     /// # Errors
     /// The call's failure.
     pub async fn information(&self) -> Result<StoreInformation, CallError> {
-        let permit = self.take_urgent().await?;
-        let response = self.call(permit, Operation::Store, Method::GET, "v2/store", None).await?;
+        let mut permit = self.take_urgent().await?;
+        let response = self.call(&mut permit, Operation::Store, Method::GET, "v2/store", None).await?;
         let body = read_body(response, MAX_INFORMATION).await?;
         serde_json::from_slice(http::json_start(&body)).map_err(|_| Failure::NotJson.into())
     }
