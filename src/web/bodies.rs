@@ -20,8 +20,11 @@ const WAIT_TIME: Duration = Duration::from_secs(20);
 /// Bytes of each body that do not count: a genuine webhook of BigCommerce has a few hundred bytes, and can always be
 /// read.
 const FREE: usize = 4 * 1024;
-/// Memory for all bodies together beyond that, in KiB.
-const TOTAL_KIB: usize = 16 * 1024;
+/// Larger bodies than this take their memory from a part of its own, so that they leave the others theirs.
+const LARGE: usize = 256 * 1024;
+/// Memory for all bodies together beyond [`FREE`], in KiB: for those that are not large, and for the large ones.
+const TOTAL_KIB: [usize; 2] = [8 * 1024, 16 * 1024];
+
 /// Whose memory a body takes. No sender can use up what the others need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Sender {
@@ -37,33 +40,37 @@ pub(super) enum Sender {
 }
 
 impl Sender {
-    /// The part of the total that it may use, in KiB: the largest body that it may send, or many of its usual ones.
+    /// The part of each total that it may use, in KiB: the largest body that it may send, or many of its usual ones.
     /// And how many bodies may wait for that; each may have taken up some KiB already.
-    fn share(self) -> (usize, usize) {
+    fn share(self) -> ([usize; 2], usize) {
         match self {
-            Self::Store(_) => (2 * 1024, 32),
-            Self::Shop(_) => (8 * 1024, 256),
-            Self::Client => (4 * 1024, 64),
-            Self::Visitor => (1024, 32),
+            Self::Store(_) => ([2 * 1024, 0], 32),
+            Self::Shop(_) => ([2 * 1024, 8 * 1024], 256),
+            Self::Client => ([1024, 4 * 1024], 64),
+            Self::Visitor => ([1024, 0], 32),
         }
     }
 }
 
 /// The memory for bodies.
 pub(super) struct Bodies {
-    total: Arc<Semaphore>,
+    totals: [Arc<Semaphore>; 2],
     shares: Mutex<HashMap<Sender, Arc<Share>>>,
 }
 
 /// The memory for the bodies of one sender, and the places for those that wait for it.
 struct Share {
-    room: Arc<Semaphore>,
+    rooms: [Arc<Semaphore>; 2],
     waiting: Arc<Semaphore>,
+}
+
+fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits))
 }
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self { total: Arc::new(Semaphore::new(TOTAL_KIB)), shares: Mutex::default() }
+        Self { totals: TOTAL_KIB.map(semaphore), shares: Mutex::default() }
     }
 }
 
@@ -105,17 +112,23 @@ impl Bodies {
         if announced.is_some_and(|length| length > limit) {
             return Err(BodyError::TooLarge);
         }
+        // Not every way to send a body keeps it within the length that was announced.
+        let limit = announced.unwrap_or(limit);
         let mut deadline = Instant::now() + BODY_TIME;
-        let (mut bytes, mut memory) = (BytesMut::new(), None);
+        let (mut bytes, mut memory, mut has_room_for) = (BytesMut::new(), None, FREE);
         while let Some(chunk) = timeout_at(deadline, payload.next()).await.map_err(|_| BodyError::Incomplete)? {
             let chunk = chunk.map_err(|_| BodyError::Incomplete)?;
-            if bytes.len() + chunk.len() > limit {
+            let size = bytes.len() + chunk.len();
+            if size > limit {
                 return Err(BodyError::TooLarge);
             }
-            // All of it at once: two bodies that each waited for the rest of their memory would wait for each other.
-            if memory.is_none() && bytes.len() + chunk.len() > FREE {
+            // All that it may need at once: two bodies that each waited for more would wait for each other. Only one of
+            // an unknown length turns out to be large later, and gives back what it had.
+            if size > has_room_for {
+                has_room_for = if announced.is_none() && size <= LARGE { limit.min(LARGE) } else { limit };
+                drop(memory.take());
                 let began = Instant::now();
-                memory = Some(self.memory(sender, announced.unwrap_or(limit).saturating_sub(FREE)).await?);
+                memory = Some(self.memory(sender, has_room_for).await?);
                 deadline += began.elapsed();
             }
             bytes.extend_from_slice(&chunk);
@@ -123,14 +136,14 @@ impl Bodies {
         Ok(Body { bytes: bytes.freeze(), _memory: memory })
     }
 
-    /// Waits for memory in turn.
+    /// Waits in turn for memory for a body of at most `size` bytes.
     async fn memory(&self, sender: Sender, size: usize) -> Result<Memory, BodyError> {
-        let kib = u32::try_from(size.div_ceil(1024)).map_err(|_| BodyError::TooLarge)?;
-        let share = self.share(sender);
+        let kib = u32::try_from((size - FREE).div_ceil(1024)).map_err(|_| BodyError::TooLarge)?;
+        let (share, part) = (self.share(sender), usize::from(size > LARGE));
         let place = share.waiting.clone().try_acquire_owned().map_err(|_| BodyError::Crowded)?;
         let acquired = timeout(WAIT_TIME, async {
-            let own = share.room.clone().acquire_many_owned(kib).await?;
-            Ok::<_, tokio::sync::AcquireError>((own, self.total.clone().acquire_many_owned(kib).await?))
+            let own = share.rooms[part].clone().acquire_many_owned(kib).await?;
+            Ok::<_, tokio::sync::AcquireError>((own, self.totals[part].clone().acquire_many_owned(kib).await?))
         });
         let Ok(Ok((own, total))) = acquired.await else { return Err(BodyError::Crowded) };
         drop(place);
@@ -143,9 +156,8 @@ impl Bodies {
             return share.clone();
         }
         shares.retain(|_, share| Arc::strong_count(share) > 1);
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
         let (kib, places) = sender.share();
-        let share = Arc::new(Share { room: semaphore(kib), waiting: semaphore(places) });
+        let share = Arc::new(Share { rooms: kib.map(semaphore), waiting: semaphore(places) });
         shares.insert(sender, share.clone());
         share
     }
