@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     breaker::Health,
@@ -56,6 +57,16 @@ pub enum Source {
     BigCommerce(Arc<bigcommerce::Store>),
     /// A WooCommerce shop.
     WooCommerce(Arc<woocommerce::Shop>),
+}
+
+impl CallPermit {
+    /// The same, which counts among the calls under way of all connections.
+    pub fn counted(self, far_call: Option<OwnedSemaphorePermit>) -> Self {
+        match self {
+            Self::BigCommerce(permit) => Self::BigCommerce(permit.counted(far_call)),
+            Self::WooCommerce(permit) => Self::WooCommerce(permit.counted(far_call)),
+        }
+    }
 }
 
 /// A permit is used only on the source that gave it; anything else is a bug.

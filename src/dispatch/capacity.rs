@@ -35,7 +35,7 @@ pub(crate) struct CallSlot {
 
 impl Capacity {
     pub fn new(far_calls: FarCalls) -> Self {
-        let calls = far_calls.deliveries().available_permits();
+        let calls = far_calls.most_deliveries();
         let doubtful = (calls / DOUBTFUL_SHARE).max(1);
         let trusted = calls.saturating_sub(doubtful).max(1);
         Self {
@@ -51,18 +51,17 @@ impl Capacity {
     pub async fn call(&self, is_doubtful: bool) -> CallSlot {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
         let share = share.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let calls = self.far_calls.deliveries().clone();
-        CallSlot { _call: calls.acquire_owned().await.expect("the semaphore is never closed"), _share: share }
+        CallSlot { _call: self.far_calls.delivery().await, _share: share }
     }
 
     /// A permit for one call, if one is free.
     pub fn try_call(&self, is_doubtful: bool) -> Option<CallSlot> {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
         let share = share.clone().try_acquire_owned().ok()?;
-        Some(CallSlot { _call: self.far_calls.deliveries().clone().try_acquire_owned().ok()?, _share: share })
+        Some(CallSlot { _call: self.far_calls.try_delivery()?, _share: share })
     }
 
-    /// Permits for further calls beside one that has a slot, at most `want`, as far as any are free.
+    /// Permits for further calls of deliveries that have slots, at most `want`, as far as others can spare them.
     pub fn spare(&self, want: usize) -> Vec<OwnedSemaphorePermit> {
         self.far_calls.spare(want)
     }

@@ -169,19 +169,20 @@ impl Lane {
         if wanted == 0 {
             return Ok((planned, Vec::new()));
         }
+        // One call of each batch is that of its slot.
+        let mut further = self.shared.capacity.spare(wanted - 1);
         let permits = link.source.try_take(u32::try_from(wanted).unwrap_or(u32::MAX))?;
-        let mut left = permits.len();
-        for batch in &mut planned {
-            let had_calls = !batch.calls.is_empty();
-            batch.calls.truncate(left);
-            left -= batch.calls.len();
-            if had_calls {
-                let served: HashSet<&ObjectId> = batch.calls.iter().flat_map(Call::ids).collect();
-                batch.due.retain(|due| served.contains(&due.id));
-            }
+        let (mut permits, mut counted) = (permits.into_iter(), Vec::new());
+        for batch in planned.iter_mut().filter(|batch| !batch.calls.is_empty()) {
+            let most = permits.len().min(1 + further.len());
+            batch.calls.truncate(most);
+            let served: HashSet<&ObjectId> = batch.calls.iter().flat_map(Call::ids).collect();
+            batch.due.retain(|due| served.contains(&due.id));
+            let own = permits.by_ref().take(batch.calls.len()).enumerate();
+            counted.extend(own.map(|(at, permit)| if at == 0 { permit } else { permit.counted(further.pop()) }));
         }
         planned.retain(|batch| !batch.due.is_empty());
-        Ok((planned, permits))
+        Ok((planned, counted))
     }
 
     /// The calls that fetch these objects; none for objects that cannot be asked for by id.

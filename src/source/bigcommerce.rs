@@ -206,9 +206,15 @@ impl Store {
 
     /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
-        let permit = self.take_in_slot().await;
-        let far_call = self.platform.far_calls.take().await;
-        permit.counted(Some(far_call))
+        loop {
+            let permit = self.take_in_slot().await;
+            if let Some(far_call) = self.platform.far_calls.try_take() {
+                return permit.counted(Some(far_call));
+            }
+            // Meanwhile the quota is for others.
+            drop(permit);
+            drop(self.platform.far_calls.take().await);
+        }
     }
 
     /// The same for a delivery, which is counted among the calls under way already.
@@ -235,7 +241,7 @@ impl Store {
             match taken {
                 Ok(()) => {
                     let permit = self.permit();
-                    return Ok(permit.counted(self.platform.far_calls.take_urgent().await));
+                    return Ok(permit.counted(Some(self.platform.far_calls.take_urgent().await)));
                 }
                 Err(until) if until.saturating_duration_since(now) > PATIENCE => {
                     return Err(Failure::Status(429).into());

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 
 use super::{Lane, Work};
 use crate::{
@@ -53,10 +53,8 @@ impl Lane {
             found.insert(claim.key.id.clone(), fetched);
         }
         let claims: HashMap<&ObjectId, &Claim> = work.claims.iter().map(|claim| (&claim.key.id, claim)).collect();
-        let further = self.shared.capacity.spare(calls.len().saturating_sub(1));
         let calls = calls.into_iter().map(|(call, permit)| self.call(link, watched, &claims, call, permit));
-        let mut answers = stream::iter(calls).buffer_unordered(1 + further.len());
-        while let Some(rows) = answers.next().await {
+        for rows in join_all(calls).await {
             found.extend(rows);
         }
         found

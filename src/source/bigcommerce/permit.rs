@@ -31,7 +31,7 @@ impl Permit {
     }
 
     /// The same, which counts among the calls under way of all connections.
-    pub(super) fn counted(mut self, far_call: Option<OwnedSemaphorePermit>) -> Self {
+    pub(in crate::source) fn counted(mut self, far_call: Option<OwnedSemaphorePermit>) -> Self {
         self._far_call = far_call;
         self
     }

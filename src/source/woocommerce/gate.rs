@@ -35,7 +35,7 @@ pub struct Permit {
 
 impl Permit {
     /// The same, which counts among the calls under way of all connections.
-    pub(super) fn counted(self, far_call: Option<OwnedSemaphorePermit>) -> Self {
+    pub(in crate::source) fn counted(self, far_call: Option<OwnedSemaphorePermit>) -> Self {
         Self { _far_call: far_call, ..self }
     }
 }

@@ -202,9 +202,15 @@ impl Shop {
 
     /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
-        let permit = self.take_in_slot().await;
-        let far_call = self.shops.far_calls.take().await;
-        permit.counted(Some(far_call))
+        loop {
+            let permit = self.take_in_slot().await;
+            if let Some(far_call) = self.shops.far_calls.try_take() {
+                return permit.counted(Some(far_call));
+            }
+            // Meanwhile the shop is for others.
+            drop(permit);
+            drop(self.shops.far_calls.take().await);
+        }
     }
 
     /// The same for a delivery, which is counted among the calls under way already.
@@ -219,7 +225,7 @@ impl Shop {
     /// A 429 if the shop has asked for a longer pause than a person waits; a timeout if no permit comes free in time.
     pub async fn take_urgent(&self) -> Result<Permit, CallError> {
         let permit = self.gate.take_urgent(self.shops.timeout).await?;
-        Ok(permit.counted(self.shops.far_calls.take_urgent().await))
+        Ok(permit.counted(Some(self.shops.far_calls.take_urgent().await)))
     }
 
     /// Until when the shop has asked for no calls.

@@ -63,7 +63,9 @@ async fn settled(call: &Call<'_>, mut draft: Draft) -> Result<Draft, ApiError> {
     {
         let exchange = oauth::CodeExchange { client_id, client_secret, code, scope, context, redirect_uri };
         let login_url = &services.settings.login_url;
+        let far_call = services.far_calls.take_urgent().await;
         let grant = oauth::exchange(&services.http, login_url, &exchange, &[], EXCHANGE_TIMEOUT).await;
+        drop(far_call);
         let grant = grant.map_err(|error| refused_code(&error))?;
         draft.set_token(&grant.store_hash, grant.access_token)?;
     }
