@@ -87,14 +87,26 @@ impl Checker {
         all.get(&connection.id).filter(|probed| probed.revision == connection.revision).map(of)
     }
 
-    /// Changes the stored results; those from before the connection's last change are dropped.
+    /// Changes the stored results. Those from before the connection's last change are dropped, and so is what is found
+    /// out about a connection that has changed meanwhile.
     fn note(&self, connection: &Connection, change: impl FnOnce(&mut Probed)) {
         let mut all = self.probed.lock();
         let probed = all.entry(connection.id).or_default();
-        if probed.revision != connection.revision {
+        if probed.revision < connection.revision {
             *probed = Probed { revision: connection.revision, ..Probed::default() };
         }
-        change(probed);
+        if probed.revision == connection.revision {
+            change(probed);
+        }
+    }
+
+    /// The same for a result of checks that began at `begun`; nothing if others have begun since.
+    fn note_since(&self, begun: Instant, connection: &Connection, change: impl FnOnce(&mut Probed)) {
+        self.note(connection, |probed| {
+            if probed.begun_at.is_none_or(|at| at <= begun) {
+                change(probed);
+            }
+        });
     }
 
     /// Facts and judgment as of now, read from the database and this process alone.
@@ -130,9 +142,9 @@ impl Checker {
         self.examine(services, connection).await
     }
 
-    /// Whether the checks have begun since the start and since the connection's last change.
+    /// Whether the checks have run since the start and since the connection's last change.
     pub fn has_checked(&self, connection: &Connection) -> bool {
-        self.ask(connection, |probed| probed.begun_at.is_some()).unwrap_or(false)
+        self.ask(connection, |probed| probed.checked_at.is_some()).unwrap_or(false)
     }
 
     /// Whether the checks should run before somebody reads their results: the last ones began more than a minute ago.

@@ -126,6 +126,7 @@ impl Plan {
         self.keepers.remove(&id);
         for chore in [Chore::Hooks, Chore::Poll, Chore::PastOrders] {
             self.clear(id, chore);
+            self.again.remove(&(id, chore));
         }
     }
 

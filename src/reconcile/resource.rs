@@ -187,8 +187,8 @@ impl ResourcePoll {
         self.read_request(&reading, &request, &mut listed, polled).await?;
         if let Some(trash) = request.of_trash() {
             match self.read_request(&reading, &trash, &mut listed, polled).await {
-                // A shop that does not know this status has no trash.
-                Err(PollError::Call(error)) if error.failure == Failure::Status(400) => {}
+                // A shop that does not know this status, or does not show what has it, has no trash for us.
+                Err(PollError::Call(error)) if is_refusal(error.failure) => {}
                 read => read?,
             }
         }
@@ -334,6 +334,11 @@ impl ResourcePoll {
         }
         Ok(fresh)
     }
+}
+
+/// Whether a request was answered, and will be answered in this way again.
+fn is_refusal(failure: Failure) -> bool {
+    matches!(failure, Failure::Status(400..=428 | 430..=499))
 }
 
 /// Whether smaller pages may succeed.

@@ -132,8 +132,8 @@ async fn look_for(
     typed: &str,
 ) -> Result<SearchResult, crate::inbox::InboxError> {
     // People also type `#218` and `Order 218`.
-    let is_before = |c: char| c.is_alphabetic() || c.is_whitespace() || matches!(c, '#' | '.' | ':');
-    let plain = typed.trim_end().trim_start_matches(is_before);
+    let is_between = |c: char| c.is_whitespace() || matches!(c, '#' | '.' | ':');
+    let plain = typed.trim_end().rsplit(is_between).next().unwrap_or_default();
     let Some(id) = plain.parse::<ObjectId>().ok().filter(|id| id.number().is_some()) else {
         return Ok(SearchResult::NotANumber);
     };
