@@ -27,8 +27,6 @@ use crate::{
 
 /// Time limit for reading from the database for a page.
 const READ_TIME: Duration = Duration::from_secs(3);
-/// How long a page waits for its checks.
-const CHECK_TIME: Duration = Duration::from_secs(2);
 /// The hours that the chart can show.
 const HOURS: u64 = 48;
 /// If the newest rows include everything within this time, single orders can be drawn.
@@ -142,22 +140,20 @@ async fn look_for(
     Ok(found.map_or(SearchResult::Unknown, |row| SearchResult::Found(Box::new(row))))
 }
 
-/// A connection as it is now, for a page. Old checks run again first; the page waits for them only briefly, and shows
-/// their result when it renews itself.
-pub(super) async fn examined(relay: &Relay, connection: &Connection) -> Examined {
-    if relay.checker.takes_up_check(connection)
-        && let Some(connection) = relay.services.catalog.get(connection.id)
-    {
-        let (checker, services) = (relay.checker.clone(), relay.services.clone());
-        let (done, is_done) = oneshot::channel();
-        relay.jobs.spawn(async move {
-            checker.check(&services, &connection).await;
-            // The page may no longer be waiting.
-            let _ = done.send(());
-        });
-        drop(tokio::time::timeout(CHECK_TIME, is_done).await);
+/// Runs a connection's checks again if they are old, since somebody reads their results. Returns what ends with them.
+pub(super) fn renew_checks(relay: &Relay, connection: &Connection) -> Option<oneshot::Receiver<()>> {
+    let current = relay.services.catalog.get(connection.id)?;
+    if !relay.checker.takes_up_check(&current) {
+        return None;
     }
-    relay.checker.examine(&relay.services, connection).await
+    let (checker, services) = (relay.checker.clone(), relay.services.clone());
+    let (done, is_done) = oneshot::channel();
+    relay.jobs.spawn(async move {
+        checker.check(&services, &current).await;
+        // Perhaps nobody waits for it.
+        let _ = done.send(());
+    });
+    Some(is_done)
 }
 
 /// The status page of a connection as it is now, for this audience.

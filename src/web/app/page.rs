@@ -44,7 +44,7 @@ impl Said {
     }
 }
 
-/// Shows the page; only old checks run again. `root` is the path from the request's address to the relay's root.
+/// Shows the page as it is known to be; old checks run again meanwhile. `root` is the path from the request's address to the relay's root.
 pub(super) async fn show(
     relay: &Relay,
     app: &App,
@@ -53,7 +53,9 @@ pub(super) async fn show(
     root: &str,
     said: Said,
 ) -> HttpResponse {
-    let examined = pages::examined(relay, connection).await;
+    // Their result is shown when the page is opened next: BigCommerce's frame does not wait.
+    drop(pages::renew_checks(relay, connection));
+    let examined = relay.checker.examine(&relay.services, connection).await;
     show_examined(relay, app, connection, visitor, (root, examined), said).await
 }
 
