@@ -185,7 +185,8 @@ pub fn check_payload_url(text: &str, hosts: &OneTribeHosts, policy: &AddressPoli
     if !hosts.matches(&host) {
         return Err(PayloadUrlProblem::ForeignHost);
     }
-    // A URL without its end is a common mistake when pasting. An address of the operator's own network may have any path.
+    // A URL without its end is a common mistake when pasting. An address of the operator's own network may have any
+    // path.
     let is_own = AddressPolicy::literal(&url).is_some();
     if !is_own && CUT_OFF.contains(&url.path().trim_end_matches('/')) && url.query().is_none() {
         return Err(PayloadUrlProblem::CutOff);

@@ -44,7 +44,8 @@ impl Said {
     }
 }
 
-/// Shows the page as it is known to be; old checks run again meanwhile. `root` is the path from the request's address to the relay's root.
+/// Shows what is known of the connection; old checks run again meanwhile. `root` is the path from the request's
+/// address to the relay's root.
 pub(super) async fn show(
     relay: &Relay,
     app: &App,
