@@ -54,7 +54,7 @@ pub(super) async fn show(
     root: &str,
     said: Said,
 ) -> HttpResponse {
-    // Their result is shown when the page is opened next: BigCommerce's frame does not wait.
+    // The page is to be there at once: their result is shown when it is opened next.
     drop(pages::renew_checks(relay, connection));
     let examined = relay.checker.examine(&relay.services, connection).await;
     show_examined(relay, app, connection, visitor, (root, examined), said).await
