@@ -17,9 +17,8 @@ const LIST_KIB: u32 = 64 * 1024;
 
 /// Permits for calls and for list memory.
 pub(crate) struct Capacity {
-    /// The permits of all calls.
     far_calls: FarCalls,
-    /// How many of them may be for connections known to answer, and how many for the others.
+    /// For connections known to answer, and for the others.
     trusted: Arc<Semaphore>,
     doubtful: Arc<Semaphore>,
     /// While more doubtful calls than this are free, one connection may have several of them.
@@ -27,38 +26,29 @@ pub(crate) struct Capacity {
     list_kib: Arc<Semaphore>,
 }
 
-/// A permit for one call of a delivery.
-pub(crate) struct CallSlot {
-    _call: OwnedSemaphorePermit,
-    _share: OwnedSemaphorePermit,
-}
-
 impl Capacity {
     pub fn new(far_calls: FarCalls) -> Self {
-        let calls = far_calls.most_deliveries();
-        let doubtful = (calls / DOUBTFUL_SHARE).max(1);
-        let trusted = calls.saturating_sub(doubtful).max(1);
+        let [trusted, doubtful] = far_calls.deliveries(DOUBTFUL_SHARE);
+        let most_doubtful = doubtful.available_permits();
         Self {
             far_calls,
-            trusted: Arc::new(Semaphore::new(trusted)),
-            doubtful: Arc::new(Semaphore::new(doubtful)),
-            reserve: doubtful - doubtful / DOUBTFUL_SHARE,
+            trusted,
+            doubtful,
+            reserve: most_doubtful - most_doubtful / DOUBTFUL_SHARE,
             list_kib: Arc::new(Semaphore::new(LIST_KIB as usize)),
         }
     }
 
     /// Waits for a permit for one call.
-    pub async fn call(&self, is_doubtful: bool) -> CallSlot {
+    pub async fn call(&self, is_doubtful: bool) -> OwnedSemaphorePermit {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
-        let share = share.clone().acquire_owned().await.expect("the semaphore is never closed");
-        CallSlot { _call: self.far_calls.delivery().await, _share: share }
+        share.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// A permit for one call, if one is free.
-    pub fn try_call(&self, is_doubtful: bool) -> Option<CallSlot> {
+    pub fn try_call(&self, is_doubtful: bool) -> Option<OwnedSemaphorePermit> {
         let share = if is_doubtful { &self.doubtful } else { &self.trusted };
-        let share = share.clone().try_acquire_owned().ok()?;
-        Some(CallSlot { _call: self.far_calls.try_delivery()?, _share: share })
+        share.clone().try_acquire_owned().ok()
     }
 
     /// Permits for further calls of deliveries that have slots, at most `want`, as far as others can spare them.

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{capacity::CallSlot, hints::Hints, notifying::Notifying, shared::Shared, unsettled::Unsettled};
+use super::{hints::Hints, notifying::Notifying, shared::Shared, unsettled::Unsettled};
 use crate::{
     breaker::Permit,
     clock::Timestamp,
@@ -67,7 +67,7 @@ pub(super) struct Lane {
 /// A slot of the lane together with a permit for one of the relay's calls.
 pub(super) struct Slot {
     _lane: OwnedSemaphorePermit,
-    _call: CallSlot,
+    _call: OwnedSemaphorePermit,
 }
 
 impl Lane {

@@ -18,41 +18,51 @@ const MAX_URGENT: usize = 8;
 /// once is for both in turn.
 #[derive(Debug, Clone)]
 pub struct FarCalls {
-    deliveries: Arc<Semaphore>,
-    most_deliveries: usize,
+    most: usize,
     side: Arc<Semaphore>,
     most_side: usize,
     urgent: Arc<Semaphore>,
 }
 
 impl FarCalls {
-    /// `most` calls at once.
+    /// `most` calls at once, at least one.
     pub fn new(most: usize) -> Self {
         let most_side = (most / SIDE_SHARE).clamp(1, MAX_SIDE);
-        let most_deliveries = most.saturating_sub(most_side).max(1);
-        let side = Arc::new(Semaphore::new(most_side));
-        let deliveries = if most > 1 { Arc::new(Semaphore::new(most_deliveries)) } else { side.clone() };
-        Self { deliveries, most_deliveries, side, most_side, urgent: Arc::new(Semaphore::new(MAX_URGENT)) }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { most: most.max(1), side: semaphore(most_side), most_side, urgent: semaphore(MAX_URGENT) }
     }
 
-    /// How many deliveries there may be at once.
-    pub fn most_deliveries(&self) -> usize {
-        self.most_deliveries
-    }
-
-    /// Waits in turn for a permit for a delivery.
-    pub async fn delivery(&self) -> OwnedSemaphorePermit {
-        self.deliveries.clone().acquire_owned().await.expect("the semaphore is never closed")
-    }
-
-    /// A permit for a delivery, if one is free.
-    pub fn try_delivery(&self) -> Option<OwnedSemaphorePermit> {
-        self.deliveries.clone().try_acquire_owned().ok()
+    /// The permits for deliveries in two parts: the second is one in `share`, at least one. A single permit is both.
+    pub fn deliveries(&self, share: usize) -> [Arc<Semaphore>; 2] {
+        match self.most - self.most_side {
+            0 => [self.side.clone(), self.side.clone()],
+            1 => {
+                let one = Arc::new(Semaphore::new(1));
+                [one.clone(), one]
+            }
+            calls => {
+                let second = (calls / share).max(1);
+                [calls - second, second].map(|permits| Arc::new(Semaphore::new(permits)))
+            }
+        }
     }
 
     /// Waits in turn for a permit for a call that is no delivery.
     pub async fn take(&self) -> OwnedSemaphorePermit {
         self.side.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// The same where the store has to give one too, for which `of_store` waits. While there is none here, that of the
+    /// store is for others.
+    pub async fn take_with<P, F: Future<Output = P>>(&self, of_store: impl Fn() -> F) -> (P, OwnedSemaphorePermit) {
+        loop {
+            let permit = of_store().await;
+            if let Some(far_call) = self.try_take() {
+                return (permit, far_call);
+            }
+            drop(permit);
+            drop(self.take().await);
+        }
     }
 
     /// A permit for a call that is no delivery, if one is free.
@@ -90,16 +100,20 @@ impl Default for FarCalls {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn together_they_are_never_more_than_allowed() {
+    #[test]
+    fn together_they_are_never_more_than_allowed() {
         for most in [1, 2, 3, 4, 7, 8, 256, 10_000] {
             let calls = FarCalls::new(most);
             let spare = calls.spare(usize::MAX);
             assert!(spare.len() <= calls.most_side / 2, "{most}: {} are spared", spare.len());
+            let parts = calls.deliveries(4);
+            let of = |part: &Arc<Semaphore>| part.clone().try_acquire_owned().ok();
+            let deliveries: Vec<_> = parts.iter().flat_map(|part| std::iter::from_fn(|| of(part))).collect();
+            assert!(!deliveries.is_empty(), "{most}");
+            assert!(most < 3 || parts.iter().all(|part| part.available_permits() == 0), "{most}");
             let side: Vec<_> = std::iter::from_fn(|| calls.try_take()).collect();
-            let deliveries: Vec<_> = std::iter::from_fn(|| calls.try_delivery()).collect();
+            assert!(!side.is_empty() || most == 1, "{most}");
             assert_eq!(spare.len() + side.len() + deliveries.len(), most);
-            assert!(!side.is_empty() && (most == 1 || deliveries.len() == calls.most_deliveries()), "{most}");
         }
     }
 

@@ -202,15 +202,8 @@ impl Shop {
 
     /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
-        loop {
-            let permit = self.take_in_slot().await;
-            if let Some(far_call) = self.shops.far_calls.try_take() {
-                return permit.counted(Some(far_call));
-            }
-            // Meanwhile the shop is for others.
-            drop(permit);
-            drop(self.shops.far_calls.take().await);
-        }
+        let (permit, far_call) = self.shops.far_calls.take_with(|| self.take_in_slot()).await;
+        permit.counted(Some(far_call))
     }
 
     /// The same for a delivery, which is counted among the calls under way already.
