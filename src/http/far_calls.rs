@@ -52,16 +52,24 @@ impl FarCalls {
         self.side.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// The same where the store has to give one too, for which `of_store` waits. While there is none here, that of the
-    /// store is for others.
-    pub async fn take_with<P, F: Future<Output = P>>(&self, of_store: impl Fn() -> F) -> (P, OwnedSemaphorePermit) {
+    /// The same where the store has to give one too: `of_store` waits for that, `try_of_store` does not. Whoever waits
+    /// for one of the two holds none of the other.
+    pub async fn take_with<P, F: Future<Output = P>>(
+        &self,
+        of_store: impl Fn() -> F,
+        try_of_store: impl Fn() -> Option<P>,
+    ) -> (P, OwnedSemaphorePermit) {
         loop {
             let permit = of_store().await;
             if let Some(far_call) = self.try_take() {
                 return (permit, far_call);
             }
             drop(permit);
-            drop(self.take().await);
+            // Given back at once, it would go to the next in line, and so on round and round.
+            let far_call = self.take().await;
+            if let Some(permit) = try_of_store() {
+                return (permit, far_call);
+            }
         }
     }
 
@@ -115,6 +123,20 @@ mod tests {
             assert!(!side.is_empty() || most == 1, "{most}");
             assert_eq!(spare.len() + side.len() + deliveries.len(), most);
         }
+    }
+
+    #[tokio::test]
+    async fn many_that_wait_for_both_permits_get_them_in_turn() {
+        let calls = FarCalls::new(1);
+        let store = Arc::new(Semaphore::new(2));
+        let of_store = || async { store.clone().acquire_owned().await.expect("it is never closed") };
+        let some = (0..50).map(|_| async {
+            let both = calls.take_with(of_store, || store.clone().try_acquire_owned().ok()).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(both);
+        });
+        let all = futures_util::future::join_all(some);
+        assert!(tokio::time::timeout(Duration::from_secs(20), all).await.is_ok(), "they wait for each other");
     }
 
     #[tokio::test]

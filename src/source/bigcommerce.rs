@@ -206,7 +206,14 @@ impl Store {
 
     /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
-        let (permit, far_call) = self.platform.far_calls.take_with(|| self.take_in_slot()).await;
+        let (permit, far_call) = self
+            .platform
+            .far_calls
+            .take_with(
+                || self.take_in_slot(),
+                || self.try_take_as(Waiter::new(), 1).ok().and_then(|mut permits| permits.pop()),
+            )
+            .await;
         permit.counted(Some(far_call))
     }
 

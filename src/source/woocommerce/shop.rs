@@ -202,7 +202,11 @@ impl Shop {
 
     /// Waits for a permit in turn, for calls that are not urgent, such as polling.
     pub async fn take(&self) -> Permit {
-        let (permit, far_call) = self.shops.far_calls.take_with(|| self.take_in_slot()).await;
+        let (permit, far_call) = self
+            .shops
+            .far_calls
+            .take_with(|| self.take_in_slot(), || self.try_take(1).ok().and_then(|mut permits| permits.pop()))
+            .await;
         permit.counted(Some(far_call))
     }
 
