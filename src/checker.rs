@@ -100,15 +100,6 @@ impl Checker {
         }
     }
 
-    /// The same for a result of checks that began at `begun`; nothing if others have begun since.
-    fn note_since(&self, begun: Instant, connection: &Connection, change: impl FnOnce(&mut Probed)) {
-        self.note(connection, |probed| {
-            if probed.begun_at.is_none_or(|at| at <= begun) {
-                change(probed);
-            }
-        });
-    }
-
     /// Facts and judgment as of now, read from the database and this process alone.
     pub async fn examine(&self, services: &Services, connection: &Connection) -> Examined {
         let facts = facts::read(services, connection, &self.probed(connection)).await;

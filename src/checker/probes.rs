@@ -35,7 +35,7 @@ fn fails_since<T>(before: Option<Timestamp>, probe: &Probe<Result<T, Failure>>) 
 impl Checker {
     /// Runs the probes in parallel; the destination's only if `asks_destination`.
     pub(super) async fn probe(&self, services: &Services, connection: &Connection, asks_destination: bool) {
-        let (id, begun) = (connection.id, Instant::now());
+        let id = connection.id;
         let database = async {
             let began = Instant::now();
             let probed = tokio::time::timeout(LIMIT, services.inbox.probe(Timestamp::now())).await;
@@ -57,20 +57,20 @@ impl Checker {
                 Ok(()) => None,
                 Err(_) => diagnosis(link).await,
             };
-            self.note_since(begun, connection, |probed| {
+            self.note(connection, |probed| {
                 probed.store_fails_since = fails_since(probed.store_fails_since, &found);
                 (probed.store, probed.shop) = (Some(found), problem);
             });
         };
         let label = async {
             if let Ok(Some(label)) = tokio::time::timeout(LIMIT, label(link)).await {
-                self.note_since(begun, connection, |probed| probed.label = Some(label));
+                self.note(connection, |probed| probed.label = Some(label));
             }
         };
         let destination = async {
             let Some(destination) = link.destination.as_ref().filter(|_| asks_destination) else { return };
             let found = timed(reach(services, link, destination)).await;
-            self.note_since(begun, connection, |probed| {
+            self.note(connection, |probed| {
                 probed.destination_fails_since = fails_since(probed.destination_fails_since, &found);
                 probed.destination = Some(found);
             });
@@ -85,7 +85,7 @@ impl Checker {
                 tracing::debug!(connection = %id, %error, "the hooks cannot be looked at: {error}");
             }
             let seconds = blocked.ok().and_then(Result::ok).flatten();
-            self.note_since(begun, connection, |probed| {
+            self.note(connection, |probed| {
                 probed.hooks_took = began.elapsed();
                 if matches!(inspected, Ok(Ok(_))) {
                     probed.hooks_looked_at = Some(Timestamp::now());
@@ -96,7 +96,7 @@ impl Checker {
         let public = async {
             if let Some(base) = &services.settings.public_url {
                 let found = public_address::probe(services, base).await;
-                self.note_since(begun, connection, |probed| probed.public_address = Some(found));
+                self.note(connection, |probed| probed.public_address = Some(found));
             }
         };
         tokio::join!(database, store, label, destination, hooks, public);
