@@ -334,11 +334,17 @@ fn finished(plan: &mut Plan, Ended { id, chore, poll, has_failed, next }: Ended)
         Chore::Poll => next.map(|interval| until_next(id, plan.keepers.len(), interval, plan.began.elapsed())),
         _ => next,
     };
-    if let Some(next) = if is_due_again { Some(Duration::ZERO) } else { next }
+    if let Some(next) = if is_due_again { Some(again_after(chore)) } else { next }
         && !plan.due_at.contains_key(&(id, chore))
     {
         plan.set(id, chore, Instant::now() + next);
     }
+}
+
+/// How soon a chore runs again for what changed while it was running. A connection that is changed several times, and
+/// perhaps ended, is not called for each change.
+fn again_after(chore: Chore) -> Duration {
+    if chore == Chore::PastOrders { Duration::ZERO } else { Duration::from_secs(1) }
 }
 
 /// Checks and repairs one connection's hooks. False if that failed.
