@@ -345,7 +345,7 @@ impl Lane {
         let mut claimed = Vec::new();
         for (objects, lease) in [(singles, single), (listed, single + LIST_DRAIN)] {
             if !objects.is_empty() {
-                match self.shared.inbox.claim(self.connection.id, objects, lease, now).await {
+                match self.shared.claim(self.connection.id, objects, lease, now).await {
                     Ok(claims) => claimed.extend(claims),
                     Err(error) => {
                         self.give_back(claimed).await;

@@ -207,7 +207,7 @@ impl Lane {
         let claimed = join_all(planned.iter().map(|batch| {
             let objects = batch.due.iter().map(|due| (batch.resource.clone(), due.id.clone())).collect();
             let lease = self.notification_lease(u32::from(!batch.calls.is_empty()));
-            self.shared.inbox.claim(self.connection.id, objects, lease, wall)
+            self.shared.claim(self.connection.id, objects, lease, wall)
         }))
         .await;
         let mut claims = Vec::with_capacity(claimed.len());
@@ -261,7 +261,7 @@ impl Lane {
         let Some(slot) = self.take_slots(1).await.pop() else { return Ok(Some(Wait::Moved)) };
         let (connection, resource) = (self.connection.id, &notification.resource);
         let objects = notification.objects.iter().map(|object| (resource.clone(), object.id.clone())).collect();
-        let claims = self.shared.inbox.claim(connection, objects, self.notification_lease(2), wall).await?;
+        let claims = self.shared.claim(connection, objects, self.notification_lease(2), wall).await?;
         let claimed: HashSet<&ObjectId> = claims.iter().map(|claim| &claim.key.id).collect();
         let others: Vec<ObjectId> =
             notification.objects.iter().map(|object| object.id.clone()).filter(|id| !claimed.contains(id)).collect();

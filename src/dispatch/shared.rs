@@ -1,13 +1,15 @@
 //! What the lanes of all connections share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::capacity::Capacity;
 use crate::{
+    clock::Timestamp,
     config::Settings,
     connection::LiveCatalog,
-    inbox::{Inbox, WorkSignal},
+    inbox::{Claim, Inbox, InboxError, WorkSignal},
     metrics::Metrics,
+    object::{ConnectionId, ObjectId, ResourceName},
     polled::PolledRows,
     storage::Storage,
 };
@@ -23,4 +25,22 @@ pub(super) struct Shared {
     pub storage: Arc<Storage>,
     /// Connections whose deliveries have ended.
     pub moved: WorkSignal,
+}
+
+impl Shared {
+    /// Claims these objects, as `Inbox::claim` does. What is claimed shows at once that claims can be written: its
+    /// delivery may arrive before the turn has ended.
+    pub async fn claim(
+        &self,
+        connection: ConnectionId,
+        objects: Vec<(ResourceName, ObjectId)>,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Claim>, InboxError> {
+        let claims = self.inbox.claim(connection, objects, lease, now).await?;
+        if !claims.is_empty() {
+            self.storage.claims_worked(connection);
+        }
+        Ok(claims)
+    }
 }
