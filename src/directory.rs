@@ -1,5 +1,9 @@
 //! Makes, changes and ends connections, for the API, the app, the Elements API, the pages and the command line alike.
 
+mod error;
+
+pub use error::DirectoryError;
+
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -7,7 +11,6 @@ use tokio::sync::Mutex;
 use crate::{
     clock::Timestamp,
     connection::{Connection, ConnectionBuilder, LiveCatalog},
-    http::{CallError, Failure},
     inbox::{ConnectionRecord, ConnectionState, ConnectionUpdate, Inbox, InboxError, NewConnection, PauseReason},
     object::ConnectionId,
     registrar::{Registrar, RegistrarError},
@@ -16,53 +19,6 @@ use crate::{
         keyring::{Keyring, KeyringError, destination_mark, new_hook_key},
     },
 };
-
-/// Why a connection was not made, changed or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// The same store and destination are connected already.
-    #[error("connection {0} connects this store and this destination already")]
-    Duplicate(ConnectionId),
-    /// The environment's own connection is changed by its variables.
-    #[error("connection {0} is the environment's own: change its variables and restart the relay")]
-    EnvironmentsOwn(ConnectionId),
-    /// There is no connection with this number.
-    #[error("there is no connection {0}")]
-    Unknown(ConnectionId),
-    /// It has ended; its credentials are wiped.
-    #[error("connection {0} is disconnected: make it anew")]
-    Disconnected(ConnectionId),
-    /// It has changed since the change was decided on; nothing has been written.
-    #[error("connection {0} is being changed by others at the same time")]
-    Overtaken(ConnectionId),
-    /// A store of the app has no payload URL yet.
-    #[error("connection {0} has no payload URL yet: it is entered on the app's page in the store")]
-    Incomplete(ConnectionId),
-    /// The store refuses the credentials, or the store does not exist.
-    #[error("the store refuses the credentials ({})", crate::humanize::failure(*.0))]
-    Refused(Failure),
-    /// The store cannot be reached.
-    #[error("the store cannot be asked ({})", crate::humanize::failure(*.0))]
-    Unreachable(Failure),
-    /// The store's address cannot be used.
-    #[error("the store's address cannot be used")]
-    BadAddress,
-    /// There is no key to seal credentials with.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// The database cannot be read or written.
-    #[error(transparent)]
-    Inbox(#[from] InboxError),
-}
-
-impl From<CallError> for DirectoryError {
-    fn from(error: CallError) -> Self {
-        match error.failure {
-            Failure::Status(401 | 403 | 404) => Self::Refused(error.failure),
-            failure => Self::Unreachable(failure),
-        }
-    }
-}
 
 /// A change of a connection; `None` leaves a value as it is.
 #[derive(Debug, Default)]
@@ -291,31 +247,48 @@ impl Directory {
         }
     }
 
-    /// Ends a connection: removes its hooks at the store as far as possible and wipes its credentials.
+    /// Ends a connection: removes its hooks at the store as far as possible, if asked, and wipes its credentials. The
+    /// second value tells why hooks may be left there.
     ///
     /// # Errors
     /// [`DirectoryError`]; the connection has not ended.
-    pub async fn end(&self, id: ConnectionId, removes_hooks: bool) -> Result<Arc<Connection>, DirectoryError> {
+    pub async fn end(
+        &self,
+        id: ConnectionId,
+        removes_hooks: bool,
+    ) -> Result<(Arc<Connection>, Option<RegistrarError>), DirectoryError> {
         let connection = self.changeable(id)?;
-        if removes_hooks && connection.state != ConnectionState::Disconnected {
-            match self.registrar.remove(&connection).await {
-                Ok(_) | Err(RegistrarError::NoPublicUrl | RegistrarError::Disconnected) => {}
-                // A hook that is left behind does no harm: its webhooks are answered with 200 from now on.
-                Err(error) => {
-                    tracing::warn!(connection = %id, %error, "connection {id}: its hooks could not be removed: {error}");
-                }
-            }
-        }
         let update = ConnectionUpdate {
             state: Some((ConnectionState::Disconnected, None)),
             sealed: Some(None),
             token_digest: Some(None),
             ..ConnectionUpdate::default()
         };
-        self.inbox.update_connection(id, update).await?;
+        let end = self.inbox.update_connection(id, update);
+        let (removed, ended) = match removes_hooks {
+            true => self.registrar.remove_for_good(&connection, end).await,
+            false => (Ok(0), end.await),
+        };
+        ended?;
         self.registrar.forget(id);
         tracing::info!(connection = %id, "connection {id} ({}) has ended", connection.name);
-        self.current(id).await
+        Ok((self.current(id).await?, removed.err()))
+    }
+
+    /// Ends a connection, as [`Directory::end`] does, and logs why hooks are left at the store.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; the connection has not ended.
+    pub async fn end_with_hooks(&self, id: ConnectionId) -> Result<Arc<Connection>, DirectoryError> {
+        let (connection, left) = self.end(id, true).await?;
+        match left {
+            None | Some(RegistrarError::NoPublicUrl | RegistrarError::Disconnected) => {}
+            // A hook that is left behind does no harm: its webhooks are answered with 200 from now on.
+            Some(error) => {
+                tracing::warn!(connection = %id, %error, "connection {id}: its hooks could not be removed: {error}");
+            }
+        }
+        Ok(connection)
     }
 
     /// Seals every connection's credentials again under the newest key. Returns how many needed it.

@@ -175,6 +175,9 @@ pub trait Inbox: KeyRequests + Send + Sync {
     /// Changes a connection; see [`ConnectionUpdate::known_revision`]. False if there is none with this number.
     async fn update_connection(&self, id: ConnectionId, update: ConnectionUpdate) -> Result<bool, InboxError>;
 
+    /// Whether the connection has ended, by this or another process.
+    async fn has_ended(&self, id: ConnectionId) -> Result<bool, InboxError>;
+
     // Feeds, hooks, outages, alerts.
 
     /// How far one list of the connection has been read.

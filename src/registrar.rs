@@ -176,12 +176,30 @@ impl Registrar {
     /// # Errors
     /// [`RegistrarError`]; hooks removed before it stay removed.
     pub async fn remove(&self, connection: &Connection) -> Result<usize, RegistrarError> {
-        let wish = self.wish(connection).await?;
+        self.remove_for_good(connection, async {}).await.0
+    }
+
+    /// Removes all of the relay's hooks, as [`Registrar::remove`] does, and then ends the connection, before anybody
+    /// else can make them anew. `end` runs whether or not they could be removed.
+    pub async fn remove_for_good<T>(
+        &self,
+        connection: &Connection,
+        end: impl Future<Output = T>,
+    ) -> (Result<usize, RegistrarError>, T) {
         let care = self.care(connection.id);
-        let mut lock = HookLock::wait(connection.id, wish.link, self.inbox.as_ref(), &care.unsettled).await?;
+        let locked = async {
+            let wish = self.wish(connection).await?;
+            let lock = HookLock::wait(connection.id, wish.link, self.inbox.as_ref(), &care.unsettled).await?;
+            Ok((wish, lock))
+        };
+        let (wish, mut lock) = match locked.await {
+            Ok(locked) => locked,
+            Err(error) => return (Err(error), end.await),
+        };
         let removed = self.remove_all(&mut lock, &wish).await;
+        let ended = end.await;
         lock.end().await;
-        removed
+        (removed, ended)
     }
 
     /// All hooks that the credentials can see, each with whether it is the relay's.

@@ -288,10 +288,11 @@ async fn remove(services: &Services, connection: &Connection, json: bool) -> Res
         return output::line(format_args!("{} has ended already.", named(connection)));
     }
     // The environment's own is not ended by a command, and keeps its hooks.
-    let left = if connection.is_environments() { None } else { left_hooks(services, connection).await? };
-    let ended = services.directory.end(connection.id, false).await?;
-    if let Some(why) = left {
-        terminal::print_note(why);
+    let (ended, left) = services.directory.end(connection.id, !connection.is_environments()).await?;
+    if let Some(error) = left
+        && let Some(warning) = left_hooks(services, connection, error).await?
+    {
+        terminal::print_note(warning);
     }
     if json {
         return show(services, &ended, true).await;
@@ -303,9 +304,12 @@ async fn remove(services: &Services, connection: &Connection, json: bool) -> Res
     output::line(taken_up(services, "takes it up").await?)
 }
 
-/// Removes the hooks of a connection that is about to end. A sentence if some are left at the store.
-async fn left_hooks(services: &Services, connection: &Connection) -> Result<Option<String>, CommandError> {
-    let Err(error) = services.registrar.remove(connection).await else { return Ok(None) };
+/// A sentence about the hooks of a connection that has ended, if some are left at the store.
+async fn left_hooks(
+    services: &Services,
+    connection: &Connection,
+    error: RegistrarError,
+) -> Result<Option<String>, CommandError> {
     let hooks = services.inbox.hooks(connection.id).await?;
     if hooks.iter().all(|hook| hook.hook_id.is_none()) {
         return Ok(None);

@@ -43,7 +43,8 @@ impl<'a> HookLock<'a> {
     /// Waits for the lock, a little longer than the lock of a killed process lasts.
     ///
     /// # Errors
-    /// [`RegistrarError::Busy`] if it is not released in time; [`RegistrarError::Inbox`] if the inbox fails.
+    /// [`RegistrarError::Busy`] if it is not released in time; [`RegistrarError::Disconnected`] if the connection has
+    /// ended meanwhile; [`RegistrarError::Inbox`] if the inbox fails.
     pub async fn wait(
         connection: ConnectionId,
         link: &'a Link,
@@ -59,13 +60,23 @@ impl<'a> HookLock<'a> {
             if let Some(epoch) = inbox.lock_hooks(connection, span(link)).await? {
                 let mut lock = Self { connection, link, inbox, epoch, unsettled };
                 *lock.unsettled = None;
-                return Ok(lock);
+                return lock.unless_ended().await;
             }
             if Instant::now() >= give_up {
                 return Err(RegistrarError::Busy);
             }
             sleep(PAUSE).await;
         }
+    }
+
+    /// The lock, unless whoever had it before has ended the connection.
+    async fn unless_ended(self) -> Result<Self, RegistrarError> {
+        let ended = self.inbox.has_ended(self.connection).await;
+        if matches!(ended, Ok(false)) {
+            return Ok(self);
+        }
+        self.end().await;
+        Err(ended.map_or_else(RegistrarError::Inbox, |_| RegistrarError::Disconnected))
     }
 
     /// Makes one call that changes hooks, unless another process may have had the lock since it was taken here.

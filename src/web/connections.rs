@@ -346,7 +346,7 @@ async fn end(_: Admin, id: web::Path<String>, relay: web::Data<Arc<Relay>>) -> H
         Ok(connection) => connection,
         Err(refused) => return refused,
     };
-    match relay.services.directory.end(connection.id, true).await {
+    match relay.services.directory.end_with_hooks(connection.id).await {
         Ok(connection) => answer(&relay, StatusCode::OK, &connection).await,
         Err(error) => refused_by_directory(&error),
     }

@@ -78,6 +78,12 @@ fn text(text: &str) -> String {
     text.replace('\0', "")
 }
 
+/// Whether the connection has ended.
+pub(super) async fn has_ended(db: &PgPool, id: ConnectionId) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM connections WHERE id = $1 AND state = $2)";
+    sqlx::query_scalar(sql).bind(id.0).bind(ConnectionState::Disconnected.code()).fetch_one(db).await
+}
+
 /// Stores a new connection. `None` if its decision is superseded.
 pub(super) async fn create(
     db: &mut PgConnection,

@@ -228,6 +228,10 @@ impl Inbox for PostgresInbox {
         Ok(is_there)
     }
 
+    async fn has_ended(&self, id: ConnectionId) -> Result<bool, InboxError> {
+        Ok(connections::has_ended(&self.readers, id).await?)
+    }
+
     async fn feed(&self, connection: ConnectionId, name: &str) -> Result<Option<Feed>, InboxError> {
         Ok(tables::feeds(&self.readers, &self.shared.clock, connection, Some(name)).await?.pop())
     }

@@ -23,6 +23,13 @@ pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
     connection.prepare_cached("SELECT identity FROM catalog")?.query_row([], |row| row.get(0))
 }
 
+/// Whether the connection has ended.
+pub(super) fn has_ended(connection: &Connection, id: ConnectionId) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM connections WHERE id = ?1 AND state = ?2)";
+    let parameters = (id.0, ConnectionState::Disconnected.code());
+    connection.prepare_cached(sql)?.query_row(parameters, |row| row.get(0))
+}
+
 /// Every connection changed after `revision`, by revision.
 pub(super) fn changed(connection: &Connection, revision: i64) -> rusqlite::Result<Vec<ConnectionRecord>> {
     let sql = "SELECT c.id, origin, state, pause_reason, name, source_kind, store, destination_kind, destination_host,

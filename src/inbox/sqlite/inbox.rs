@@ -144,6 +144,10 @@ impl Inbox for SqliteInbox {
         done.ok_or(InboxError::Superseded)
     }
 
+    async fn has_ended(&self, id: ConnectionId) -> Result<bool, InboxError> {
+        self.readers.read(move |db| connections::has_ended(db, id)).await
+    }
+
     async fn feed(&self, connection: ConnectionId, name: &str) -> Result<Option<Feed>, InboxError> {
         let name = name.to_owned();
         self.readers.read(move |db| tables::feed(db, connection, &name)).await

@@ -239,6 +239,6 @@ pub(super) async fn enable(call: &Call<'_>, target: &Target, is_enabled: bool) -
 /// Answers `DELETE /instances[/{id}]`: removes its hooks and wipes its credentials; its token is no longer valid.
 pub(super) async fn end(call: &Call<'_>, target: &Target) -> Result<HttpResponse, ApiError> {
     let connection = call.instance(target)?;
-    call.relay.services.directory.end(connection.id, true).await?;
+    call.relay.services.directory.end_with_hooks(connection.id).await?;
     Ok(HttpResponse::Ok().finish())
 }

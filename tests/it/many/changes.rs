@@ -71,6 +71,28 @@ async fn a_secret_that_is_changed_while_hooks_are_made_is_the_one_that_they_carr
     world.finish().await;
 }
 
+#[actix_web::test]
+async fn a_connection_that_ends_gets_no_new_hook_meanwhile() {
+    let world = World::start(1).await;
+    let store = world.farm.stores().remove(0);
+    let id = world.connect(&world.store_request(&store)).await;
+    store.wait_for(|store| store.hooks().len() == 1, PATIENCE).await.unwrap();
+    // Whoever would look after the hooks meanwhile waits for the removal, and comes next.
+    store.fault(Fault::new(Operation::Hooks, Action::Hold).method("DELETE").times(1));
+    let (path, update) = (format!("/connections/{id}"), format!("/connections/{id}/integration/update"));
+    let late = async {
+        store.wait_for(|store| store.held() > 0, PATIENCE).await.unwrap();
+        tokio::join!(world.ask(Method::POST, &update, None), async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            store.release();
+        })
+    };
+    let (ended, _) = tokio::join!(world.ask(Method::DELETE, &path, None), late);
+    assert_eq!((ended.0, &ended.1["state"]), (200, &json!("disconnected")));
+    assert!(store.hooks().is_empty(), "a hook was made for a connection that was about to end");
+    world.finish().await;
+}
+
 /// A list of 60 orders is being forwarded, two at a time, when the connection is changed like this.
 async fn amid_a_list(change: Value) -> (World, String, u64) {
     let settings = [("DELIVERY_CONCURRENCY", "2"), ("RECONCILE_INTERVAL", "1s")];
