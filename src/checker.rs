@@ -1,8 +1,10 @@
 //! Reads the facts about a connection and runs its checks. `health` judges them.
 //!
-//! `facts` reads what is known without a call; `probes` calls the store, the destination and the public address.
+//! `facts` reads what is known without a call; `probes` calls the store, the destination and the public address;
+//! `latest` keeps what the latest of these calls has found.
 
 mod facts;
+mod latest;
 mod probes;
 mod public_address;
 
@@ -12,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use latest::Latest;
 use parking_lot::Mutex;
 
 use crate::{
@@ -19,7 +22,7 @@ use crate::{
     connection::Connection,
     health::{
         self, Code, Facts, Judgment, Severity,
-        facts::{AddressFault, Probe, ShopProblem, StoreLabel},
+        facts::{AddressFault, ShopProblem, StoreLabel},
     },
     http::Failure,
     inbox::Side,
@@ -34,11 +37,9 @@ pub use public_address::{ECHO_PATH, proof};
 #[derive(Debug, Clone, Default)]
 struct Probed {
     revision: i64,
-    store: Option<Probe<Result<(), Failure>>>,
-    store_fails_since: Option<Timestamp>,
-    destination: Option<Probe<Result<u16, Failure>>>,
-    destination_fails_since: Option<Timestamp>,
-    public_address: Option<Probe<Result<(), AddressFault>>>,
+    store: Latest<(), Failure>,
+    destination: Latest<u16, Failure>,
+    public_address: Latest<(), AddressFault>,
     hooks_looked_at: Option<Timestamp>,
     hooks_took: Duration,
     blocked_for: Option<Duration>,

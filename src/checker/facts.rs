@@ -41,7 +41,7 @@ pub(super) async fn read(services: &Services, connection: &Connection, probed: &
         Err(_) => None,
     };
     facts.relay = relay_facts(services, probed, kept.is_some(), at);
-    facts.public_address = probed.public_address.clone();
+    facts.public_address = probed.public_address.probe.clone();
     if let Some(link) = &connection.link {
         let outages = kept.as_ref().map_or(&[][..], |kept| &kept.outages);
         let delivered_at = kept.as_ref().and_then(|kept| kept.orders.summary.last_delivered_at);
@@ -50,8 +50,8 @@ pub(super) async fn read(services: &Services, connection: &Connection, probed: &
             outage: outage(link, Side::Destination, outages, at),
             answered_at: delivered_at,
             recovered_at: recovered_at(link, Side::Destination, at),
-            probe: probed.destination.clone(),
-            probes_fail_since: probed.destination_fails_since,
+            probe: probed.destination.probe.clone(),
+            probes_fail_since: probed.destination.fails_since,
         };
         let last_event_at = kept.as_ref().and_then(|kept| kept.orders.summary.last_event_at);
         facts.webhooks = webhook_facts(link, last_event_at);
@@ -204,8 +204,8 @@ fn store_facts(
         recovered_at: recovered_at(link, Side::Store, at),
         quota_closed_for: Some(closed_for).filter(|span| !span.is_zero()),
         clock_ahead_ms: Some(-ahead).filter(|ahead| *ahead != 0),
-        probe: probed.store.clone(),
-        probes_fail_since: probed.store_fails_since,
+        probe: probed.store.probe.clone(),
+        probes_fail_since: probed.store.fails_since,
     }
 }
 

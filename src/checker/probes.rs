@@ -27,17 +27,11 @@ async fn timed<T>(call: impl Future<Output = Result<T, Failure>>) -> Probe<Resul
     Probe { at: Timestamp::now(), took: began.elapsed(), outcome }
 }
 
-/// Since when probes fail, after one more.
-fn fails_since<T>(before: Option<Timestamp>, probe: &Probe<Result<T, Failure>>) -> Option<Timestamp> {
-    probe.outcome.is_err().then(|| before.unwrap_or(probe.at))
-}
-
 impl Checker {
     /// Runs the probes in parallel; the destination's only if `asks_destination`.
     pub(super) async fn probe(&self, services: &Services, connection: &Connection, asks_destination: bool) {
-        let id = connection.id;
+        let (id, began) = (connection.id, Instant::now());
         let database = async {
-            let began = Instant::now();
             let probed = tokio::time::timeout(LIMIT, services.inbox.probe(Timestamp::now())).await;
             match &probed {
                 Ok(Ok(())) => {}
@@ -58,8 +52,9 @@ impl Checker {
                 Err(_) => diagnosis(link).await,
             };
             self.note(connection, |probed| {
-                probed.store_fails_since = fails_since(probed.store_fails_since, &found);
-                (probed.store, probed.shop) = (Some(found), problem);
+                if probed.store.keep(began, found) {
+                    probed.shop = problem;
+                }
             });
         };
         let label = async {
@@ -71,12 +66,10 @@ impl Checker {
             let Some(destination) = link.destination.as_ref().filter(|_| asks_destination) else { return };
             let found = timed(reach(services, link, destination)).await;
             self.note(connection, |probed| {
-                probed.destination_fails_since = fails_since(probed.destination_fails_since, &found);
-                probed.destination = Some(found);
+                probed.destination.keep(began, found);
             });
         };
         let hooks = async {
-            let began = Instant::now();
             let (inspected, blocked) = tokio::join!(
                 tokio::time::timeout(LIMIT, services.registrar.inspect(connection)),
                 tokio::time::timeout(LIMIT, services.registrar.blocked(connection)),
@@ -96,7 +89,9 @@ impl Checker {
         let public = async {
             if let Some(base) = &services.settings.public_url {
                 let found = public_address::probe(services, base).await;
-                self.note(connection, |probed| probed.public_address = Some(found));
+                self.note(connection, |probed| {
+                    probed.public_address.keep(began, found);
+                });
             }
         };
         tokio::join!(database, store, label, destination, hooks, public);
