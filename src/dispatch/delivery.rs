@@ -146,7 +146,8 @@ impl Lane {
         let mut hints = self.hints();
         hints.fetched(rows.iter().map(|row| row.body.len()).sum::<usize>() / rows.len().max(1));
         hints.pages.list_answered();
-        let cut_short = (SMALLEST_PAGE..hints.pages.page()).contains(&count);
+        // By what this list could hold: the page may have been found to be smaller while it was under way.
+        let cut_short = count >= SMALLEST_PAGE && i64::from(count) < span(asked);
         let (beyond, lacking): (Vec<&ObjectId>, Vec<&ObjectId>) = asked
             .iter()
             .filter(|id| !got.contains(id))
@@ -339,4 +340,10 @@ fn log_outcome(claim: &Claim, outcome: &Outcome, waited: Duration) -> &'static s
             "gone"
         }
     }
+}
+
+/// How many objects lie between the first and the last of these, both included.
+fn span(ids: &[ObjectId]) -> i64 {
+    let numbers = || ids.iter().filter_map(ObjectId::number);
+    numbers().max().zip(numbers().min()).map_or(0, |(last, first)| last - first + 1)
 }

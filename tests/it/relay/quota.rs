@@ -93,6 +93,27 @@ async fn a_store_with_smaller_pages_is_learned() {
     world.finish().await;
 }
 
+/// Wide lists are still under way when the size of the store's pages has been learned from others.
+#[actix_web::test]
+async fn lists_that_are_under_way_when_smaller_pages_are_learned_cost_no_call_an_order() {
+    let store = StoreConfig { max_page_size: 50, quota: QuotaRule::unlimited(), ..StoreConfig::default() };
+    let mut world = World::prepare(store, SenderOptions::default(), &[("RECONCILE_INTERVAL", "0")]);
+    world.start_relay().await;
+    world.hooked().await;
+    world.sink.fault_all(Action::Status(503));
+    for _ in 0..900 {
+        world.store.place_order_as(None, 11);
+    }
+    world.sender.idle(PATIENCE).await.unwrap();
+    world.store.fault(Fault::new(Operation::OrderList, Action::HoldAnswer).times(3));
+    world.sink.clear_faults();
+    world.store.wait_for(|store| store.held() == 3, PATIENCE).await.unwrap();
+    world.store.release();
+    world.arrived(900).await;
+    assert!(order_calls(&world) <= 100, "{} calls", order_calls(&world));
+    world.finish().await;
+}
+
 #[actix_web::test]
 async fn a_429_pauses_as_long_as_it_says_and_uses_up_no_attempt() {
     for named in [true, false] {
