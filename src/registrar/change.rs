@@ -88,7 +88,7 @@ impl Registrar {
                 // first one stays.
                 let hooks = source.hooks(&wish.tokens).await?;
                 let ours = wish.ours(&hooks, wanted);
-                if let Some(first) = ours.first() {
+                if let Some(first) = ours.first().filter(|first| first.id != hook) {
                     report.id = Some(first.id);
                     self.keep(id, wanted, Some(first.id), HookState::Healthy).await?;
                 }
