@@ -15,6 +15,8 @@ use std::{
 use sqlx::{Connection, PgConnection, PgPool};
 use url::Url;
 
+use crate::relay::free_port;
+
 /// A cluster with its own folder and port, stopped and removed when it is dropped or the process ends.
 pub struct Cluster {
     programs: PathBuf,
@@ -35,7 +37,7 @@ impl Cluster {
         if let Some((uid, gid)) = account {
             chown(&folder, Some(uid), Some(gid)).expect("root may give folders away");
         }
-        let port = free_port();
+        let port = free_port().expect("a free port");
         // The keeper ignores these signals, since one sent to the whole process group must not end it before its work
         // is done.
         let stop = r#"trap '' HUP INT TERM; read -r _; "$0/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#;
@@ -220,12 +222,6 @@ fn programs() -> Option<PathBuf> {
     let found = std::env::split_paths(&path).chain(hidden.into_iter().rev()).find(whole)?;
     // The search path may hold a symbolic link: the server itself lies beside the program it points to.
     fs::canonicalize(found.join("initdb")).ok()?.parent().map(Path::to_owned)
-}
-
-/// A port that nothing listens on.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// The ids of a user with fewer rights if this process runs as root, since the server refuses to run as root.

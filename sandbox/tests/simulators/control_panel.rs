@@ -45,9 +45,17 @@ fn asked(panel: &ControlPanelSim, auth_url: &str) -> CodeExchange {
 }
 
 async fn exchanged(panel: &ControlPanelSim, request: &CodeExchange) -> Result<Grant, ExchangeError> {
+    exchanged_within(SOON, panel, request).await
+}
+
+async fn exchanged_within(
+    time: Duration,
+    panel: &ControlPanelSim,
+    request: &CodeExchange,
+) -> Result<Grant, ExchangeError> {
     let http = Http::new(Default::default()).expect("clients");
     let login = Url::parse(&panel.login_url()).expect("a URL");
-    exchange(&http, &login, request, &ORDER_SCOPES, Duration::from_millis(500)).await
+    exchange(&http, &login, request, &ORDER_SCOPES, time).await
 }
 
 async fn status_of(store: &StoreSim, token: &str, path: &str) -> u16 {
@@ -103,7 +111,7 @@ async fn wrong_exchanges_are_refused_and_use_no_code_up() {
     let down = exchanged(&panel, &right).await;
     assert_eq!(down, Err(ExchangeError::LoginDown(Failure::Status(503))));
     panel.fault(Fault::new(Operation::Token, Action::Hold).times(1));
-    let slow = async { exchanged(&panel, &right).await };
+    let slow = exchanged_within(Duration::from_secs(2), &panel, &right);
     let held = panel.wait_for(|panel| panel.held() == 1, SOON);
     let (slow, held) = tokio::join!(slow, held);
     held.expect("held");

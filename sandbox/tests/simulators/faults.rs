@@ -64,8 +64,10 @@ async fn held_requests_wait_for_their_release() {
     assert_eq!(store.revision(218), Some(3));
 
     store.fault(once(Hold));
-    let hangs_up = tokio::time::timeout(Duration::from_millis(50), api.get(ORDER)).await;
-    assert!(hangs_up.is_err());
+    tokio::select! {
+        _ = api.get(ORDER) => panic!("it is held"),
+        held = store.wait_for(|store| store.held() == 1, SOON) => held.expect("it is held"),
+    }
     store.wait_for(|store| store.held() == 0, SOON).await.expect("who hangs up is not held");
     assert_eq!(store.calls().last().expect("a call").status, None);
     store.stop().await;

@@ -108,8 +108,8 @@ async fn after_the_last_retry_the_hook_is_deactivated() {
 async fn a_domain_that_fails_is_blocked_for_a_while() {
     let (store, receiver) = (StoreSim::start().expect("a port"), Receiver::start(&[500; 100]));
     store.add_hook("store/order/*", &receiver.url).expect("a hook");
-    // Two minutes last two seconds here: long enough for a hundred requests.
-    let options = SenderOptions { time_factor: 1.0 / 60.0, ..SenderOptions::default() };
+    // Two minutes last one here: long enough for a hundred requests.
+    let options = SenderOptions { time_factor: 0.5, ..SenderOptions::default() };
     let sender = Sender::start(&store, options);
     for _ in 0..100 {
         store.place_order();

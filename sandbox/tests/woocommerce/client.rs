@@ -95,7 +95,8 @@ async fn the_secret_of_a_key_that_is_refused_goes_into_no_query() {
 #[tokio::test]
 async fn what_is_not_the_json_asked_for_is_a_failure() {
     let sim = ShopSim::start().expect("a port");
-    let shop = client_with(&sim, &spec(&sim), Duration::from_millis(700));
+    let shop = client_with(&sim, &spec(&sim), SOON);
+    let impatient = client_with(&sim, &spec(&sim), Duration::from_millis(700));
     let id = sim.place_order();
     assert!(fetch(&shop, id).await.is_ok());
     for (action, failure) in [
@@ -108,11 +109,12 @@ async fn what_is_not_the_json_asked_for_is_a_failure() {
         (Action::HalfAnswer, Failure::Broken),
         (Action::Drop, Failure::Broken),
         (Action::Status(500), Failure::Status(500)),
-        (Action::Drip(Duration::from_secs(30)), Failure::Timeout),
-        (Action::Slow(Duration::from_secs(30)), Failure::Timeout),
+        (Action::Drip(2 * SOON), Failure::Timeout),
+        (Action::Slow(2 * SOON), Failure::Timeout),
     ] {
         sim.fault(Fault::new(Operation::OrderSingle, action.clone()).times(1));
-        assert_eq!(fetch(&shop, id).await, Err(failure), "{action:?}");
+        let client = if failure == Failure::Timeout { &impatient } else { &shop };
+        assert_eq!(fetch(client, id).await, Err(failure), "{action:?}");
     }
     sim.fault(Fault::new(Operation::OrderSingle, Action::Prefix("\u{feff}")).times(1));
     assert!(fetch(&shop, id).await.is_ok(), "a byte order mark is no harm");
@@ -201,8 +203,8 @@ async fn a_pause_that_the_shop_asks_for_is_kept() {
     assert!(fetch(&shop, id).await.is_ok());
     let busy = Fault::new(Operation::OrderSingle, Action::Status(503)).header("Retry-After", "1");
     sim.fault(busy.times(1));
-    assert_eq!(fetch(&shop, id).await, Err(Failure::Status(503)));
     let began = Instant::now();
+    assert_eq!(fetch(&shop, id).await, Err(Failure::Status(503)));
     assert!(shop.pause(began).is_some() && shop.try_take(1).is_err());
     assert!(fetch(&shop, id).await.is_ok());
     assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());

@@ -131,6 +131,11 @@ async fn killed_again_and_again_it_goes_on_where_it_was_and_nothing_is_doubled()
         assert!(began.elapsed() < PATIENCE, "it does not come to its end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // Groups of orders that were being sent at a kill come to their end when their leases do.
+    while world.connection().await["waiting"] != 0 {
+        assert!(began.elapsed() < 2 * PATIENCE, "orders are left behind");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     // Checks read one order, too.
     let walked = || {
         let lists = store.calls().into_iter().filter(|call| call.operation == Operation::OrderList);

@@ -1,11 +1,11 @@
 //! The page's forms: what they do, and that no other page, store or user can submit them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onetribe_relay::{clock::Timestamp, source::bigcommerce::install::form_token::FormTokens};
-use sandbox::User;
+use sandbox::{Operation, StoreSim, User};
 
-use super::world::{PAID, World};
+use super::world::{PAID, PATIENCE, World};
 
 #[actix_web::test]
 async fn a_form_needs_the_token_of_its_store_and_user_and_no_other_site() {
@@ -100,7 +100,7 @@ async fn orders_placed_before_the_payload_url_follow_once_it_is_there() {
     let store = world.store(1).unwrap();
     let token = world.install(&store).await.token();
     let early = store.place_order_as(None, PAID);
-    world.webhooks_told(super::world::PATIENCE).await.unwrap();
+    world.webhooks_told(PATIENCE).await.unwrap();
     world.post("destination", &[("token", &token), ("destination", &world.sink.url())]).await;
     world.arrived(&store, early).await;
     let late = store.place_order_as(None, PAID);
@@ -122,7 +122,7 @@ async fn pause_and_resume_work_at_once() {
     assert!(page.text.contains("Resume"), "{}", page.text);
     assert_eq!(world.connection().await["state"], "paused");
     let order = store.place_order_as(None, PAID);
-    world.webhooks_told(super::world::PATIENCE).await.unwrap();
+    world.webhooks_told(PATIENCE).await.unwrap();
     assert_eq!(world.sink.attempts(), 0);
     // Changing the payload URL does not end a pause.
     world.post("destination", &[("token", &token), ("destination", &world.sink.url())]).await;
@@ -133,11 +133,24 @@ async fn pause_and_resume_work_at_once() {
     world.stop().await;
 }
 
+/// Waits until the store has not been called for two seconds.
+async fn quiet(store: &StoreSim) {
+    let began = Instant::now();
+    let mut calls = None;
+    while calls != Some(store.call_count(Operation::Any)) {
+        assert!(began.elapsed() < PATIENCE, "it is called again and again");
+        calls = Some(store.call_count(Operation::Any));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
 #[actix_web::test]
 async fn update_mends_hooks_check_looks_and_an_order_can_be_found_and_sent_again() {
     let world = World::start(1).await;
     let store = world.store(1).unwrap();
     let token = world.connect(&store).await.token();
+    // The hooks are looked after once more for what the installation has changed.
+    quiet(&store).await;
     world.panel.remove_hooks(&store);
     assert!(store.hooks().is_empty());
     let page = world.post("update", &[("token", &token)]).await;
@@ -146,15 +159,16 @@ async fn update_mends_hooks_check_looks_and_an_order_can_be_found_and_sent_again
     let order = store.place_order_as(None, PAID);
     world.arrived(&store, order).await;
     let text = order.to_string();
-    let calls = store.call_count(sandbox::Operation::Any);
+    quiet(&store).await;
+    let calls = store.call_count(Operation::Any);
     let page = world.post("check", &[("token", &token), ("order", &text)]).await;
     assert!(page.text.contains(&text), "{}", page.text);
-    assert_eq!(store.call_count(sandbox::Operation::Any), calls, "looking for an order asks nobody");
+    assert_eq!(store.call_count(Operation::Any), calls, "looking for an order asks nobody");
     let page = world.post("check", &[("token", &token), ("order", "<script>x")]).await;
     assert!(page.text.contains("not an order number"), "{}", page.text);
     let page = world.post("resend", &[("token", &token), ("order", &text)]).await;
     assert!(page.text.contains(&format!("Order {order} is fetched again and sent")), "{}", page.text);
-    world.sink.wait_for(|sink| sink.accepted_count() == 2, super::world::PATIENCE).await.unwrap();
+    world.sink.wait_for(|sink| sink.accepted_count() == 2, PATIENCE).await.unwrap();
     let page = world.post("resend", &[("token", &token), ("state", "delivered")]).await;
     assert_eq!(page.status, 200);
     let page = world.post("resend", &[("token", &token), ("state", "failed")]).await;

@@ -136,7 +136,7 @@ async fn hooks_that_an_uninstall_takes_away_late_are_made_again_within_a_minute(
     let store = world.store(1).unwrap();
     let clock = ProcessClock::new(world.folder.path()).unwrap();
     // A minute passes in a few seconds; the periodic check of the hooks would not come in that time.
-    let process = world.start_hurried(&clock, 10, &[("HOOK_CHECK_INTERVAL", "14d")]).await;
+    let process = world.start_hurried(&clock, 4, &[("HOOK_CHECK_INTERVAL", "14d")]).await;
     world.connect(&store).await;
     let options = UninstallOptions { keep_hooks: true, silent: true };
     world.panel.uninstall_with(&store, options).await.unwrap();

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 
 use crate::relay::process::Process;
 
-/// Far longer than any step takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Far longer than any step takes that works: probes of a side that is down are up to a minute apart.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The instances' `event.notification.signature.key`.
 pub const KEY: &str = "a-signature-key";
 /// The `User` part of the `Authorization` header.

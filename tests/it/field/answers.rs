@@ -79,8 +79,9 @@ async fn is_one_orders_own(action: Action) {
     let odd = world.store.place_order_silently(None, 11);
     world.store.fault(Fault::new(Operation::OrderSingle, action.clone()).order(odd));
     world.tell(odd).await;
-    for _ in 0..10 {
-        let good = world.store.place_order_as(None, 11);
+    // Too far away for a list that holds both.
+    for n in 1..=10 {
+        let good = world.store.place_order_as(Some(odd + 1000 * n), 11);
         world.arrived_at(good, 1).await;
     }
     let row = world.settled(odd, "failed").await;

@@ -10,7 +10,7 @@ use sandbox::{Action, Fault, Operation};
 use super::polling;
 use crate::relay::world::World;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(10);
 
 /// The side that cannot process an order.
 #[derive(Debug, Clone, Copy)]

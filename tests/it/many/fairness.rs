@@ -22,8 +22,9 @@ async fn a_store_that_hangs_and_one_that_refuses_hold_up_no_other() {
             store.place_order_as(None, 11);
         }
     }
-    // By now, everything that can be blocked is blocked.
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    // All are told of now, so that everything that can be blocked is blocked soon.
+    sender.idle(PATIENCE).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let began = Instant::now();
     let orders: Vec<i64> =
         stores[3..].iter().flat_map(|store| (0..5).map(|_| store.place_order_as(None, 11))).collect();
@@ -86,9 +87,8 @@ async fn stores_whose_quota_is_used_up_keep_no_other_from_being_polled() {
         store.other_app_uses(3);
     }
     // Each of them has been polled since, and knows that it must wait.
-    let asked: Vec<u64> = starved.iter().map(|store| store.call_count(Operation::Any)).collect();
-    for (store, asked) in starved.iter().zip(asked) {
-        store.wait_for(|store| store.call_count(Operation::Any) > asked, PATIENCE).await.unwrap();
+    for store in starved {
+        store.wait_for(|store| store.quota_refusals() > 0, PATIENCE).await.unwrap();
     }
     let order = free.place_order_silently(None, 11);
     let began = std::time::Instant::now();
@@ -103,26 +103,42 @@ async fn stores_whose_quota_is_used_up_keep_no_other_from_being_polled() {
 async fn no_more_calls_are_under_way_than_allowed() {
     for most in [1_usize, 2, 5] {
         let text = most.to_string();
-        let world = World::start_with(4, &[("MAX_CONCURRENCY", &*text), ("RECONCILE_INTERVAL", "1s")]).await;
+        // Few enough calls wait that no check, which goes first after two seconds, has to.
+        let settings = [("MAX_CONCURRENCY", &*text), ("RECONCILE_INTERVAL", "1s"), ("DELIVERY_CONCURRENCY", "1")];
+        let world = World::start_with(4, &settings).await;
         let slow = Action::Slow(Duration::from_millis(20));
         for store in world.farm.stores() {
             store.fault(Fault::new(Operation::Any, slow.clone()));
         }
         world.sink.fault_all(slow);
-        world.connect_all().await;
+        let ids = world.connect_all().await;
+        let check = async |id: i64| world.get(&format!("/connections/{id}/integration/check")).await.0;
+        // Otherwise all new connections are checked together in the middle of this.
+        for id in &ids {
+            assert_eq!(check(*id).await, 200);
+        }
         let under_way = |store: &StoreSim| store.calls().iter().filter(|call| call.status.is_none()).count();
         let open = || world.farm.stores().iter().map(under_way).sum::<usize>() + world.sink.open();
-        let mut highest = 0;
-        for round in 0..300 {
-            if round % 20 == 0 {
-                for store in world.farm.stores() {
-                    store.place_order_as(None, 11);
+        let counted = async {
+            let mut highest = 0;
+            for round in 0..300 {
+                if round % 20 == 0 {
+                    for store in world.farm.stores() {
+                        store.place_order_as(None, 11);
+                    }
                 }
+                // A permit that moves on while one counts is counted twice, but not three times in a row.
+                highest = highest.max([open(), open(), open()].into_iter().min().unwrap_or_default());
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            // A permit that moves on while one counts is counted twice, but not three times in a row.
-            highest = highest.max([open(), open(), open()].into_iter().min().unwrap_or_default());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            highest
+        };
+        let checked = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            check(ids[0]).await
+        };
+        let (highest, checked) = tokio::join!(counted, checked);
+        assert_eq!(checked, 200);
         assert!(highest > 0 && highest <= most + 1, "{highest} calls at once, not at most {most}");
         world.finish().await;
     }

@@ -12,8 +12,8 @@ use sandbox::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Far longer than any step takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Far longer than any step takes that works: probes of a side that is down are up to a minute apart.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct World {
     pub farm: StoreFarm,

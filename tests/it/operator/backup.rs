@@ -13,7 +13,7 @@ use onetribe_relay::{
 };
 use sandbox::Action;
 
-use crate::relay::world::World;
+use crate::relay::world::{PATIENCE, World};
 
 fn backup(database: &str, to: &Path) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
@@ -102,13 +102,13 @@ async fn a_backup_that_is_killed_leaves_nothing_that_looks_whole() {
     inbox.want(CONNECTION, ResourceName::orders(), orders, false, Timestamp::now()).await.unwrap();
     inbox.close().await;
     let copy = world.folder.path().join("copy.db");
-    let mut killed = 0;
-    for pause in 0..40 {
+    let (mut killed, mut pause) = (0, Duration::ZERO);
+    while pause < PATIENCE {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onetribe-relay"));
         command.env_clear().env("DATABASE_URL", format!("sqlite://{}", world.database().display()));
         let mut child =
             command.args(["backup", "--to"]).arg(&copy).stdout(std::process::Stdio::null()).spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(pause * 5)).await;
+        tokio::time::sleep(pause).await;
         child.kill().unwrap();
         child.wait().unwrap();
         if copy.exists() {
@@ -116,6 +116,8 @@ async fn a_backup_that_is_killed_leaves_nothing_that_looks_whole() {
             break;
         }
         killed += 1;
+        // By small steps at first, then by larger ones, however slow the disk is.
+        pause += (pause / 10).max(Duration::from_millis(5));
     }
     assert!(killed > 0 && copy.exists(), "killed {killed} times, then whole");
     world.finish().await;

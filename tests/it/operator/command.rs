@@ -100,7 +100,7 @@ async fn broken_off_it_goes_on_where_it_was_and_sends_nothing_twice() {
         now.store(seconds("2024-03-05T10:00:00Z") + n * 60, Ordering::Relaxed);
         world.store.place_order_silently(None, 11);
     }
-    world.sink.fault_all(Action::Slow(Duration::from_millis(20)));
+    world.sink.fault_all(Action::Slow(Duration::from_millis(150)));
     let span = ["backfill", "--since", "2024-03-05", "--until", "2024-03-09"];
     let child = command(&world, &span).stdout(Stdio::piped()).spawn().unwrap();
     world.sink.wait_for(|sink| sink.accepted_count() > 100, PATIENCE).await.unwrap();

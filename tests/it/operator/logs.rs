@@ -194,8 +194,8 @@ async fn a_relay_whose_log_nobody_reads_still_ends() {
 #[actix_web::test]
 async fn a_signal_sent_twice_at_once_is_one_and_a_later_one_ends_at_once() {
     let world = World::prepare(StoreConfig::default(), SenderOptions::default(), &[]);
-    world.sink.fault_all(Action::Slow(Duration::from_secs(4)));
-    for (pause, code) in [(Duration::from_millis(100), 0), (Duration::from_millis(1300), 1)] {
+    world.sink.fault_all(Action::Slow(Duration::from_secs(8)));
+    for (pause, code) in [(Duration::ZERO, 0), (Duration::from_millis(2500), 1)] {
         let mut relay = piped(&world, "info");
         world.hooked().await;
         let before = world.sink.attempts();
@@ -208,9 +208,9 @@ async fn a_signal_sent_twice_at_once_is_one_and_a_later_one_ends_at_once() {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        signal(&relay, "-TERM");
-        tokio::time::sleep(pause).await;
-        signal(&relay, "-TERM");
+        let twice = format!("kill $0; sleep {}; kill $0", pause.as_secs_f64());
+        let sent = Command::new("sh").args(["-c", &twice, &relay.id().to_string()]).status();
+        assert!(sent.unwrap().success());
         let ended = actix_web::rt::task::spawn_blocking(move || relay.wait().unwrap()).await.unwrap();
         assert_eq!(ended.code(), Some(code), "after {pause:?}");
     }

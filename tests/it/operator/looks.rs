@@ -207,12 +207,15 @@ async fn times_are_the_readers_and_utc_without_a_script() {
         tab.zone(zone).await;
         tab.open(&address(world.port, "/integration")).await;
         // The zone stands at the top, and with each time that is shown for itself.
-        let said = format!(
-            "new Date(document.querySelector('time[data-at=clock]').dateTime).toLocaleTimeString(undefined, {{hour: \
-             'numeric', minute: '2-digit', second: '2-digit', timeZoneName: 'short', timeZone: '{zone}'}})"
+        // The page may renew itself at any moment: both are read at once.
+        let both = format!(
+            "const text = document.body.innerText; const at = document.querySelector('time[data-at=clock]').dateTime; \
+             [text, new Date(at).toLocaleTimeString(undefined, {{hour: 'numeric', minute: '2-digit', second: \
+             '2-digit', timeZoneName: 'short', timeZone: '{zone}'}})]"
         );
-        let said = tab.evaluate(&said).await.as_str().unwrap_or_default().to_owned();
-        tab.says(&format!("As of {said}.")).await;
+        let both = tab.evaluate(&both).await;
+        let [text, said] = [0, 1].map(|at| both[at].as_str().unwrap_or_default());
+        assert!(text.contains(&format!("As of {said}.")), "{said}: {text}");
         let abbreviation = said.rsplit(' ').next().unwrap_or_default();
         let titles = "[...document.querySelectorAll('time')].filter(time => !time.title.endsWith";
         assert_eq!(tab.evaluate(&format!("{titles}('{abbreviation}')).length")).await, 0);
@@ -275,7 +278,9 @@ async fn the_search_box_finds_an_order() {
     ] {
         tab.open(&address(world.port, "/integration")).await;
         let typed = serde_json::to_string(typed).unwrap();
-        tab.evaluate(&format!("document.querySelector('input[name=order]').value = {typed}")).await;
+        // What has the focus is not renewed meanwhile.
+        let field = "document.querySelector('input[name=order]')";
+        tab.evaluate(&format!("{field}.focus(); {field}.value = {typed}")).await;
         tab.click(".search button").await;
         let said = tab.evaluate("document.querySelector('.found, .search ~ .error, .error')?.innerText ?? ''").await;
         assert!(said.as_str().unwrap_or_default().contains(found), "{typed}: {said}: {}", tab.text().await);

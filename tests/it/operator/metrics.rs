@@ -149,7 +149,7 @@ async fn a_database_that_does_not_answer_holds_the_metrics_up_for_two_seconds() 
     let took = began.elapsed();
     lock.rollback().await.unwrap();
     assert!(during.contains("onetribe_relay_database_unreadable 1"), "{during}");
-    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(8), "{took:?}");
     world.finish().await;
 }
 

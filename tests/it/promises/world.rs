@@ -32,8 +32,8 @@ const APP: usize = 1;
 const FIRST_SHOP_ORDER: i64 = 1_000_000_000_000;
 /// Settings that differ from the defaults, so that minutes become seconds.
 const HURRY: [(&str, &str); 6] = [
-    ("FETCH_TIMEOUT", "3s"),
-    ("FORWARD_TIMEOUT", "3s"),
+    ("FETCH_TIMEOUT", "6s"),
+    ("FORWARD_TIMEOUT", "6s"),
     ("RECONCILE_INTERVAL", "1s"),
     ("HOOK_CHECK_INTERVAL", "1s"),
     ("RETRY_MAX_AGE", "2s"),
@@ -419,7 +419,11 @@ impl World {
         let began = Instant::now();
         let mut quiet = 0;
         while quiet < 3 {
-            let mut is_settled = self.sender.pending() == 0;
+            let has_told = |side: &Side| match &side.shop {
+                Shop::BigCommerce(_) => true,
+                Shop::WooCommerce(shop) => shop.queued() == 0,
+            };
+            let mut is_settled = self.sender.pending() == 0 && self.sides.iter().all(has_told);
             for side in 0..SIDES {
                 let (id, now) = (self.sides[side].id, self.sides[side].now());
                 if !self.listed(id, "failed").await.is_empty() {

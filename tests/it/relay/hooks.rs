@@ -193,12 +193,12 @@ async fn hooks_of_earlier_settings_are_the_relays_still() {
 
 #[actix_web::test]
 async fn a_quota_that_is_used_up_holds_nobodys_turn() {
-    let world = prepared(&[("FETCH_TIMEOUT", "2s")]);
+    let world = prepared(&[]);
     let parts = Parts::open(world.config()).await;
     let refusal = Fault::new(Operation::Hooks, Action::Status(429)).method("POST").times(1);
     world.store.fault(refusal.header("Retry-After", "3600"));
     for _ in 0..2 {
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), parts.ensure()).await;
+        let ended = tokio::time::timeout(PATIENCE, parts.ensure()).await;
         assert!(matches!(ended, Ok(Err(RegistrarError::Quota))), "{ended:?}");
     }
     let health = parts.services.registrar.health(parts.connection.id);

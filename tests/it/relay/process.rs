@@ -35,7 +35,7 @@ impl Process {
 
     /// Starts a prepared command with the environment of `world`, and waits until it answers.
     pub async fn of(mut command: Command, world: &World) -> Self {
-        command.env("RUST_LOG", "warn").env("FETCH_TIMEOUT", "2s").env("FORWARD_TIMEOUT", "2s");
+        command.env("RUST_LOG", "warn").env("FETCH_TIMEOUT", "5s").env("FORWARD_TIMEOUT", "5s");
         Self::as_prepared(command, &world.url("/health/live")).await
     }
 
@@ -106,7 +106,7 @@ async fn killed_two_dozen_times_under_load_nothing_acknowledged_is_lost_stale_or
     };
     let began = Instant::now();
     while !(world.sender.pending() == 0 && settled(&world)) {
-        assert!(began.elapsed() < Duration::from_secs(60), "{} ({} pending)", world.audit(), world.sender.pending());
+        assert!(began.elapsed() < PATIENCE, "{} ({} pending)", world.audit(), world.sender.pending());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(world.sender.acknowledged_count() > 100, "{} acknowledged", world.sender.acknowledged_count());
@@ -188,7 +188,9 @@ async fn both_signals_finish_what_is_under_way_and_begin_nothing_new() {
 #[actix_web::test]
 async fn a_second_signal_ends_it_at_once() {
     let world = prepared();
-    let process = Process::start(&world).await;
+    let mut prepared = command(&world);
+    prepared.env("RUST_LOG", "warn").env("FORWARD_TIMEOUT", "60s");
+    let process = Process::as_prepared(prepared, &world.url("/health/live")).await;
     world.hooked().await;
     world.sink.fault(Fault::new(Operation::Delivery, Action::Hold).times(1));
     world.store.place_order_as(None, 11);

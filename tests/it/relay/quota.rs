@@ -22,12 +22,15 @@ async fn a_burst_of_3000_events_for_1000_neighbours_costs_at_most_60_calls_and_n
     let mut world = narrow();
     world.start_relay().await;
     world.hooked().await;
+    // Nothing is sent before all orders wait, so that the number of calls does not depend on how fast they arrive.
+    world.sink.fault_all(Action::Status(503));
     let orders: Vec<i64> = (0..1000).map(|_| world.store.place_order_as(None, 11)).collect();
     for order in &orders {
         world.store.change_order(*order, 2);
     }
     world.sender.idle(PATIENCE).await.unwrap();
     assert_eq!(world.sender.acknowledged_count(), 3000);
+    world.sink.clear_faults();
     let settled = |sink: &sandbox::OneTribeSim| orders.iter().all(|order| sink.newest(*order) == Some(2));
     world.sink.wait_for(settled, PATIENCE).await.unwrap();
     // There was no waiting for another window of the quota: only the calls that were needed were made.
@@ -58,7 +61,7 @@ async fn orders_that_a_list_lacks_are_fetched_singly() {
     world.start_relay().await;
     world.hooked().await;
     // Nothing is sent before all orders wait.
-    world.sink.fault(Fault::new(Operation::Delivery, Action::Status(503)).header("Retry-After", "1").times(1));
+    world.sink.fault(Fault::new(Operation::Delivery, Action::Status(503)).header("Retry-After", "10").times(1));
     let first = world.store.place_order_as(None, 11);
     world.sink.wait_for(|sink| sink.attempts() == 1, PATIENCE).await.unwrap();
     let orders: Vec<i64> = (0..40).map(|_| world.store.place_order_silently(None, 11)).collect();

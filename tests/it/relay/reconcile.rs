@@ -52,7 +52,7 @@ async fn a_poll_that_finds_nothing_costs_one_call() {
     world.hooked().await;
     world.store.place_order_as(None, 11);
     world.arrived(1).await;
-    polls(&world, 8).await;
+    polls(&world, 14).await;
     let calls: Vec<_> = world.store.calls().into_iter().filter(|call| call.operation == Operation::OrderList).collect();
     // The last calls are a whole interval apart, so each poll was one call.
     let last: Vec<_> = calls.windows(2).rev().take(2).map(|pair| pair[1].at - pair[0].at).collect();

@@ -19,7 +19,9 @@ use crate::{
 const SCOPES: [&str; 2] = ["store/order/created", "store/order/updated"];
 /// After a holder is killed, the next one goes on within this time: a call's timeout of 2 seconds here, some slack, and
 /// time for a slow machine.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
+/// For tests in which a held call must not time out.
+const LONG: (&str, &str) = ("FETCH_TIMEOUT", "20s");
 /// How long to wait for something that must not happen.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
@@ -118,18 +120,18 @@ async fn two_at_once(world: World) {
 
 #[actix_web::test]
 async fn two_at_once_over_one_file_make_one_hook_a_scope() {
-    two_at_once(prepared(&[])).await;
+    two_at_once(prepared(&[LONG])).await;
 }
 
 #[actix_web::test]
 async fn two_at_once_over_one_server_make_one_hook_a_scope() {
     let Some(database) = Database::fresh().await else { return };
-    two_at_once(prepared(&[("DATABASE_URL", &database.url())])).await;
+    two_at_once(prepared(&[LONG, ("DATABASE_URL", &database.url())])).await;
 }
 
 #[actix_web::test]
 async fn a_command_beside_a_relay_waits_for_its_turn() {
-    let mut world = prepared(&[]);
+    let mut world = prepared(&[LONG]);
     world.store.fault(Fault::new(Operation::Hooks, Action::Hold).method("POST").times(2));
     world.start_relay().await;
     held(&world.store).await;
@@ -165,7 +167,7 @@ async fn one_that_is_killed_in_the_middle_holds_up_nobody_for_long() {
 /// since.
 #[actix_web::test]
 async fn one_that_wakes_after_its_turn_makes_nothing() {
-    let world = prepared(&[]);
+    let world = prepared(&[("FETCH_TIMEOUT", "5s")]);
     Parts::open(world.config()).await.close().await;
     world.store.fault(Fault::new(Operation::Hooks, Action::Hold).method("GET").times(1));
     let mut sleeper = Hooks::start(&world, "update");
@@ -176,7 +178,7 @@ async fn one_that_wakes_after_its_turn_makes_nothing() {
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     world.store.release();
     world.store.wait_for(|store| store.calls().iter().any(|call| call.status.is_some()), PATIENCE).await.unwrap();
-    tokio::time::sleep(A_MOMENT / 2).await;
+    tokio::time::sleep(2 * A_MOMENT).await;
     sleeper.signal("STOP");
     lock.execute_batch("COMMIT").unwrap();
     let (code, said) = Hooks::start(&world, "update").ended().await;
@@ -213,7 +215,7 @@ async fn a_hook_that_is_made_after_the_turn_is_removed() {
 #[actix_web::test]
 async fn of_two_that_are_made_at_once_the_first_stays() {
     for action in [Action::Hold, Action::HoldAnswer] {
-        let world = prepared(&[("BIGCOMMERCE_SCOPES", SCOPES[0])]);
+        let world = prepared(&[LONG, ("BIGCOMMERCE_SCOPES", SCOPES[0])]);
         let parts = Parts::open(world.config()).await;
         hold(&world.store, action.clone());
         let other = async {
@@ -250,7 +252,7 @@ async fn twin(world: &World) {
 
 #[actix_web::test]
 async fn a_second_hook_is_told_and_removed_and_a_strangers_is_not() {
-    let world = prepared(&[("BIGCOMMERCE_SCOPES", SCOPES[0])]);
+    let world = prepared(&[LONG, ("BIGCOMMERCE_SCOPES", SCOPES[0])]);
     let parts = Parts::open(world.config()).await;
     parts.ensure().await.unwrap();
     let stranger = world.store.add_hook(SCOPES[0], &world.url("/webhooks/bigcommerce")).unwrap();
@@ -284,11 +286,14 @@ async fn who_waits_too_long_is_told_why() {
         }
     };
     tokio::time::timeout(PATIENCE, taken).await.unwrap();
-    // The check after every start reads the hooks too, right after the store's information.
+    // The check after every start reads the hooks too.
     let is_checked = |store: &StoreSim| store.call_count(Operation::StoreInformation) > 0;
     world.store.wait_for(is_checked, PATIENCE).await.unwrap();
-    tokio::time::sleep(A_MOMENT).await;
-    let calls = world.store.call_count(Operation::Hooks);
+    let mut calls = 0;
+    while calls != world.store.call_count(Operation::Hooks) {
+        calls = world.store.call_count(Operation::Hooks);
+        tokio::time::sleep(2 * A_MOMENT).await;
+    }
     let mut update = Hooks::start(&world, "update");
     let (code, said) = update.ended().await;
     let busy = "error: the hooks are being changed by another relay or command just now: try again in a minute";

@@ -14,8 +14,8 @@ use crate::support::{
     schema::{self, LEFT_BEHIND},
 };
 
-/// How long a relay that can no longer use the database may go on: a heartbeat, and time for a slow machine.
-const NOTICED: Duration = Duration::from_secs(3);
+/// How long a relay that can no longer use the database may go on: some heartbeats, and time for a slow machine.
+const NOTICED: Duration = Duration::from_secs(8);
 
 /// Runs a relay that must refuse to start.
 async fn refused(world: &World) -> Output {

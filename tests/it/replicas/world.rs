@@ -22,7 +22,7 @@ use crate::support::{
     replica::Replica,
 };
 
-/// Far longer than any step takes that works.
+/// Far longer than any step takes that works: probes of a side that is down are up to a minute apart.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// How many stores there are, each with a destination of its own.
 pub const STORES: usize = 6;
@@ -103,8 +103,8 @@ impl World {
         let own = [
             ("DATABASE_URL", database.to_string()),
             ("PUBLIC_URL", format!("http://127.0.0.1:{}", self.balancer.port())),
-            ("FETCH_TIMEOUT", "2s".to_owned()),
-            ("FORWARD_TIMEOUT", "2s".to_owned()),
+            ("FETCH_TIMEOUT", "4s".to_owned()),
+            ("FORWARD_TIMEOUT", "4s".to_owned()),
         ];
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(self.extra.iter().cloned());
         for (name, value) in own {
