@@ -30,8 +30,6 @@ use crate::{
     registrar::{Done, HookReport, RegistrarError},
 };
 
-/// How long a page waits for its checks.
-const CHECK_TIME: Duration = Duration::from_secs(2);
 /// Time limit for repairing hooks, for which a person waits; the rest is left to the registrar's own rounds.
 const MEND_TIME: Duration = Duration::from_secs(15);
 
@@ -73,10 +71,7 @@ async fn page_of(_: Admin, id: web::Path<String>, request: HttpRequest, relay: w
 }
 
 async fn show(relay: &Relay, connection: &Connection, request: &HttpRequest, operator: Operator<'_>) -> HttpResponse {
-    if let Some(renewed) = pages::renew_checks(relay, connection) {
-        // Otherwise their result is shown when the page renews itself.
-        drop(tokio::time::timeout(CHECK_TIME, renewed).await);
-    }
+    pages::checks_renewed(relay, connection).await;
     let examined = relay.checker.examine(&relay.services, connection).await;
     let page = pages::operators(relay, connection, request, examined, operator, None).await;
     status::respond(StatusCode::OK, &page, Frame::None)

@@ -140,7 +140,18 @@ async fn look_for(
     Ok(found.map_or(SearchResult::Unknown, |row| SearchResult::Found(Box::new(row))))
 }
 
-/// Runs a connection's checks again if they are old, since somebody reads their results. Returns what ends with them.
+/// How long a page waits for its checks.
+const CHECK_TIME: Duration = Duration::from_secs(2);
+
+/// Runs a connection's checks again if they are old, since somebody reads their results, and waits a moment for them.
+/// Otherwise their results are shown when the page renews itself.
+pub(super) async fn checks_renewed(relay: &Relay, connection: &Connection) {
+    if let Some(renewed) = renew_checks(relay, connection) {
+        drop(tokio::time::timeout(CHECK_TIME, renewed).await);
+    }
+}
+
+/// The same without waiting. Returns what ends with the checks.
 pub(super) fn renew_checks(relay: &Relay, connection: &Connection) -> Option<oneshot::Receiver<()>> {
     let current = relay.services.catalog.get(connection.id)?;
     if !relay.checker.takes_up_check(&current) {

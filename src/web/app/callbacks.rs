@@ -53,7 +53,7 @@ pub(super) async fn load(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
         return message(&relay, StatusCode::NOT_FOUND, texts(&payload.locale).load.install_again);
     };
     let visitor = Visitor::new(&payload.store_hash, payload.user_id, &payload.locale);
-    page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
+    page::show(&relay, app, &connection, &visitor, page::OPENED_ROOT, Said::default()).await
 }
 
 /// An installation has ended: its token and hooks are already gone.

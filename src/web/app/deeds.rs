@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use url::Url;
 
 use super::{
-    super::{Relay, integration::mend, notices::Notice},
+    super::{Relay, integration::mend, notices::Notice, pages},
     App, TRIES, backfill,
     forms::{self, Form},
     page::{self, Said},
@@ -155,9 +155,14 @@ pub(super) async fn destination(
     }
 }
 
-/// Runs the checks; with a field `order`, looks up that order instead.
+/// Runs the checks; with a field `order`, looks up that order instead. A page that renews itself sends a field `root`,
+/// the path from its own address to the relay's root: only old checks run again for it.
 pub(super) async fn check(request: HttpRequest, payload: web::Payload, relay: web::Data<Arc<Relay>>) -> HttpResponse {
     let (app, form) = proven!(relay, request, payload);
+    if let Some(root) = [page::OPENED_ROOT, ROOT].into_iter().find(|root| *root == form.field("root")) {
+        pages::checks_renewed(&relay, &form.connection).await;
+        return page::show(&relay, app, &form.connection, &form.visitor, root, Said::default()).await;
+    }
     let order = form.field("order").to_owned();
     if order.is_empty() {
         return checked(&relay, app, &form.connection, &form, Said::default()).await;

@@ -22,7 +22,7 @@ use super::{
         status::{self, Frame},
     },
     App, TRIES, connection_of_store, message,
-    page::Said,
+    page::{self, Said},
     served,
     visitor::Visitor,
 };
@@ -125,7 +125,7 @@ pub(super) async fn auth(request: HttpRequest, relay: web::Data<Arc<Relay>>) -> 
     match outcome.unwrap_or(Err(InstallError::BrokenOff)) {
         Ok(_) if is_external => led_on(&relay, app, "succeeded"),
         Ok((connection, visitor)) => {
-            super::page::show(&relay, app, &connection, &visitor, "../", Said::default()).await
+            page::show(&relay, app, &connection, &visitor, page::OPENED_ROOT, Said::default()).await
         }
         Err(error) => {
             // Anybody can send an invalid code.

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{checker::Examined, connection::Connection, reconcile::requested::Offer};
 
+/// The path from the addresses that BigCommerce opens to the relay's root.
+pub(super) const OPENED_ROOT: &str = "../";
+
 /// Additional content of the page, mostly the result of a form.
 #[derive(Debug, Default)]
 pub(super) struct Said {
@@ -54,7 +57,7 @@ pub(super) async fn show(
     root: &str,
     said: Said,
 ) -> HttpResponse {
-    // The page is to be there at once: their result is shown when it is opened next.
+    // The page is to be there at once: their result is shown when it renews itself.
     drop(pages::renew_checks(relay, connection));
     let examined = relay.checker.examine(&relay.services, connection).await;
     show_examined(relay, app, connection, visitor, (root, examined), said).await

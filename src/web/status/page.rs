@@ -109,12 +109,14 @@ impl<'a> StatusPage<'a> {
 
     fn content(&self, verdict: &Verdict, report: &Report) -> Markup {
         let is_incomplete = self.facts.connection.state == ConnectionState::Incomplete;
-        let live = match self.audience {
-            Audience::Operator(_) if self.search.is_none() => Some(format!("{}integration", self.base())),
-            _ => None,
+        // What was searched for is not renewed.
+        let (live, root) = match self.audience {
+            _ if self.search.is_some() => (None, None),
+            Audience::Operator(_) => (Some(format!("{}integration", self.base())), None),
+            Audience::Merchant(merchant) => (Some(self.check_target().action), Some(merchant.root)),
         };
         html! {
-            main data-live=[live] {
+            main data-live=[live] data-root=[root] {
                 (self.top())
                 @if let Some(notice) = self.notice { p class="notice" role="status" { (notice) } }
                 (parts::stale())

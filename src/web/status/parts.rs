@@ -79,5 +79,5 @@ pub(super) fn class(light: Option<Light>) -> &'static str {
 
 /// Shown by the script while the relay does not answer: the page then shows what was so before.
 pub fn stale() -> Markup {
-    html! { p id="stale" role="alert" hidden { "The relay does not answer: what you see here may be out of date." } }
+    html! { p id="stale" role="alert" hidden { "The relay does not answer: what you see here may be out of date. If this stays, open the page again." } }
 }

@@ -64,9 +64,15 @@
 
   // A page left open tells what is so a minute later, and leaves alone what somebody is using.
   const main = document.querySelector("main[data-live]");
+  const tokens = (root) => [...root.querySelectorAll("input[name=token]")];
+  const asked = () => {
+    const headers = { Accept: "text/html" }, root = main.dataset.root;
+    // The app's page proves itself by the token of its forms, and says where it is.
+    return root ? { headers, method: "POST", body: new URLSearchParams({ token: tokens(main)[0].value, root }) } : { headers };
+  };
   const renew = async () => {
     if (document.hidden || !getSelection().isCollapsed) return;
-    const answer = await fetch(plain(main.dataset.live), { headers: { Accept: "text/html" } }).catch(() => null);
+    const answer = await fetch(plain(main.dataset.live), asked()).catch(() => null);
     document.getElementById("stale").hidden = Boolean(answer && answer.ok);
     if (!answer || !answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -78,12 +84,14 @@
       part.replaceChildren(...next.childNodes);
       for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     }
+    const [token] = tokens(fresh);
+    if (token) for (const field of tokens(main)) field.value = token.value;
     document.title = fresh.title;
     localize(main);
   };
   if (main) {
-    // Checks for which the page did not wait have ended by then.
-    setTimeout(renew, 12000);
+    // Checks for which the page did not wait have ended by then: most at once, and all within ten seconds.
+    for (const soon of [3000, 12000]) setTimeout(renew, soon);
     setInterval(renew, 60000);
   }
 })();

@@ -133,6 +133,27 @@ async fn pause_and_resume_work_at_once() {
     world.stop().await;
 }
 
+#[actix_web::test]
+async fn a_page_that_renews_itself_asks_nobody_while_its_checks_are_new() {
+    let world = World::start(1).await;
+    let store = world.store(1).unwrap();
+    let token = world.connect(&store).await.token();
+    world.post("check", &[("token", &token)]).await;
+    quiet(&store).await;
+    let calls = store.call_count(Operation::Any);
+    for root in ["../", "../../"] {
+        let page = world.post("check", &[("token", &token), ("root", root)]).await;
+        page.is_a_page_of_the_app(&world);
+        assert!(page.text.contains(&format!("action=\"{root}bigcommerce/app/check\"")), "{}", page.text);
+    }
+    assert_eq!(store.call_count(Operation::Any), calls);
+    // Any other path is none of the page's, and such a form is what it seems.
+    let page = world.post("check", &[("token", &token), ("root", "https://elsewhere.example/")]).await;
+    assert!(!page.text.contains("elsewhere") && store.call_count(Operation::Any) > calls, "{}", page.text);
+    assert_eq!(world.post("check", &[("token", "wrong"), ("root", "../")]).await.status, 403);
+    world.stop().await;
+}
+
 /// Waits until the store has not been called for two seconds.
 async fn quiet(store: &StoreSim) {
     let began = Instant::now();

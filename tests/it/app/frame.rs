@@ -81,6 +81,34 @@ async fn a_merchant_installs_connects_places_an_order_and_uninstalls() {
 }
 
 #[actix_web::test]
+async fn a_page_left_open_in_the_control_panel_renews_itself() {
+    let Some(chromium) = Chromium::start().await else { return };
+    let world = World::start(1).await;
+    let store = world.store(1).unwrap();
+    world.connect(&store).await;
+    let page = chromium.browser.new_page("about:blank").await.unwrap();
+    page.goto(format!("{}/open", world.panel.page_url(&store))).await.unwrap();
+    frame_says(&page, "Connected").await;
+    let violations = "window.violations = []; document.addEventListener('securitypolicyviolation', event => \
+                      violations.push(event.violatedDirective)); 1";
+    in_frame(&page, violations).await.unwrap();
+    let order = store.place_order_as(None, super::world::PAID);
+    world.arrived(&store, order).await;
+    frame_says(&page, &order.to_string()).await;
+    let is_fine = "violations.length === 0 && document.getElementById('stale').hidden";
+    assert_eq!(in_frame(&page, is_fine).await, Some(Value::Bool(true)));
+    // What came with the renewal still leads to the relay.
+    in_frame(&page, "document.querySelector('form[action$=\"app/check\"]').requestSubmit()").await;
+    frame_says(&page, "checks are good").await;
+    frame_says(&page, &order.to_string()).await;
+    // Once the app is uninstalled, the page says that it is no longer so.
+    world.panel.uninstall(&store).await.unwrap();
+    frame_says(&page, "what you see here may be out of date").await;
+    chromium.stop().await;
+    world.stop().await;
+}
+
+#[actix_web::test]
 async fn another_site_cannot_frame_the_page() {
     let Some(chromium) = Chromium::start().await else { return };
     let world = World::start_with(1, &[("BIGCOMMERCE_APP_FRAME_ANCESTORS", "https://*.mybigcommerce.com")]).await;

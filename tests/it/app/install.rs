@@ -21,8 +21,8 @@ async fn an_install_makes_a_connection_with_hooks_and_asks_for_the_payload_url()
     assert_eq!(connection["source"]["store"], "store1");
     assert_eq!(connection["name"], "Sandbox Store 1");
     assert!(connection["destination"].is_null());
+    store.wait_for(|store| store.hooks().len() == 1, super::world::PATIENCE).await.unwrap();
     let hooks = store.hooks();
-    assert_eq!(hooks.len(), 1, "{hooks:?}");
     assert_eq!(hooks[0].client_id, world.panel.app().client_id);
     assert!(hooks[0].header_list().iter().any(|(name, _)| name.eq_ignore_ascii_case("x-relay-token")));
     let is_v2 = |call: &sandbox::Call| call.path_and_query.contains("/v2/hooks");

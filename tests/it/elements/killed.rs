@@ -27,7 +27,10 @@ fn shown(world: &World) -> BTreeMap<i64, Vec<i64>> {
 async fn killed_amid_notifications_nothing_is_lost_ids_stay_and_no_object_goes_back() {
     let mut world = World::start().await;
     // Only a few instances' notifications, so that each is sent more than once.
-    world.instance().await;
+    // Orders are polled late where several restarts follow each other, and are new all the same.
+    let mut orders = super::world::orders();
+    orders["datesConfiguration"]["createdCheckTolerance"] = json!(600);
+    world.create(&world.body(&json!({ "event.poller.configuration": { "orders": orders } }))).await;
     let mut process = world.start_mortal().await;
     world.callback.fault_all(Action::Slow(Duration::from_millis(40)));
     let mut orders: Vec<(i64, u8)> = Vec::new();

@@ -65,6 +65,8 @@ async fn a_hook_that_was_deleted_or_switched_off_is_back_after_the_interval() {
 #[actix_web::test]
 async fn a_hook_of_ours_that_points_elsewhere_is_brought_back() {
     let mut world = World::start().await;
+    // By the end of this the relay has noted which hook it made.
+    assert_eq!(world.post("/integration/update").await.0, 200);
     world.stop_relay().await;
     let before = world.store.hooks();
     // The relay has moved: the same database, another port.

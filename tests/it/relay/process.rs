@@ -420,6 +420,7 @@ async fn logs_that_cannot_be_written_cost_no_order() {
     world.sink.fault(Fault::new(Operation::Delivery, Action::Status(422)).times(1));
     world.tell(order).await;
     world.arrived_at(order, 1).await;
+    world.hooked().await;
     world.store.change_order(order, 2);
     world.arrived_at(order, 2).await;
     process.signal("TERM");
