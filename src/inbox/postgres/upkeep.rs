@@ -143,11 +143,15 @@ pub(super) async fn sample(db: &mut PgConnection, now: Timestamp) -> Result<(), 
                GROUP BY connection_id ORDER BY connection_id
                ON CONFLICT (connection_id, hour) DO UPDATE SET waiting = excluded.waiting
                WHERE h.waiting IS NULL OR h.waiting < excluded.waiting";
-    execute(db, sqlx::query(sql).bind(hour_of(now))).await?;
     let old = "DELETE FROM hours WHERE (connection_id, hour) IN (
                    SELECT connection_id, hour FROM hours WHERE hour < $1
                    ORDER BY connection_id, hour FOR UPDATE SKIP LOCKED)";
-    execute(db, sqlx::query(old).bind(hour_of(now.before(HISTORY)))).await.map(drop)
+    // Both tables are needed at once, which a migration may lock in another order.
+    transaction!(db, |transaction| {
+        sqlx::query(sql).bind(hour_of(now)).execute(&mut *transaction).await?;
+        sqlx::query(old).bind(hour_of(now.before(HISTORY))).execute(&mut *transaction).await?;
+    })?;
+    Ok(())
 }
 
 /// Checks that the database can be written.
