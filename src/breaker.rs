@@ -66,6 +66,8 @@ pub struct Breaker {
     has_answered: bool,
     /// When the last outage ended.
     recovered_at: Option<Instant>,
+    /// When an outage began that this breaker has not seen itself, and of which nobody has seen the end.
+    taken_over: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,11 @@ pub enum Permit {
 }
 
 impl Breaker {
+    /// Takes over an outage that was seen before this breaker was made: if the next call fails, it has lasted since then.
+    pub fn take_over(&mut self, since: Option<Instant>) {
+        self.taken_over = since;
+    }
+
     /// What may go out now. Changes nothing; see [`Breaker::begin_probe`].
     pub fn permit(&self, now: Instant) -> Permit {
         match &self.down {
@@ -143,7 +150,7 @@ impl Breaker {
 
     /// Records that a call succeeded. True if that ended an outage.
     pub fn succeeded(&mut self, now: Instant) -> bool {
-        self.has_answered = true;
+        (self.has_answered, self.taken_over) = (true, None);
         let has_recovered = self.down.take().is_some();
         if has_recovered {
             self.recovered_at = Some(now);
@@ -155,8 +162,9 @@ impl Breaker {
     /// breaker.
     pub fn failed(&mut self, now: Instant, reason: Failure, asked: Option<Duration>, chance: f64) -> bool {
         let opened = self.down.is_none();
+        let since = self.taken_over.take().unwrap_or(now);
         let down = self.down.get_or_insert(Down {
-            since: now,
+            since,
             failures: 0,
             quick_probes: 0,
             probe_at: now,

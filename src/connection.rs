@@ -6,7 +6,10 @@ pub mod evidence;
 pub mod request;
 mod trial;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -16,7 +19,7 @@ use crate::{
     config::Settings,
     destination::{Destination, cloud_elements::Callback, one_tribe::OneTribe},
     http::Http,
-    inbox::{ConnectionRecord, ConnectionState, PauseReason, Side, shard_of},
+    inbox::{ConnectionRecord, ConnectionState, Outage, PauseReason, Side, shard_of},
     metrics::Metrics,
     object::{ConnectionId, ResourceName, Snapshot},
     secret::Secret,
@@ -39,6 +42,9 @@ pub type LiveCatalog = catalog::Catalog<Connection>;
 
 /// The route of the environment's own connection, relative to the public address.
 pub const ENVIRONMENT_HOOK_PATH: &str = "webhooks/bigcommerce";
+
+/// An outage that began longer ago is a new one if the side fails after a restart.
+const TAKEN_OVER: Duration = Duration::from_secs(3600);
 
 /// One store and its destination as of one revision. A change makes a new value.
 #[derive(Debug)]
@@ -114,6 +120,15 @@ impl Link {
     pub fn skips(&self, snapshot: &Snapshot) -> bool {
         let is_skipped = |status: &String| self.spec.skip_statuses.contains(status);
         snapshot.status.as_ref().is_some_and(is_skipped) || self.source.is_draft(snapshot)
+    }
+
+    /// Takes over outages whose end nobody has seen yet, unless they began too long ago to be still the same.
+    pub fn take_over(&self, outages: &[Outage]) {
+        for outage in outages {
+            let age = Timestamp::now().since(outage.since);
+            let since = Instant::now().checked_sub(age).filter(|_| age < TAKEN_OVER);
+            self.breaker(outage.side).take_over(since);
+        }
     }
 
     /// Forgets the outages of both sides: no waiting object is left that could find out whether they are over.

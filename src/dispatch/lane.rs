@@ -144,11 +144,14 @@ impl Lane {
         }
     }
 
-    /// Releases objects that wait for an outage seen by an earlier lane: this lane's breakers know nothing of it.
+    /// Releases objects that wait for an outage seen by an earlier lane: this lane's breakers only know since when.
     async fn begin_lane(&self) -> Result<(), InboxError> {
         let outages = self.shared.inbox.outages(self.connection.id).await?;
         if !outages.is_empty() {
             self.shared.inbox.recover(self.connection.id).await?;
+        }
+        if let Some(link) = &self.connection.link {
+            link.take_over(&outages);
         }
         let noted = |side| outages.iter().find(|outage| outage.side == side).map(|outage| outage.failure);
         *self.noted.lock() = Some(Side::ALL.map(noted));

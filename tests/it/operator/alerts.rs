@@ -66,3 +66,25 @@ async fn a_receiver_that_is_away_is_tried_again_and_told() {
     world.finish().await;
     receiver.server.stop(false).await;
 }
+
+/// A relay that is restarted again and again during an outage would otherwise never tell of it.
+#[actix_web::test]
+async fn an_outage_goes_on_over_a_restart_and_is_told_when_it_has_lasted_long_enough() {
+    let receiver = Receiver::start();
+    let mut world = World::start_with(&[("ALERT_URL", &receiver.url), ("RECONCILE_INTERVAL", "0")]).await;
+    world.sink.fault_all(Action::Status(503));
+    let order = world.store.place_order_silently(None, 11);
+    world.tell(order).await;
+    world.sink.wait_for(|sink| sink.attempts() >= 2, PATIENCE).await.unwrap();
+    world.stop_relay().await;
+    let database = rusqlite::Connection::open(world.database()).unwrap();
+    let sql = "UPDATE outages SET since = since - 1200000 WHERE side = 'destination'";
+    assert_eq!(database.execute(sql, []).unwrap(), 1, "the outage was kept");
+    world.start_relay().await;
+    let texts = told(&receiver, 1).await;
+    assert!(texts[0].contains("One Tribe has not been taking orders for 20 minutes"), "{texts:?}");
+    world.sink.clear_faults();
+    world.arrived_at(order, 1).await;
+    world.finish().await;
+    receiver.server.stop(false).await;
+}

@@ -44,6 +44,24 @@ fn probes_come_soon_at_first_and_once_a_minute_at_the_cap() {
 }
 
 #[test]
+fn an_outage_that_was_taken_over_has_lasted_since_it_began_if_the_first_call_fails() {
+    let (began, now) = (Instant::now(), Instant::now() + Duration::from_secs(600));
+    let mut breaker = Breaker::default();
+    breaker.take_over(Some(began));
+    assert!(breaker.outage().is_none() && breaker.health().is_unknown(), "nothing has failed yet");
+    breaker.failed(now, Failure::Status(503), None, 0.5);
+    assert_eq!(breaker.outage(), Some((began, Failure::Status(503))));
+    breaker.succeeded(now);
+    breaker.failed(now, Failure::Status(503), None, 0.5);
+    assert_eq!(breaker.outage().unwrap().0, now, "that one was over");
+    let mut breaker = Breaker::default();
+    breaker.take_over(Some(began));
+    breaker.succeeded(now);
+    breaker.failed(now, Failure::Status(503), None, 0.5);
+    assert_eq!(breaker.outage().unwrap().0, now, "it had ended while nobody looked");
+}
+
+#[test]
 fn a_success_closes_at_once_and_says_that_an_outage_is_over() {
     let now = Instant::now();
     let mut breaker = Breaker::default();
