@@ -23,13 +23,24 @@ bench *parts:
 fmt:
     cargo fmt --all
 
-# Formatting and lints, as continuous integration looks at them
+# Formatting and lints, as in CI
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# Spelling, unused dependencies, licences, duplicates and advisories
+# What faults and attackers cost others, and what the app, instances and shops cost, beside their goals
+bench-faults:
+    cargo bench --bench faults
+bench-attack:
+    cargo bench --bench attack
+bench-rooms:
+    cargo bench --bench rooms
+
+# Spelling, unused dependencies, licences, duplicates and advisories, with the tools as in CI
 dependencies:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    . .ci/tools
     typos
     cargo machete
     cargo deny --locked check
@@ -57,4 +68,4 @@ fuzz-all seconds="600":
 
 # The image, with its labels
 image tag="onetribe-relay":
-    docker build --build-arg REVISION=$(git rev-parse HEAD) --tag {{tag}} .
+    docker build --build-arg REVISION=$(git rev-parse HEAD) --build-arg VERSION=$(cargo pkgid | sed 's/.*[@#]//') --tag {{tag}} .

@@ -138,7 +138,7 @@ impl<W> Accounted<W> {
         if fresh > 0 {
             (self.told, self.told_at) = (dropped, Instant::now());
             let lines = crate::humanize::count(fresh, "log line");
-            tracing::warn!(dropped_lines = fresh, "{lines} dropped: whoever reads this log did not keep up");
+            tracing::warn!(dropped_lines = fresh, "{lines} dropped: the reader of this log did not keep up");
         }
     }
 }

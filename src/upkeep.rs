@@ -38,7 +38,7 @@ const SIDE_BY_SIDE: usize = 32;
 /// The wait before a store's hooks are checked again after a failure.
 const HOOKS_RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(120) };
 /// How long running chores may take to end when the relay stops.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// A kind of recurring work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -186,7 +186,7 @@ impl Upkeep {
         }
         // A hook that was just created is stored before the end; a poll that waits for the quota is dropped.
         let rest = async { while running.join_next().await.is_some() {} };
-        drop(tokio::time::timeout(LAST_WORDS, rest).await);
+        drop(tokio::time::timeout(SHUTDOWN_GRACE, rest).await);
     }
 
     /// Adds new and changed connections, and removes those that no longer belong to this process.

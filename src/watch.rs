@@ -31,7 +31,7 @@ use crate::{
 
 /// The pause between rounds, and the pause after each connection within a round.
 const LOOK: Duration = Duration::from_secs(5);
-const BREATH: Duration = Duration::from_millis(5);
+const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// Connections without trouble that are looked at per round: ten thousand of them within ten minutes.
 const LOOKS: usize = 100;
 /// A check calls both sides, so in each round at most this many connections in trouble are checked again; and if
@@ -43,7 +43,7 @@ const RETRY: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::f
 /// How long posting one alert may take.
 const POST_TIME: Duration = Duration::from_secs(10);
 /// How long an alert under way may take when the relay stops.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// Watches the connections of the shards that this process holds.
 pub struct Watcher {
@@ -84,7 +84,7 @@ impl Watcher {
             // An alert that was accepted is recorded before the end.
             tokio::select! {
                 () = self.round(&stop) => {}
-                () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
+                () = async { stop.cancelled().await; tokio::time::sleep(SHUTDOWN_GRACE).await } => return,
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -120,7 +120,7 @@ impl Watcher {
                     return;
                 }
                 self.look(connection).await;
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(PAUSE_BETWEEN_LOOKS).await;
             }
         }
     }

@@ -244,6 +244,7 @@ async fn steady(figures: &mut Figures) {
 async fn at_rest(figures: &mut Figures) {
     const ORDERS: usize = 10_000;
     figures.heading("one store: the start, and memory");
+    shipped(figures);
     for contestant in [Contestant::bare(), Contestant::bound()].into_iter().chain(Contestant::relays()) {
         let mut starts = Vec::new();
         for _ in 0..amount(9, 5) {
@@ -272,6 +273,16 @@ async fn at_rest(figures: &mut Figures) {
                 figures.note(&format!("{}: start, idle, after 10,000", contestant.name()), &shown);
             }
         }
+    }
+}
+
+/// The size of the program in the image, if it has been built.
+fn shipped(figures: &mut Figures) {
+    const NAME: &str = "the program, shipped";
+    let program = this_relay().ancestors().nth(2).map(|target| target.join("dist/onetribe-relay"));
+    match program.and_then(|program| program.metadata().ok()) {
+        Some(found) => figures.at_most(NAME, found.len() as f64 / 1e6, 12.0, " MB"),
+        None => figures.note(NAME, "is not built: cargo build --profile dist"),
     }
 }
 

@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How long closing a connection may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The length of the system's accept queue, if the system's own limit allows it. A client that is turned away retries
 /// after a second.
 const BACKLOG: i32 = 4096;
@@ -68,7 +68,7 @@ pub(super) fn listen(
         let http = HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIME)
-            .client_disconnect_timeout(LAST_WORDS)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }

@@ -231,7 +231,7 @@ fn destination(facts: &Facts, judgment: &Judgment) -> (Status, String) {
 
 fn deliveries(facts: &Facts) -> (Status, String) {
     let Some(summary) = facts.summary() else {
-        return (Status::Skip, "The list of orders cannot be read: see the check of the storage.".to_owned());
+        return (Status::Skip, "The list of orders cannot be read: see the check \"Storage\".".to_owned());
     };
     let detail = match (summary.waiting, summary.last_delivered_at) {
         (0, None) => "No order has come yet.".to_owned(),

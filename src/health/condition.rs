@@ -99,7 +99,7 @@ pub enum Action {
 /// Defines codes and their names in one place, for both directions.
 macro_rules! condition_codes {
     ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
-        /// The fixed name of a condition: also the alert's, and the metric's label. In the order in which they are
+        /// The fixed name of a condition, also the alert's and the log's. In the order in which they are
         /// told: what stops, loses or holds orders now, causes before consequences; then what may do so.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($(#[$doc])* $variant,)* }

@@ -125,7 +125,7 @@ async fn gauges(relay: &Relay) -> Registry {
     }
     let dropped = Counter::<u64>::default();
     dropped.inc_by(telemetry::dropped_lines());
-    registry.register("log_lines_dropped", "Log lines dropped because whoever reads the log did not keep up", dropped);
+    registry.register("log_lines_dropped", "Log lines dropped because the reader of the log did not keep up", dropped);
     let summaries = match tokio::time::timeout(READ_TIME, services.inbox.summaries()).await {
         Ok(Ok(summaries)) => Some(summaries),
         Ok(Err(error)) => {

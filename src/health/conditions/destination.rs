@@ -160,7 +160,7 @@ fn callback(facts: &Facts, judgment: &mut Judgment) {
             )
             .text(
                 "The callback's URL is plain http.",
-                "Whoever is on the way can read the notifications.",
+                "Anyone on the network path can read the notifications.",
                 format!("Use an https address. {}", facts.connection.renew_destination()),
             ),
         );

@@ -80,7 +80,7 @@ fn not_mendable(facts: &Facts, age: Duration, fault: HookFault) -> Condition {
         ),
         _ => (
             format!("{not_put_right}, since the relay's database cannot be used."),
-            "See the check of the storage.".to_owned(),
+            "See the check \"Storage\".".to_owned(),
         ),
     };
     about_hooks(Code::HooksNotMendable, severity, "Notices of new orders cannot be set up")
@@ -211,7 +211,7 @@ fn address(facts: &Facts, probe: &Probe<Result<(), AddressFault>>) -> Option<Con
             "The public address cannot be checked",
             format!("The relay cannot reach its own public address ({seen}), yet a webhook came {ago}."),
             String::new(),
-            "if webhooks keep coming, your network only keeps the relay from calling itself, and nothing is to be done.",
+            "if webhooks keep coming, your network only keeps the relay from calling itself, and there is nothing to do.",
         );
     }
     if last.is_some_and(|last| last > probe.at) {
@@ -242,7 +242,7 @@ fn address(facts: &Facts, probe: &Probe<Result<(), AddressFault>>) -> Option<Con
                 "Notices of new orders may not come in",
                 "Something answers at the public address. Whether it is this relay cannot be told, since the database cannot be read.".to_owned(),
                 String::new(),
-                "see the check of the storage.",
+                "see the check \"Storage\".",
             );
         }
     };

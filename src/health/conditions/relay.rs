@@ -61,7 +61,7 @@ pub(super) fn storage(facts: &Facts, judgment: &mut Judgment) {
             Condition::new(Code::LogLinesDropped, Severity::Info, CheckId::Configuration, "Log lines were dropped")
                 .text(
                     format!("{lines} were dropped since the start: whoever reads the log is too slow."),
-                    "No order is concerned.",
+                    "No order is affected.",
                     operator("look at what reads the relay's output."),
                 ),
         );

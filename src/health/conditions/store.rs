@@ -151,7 +151,7 @@ fn down(facts: &Facts, found: &Finding, failure: Failure, seen: &str) -> Conditi
         (Failure::Dns, SourceKind::WooCommerce) => "Check the shop's address: its name does not exist.",
         (Failure::Tls, SourceKind::WooCommerce) => "Have the shop's certificate renewed.",
         (Failure::Html(_), SourceKind::WooCommerce) => {
-            "If the shop is in maintenance, nothing is to be done. Else have the shop's firewall let the relay through (User-Agent `onetribe-relay`)."
+            "If the shop is in maintenance, there is nothing to do. Otherwise have the shop's firewall let the relay through (User-Agent `onetribe-relay`)."
         }
         (_, SourceKind::WooCommerce) => {
             "Usually this passes and the relay goes on by itself. If it lasts, see whether the shop is up."

@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("script.js");
 const PLAIN_STYLE: &str = "body{margin:0;font:16px/1.5 system-ui,sans-serif}main{max-width:38rem;margin:12vh auto;\
     padding:0 1rem}h1{font-size:1.5rem}a{color:LinkText}";
 
-/// Two links of a chain in green, visible in light and dark tab bars.
+/// A white check mark on green, visible in light and dark tab bars.
 const ICON: &str = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#17683a'/><path d='M9 16.5l5 5 9-10' fill='none' stroke='#fff' stroke-width='3.4' stroke-linecap='round' stroke-linejoin='round'/></svg>";
 
 static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("data:image/svg+xml;base64,{}", STANDARD.encode(ICON)));

@@ -33,10 +33,6 @@ pub struct Message {
 /// All texts in one language.
 #[derive(Debug)]
 pub struct Texts {
-    /// The value of the page's `lang`.
-    pub language: &'static str,
-    /// The app's name, the heading of each page.
-    pub app_name: &'static str,
     /// Pages for an install that failed.
     pub install: InstallTexts,
     /// Pages for an app that cannot be opened.
@@ -123,61 +119,13 @@ pub struct FormTexts {
     pub not_saved: Message,
 }
 
-/// The app's page.
+/// What the app's page says of its forms.
 #[derive(Debug)]
 pub struct PageTexts {
-    /// Shown at the top while there is no payload URL.
-    pub welcome: &'static str,
-    /// What the payload URL is, and where to find it.
-    pub payload_url_help: &'static str,
-    /// The label of the field for the payload URL.
-    pub payload_url_label: &'static str,
-    /// The button that saves the first payload URL.
-    pub connect: &'static str,
     /// Shown once it is saved.
     pub payload_url_saved: &'static str,
-    /// The button that saves a new payload URL.
-    pub save: &'static str,
-    /// The heading over the field for a new payload URL.
-    pub change_payload_url: &'static str,
-    /// Shown while orders are being forwarded.
-    pub connected: &'static str,
-    /// Shown while the merchant has paused forwarding.
-    pub paused: &'static str,
     /// What a pause means.
     pub paused_help: &'static str,
-    /// Shown if the access token no longer works.
-    pub reconnect: Message,
-    /// The button that runs the checks.
-    pub check: &'static str,
-    /// The button that registers or repairs the hooks.
-    pub update: &'static str,
-    /// The button that pauses forwarding.
-    pub pause: &'static str,
-    /// The button that resumes forwarding.
-    pub resume: &'static str,
-    /// The heading of the recent orders.
-    pub recent_orders: &'static str,
-    /// Shown while there is no order yet.
-    pub no_orders_yet: &'static str,
-    /// How many orders were forwarded.
-    pub forwarded: fn(orders: u64) -> String,
-    /// How many orders wait.
-    pub waiting: fn(orders: u64) -> String,
-    /// How many orders failed.
-    pub failed: fn(orders: u64) -> String,
-    /// The heading of the backfill.
-    pub backfill: &'static str,
-    /// What a backfill is.
-    pub backfill_help: &'static str,
-    /// The label of the backfill's date.
-    pub backfill_since: &'static str,
-    /// The button that only counts.
-    pub backfill_count: &'static str,
-    /// How many orders a backfill would forward.
-    pub backfill_counted: fn(orders: u64) -> String,
-    /// The button that starts the backfill.
-    pub backfill_start: &'static str,
     /// Shown once it has started.
     pub backfill_started: &'static str,
     /// The button that declines past orders.
@@ -190,8 +138,6 @@ pub struct PageTexts {
     pub backfill_not_counted: &'static str,
     /// Shown for a date that is invalid or in the future.
     pub backfill_bad_date: &'static str,
-    /// Where to get help.
-    pub support: &'static str,
 }
 
 impl Texts {
@@ -250,17 +196,16 @@ mod tests {
     #[test]
     fn unknown_languages_fall_back_to_english() {
         for locale in ["en-US", "EN", "en_GB", "", "de-DE", "tlh", "-", "english"] {
-            assert_eq!(texts(locale).language, "en", "{locale}");
+            assert_eq!(texts(locale).load.install_again, english::TEXTS.load.install_again, "{locale}");
         }
     }
 
     #[test]
     fn counts_read_like_english() {
         let page = &texts("en").page;
-        assert_eq!((page.forwarded)(1), "1 order forwarded");
-        assert_eq!((page.waiting)(1_250), "1,250 orders waiting");
-        assert_eq!((page.failed)(0), "No order failed");
-        assert_eq!((page.backfill_counted)(1), "1 order would be forwarded.");
+        assert_eq!((page.backfill_running)(0), "Past orders are being looked for.");
+        assert_eq!((page.backfill_running)(1), "Past orders are being forwarded: 1 order found so far.");
+        assert!((page.backfill_at_least)(1_250).contains("at least 1,250 orders can"));
     }
 
     #[test]

@@ -3,15 +3,8 @@
 use super::{FormTexts, InstallTexts, LoadTexts, Message, PageTexts, PayloadUrlTexts, Texts};
 use crate::humanize::count;
 
-pub(super) const TEXTS: Texts = Texts {
-    language: "en",
-    app_name: "One Tribe",
-    install: INSTALL,
-    load: LOAD,
-    payload_url: PAYLOAD_URL,
-    form: FORM,
-    page: PAGE,
-};
+pub(super) const TEXTS: Texts =
+    Texts { install: INSTALL, load: LOAD, payload_url: PAYLOAD_URL, form: FORM, page: PAGE };
 
 const INSTALL: InstallTexts = InstallTexts {
     spent_code: Message {
@@ -140,44 +133,8 @@ const FORM: FormTexts = FormTexts {
 };
 
 const PAGE: PageTexts = PageTexts {
-    welcome: "Installed. One step is left: tell us where your orders go.",
-    payload_url_help: "In One Tribe, open your BigCommerce integration and copy the payload URL. It is yours alone: \
-                       treat it like a password. It is checked for its form only; nothing is sent to it now.",
-    payload_url_label: "One Tribe payload URL",
-    connect: "Connect",
     payload_url_saved: "The payload URL is saved.",
-    save: "Save",
-    change_payload_url: "Change the payload URL",
-    connected: "Connected",
-    paused: "Paused",
     paused_help: "Orders are still noted and wait. They are forwarded once you resume.",
-    reconnect: Message {
-        title: "BigCommerce no longer accepts the app's access",
-        what: "Orders cannot be read, so none are forwarded. They are kept and follow as soon as access is back.",
-        cure: "Open the app from your BigCommerce control panel and confirm the permissions if you are asked. If \
-               this stays, uninstall the app and install it again.",
-    },
-    check: "Check Integration",
-    update: "Update Integration",
-    pause: "Pause",
-    resume: "Resume",
-    recent_orders: "Recent orders",
-    no_orders_yet: "No order yet. Each one shows up here as soon as it is placed.",
-    forwarded: |orders| {
-        if orders == 0 { "No order forwarded yet".to_owned() } else { format!("{} forwarded", n(orders)) }
-    },
-    waiting: |orders| if orders == 0 { "No order waiting".to_owned() } else { format!("{} waiting", n(orders)) },
-    failed: |orders| if orders == 0 { "No order failed".to_owned() } else { format!("{} failed", n(orders)) },
-    backfill: "Forward past orders",
-    backfill_help: "Orders from before the installation are not forwarded by themselves. Choose a date to forward \
-                    those placed since then; first they are only counted.",
-    backfill_since: "Orders since",
-    backfill_count: "Count them",
-    backfill_counted: |orders| match orders {
-        0 => "No order would be forwarded.".to_owned(),
-        _ => format!("{} would be forwarded.", n(orders)),
-    },
-    backfill_start: "Forward them",
     backfill_started: "They are on their way. Each one shows up among the recent orders.",
     backfill_declined: "Past orders are left alone. Only orders from the installation on are forwarded.",
     backfill_running: |orders| match orders {
@@ -189,7 +146,6 @@ const PAGE: PageTexts = PageTexts {
     },
     backfill_not_counted: "The store could not be read just now, so nothing was counted. Try again in a minute.",
     backfill_bad_date: "Give a date in the past, for example 2026-01-31.",
-    support: "Help: One Tribe's support",
 };
 
 fn n(orders: u64) -> String {
