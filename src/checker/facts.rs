@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     connection::{Connection, Link},
     health::{
-        Facts,
+        Facts, LONG_WAIT,
         facts::{
             CallbackFacts, ConnectionFacts, DestinationFacts, DiskSpace, HookFacts, HookFault, OrderFacts, Refusal,
             RelayFacts, ShopProblem, StoreFacts, Trouble, WebhookFacts,
@@ -90,12 +90,14 @@ async fn kept(services: &Services, connection: &Connection) -> Result<Kept, Inbo
         0 => Vec::new(),
         _ => inbox.objects(id, ObjectQuery { only_in_trouble: true, ..query }).await?,
     };
+    let is_late = summary.oldest_waiting.is_some_and(|since| Timestamp::now().since(since) >= LONG_WAIT);
+    let waiting = if is_late { inbox.objects(id, ObjectQuery::waiting(SHOWN)).await? } else { Vec::new() };
     let outstanding = match connection.link.as_ref().and_then(|link| link.spec.destination.as_ref()) {
         Some(DestinationSpec::CloudElements(_)) => inbox.outstanding(id).await?,
         _ => Vec::new(),
     };
     Ok(Kept {
-        orders: OrderFacts { summary, recent, failed, troubled },
+        orders: OrderFacts { summary, recent, failed, troubled, waiting },
         outages: inbox.outages(id).await?,
         hooks: inbox.hooks(id).await?,
         feeds: inbox.feeds(id).await?,
@@ -213,10 +215,13 @@ fn hook_facts(
     services: &Services,
     connection: &Connection,
     probed: &Probed,
-    rows: Vec<HookRow>,
+    mut rows: Vec<HookRow>,
     at: Timestamp,
 ) -> HookFacts {
-    let expected = services.builder.wanted_hooks(connection).len();
+    let wanted = services.builder.wanted_hooks(connection);
+    // A command with other scopes may have looked for others.
+    rows.retain(|row| wanted.iter().any(|wanted| wanted.topic == row.topic));
+    let expected = wanted.len();
     let upkeep = services.registrar.health(connection.id).map(|trouble| {
         let fault = match trouble.failure {
             Failure::Status(429) => HookFault::Quota,

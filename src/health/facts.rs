@@ -228,6 +228,8 @@ pub struct OrderFacts {
     pub failed: Vec<ObjectRow>,
     /// Objects that are refused or not found and still being tried, as many as are shown.
     pub troubled: Vec<ObjectRow>,
+    /// Objects that wait, the longest waiting first; read for a page, and once the first of them is late.
+    pub waiting: Vec<ObjectRow>,
 }
 
 impl OrderFacts {

@@ -86,5 +86,6 @@ pub(crate) fn row(id: i64, state: ObjectState, failed: Option<(Side, Failure)>) 
         waiting_since: (state == ObjectState::Pending).then_some(ago(600)),
         next_attempt_at: (state == ObjectState::Pending).then_some(NOW.after(Duration::from_secs(120))),
         delivered_at: (state == ObjectState::Delivered).then_some(ago(590)),
+        is_claimed: false,
     }
 }

@@ -285,6 +285,8 @@ pub struct ObjectRow {
     pub waiting_since: Option<Timestamp>,
     /// When it is tried next, or when its lease ends.
     pub next_attempt_at: Option<Timestamp>,
+    /// Whether it is under way now.
+    pub is_claimed: bool,
     /// When it was last forwarded.
     pub delivered_at: Option<Timestamp>,
 }
@@ -300,10 +302,19 @@ pub struct ObjectQuery {
     pub id: Option<ObjectId>,
     /// Only objects that have been refused or not found, and are still being tried.
     pub only_in_trouble: bool,
+    /// The longest waiting first, instead of the highest ids.
+    pub longest_waiting_first: bool,
     /// Most rows returned.
     pub limit: u32,
     /// Only ids below this one: the last page's `next`.
     pub before: Option<ObjectId>,
+}
+
+impl ObjectQuery {
+    /// The objects that have waited longest.
+    pub fn waiting(limit: u32) -> Self {
+        Self { state: Some(ObjectState::Pending), longest_waiting_first: true, limit, ..Self::default() }
+    }
 }
 
 /// Counts and times of one connection's objects.

@@ -166,9 +166,12 @@ impl Row {
                 self.due_at = Some(self.due_at.map_or(at, |due| due.min(at)));
                 self.wait_ms = 0;
             }
+            // An object in trouble stays in it until the next try succeeds, but its time counts anew.
+            let was_missing = self.missing_ms > 0 || self.state == ObjectState::Gone;
+            let was_refused = self.refused_ms > 0 || self.state == ObjectState::Failed;
+            (self.missing_ms, self.refused_ms) = (i64::from(was_missing), i64::from(was_refused));
             self.attempts = 0;
-            self.refused_ms = 0;
-            self.missing_ms = 0;
+            self.pause_ms = 0;
             self.has_failed = false;
         }
         if !was_pending {

@@ -83,6 +83,7 @@ pub(super) struct PageQuery {
 #[derive(Default)]
 pub(super) struct Rows {
     recent: Option<Vec<ObjectRow>>,
+    waiting: Vec<ObjectRow>,
     deliveries: Option<Vec<Timestamp>>,
     hours: Vec<Hour>,
     search: Option<Search>,
@@ -112,6 +113,8 @@ impl Rows {
         let (inbox, now) = (&relay.services.inbox, Timestamp::now());
         let query = ObjectQuery { limit: RECENT_ROWS, ..ObjectQuery::default() };
         let recent = inbox.objects(connection.id, query).await?;
+        // Those that wait need not be among the highest numbers.
+        let waiting = inbox.objects(connection.id, ObjectQuery::waiting(RECENT_ROWS)).await?;
         let hours = inbox.history(connection.id, now.before(Duration::from_secs(HOURS * 3600))).await?;
         let oldest = recent.iter().map(|row| row.last_event_at).min();
         let is_whole = recent.len() < RECENT_ROWS as usize || oldest.is_some_and(|oldest| now.since(oldest) > RECENTLY);
@@ -120,7 +123,7 @@ impl Rows {
             None => None,
             Some(typed) => Some(Search { result: look_for(relay, connection, &typed).await?, typed }),
         };
-        Ok(Self { recent: Some(recent), deliveries, hours, search })
+        Ok(Self { recent: Some(recent), waiting, deliveries, hours, search })
     }
 }
 
@@ -180,6 +183,7 @@ pub(super) async fn status_page(
     let rows = Rows::read(relay, connection, typed.filter(|typed| !typed.trim().is_empty())).await;
     if let (Some(orders), Some(recent)) = (&mut facts.orders, rows.recent) {
         orders.take_recent(recent, RECENT_ROWS as usize);
+        orders.waiting = rows.waiting;
     }
     StatusPage {
         facts: &facts,

@@ -64,16 +64,18 @@ fn failed(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         [] => String::new(),
         rows => format!(": {} ({})", names(rows, count), reasons(rows)),
     };
+    let them = if count == 1 { "it" } else { "them" };
     let is_refused = rows.iter().any(|row| row.last_failure.is_some_and(is_refusal));
     let tell = if is_refused {
-        format!("Tell {}, with the numbers; ", facts.connection.destination_within())
+        let numbers = if count == 1 { "its number" } else { "their numbers" };
+        format!("Tell {}, with {numbers}; ", facts.connection.destination_within())
     } else {
         String::new()
     };
     let resend = if tell.is_empty() {
-        "Look at the failed orders, and resend them once the reason is gone.".to_owned()
+        format!("Look at {them} among the orders, and resend {them} once the reason is gone.")
     } else {
-        format!("{tell}then look at the failed orders, and resend them.")
+        format!("{tell}then look at {them} among the orders, and resend {them}.")
     };
     let noun = humanize::count(count, "order");
     let mut condition = Condition::new(Code::OrderFailed, Severity::Warning, CheckId::Deliveries, failed_title(count))
@@ -90,10 +92,13 @@ fn is_refusal(failed: Failed) -> bool {
 }
 
 fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
-    let in_trouble = |row: &&ObjectRow| row.last_failure.is_some_and(|failed| !failed.is_missing());
-    let rows: Vec<ObjectRow> = orders.troubled.iter().filter(in_trouble).cloned().collect();
+    // Resent, or changed since they failed.
+    let (anew, tried): (Vec<ObjectRow>, Vec<ObjectRow>) =
+        orders.troubled.iter().cloned().partition(|row| row.attempts == 0);
+    let in_trouble = |row: &ObjectRow| row.last_failure.is_some_and(|failed| !failed.is_missing());
+    let rows: Vec<ObjectRow> = tried.into_iter().filter(in_trouble).collect();
     if rows.is_empty() {
-        return;
+        return tried_anew(orders, &anew, judgment);
     }
     let is_refused = |row: &ObjectRow| row.last_failure.is_some_and(|failed| failed.side == Side::Destination);
     let (refused, unfetched): (Vec<ObjectRow>, Vec<ObjectRow>) = rows.iter().cloned().partition(is_refused);
@@ -101,7 +106,8 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
     let unlisted = orders.summary.refused.saturating_sub(orders.troubled.len() as u64);
     let (more_refused, more_unfetched) = if refused.len() >= unfetched.len() { (unlisted, 0) } else { (0, unlisted) };
     let since = rows.iter().filter_map(|row| row.waiting_since).min();
-    let next = rows.iter().filter_map(|row| row.next_attempt_at).filter(|at| *at > facts.at).min();
+    let waiting = rows.iter().filter(|row| !row.is_claimed);
+    let next = waiting.filter_map(|row| row.next_attempt_at).filter(|at| *at > facts.at).min();
     let next =
         next.map_or_else(String::new, |at| format!(" The next try is {}.", humanize::due_in(at.since(facts.at))));
     let (name, tell) = (facts.connection.destination_name(), facts.connection.destination_within());
@@ -121,15 +127,42 @@ fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         title = format!("{orders} {} refused", humanize::are(count));
         causes.insert(0, format!("{name} refuses {orders}: {which} ({}).", reasons(&refused)));
     }
+    let is_one = rows.len() as u64 + unlisted == 1;
+    let (they, these, numbers) = match is_one {
+        true => ("It is", "this order", "its number"),
+        false => ("They are", "these orders", "their numbers"),
+    };
     let cure = match refused.is_empty() {
-        true => "If it lasts, look at these orders in the store.".to_owned(),
-        false => format!("If it lasts, tell {tell}, with the numbers and the reason."),
+        true => format!("If it lasts, look at {these} in the store."),
+        false => format!("If it lasts, tell {tell}, with {numbers} and the reason."),
     };
     let mut condition = Condition::new(Code::OrdersRefused, Severity::Warning, CheckId::Deliveries, title)
-        .text(causes.join(" "), format!("They are tried again.{next}"), cure)
+        .text(causes.join(" "), format!("{they} tried again.{next}"), cure)
         .alerting(since.is_some_and(|since| facts.age(since) >= REFUSED_TOO_LONG));
     condition.since = since;
     condition.orders = rows.iter().take(NAMED).map(|row| row.id.clone()).collect();
+    judgment.conditions.push(condition);
+}
+
+/// Orders that failed or were refused before, and of which nothing is known since they were resent or changed.
+fn tried_anew(orders: &OrderFacts, anew: &[ObjectRow], judgment: &mut Judgment) {
+    if anew.is_empty() {
+        return;
+    }
+    let count = orders.summary.refused.max(anew.len() as u64);
+    let noun = format!("{} {}", humanize::count(count, "order"), humanize::are(count));
+    let before = reasons(anew);
+    let before = if before.is_empty() { String::new() } else { format!(", after {before}") };
+    let cure = "Look again in a minute: by then the answers are known.";
+    let mut condition = Condition::new(
+        Code::OrdersRefused,
+        Severity::Warning,
+        CheckId::Deliveries,
+        format!("{noun} being tried again"),
+    )
+    .text(format!("{noun} on the way again: {}{before}.", names(anew, count)), "None is lost.", cure);
+    condition.since = anew.iter().filter_map(|row| row.waiting_since).min();
+    condition.orders = anew.iter().take(NAMED).map(|row| row.id.clone()).collect();
     judgment.conditions.push(condition);
 }
 
@@ -156,15 +189,21 @@ fn waiting(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
         _ => "If no other check tells why, tell whoever runs the relay: its log says more. Nothing is lost meanwhile.",
     };
     let span = humanize::span(facts.age(since));
-    let condition =
+    let late: Vec<ObjectRow> = orders.waiting.iter().take(NAMED).cloned().collect();
+    let which = match late.as_slice() {
+        [] => String::new(),
+        late => format!(": {}", names(late, summary.waiting)),
+    };
+    let mut condition =
         Condition::new(Code::WaitingLong, Severity::Warning, CheckId::Deliveries, format!("{noun} are late"))
             .text(
-                format!("{waiting} {} waiting, the oldest for {span}.", humanize::are(summary.waiting)),
+                format!("{waiting} {} waiting, the oldest for {span}{which}.", humanize::are(summary.waiting)),
                 "None is lost.",
                 cure,
             )
             .since(since)
             .alerting(!is_explained && !is_catching_up);
+    condition.orders = late.into_iter().map(|row| row.id).collect();
     judgment.conditions.push(condition);
 }
 

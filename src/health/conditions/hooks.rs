@@ -147,6 +147,10 @@ pub(super) fn incoming(facts: &Facts, judgment: &mut Judgment) {
                     facts.connection.renew_secret(),
                 )
                 .since(seen.first_at)
+                .action(match facts.connection.source {
+                    SourceKind::WooCommerce => Action::Update,
+                    SourceKind::BigCommerce => Action::Check,
+                })
                 .alerting(facts.age(seen.first_at) >= MISTAKE_TOO_LONG),
         );
     }

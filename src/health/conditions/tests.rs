@@ -10,7 +10,7 @@ use super::super::{
 use super::judge;
 use crate::{
     http::Failure,
-    inbox::{ConnectionState, HookState, ObjectState, PauseReason, Side, Summary},
+    inbox::{ConnectionState, HookState, ObjectRow, ObjectState, PauseReason, Side, Summary},
     source::reach::Silence,
     spec::{DestinationKind, Origin, SourceKind},
 };
@@ -111,6 +111,33 @@ fn after_an_outage_the_backlog_is_late_and_no_alarm() {
     };
     assert_eq!((codes(&late(Some(ago(60)))), alerting(&late(Some(ago(60))))), (vec![Code::WaitingLong], vec![]));
     assert_eq!(alerting(&late(Some(ago(1000)))), [Code::WaitingLong]);
+}
+
+#[test]
+fn late_orders_are_named_the_longest_waiting_first() {
+    let mut facts = counted(Summary { waiting: 7, oldest_waiting: Some(ago(900)), ..Summary::default() });
+    facts.orders.as_mut().unwrap().waiting =
+        [9, 4, 8, 1, 7, 3].map(|id| row(id, ObjectState::Pending, None)).into_iter().collect();
+    let condition = judge(&facts).conditions.remove(0);
+    let numbers: Vec<String> = condition.orders.iter().map(ToString::to_string).collect();
+    assert_eq!(numbers, ["9", "4", "8", "1", "7"]);
+    assert_eq!(condition.cause, "7 orders are waiting, the oldest for 15 minutes: 9, 4, 8, 1, 7 and 2 more.");
+}
+
+#[test]
+fn orders_that_were_resent_are_tried_again_and_nothing_is_green_meanwhile() {
+    let mut facts = counted(Summary { waiting: 2, refused: 2, ..Summary::default() });
+    let refused = Some((Side::Destination, Failure::Status(422)));
+    let anew = |id| ObjectRow { attempts: 0, ..row(id, ObjectState::Pending, refused) };
+    facts.orders.as_mut().unwrap().troubled = vec![anew(7), anew(8)];
+    let condition = judge(&facts).conditions.remove(0);
+    assert_eq!((condition.code, condition.severity, condition.alerts), (Code::OrdersRefused, Severity::Warning, false));
+    assert_eq!(condition.title, "2 orders are being tried again");
+    assert_eq!(condition.cause, "2 orders are on the way again: 7 and 8, after HTTP 422.");
+    // One that has been refused once more is what matters.
+    facts.orders.as_mut().unwrap().troubled[1].attempts = 1;
+    let condition = judge(&facts).conditions.remove(0);
+    assert!(condition.title.contains("refused") && condition.cause.contains(": 8 ("), "{condition:?}");
 }
 
 #[test]

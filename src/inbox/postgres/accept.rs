@@ -166,8 +166,9 @@ fn raise() -> String {
             waiting_since = CASE WHEN o.state = 0 THEN o.waiting_since ELSE excluded.waiting_since END,
             has_failed = {stays} AND o.has_failed,
             attempts = CASE WHEN {stays} THEN o.attempts ELSE 0 END,
-            refused_ms = CASE WHEN {stays} THEN o.refused_ms ELSE 0 END,
-            missing_ms = CASE WHEN {stays} THEN o.missing_ms ELSE 0 END,
+            refused_ms = CASE WHEN {stays} THEN o.refused_ms WHEN o.refused_ms > 0 OR o.state = 2 THEN 1 ELSE 0 END,
+            missing_ms = CASE WHEN {stays} THEN o.missing_ms WHEN o.missing_ms > 0 OR o.state = 3 THEN 1 ELSE 0 END,
+            pause_ms = CASE WHEN {stays} THEN o.pause_ms ELSE 0 END,
             settled_at = NULL,
             last_event_at = excluded.last_event_at"
     )

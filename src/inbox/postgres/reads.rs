@@ -117,7 +117,7 @@ pub(super) async fn waiting(db: &PgPool, clock: &ServerClock) -> Result<Vec<(Con
 
 const OBJECT_ROW: &str =
     "resource, id, state, change, attempts, last_failure, first_event_at, last_event_at, waiting_since,
-                          due_at, delivered_at";
+                          due_at, delivered_at, lease_owner IS NOT NULL AS is_claimed";
 
 /// Adds the conditions of a query, after `connection_id = …`.
 fn conditions(sql: &mut QueryBuilder<Postgres>, query: &ObjectQuery) {
@@ -175,7 +175,8 @@ pub(super) async fn objects(
             sql.push(if is_rare { " OFFSET 0) AS rare" } else { "" });
         }
     }
-    sql.push(" ORDER BY id DESC, resource LIMIT ").push_bind(limit);
+    sql.push(if query.longest_waiting_first { " ORDER BY waiting_since, id" } else { " ORDER BY id DESC" });
+    sql.push(", resource LIMIT ").push_bind(limit);
     let rows = sql.build().fetch_all(db).await?;
     rows.iter().map(|row| object_row(clock, row)).collect()
 }
@@ -193,6 +194,7 @@ fn object_row(clock: &ServerClock, row: &PgRow) -> Result<ObjectRow, sqlx::Error
         waiting_since: time(clock, row, 8)?,
         next_attempt_at: time(clock, row, 9)?,
         delivered_at: time(clock, row, 10)?,
+        is_claimed: row.try_get(11)?,
     })
 }
 

@@ -58,7 +58,7 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(Connecti
     rows.collect()
 }
 
-/// Objects by descending id. Pending ones are in the index of due objects, the other rare states in one of their own:
+/// Objects in the order asked for. Pending ones are in the index of due objects, the other rare states in one of their own:
 /// SQLite uses a partial index only if the query repeats its condition.
 pub(super) fn objects(
     connection: &Connection,
@@ -66,7 +66,7 @@ pub(super) fn objects(
     query: &ObjectQuery,
 ) -> rusqlite::Result<Vec<ObjectRow>> {
     let mut sql = "SELECT resource, id, state, change, attempts, last_failure, first_event_at, last_event_at,
-                       waiting_since, due_at, delivered_at
+                       waiting_since, due_at, delivered_at, lease_owner IS NOT NULL
                    FROM objects WHERE connection_id = ?1"
         .to_owned();
     let (name, before) =
@@ -96,7 +96,8 @@ pub(super) fn objects(
     }
     let limit = i64::from(query.limit);
     parameters.push(&limit);
-    sql.push_str(&format!(" ORDER BY id DESC, resource LIMIT ?{}", parameters.len()));
+    let order = if query.longest_waiting_first { "waiting_since, id" } else { "id DESC" };
+    sql.push_str(&format!(" ORDER BY {order}, resource LIMIT ?{}", parameters.len()));
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(parameters.as_slice(), object_row)?;
     rows.collect()
@@ -115,6 +116,7 @@ fn object_row(row: &Row<'_>) -> rusqlite::Result<ObjectRow> {
         waiting_since: time(row, 8)?,
         next_attempt_at: time(row, 9)?,
         delivered_at: time(row, 10)?,
+        is_claimed: row.get(11)?,
     })
 }
 

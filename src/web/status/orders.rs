@@ -48,7 +48,7 @@ impl StatusPage<'_> {
     fn rows(&self) -> Vec<&ObjectRow> {
         let Some(orders) = &self.facts.orders else { return Vec::new() };
         let mut seen = HashSet::new();
-        let all = orders.failed.iter().chain(&orders.troubled).chain(&orders.recent);
+        let all = orders.failed.iter().chain(&orders.troubled).chain(&orders.waiting).chain(&orders.recent);
         let mut rows: Vec<&ObjectRow> = all.filter(|row| seen.insert((&row.resource, &row.id))).collect();
         rows.sort_by_key(|row| (self.rank(row), Reverse(row.last_event_at), Reverse(&row.id)));
         rows
@@ -201,9 +201,11 @@ impl StatusPage<'_> {
         html! {
             @match (row.state, row.delivered_at) {
                 (ObjectState::Delivered, Some(at)) => (parts::ago(at, now)),
-                _ => (parts::ago(row.last_event_at, now)),
+                _ => { (self.texts.changed) " " (parts::ago(row.last_event_at, now)) }
             }
-            @if self.is_tried_again(row) && let Some(next) = row.next_attempt_at {
+            @if row.is_claimed {
+                ", " (self.texts.under_way)
+            } @else if self.is_tried_again(row) && let Some(next) = row.next_attempt_at {
                 ", " (self.texts.next_try) " " (humanize::due_in(next.since(now)))
             }
             @if row.attempts > 1 && (row.state == ObjectState::Failed || self.is_tried_again(row)) {

@@ -316,6 +316,25 @@ async fn browse(world: &World, method: Method, path: &str) -> Response {
 }
 
 /// The status page as a browser gets it.
+#[actix_web::test]
+async fn an_old_order_that_waits_stands_on_the_page_beside_many_newer_ones() {
+    let world = World::start_with(&[("RECONCILE_INTERVAL", "0")]).await;
+    world.store.set_quota(sandbox::QuotaRule::unlimited());
+    for _ in 0..230 {
+        world.store.place_order_as(None, 11);
+    }
+    world.arrived(230).await;
+    let old = world.store.place_order_silently(Some(5), 11);
+    world.sink.fault_all(Action::Status(503));
+    world.tell(old).await;
+    world.sink.wait_for(|sink| sink.attempts() > 230, PATIENCE).await.unwrap();
+    let page = page(&world).await;
+    assert!(page.contains(">Order 5</a>") || page.contains(">Order 5</b>"), "{page}");
+    world.sink.clear_faults();
+    world.arrived(231).await;
+    world.finish().await;
+}
+
 async fn page(world: &World) -> String {
     browse(world, Method::GET, "/integration").await.text().await.unwrap()
 }

@@ -120,11 +120,18 @@ async fn the_status_page_looks_right_when_orders_have_failed_and_when_nothing_ca
     shown(&tab, world.port, "4 orders failed").await;
     assert_sound(&tab, "status-failed").await;
 
-    // The button that helps resends them, and the page says so.
+    // The button that helps resends them, and the page says so until they have arrived.
     world.sink.clear_faults();
+    world.sink.fault_all(Action::Hold);
     tab.click("form[action$='orders/resend?state=failed'] button").await;
     tab.says("4 orders are being tried again").await;
+    world.sink.wait_for(|sink| sink.held() == 4, PATIENCE).await.unwrap();
+    shown(&tab, world.port, "on its way now").await;
+    let headline = tab.evaluate("document.getElementById('verdict-title').innerText").await;
+    assert_eq!(headline, "4 orders are being tried again");
     assert_sound(&tab, "status-resent").await;
+    world.sink.clear_faults();
+    world.sink.release();
     world.arrived(4).await;
 
     let database = rusqlite::Connection::open(world.database()).unwrap();

@@ -68,7 +68,7 @@ fn what_an_outage_holds_up_waits_and_stands_below_what_is_refused() {
     };
     let at = |id: &str| html.find(&format!(">Order {id}<"));
     assert!(at("1021") < at("1024") && at("1024") < at("1023") && at("1023") < at("1019"));
-    assert!(order("1021").contains("Tried again") && order("1021").contains("next try in 2 minutes"));
+    assert!(order("1021").contains("Being tried again") && order("1021").contains("next try in 2 minutes"));
     let held_up = order("1019");
     assert!(held_up.contains("Waiting") && !held_up.contains("HTTP 503") && !held_up.contains("try"), "{held_up}");
     let early = order("1024");
