@@ -4,7 +4,7 @@ use super::{Care, Done, HookReport, Registrar, RegistrarError, Wish, lock::HookL
 use crate::{
     connection::Connection,
     http::{CallError, Failure},
-    inbox::HookState,
+    inbox::{HookRow, HookState},
     source::{
         Source,
         hooks::{Hook, WantedHook},
@@ -42,6 +42,10 @@ impl Registrar {
             let connection = wish.connection.id;
             tracing::info!(%connection, hook = hook.id, "connection {connection}: a hook that is no longer wanted is removed");
             self.retire(lock, wish, hook).await?;
+        }
+        let is_wanted = |row: &&HookRow| wish.hooks.iter().any(|wanted| wanted.topic == row.topic);
+        for row in wish.kept.iter().filter(|row| !is_wanted(row)) {
+            self.inbox.remove_hook(wish.connection.id, &row.topic).await?;
         }
         Ok(reports)
     }

@@ -22,7 +22,7 @@ pub enum RegistrarError {
     #[error("the store's API limit is used up, perhaps by another app: the relay waits its turn")]
     Quota,
     /// A call to the store failed.
-    #[error("the store does not answer as it should ({})", humanize::failure(.0.failure))]
+    #[error("{}", humanize::store_failure(.0.failure))]
     Call(CallError),
     /// The hooks' rows cannot be read or written.
     #[error(transparent)]

@@ -228,3 +228,24 @@ async fn a_v2_that_takes_no_new_hook_is_left_for_v3() {
         world.finish().await;
     }
 }
+
+/// A command that runs with other scopes, or the former ones after a correction, leaves rows of hooks that nobody wants.
+#[actix_web::test]
+async fn what_was_looked_for_with_other_scopes_is_no_missing_hook() {
+    let mut world = prepared(&[("BIGCOMMERCE_SCOPES", "store/order/created,store/order/updated")]);
+    let parts = Parts::open(world.config()).await;
+    assert_eq!(parts.inspect().await.len(), 2);
+    parts.close().await;
+    world.set("BIGCOMMERCE_SCOPES", "store/order/created");
+    world.start_relay().await;
+    world.hooked().await;
+    let (_, report) = world.post("/integration/update").await;
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "bigcommerce_hooks").unwrap();
+    assert_eq!(check["status"], "pass", "{check}");
+    world.stop_relay().await;
+    let parts = Parts::open(world.config()).await;
+    let rows = parts.services.inbox.hooks(parts.connection.id).await.unwrap();
+    assert_eq!(rows.iter().map(|row| &*row.topic).collect::<Vec<_>>(), ["store/order/created"]);
+    parts.close().await;
+    world.finish().await;
+}
