@@ -272,8 +272,18 @@ fn systemd_takes_the_unit() {
 #[test]
 fn compose_runs_two_alike_relays_that_may_drain_and_shows_pages_on_a_full_disk() {
     let compose = &documents(&read("compose.yaml"))[0];
-    let (first, second) = (&compose["services"]["relay-1"], &compose["services"]["relay-2"]);
+    let service = |name: &str| {
+        let mut own = compose["services"][name].as_object().unwrap().clone();
+        let shared = own.remove("<<").unwrap();
+        let (build, pull) = (own.remove("build"), own.remove("pull_policy"));
+        assert!(own.is_empty(), "{own:?}");
+        (shared, build, pull)
+    };
+    let ((first, build, pull), (second, other_build, other_pull)) = (service("relay-1"), service("relay-2"));
     assert_eq!(first, second);
+    // One builds the image, and the other takes it.
+    assert_eq!((build, other_build), (Some(serde_json::json!(".")), None));
+    assert_eq!((pull, other_pull), (None, Some(serde_json::json!("never"))));
     assert_eq!(first["image"], "onetribe-relay");
     assert_eq!(first["healthcheck"]["test"], serde_json::json!(["CMD", "onetribe-relay", "healthcheck"]));
     assert!(
