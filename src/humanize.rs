@@ -21,6 +21,16 @@ pub fn failure(failure: Failure) -> String {
     }
 }
 
+/// What a store has done instead of answering; a refusal is no outage.
+pub fn store_failure(seen: Failure) -> String {
+    let what = match seen {
+        Failure::Status(401 | 403) => "refuses the relay's credentials",
+        Failure::Status(404 | 410) => "does not know what it is asked for",
+        _ => "does not answer as it should",
+    };
+    format!("the store {what} ({})", failure(seen))
+}
+
 /// A duration: `40 seconds`, `1 minute`, `5 hours`, `3 days`, in one unit, rounded down.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();

@@ -33,12 +33,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the relay; what is done if no command is given
+    #[command(after_help = examples!("serve"))]
     Serve,
     /// A command over the database
     #[command(flatten)]
     Store(StoreCommand),
     /// Alerts to ALERT_URL
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples!("alerts test"))]
     Alerts(AlertsCommand),
     /// Copy the SQLite file that DATABASE_URL names into a new file, also while a relay serves it
     #[command(after_help = examples!("backup --to /backup/relay.db"))]
@@ -54,6 +55,7 @@ pub enum Command {
     #[command(after_help = examples!("migrate --to-file /run/secrets/new-database-url" "migrate --to - < url.txt"))]
     Migrate(MigrateArgs),
     /// Ask the relay on this machine whether it is ready (for a container without a shell)
+    #[command(after_help = examples!("healthcheck"))]
     Healthcheck,
     /// Print a completion script for a shell
     #[command(after_help = examples!("completions bash > /etc/bash_completion.d/onetribe-relay"))]
@@ -77,10 +79,10 @@ pub enum StoreCommand {
         json: bool,
     },
     /// Look at connections, make, change or end them
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples!("connections list --state paused" "connections add shop.json"))]
     Connections(ConnectionsCommand),
     /// Look at or change a connection's webhooks in its store
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples!("hooks list" "hooks remove --connection 3 --dry-run"))]
     Hooks(HooksCommand),
     /// Relay past orders
     ///
@@ -94,7 +96,7 @@ pub enum StoreCommand {
     ))]
     Backfill(BackfillArgs),
     /// Look at orders, or send them again
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples!("orders list --state failed" "orders resend 1234"))]
     Orders(OrdersCommand),
 }
 

@@ -210,7 +210,8 @@ async fn resend(
     if let Some(failure) = why {
         let (orders, it) = named(&resent.unasked);
         terminal::print_note(format_args!(
-            "note: {store} could not be asked about {orders} ({}): the relay looks for {it} when the store answers again",
+            "note: {store} could not be asked about {orders} ({}): the relay looks for {it} when the store answers \
+             again. `onetribe-relay check` says what is wrong",
             humanize::failure(failure)
         ));
     }
@@ -258,7 +259,11 @@ async fn look_for(services: &Services, connection: &Connection, id: &ObjectId) -
     };
     Ok(match asked {
         Ok(_) => Found::Known,
-        Err(error) if blame_fetch(error.failure) == FetchBlame::Missing => Found::Unknown,
+        // A store that does not exist knows no order either.
+        Err(error) if blame_fetch(error.failure) == FetchBlame::Missing => match link.can_read().await {
+            Ok(()) => Found::Unknown,
+            Err(error) => Found::Unasked(error.failure),
+        },
         Err(error) => Found::Unasked(error.failure),
     })
 }

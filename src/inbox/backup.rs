@@ -6,7 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{InboxError, sqlite};
+use super::{
+    InboxError,
+    sqlite::{
+        self,
+        paths::{creation_cure, sqlite_cure},
+    },
+};
 
 /// The suffix of a copy's name until it is complete.
 const PARTIAL: &str = ".partial";
@@ -28,7 +34,10 @@ fn copy(from: &Path, to: &Path) -> Result<u64, InboxError> {
         return Err(InboxError::Unfit(format!("there is no database at {} (DATABASE_URL)", from.display())));
     }
     let taken = || InboxError::Unfit(format!("{} is there already: a backup is made into a new file", to.display()));
-    let unfit = |error: io::Error| InboxError::Unfit(format!("{} cannot be made: {error}", to.display()));
+    let unfit = |error: io::Error| {
+        let cure = creation_cure(to, &error);
+        InboxError::Unfit(format!("{} cannot be made: {error}; {cure}", to.display()))
+    };
     // Absolute, so that SQLite does not take the beginning of it for a scheme.
     let path = std::path::absolute(to).map_err(unfit)?;
     if path.try_exists().map_err(unfit)? {
@@ -44,7 +53,12 @@ fn copy(from: &Path, to: &Path) -> Result<u64, InboxError> {
     let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&partial).map_err(unfit)?;
     let source = sqlite::connect(from)?;
     let copied = source.execute("VACUUM INTO ?1", [text]).map_err(|error| {
-        InboxError::Unfit(format!("the database {} cannot be copied to {}: {error}", from.display(), to.display()))
+        let cure = sqlite_cure(to, &error).map_or_else(String::new, |cure| format!("; {cure}"));
+        InboxError::Unfit(format!(
+            "the database {} cannot be copied to {}: {error}{cure}",
+            from.display(),
+            to.display()
+        ))
     });
     let kept = match copied.and_then(|_| file.sync_all().map_err(unfit)) {
         Ok(()) if path.exists() => Err(taken()),

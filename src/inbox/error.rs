@@ -16,7 +16,7 @@ pub enum InboxError {
     #[error("the database cannot be used: {0}")]
     Unavailable(#[source] Cause),
     /// A lasting fault: what is stored cannot be trusted any more.
-    #[error("the database is damaged: {0}")]
+    #[error("the database is damaged: {0}; put a backup of it in its place")]
     Damaged(#[source] Cause),
     /// The database cannot be opened in its present state.
     #[error("{0}")]

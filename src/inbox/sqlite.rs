@@ -11,7 +11,7 @@ mod inbox;
 mod key_requests;
 mod marks;
 mod migrations;
-mod paths;
+pub(super) mod paths;
 mod readers;
 mod reads;
 mod rows;

@@ -38,7 +38,7 @@ const MOST_AGAIN: u8 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     /// A call to the store failed.
-    #[error("the store does not answer as it should ({})", humanize::failure(.0.failure))]
+    #[error("{}", humanize::store_failure(.0.failure))]
     Call(#[from] CallError),
     /// The inbox cannot be read or written.
     #[error(transparent)]

@@ -55,14 +55,22 @@ impl Visit for Facts {
     }
 }
 
-/// Whether a message already states the value of a field. A bare number is ambiguous, so it must follow the field's
-/// name.
+/// Fields that count something: their number, anywhere in a message, is that count.
+const COUNTS: [&str; 7] = ["changes", "connections", "count", "dropped_lines", "failures", "missed", "shards"];
+
+/// Whether a message already states the value of a field. A bare number is ambiguous unless it counts something, so it
+/// must follow the field's name.
 fn is_told(message: &str, name: &str, value: &str) -> bool {
     if value.is_empty() {
         return false;
     }
-    let is_number = value.bytes().all(|b| b.is_ascii_digit());
-    let wanted = if is_number { format!("{} {value}", name.trim_end_matches("_id")) } else { value.to_owned() };
+    let is_number = value.bytes().all(|b| b.is_ascii_digit()) && !COUNTS.contains(&name);
+    let wanted = match value.strip_prefix("http_") {
+        Some(status) => format!("HTTP {status}"),
+        None if is_number => format!("{} {value}", name.trim_end_matches("_id")),
+        // A URL's last slash is left out where a path follows.
+        None => value.trim_end_matches('/').to_owned(),
+    };
     let is_apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
     message.match_indices(&wanted).any(|(at, found)| {
         is_apart(message[..at].chars().next_back()) && is_apart(message[at + found.len()..].chars().next())
@@ -86,6 +94,10 @@ mod tests {
             ("error", "destination: HTTP 42", false),
             ("side", "store", false),
             ("error", "", false),
+            ("error", "http_422", true),
+            ("error", "http_42", false),
+            ("missed", "12", true),
+            ("missed", "1", false),
         ] {
             assert_eq!(is_told(message, name, value), told, "{name}={value}");
         }

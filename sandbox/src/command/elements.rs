@@ -10,7 +10,11 @@ use sandbox::{
 };
 use serde_json::{Value, json};
 
-use super::{Session, options::Options, output::Output};
+use super::{
+    Session,
+    options::Options,
+    output::{Output, count},
+};
 
 /// The `User` part of the `Authorization` header.
 const USER_SECRET: &str = "sandbox-user-secret=";
@@ -67,6 +71,13 @@ pub async fn run(options: &Options, port: u16, session: &Session) -> Result<bool
         out.line("The relay goes on, until Ctrl-C.");
         session.stop.cancelled().await;
     }
+    out.gap();
+    out.line(format_args!(
+        "{} placed, {} sent to the callback, each genuine and once: {}.",
+        count(store.orders().len(), "order"),
+        count(callback.received().len(), "notification"),
+        if is_clean { "yes" } else { "no" }
+    ));
     relay.stop().await?;
     callback.stop().await;
     store.stop().await;
@@ -163,7 +174,8 @@ async fn told(
     for event in &events {
         *counts.entry(event.change.as_str()).or_default() += 1;
     }
-    out.line(format_args!("{} of {} orders told of: {counts:?}", events.len(), orders.len()));
+    let counts: Vec<String> = counts.iter().map(|(change, count)| format!("{count} {change}")).collect();
+    out.line(format_args!("{} of {} orders notified: {}", events.len(), orders.len(), counts.join(", ")));
     let expected = |order: &i64| {
         let of_order: Vec<&NotifiedEvent> = events.iter().filter(|event| event.id == order.to_string()).collect();
         of_order.len() == 1 && of_order[0].change == change

@@ -49,8 +49,17 @@ pub(super) fn unusable(path: &Path, error: &io::Error) -> InboxError {
     InboxError::Unfit(format!("the database {} cannot be used: {error}; {cure}", path.display()))
 }
 
+/// What to do about a new file that cannot be made.
+pub(in crate::inbox) fn creation_cure(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "make its folder first".to_owned(),
+        io::ErrorKind::StorageFull => MAKE_ROOM.to_owned(),
+        _ => volume_cure(path).map_or_else(right_to_write, str::to_owned),
+    }
+}
+
 /// What to do about an error of SQLite's, where that is known.
-pub(super) fn sqlite_cure(path: &Path, error: &rusqlite::Error) -> Option<String> {
+pub(in crate::inbox) fn sqlite_cure(path: &Path, error: &rusqlite::Error) -> Option<String> {
     match error.sqlite_error_code()? {
         ErrorCode::DiskFull => Some(MAKE_ROOM.to_owned()),
         // A file beside the database that cannot be enlarged.
@@ -73,5 +82,5 @@ fn volume_cure(path: &Path) -> Option<&'static str> {
 
 fn right_to_write() -> String {
     let user = rustix::process::getuid().as_raw();
-    format!("give the user {user}, as whom the relay runs, the right to read and write it and its folder")
+    format!("give the user {user}, as whom this runs, the right to read and write it and its folder")
 }
