@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     failure::CommandError,
-    terminal::{MIN_COLUMN, width, wrapped},
+    terminal::{width, wrapped},
 };
 use crate::humanize;
 
@@ -78,6 +78,9 @@ fn raw_lines(text: &str) -> Result<(), CommandError> {
     written(writeln!(anstream::stdout(), "{text}"))
 }
 
+/// The least width of a table's last column in which it is wrapped.
+const LEAST_ROOM: usize = 12;
+
 /// The columns of a table, two spaces apart; the last one wrapped at words where the terminal is too narrow for it.
 fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
     let shown: Vec<[Cow<'_, str>; N]> =
@@ -87,7 +90,7 @@ fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]], width: Option<
         shown.iter().map(|row| length(&row[column])).chain([length(head[column])]).max().unwrap_or_default()
     });
     let before: usize = widths.iter().take(N.saturating_sub(1)).map(|width| width + 2).sum();
-    let room = width.and_then(|width| width.checked_sub(before)).filter(|room| *room >= MIN_COLUMN);
+    let room = width.and_then(|width| width.checked_sub(before)).filter(|room| *room >= LEAST_ROOM);
     let print = |cells: [&str; N]| {
         let mut line = String::new();
         for (column, (cell, width)) in cells.into_iter().zip(widths).enumerate() {

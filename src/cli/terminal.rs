@@ -8,8 +8,8 @@ use std::{
 
 use crate::humanize;
 
-/// The least width left for the last column of a table at which wrapping helps.
-pub(super) const MIN_COLUMN: usize = 24;
+/// The least width of a terminal at which wrapping helps.
+const MIN_COLUMN: usize = 24;
 
 /// Prints to standard error, if it can be written, without moving the cursor.
 pub fn print_note(text: impl std::fmt::Display) {

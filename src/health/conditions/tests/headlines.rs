@@ -13,13 +13,14 @@ use super::{
 };
 use crate::{
     http::Failure,
-    inbox::{ConnectionState, ObjectState, PauseReason, Side, Summary},
+    inbox::{ConnectionState, ObjectRow, ObjectState, PauseReason, Side, Summary},
     spec::{DestinationKind, Origin, SourceKind},
 };
 
 /// Each condition that there is, at least once.
 fn troubles() -> Vec<Facts> {
     let refused = |id, side, failure| row(id, ObjectState::Pending, Some((side, failure)));
+    let anew = |id| ObjectRow { attempts: 0, ..refused(id, Side::Destination, Failure::Status(422)) };
     let listed = |troubled: Vec<_>| {
         let summary = Summary { waiting: 3, refused: 3, ..Summary::default() };
         with(|facts| facts.orders = Some(OrderFacts { summary, troubled, ..OrderFacts::default() }))
@@ -54,6 +55,7 @@ fn troubles() -> Vec<Facts> {
         counted(Summary { waiting: 3, oldest_waiting: Some(ago(900)), ..Summary::default() }),
         listed([1, 2, 3].map(|id| refused(id, Side::Destination, Failure::Status(422))).into()),
         listed([1, 2, 3].map(|id| refused(id, Side::Store, Failure::NotJson)).into()),
+        listed([1, 2, 3].map(anew).into()),
         address(AddressFault::AnotherServer(200), None),
         address(AddressFault::Certificate("it has expired"), None),
         address(AddressFault::Unproven, None),
