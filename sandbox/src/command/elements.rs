@@ -64,8 +64,8 @@ pub async fn run(options: &Options, port: u16, session: &Session) -> Result<bool
     out.line(format_args!("    Element {token}"));
     out.gap();
     let is_clean = tokio::select! {
-        is_clean = play(&client, &token, &store, &callback, options, out) => is_clean?,
-        () = session.stop.cancelled() => !options.exit,
+        is_clean = play(&client, &token, &store, &callback, options, out) => Some(is_clean?),
+        () = session.stop.cancelled() => None,
     };
     if !options.exit && !session.stop.is_cancelled() {
         out.line("The relay goes on, until Ctrl-C.");
@@ -73,15 +73,19 @@ pub async fn run(options: &Options, port: u16, session: &Session) -> Result<bool
     }
     out.gap();
     out.line(format_args!(
-        "{} placed, {} sent to the callback, each genuine and once: {}.",
+        "{} placed, {} at the callback.",
         count(store.orders().len(), "order"),
-        count(callback.received().len(), "notification"),
-        if is_clean { "yes" } else { "no" }
+        count(callback.received().len(), "notification")
     ));
+    out.line(match is_clean {
+        Some(true) => "All are genuine, and none came twice.",
+        Some(false) => "Some are missing, doubled or not genuine.",
+        None => "Stopped before all of them had come.",
+    });
     relay.stop().await?;
     callback.stop().await;
     store.stop().await;
-    Ok(is_clean)
+    Ok(is_clean.unwrap_or(!options.exit))
 }
 
 async fn play(

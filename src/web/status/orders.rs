@@ -137,7 +137,7 @@ impl StatusPage<'_> {
         let why = self.why(row);
         let button = match row.state {
             ObjectState::Failed | ObjectState::Gone => Some(self.texts.resend),
-            ObjectState::Pending if self.is_tried_again(row) => Some(self.texts.try_now),
+            ObjectState::Pending if self.is_tried_again(row) && !row.is_claimed => Some(self.texts.try_now),
             _ => None,
         };
         let resend = button.and_then(|word| Some((self.resend_target(&id)?, word)));
