@@ -12,6 +12,7 @@ use crate::{
     http::Failure,
     humanize,
     inbox::{ConnectionState, Failed, ObjectRow, ObjectState, Side},
+    retry,
 };
 
 /// An order refused for less than this may be accepted at the next try.
@@ -92,12 +93,17 @@ fn is_refusal(failed: Failed) -> bool {
 }
 
 fn refused(facts: &Facts, orders: &OrderFacts, judgment: &mut Judgment) {
+    // The store may have been asked too early for a new order, which is no trouble.
+    let is_new = |row: &ObjectRow| facts.age(row.first_event_at) < retry::MISSING_MAX_AGE;
+    let in_trouble = |row: &ObjectRow, may_be_early: bool| {
+        row.last_failure.is_some_and(|failed| !(may_be_early && failed.is_missing()))
+    };
     // Resent, or changed since they failed.
     let (anew, tried): (Vec<ObjectRow>, Vec<ObjectRow>) =
         orders.troubled.iter().cloned().partition(|row| row.attempts == 0);
-    let in_trouble = |row: &ObjectRow| row.last_failure.is_some_and(|failed| !failed.is_missing());
-    let rows: Vec<ObjectRow> = tried.into_iter().filter(in_trouble).collect();
+    let rows: Vec<ObjectRow> = tried.into_iter().filter(|row| in_trouble(row, true)).collect();
     if rows.is_empty() {
+        let anew: Vec<ObjectRow> = anew.into_iter().filter(|row| in_trouble(row, is_new(row))).collect();
         return tried_anew(orders, &anew, judgment);
     }
     let is_refused = |row: &ObjectRow| row.last_failure.is_some_and(|failed| failed.side == Side::Destination);
@@ -149,7 +155,8 @@ fn tried_anew(orders: &OrderFacts, anew: &[ObjectRow], judgment: &mut Judgment) 
     if anew.is_empty() {
         return;
     }
-    let count = orders.summary.refused.max(anew.len() as u64);
+    let unlisted = orders.summary.refused.saturating_sub(orders.troubled.len() as u64);
+    let count = anew.len() as u64 + unlisted;
     let noun = format!("{} {}", humanize::count(count, "order"), humanize::are(count));
     let before = reasons(anew);
     let before = if before.is_empty() { String::new() } else { format!(", after {before}") };

@@ -134,6 +134,16 @@ fn orders_that_were_resent_are_tried_again_and_nothing_is_green_meanwhile() {
     assert_eq!((condition.code, condition.severity, condition.alerts), (Code::OrdersRefused, Severity::Warning, false));
     assert_eq!(condition.title, "2 orders are being tried again");
     assert_eq!(condition.cause, "2 orders are on the way again: 7 and 8, after HTTP 422.");
+    // A new order that the store was asked for too early is none of them; one that was gone and is resent is.
+    let early = ObjectRow { attempts: 0, ..row(9, ObjectState::Pending, Some((Side::Store, Failure::Status(404)))) };
+    let gone = ObjectRow { first_event_at: ago(5000), ..early.clone() };
+    let early = ObjectRow { first_event_at: ago(20), ..early };
+    for (row, is_told) in [(early, false), (gone, true)] {
+        let mut facts = counted(Summary { waiting: 1, refused: 1, ..Summary::default() });
+        facts.orders.as_mut().unwrap().troubled = vec![row];
+        let titles: Vec<String> = judge(&facts).conditions.into_iter().map(|one| one.title).collect();
+        assert_eq!(titles == ["1 order is being tried again"], is_told, "{titles:?}");
+    }
     // One that has been refused once more is what matters.
     facts.orders.as_mut().unwrap().troubled[1].attempts = 1;
     let condition = judge(&facts).conditions.remove(0);
