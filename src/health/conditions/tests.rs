@@ -115,9 +115,9 @@ fn after_an_outage_the_backlog_is_late_and_no_alarm() {
 
 #[test]
 fn late_orders_are_named_the_longest_waiting_first() {
-    let mut facts = counted(Summary { waiting: 7, oldest_waiting: Some(ago(900)), ..Summary::default() });
-    facts.orders.as_mut().unwrap().waiting =
-        [9, 4, 8, 1, 7, 3].map(|id| row(id, ObjectState::Pending, None)).into_iter().collect();
+    let summary = Summary { waiting: 7, oldest_waiting: Some(ago(900)), ..Summary::default() };
+    let waiting = [9, 4, 8, 1, 7, 3].map(|id| row(id, ObjectState::Pending, None)).into();
+    let facts = with(|facts| facts.orders = Some(OrderFacts { summary, waiting, ..OrderFacts::default() }));
     let condition = judge(&facts).conditions.remove(0);
     let numbers: Vec<String> = condition.orders.iter().map(ToString::to_string).collect();
     assert_eq!(numbers, ["9", "4", "8", "1", "7"]);
@@ -126,27 +126,26 @@ fn late_orders_are_named_the_longest_waiting_first() {
 
 #[test]
 fn orders_that_were_resent_are_tried_again_and_nothing_is_green_meanwhile() {
-    let mut facts = counted(Summary { waiting: 2, refused: 2, ..Summary::default() });
-    let refused = Some((Side::Destination, Failure::Status(422)));
-    let anew = |id| ObjectRow { attempts: 0, ..row(id, ObjectState::Pending, refused) };
-    facts.orders.as_mut().unwrap().troubled = vec![anew(7), anew(8)];
-    let condition = judge(&facts).conditions.remove(0);
+    let judged = |troubled: Vec<ObjectRow>| {
+        let summary = Summary { waiting: troubled.len() as u64, refused: troubled.len() as u64, ..Summary::default() };
+        judge(&with(|facts| facts.orders = Some(OrderFacts { summary, troubled, ..OrderFacts::default() })))
+    };
+    let of =
+        |id, attempts, side, failure| ObjectRow { attempts, ..row(id, ObjectState::Pending, Some((side, failure))) };
+    let anew = |id| of(id, 0, Side::Destination, Failure::Status(422));
+    let condition = judged(vec![anew(7), anew(8)]).conditions.remove(0);
     assert_eq!((condition.code, condition.severity, condition.alerts), (Code::OrdersRefused, Severity::Warning, false));
     assert_eq!(condition.title, "2 orders are being tried again");
     assert_eq!(condition.cause, "2 orders are on the way again: 7 and 8, after HTTP 422.");
     // A new order that the store was asked for too early is none of them; one that was gone and is resent is.
-    let early = ObjectRow { attempts: 0, ..row(9, ObjectState::Pending, Some((Side::Store, Failure::Status(404)))) };
-    let gone = ObjectRow { first_event_at: ago(5000), ..early.clone() };
-    let early = ObjectRow { first_event_at: ago(20), ..early };
-    for (row, is_told) in [(early, false), (gone, true)] {
-        let mut facts = counted(Summary { waiting: 1, refused: 1, ..Summary::default() });
-        facts.orders.as_mut().unwrap().troubled = vec![row];
-        let titles: Vec<String> = judge(&facts).conditions.into_iter().map(|one| one.title).collect();
+    for (age, is_told) in [(20, false), (5000, true)] {
+        let looked_for = ObjectRow { first_event_at: ago(age), ..of(9, 0, Side::Store, Failure::Status(404)) };
+        let titles: Vec<String> = judged(vec![looked_for]).conditions.into_iter().map(|one| one.title).collect();
         assert_eq!(titles == ["1 order is being tried again"], is_told, "{titles:?}");
     }
     // One that has been refused once more is what matters.
-    facts.orders.as_mut().unwrap().troubled[1].attempts = 1;
-    let condition = judge(&facts).conditions.remove(0);
+    let refused = of(8, 1, Side::Destination, Failure::Status(422));
+    let condition = judged(vec![anew(7), refused]).conditions.remove(0);
     assert!(condition.title.contains("refused") && condition.cause.contains(": 8 ("), "{condition:?}");
 }
 
