@@ -13,12 +13,15 @@ use serde_json::Value;
 /// Stands for every text that is as long as a secret.
 const SECRET: &str = "a-secret-of-34-letters-and-figures";
 
-/// Replaces every text but URLs and the name that may be a secret.
+/// Replaces every text that may be a secret, by the name of its field.
 fn planted(value: &mut Value) {
     match value {
-        Value::String(text) if text.len() >= 24 && !text.contains("://") => *text = SECRET.to_owned(),
+        Value::String(text) if text.len() >= 24 => *text = SECRET.to_owned(),
         Value::Array(all) => all.iter_mut().for_each(planted),
-        Value::Object(all) => all.iter_mut().filter(|(name, _)| *name != "name").for_each(|(_, value)| planted(value)),
+        Value::Object(all) => {
+            let may_be_secret = |name: &str| !["name", "url", "skip_order_statuses"].contains(&name);
+            all.iter_mut().filter(|(name, _)| may_be_secret(name)).for_each(|(_, value)| planted(value));
+        }
         _ => {}
     }
 }
@@ -48,6 +51,10 @@ fuzz_target!(|body: &[u8]| {
         assert!(ConnectionRequest::from_json(body, &rules).is_err());
         return;
     };
+    // The fuzzer learns what it is compared with, and names fields so.
+    if value.to_string().contains(SECRET) {
+        return;
+    }
     planted(&mut value);
     let request = match ConnectionRequest::from_value(&value, &rules) {
         Ok(request) => request,
