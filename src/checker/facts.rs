@@ -147,9 +147,10 @@ pub fn disk_space(database: &Database) -> Option<DiskSpace> {
     let Database::Sqlite(path) = database else { return None };
     let folder = std::path::absolute(path).ok()?;
     let found = rustix::fs::statvfs(folder.parent()?).ok()?;
+    let used = found.f_blocks.saturating_sub(found.f_bfree);
     Some(DiskSpace {
         free: found.f_bavail.saturating_mul(found.f_frsize),
-        total: found.f_blocks.saturating_mul(found.f_frsize),
+        total: used.saturating_add(found.f_bavail).saturating_mul(found.f_frsize),
     })
 }
 

@@ -203,17 +203,15 @@ pub struct RelayFacts {
 pub struct DiskSpace {
     /// Available to this process.
     pub free: u64,
-    /// In all.
+    /// In all, without what is reserved for others.
     pub total: u64,
 }
 
 impl DiskSpace {
-    /// Whether less than 100 MB is left, or less than 10 % if that is less than 5 GB: a tenth of a larger disk lasts
-    /// for years.
+    /// Whether less than 100 MB or less than 10 % is left.
     pub fn is_low(self) -> bool {
         const LEAST: u64 = 100_000_000;
-        const PLENTY: u64 = 5_000_000_000;
-        self.free < LEAST || self.free < PLENTY.min(self.total / 10)
+        self.free < LEAST || self.free < self.total / 10
     }
 }
 

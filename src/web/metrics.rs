@@ -118,7 +118,11 @@ async fn gauges(relay: &Relay) -> Registry {
     if let Some(disk) = checker::disk_space(&services.settings.database) {
         for (name, help, bytes) in [
             ("database_disk_free", "Bytes left on the disk that holds the database", disk.free),
-            ("database_disk_size", "Bytes of the disk that holds the database, altogether", disk.total),
+            (
+                "database_disk_size",
+                "Bytes of the disk that holds the database, without what is reserved for others",
+                disk.total,
+            ),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge(whole(bytes)));
         }

@@ -79,8 +79,8 @@ fn each_alert_begins_where_it_should() {
         (with(|facts| facts.relay.disk = disk(90_000_000, 500_000_000)), vec![Code::DiskLow]),
         (with(|facts| facts.relay.disk = disk(900_000_000, 10_000_000_000)), vec![Code::DiskLow]),
         (with(|facts| facts.relay.disk = disk(1_100_000_000, 10_000_000_000)), vec![]),
-        (with(|facts| facts.relay.disk = disk(4_900_000_000, 250_000_000_000)), vec![Code::DiskLow]),
-        (with(|facts| facts.relay.disk = disk(5_100_000_000, 250_000_000_000)), vec![]),
+        (with(|facts| facts.relay.disk = disk(24_900_000_000, 250_000_000_000)), vec![Code::DiskLow]),
+        (with(|facts| facts.relay.disk = disk(25_100_000_000, 250_000_000_000)), vec![]),
     ] {
         assert_eq!(alerting(&facts), expected, "{facts:?}");
     }
